@@ -1,0 +1,115 @@
+"""Build flags and probes; everything else is declared in pyproject.toml.
+
+Environment variables
+    SUBQUAD_DEBUG=1      bounds and None checks in every kernel, C assertions on
+    SUBQUAD_OPENMP=0     build without OpenMP (one thread), without asking the compiler
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import sysconfig
+import tempfile
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = pathlib.Path("subquad/_kernels")
+DEBUG = os.environ.get("SUBQUAD_DEBUG", "0") not in ("", "0")
+# No -march and no -ffast-math: a wheel runs on every machine of its architecture, and the faster
+# instruction sets are compiled beside the baseline and chosen at import (simd/multiversion.h).
+COMPILE_FLAGS = ["-O3", "-std=c11", "-fvisibility=hidden", "-Wno-psabi"]
+
+OPENMP_PROBE = """
+#include <omp.h>
+int main(void) {
+    int count = 0;
+    #pragma omp parallel reduction(+:count)
+    count += 1;
+    return count == omp_get_max_threads() ? 0 : 1;
+}
+"""
+
+
+def openmp_flags():
+    """Return (compile, link) flags under which a small OpenMP program builds and runs, or None."""
+    candidates = [(["-fopenmp"], ["-fopenmp"])]
+    if sys.platform == "darwin":
+        candidates.insert(0, (["-Xpreprocessor", "-fopenmp"], ["-lomp"]))
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder, "probe.c")
+        source.write_text(OPENMP_PROBE)
+        program = str(pathlib.Path(folder, "probe"))
+        for compile_flags, link_flags in candidates:
+            command = [*compiler.split(), *compile_flags, str(source), "-o", program, *link_flags]
+            try:
+                subprocess.run(command, check=True, capture_output=True)
+                subprocess.run([program], check=True, capture_output=True)
+            except (OSError, subprocess.CalledProcessError):
+                continue
+            return compile_flags, link_flags
+    return None
+
+
+def probed_openmp_flags():
+    """Return the OpenMP flags to use, telling the person who builds when there are none."""
+    if os.environ.get("SUBQUAD_OPENMP", "1") == "0":
+        return [], []
+    flags = openmp_flags()
+    if flags is None:
+        print(
+            "subquad: this C compiler cannot build a program with OpenMP, so the kernels will run "
+            "on one thread. Results are the same. On macOS, `brew install libomp` supplies it.",
+            file=sys.stderr,
+        )
+        return [], []
+    return flags
+
+
+class BuildKernels(build_ext):
+    """Ask for OpenMP only when something is really compiled."""
+
+    def build_extensions(self):
+        compile_flags, link_flags = probed_openmp_flags()
+        for extension in self.extensions:
+            extension.extra_compile_args += compile_flags
+            extension.extra_link_args += link_flags
+        super().build_extensions()
+
+
+def kernel(path):
+    """Return the extension of one .pyx, with the C file of the same stem in simd/ if there is one."""
+    sources = [str(path)]
+    body = KERNELS / "simd" / f"{path.stem}.c"
+    if body.exists():
+        sources.append(str(body))
+    return Extension(
+        f"subquad._kernels.{path.stem}",
+        sources,
+        include_dirs=[str(KERNELS), str(KERNELS / "simd")],
+        depends=[str(header) for header in sorted(KERNELS.glob("**/*.h"))],
+        extra_compile_args=list(COMPILE_FLAGS) + ([] if DEBUG else ["-DNDEBUG"]),
+    )
+
+
+directives = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "nonecheck": DEBUG,
+    "cdivision": not DEBUG,
+}
+
+if __name__ == "__main__":
+    setup(
+        ext_modules=cythonize(
+            [kernel(path) for path in sorted(KERNELS.glob("*.pyx"))],
+            build_dir="build/cython-debug" if DEBUG else "build/cython",
+            compiler_directives=directives,
+        ),
+        cmdclass={"build_ext": BuildKernels},
+    )

@@ -1,0 +1,75 @@
+"""Wide neural networks trained for a cost that hardly grows with their width.
+
+All of it rests on one fact: a Jacobian row of the papers is a tensor product u_i (x) v_i, so that
+the Gram matrix is (U U^T) o (V V^T), a step changes W by A^T V, and sparse activations make U sparse.
+
+Notation (capitals are matrices; row i of a matrix is data point i)
+    n, m, d         data points, width, inputs of the network
+    L, C            hidden layers, outputs
+    b, s, tau       shift of the activation in standard deviations, its scale, its threshold
+    Q(b), k         P(N(0, 1) > b), and k = m Q(b), the neurons expected to fire at a data point
+    V, Z            inputs and pre-activations of the trained layer; K = V V^T
+    D, S            which neurons fire; S = D D^T counts the ones that fire at two points
+    U, J, G         U = s a o D; J[i] = u_i (x) v_i; G = J J^T = K o (U U^T)
+    A               W = W(0) + A^T V
+    mu              regularisation or damping
+
+Modules
+    activations     ReLU, ShiftedReLU, ThresholdedReLU
+    weights         DenseWeights: products with sparse rows
+    networks        WideNetwork, LastLayer
+    training        LastLayerGaussNewton
+    estimators      GaussNewtonRegressor, GaussNewtonClassifier (scikit-learn)
+    solvers         damped Gram systems, leave-one-out, conjugate gradients
+    io, plotting    models as files, curves
+
+Bibliography
+    [SZZ24]   Song, Zhang, Zhang: Training multi-layer over-parametrized neural network in
+              subquadratic time. ITCS 2024, arXiv:2112.07628.
+    [BPSW21]  van den Brand, Peng, Song, Weinstein: Training (overparametrized) neural networks in
+              near-linear time. ITCS 2021, arXiv:2006.11648.
+    [QSY23]   Qin, Song, Yang: Efficient SGD neural network training via sublinear activated neuron
+              identification. 2023, arXiv:2307.06565.
+    [AS22]    Ailon, Shit: Efficient NTK using dimensionality reduction. 2022, arXiv:2210.04807.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "KhatriRao": "subquad.jacobian",
+    "LowRankMaintenance": "subquad.lowrank",
+    "show_config": "subquad._config",
+}
+_MODULES = (
+    "activations",
+    "estimators",
+    "io",
+    "jacobian",
+    "lowrank",
+    "networks",
+    "plotting",
+    "solvers",
+    "training",
+    "weights",
+)
+
+__all__ = ["KhatriRao", "LowRankMaintenance", "show_config", *_MODULES]
+
+
+def __getattr__(name):
+    # Imported on first use: `subquad --help` need not wait for scipy, nor a kernel's user for
+    # scikit-learn.
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"subquad.{name}")
+    else:
+        raise AttributeError(f"module 'subquad' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

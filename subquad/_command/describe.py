@@ -1,0 +1,97 @@
+"""The lines of ``subquad fit``, one function for each fact."""
+
+import time
+
+from subquad._command import forecast
+from subquad._command.report import size
+
+
+def data(report, table, split, task, reason):
+    """Say what the data set is, how it was divided, and which task it was taken for."""
+    n, d = split.X.shape
+    n_test = len(split.y_test)
+    facts = {"source": table.source, "target": table.target, "task": task, "features": d}
+    report.add(
+        "data",
+        {**facts, "rows_train": n, "rows_test": n_test},
+        f"{table.source}: {n} training and {n_test} test rows, {d} features; {task} ({reason})",
+    )
+
+
+def network(report, estimator, fit):
+    """Say what the network is, and the memory forecast of its fit."""
+    params = {name: value for name, value in estimator.get_params().items() if name != "callback"}
+    per_output = (
+        f", {fit.expected_active / fit.n_blocks:.0f} per output" if fit.n_blocks > 1 else ""
+    )
+    outputs = f"{fit.n_outputs} outputs ({fit.readout})" if fit.n_outputs > 1 else "1 output"
+    report.add(
+        "network",
+        {**params, "outputs": fit.n_outputs, "expected_active": fit.expected_active},
+        f"width {fit.width}, depth {fit.depth}, shift {fit.shift:g}, {fit.dtype}, {outputs}; "
+        f"{fit.expected_active:.0f} neurons expected to fire on a row{per_output}",
+    )
+    n_bytes, used = forecast.memory(fit)["total"], forecast.peak_memory()
+    report.add(
+        "forecast",
+        {"memory_bytes": n_bytes, "used_bytes": used},
+        f"{size(n_bytes)} of memory for the fit"
+        + ("" if used is None else f", beside {size(used)} in use"),
+    )
+
+
+def training(report, estimator, records, seconds):
+    """Say how training ended; JSON gets every step."""
+    mu = estimator.regularization_
+    report.add(
+        "training",
+        {"seconds": seconds, "regularization": mu, "steps": [vars(record) for record in records]},
+        f"{len(records)} steps in {seconds:.2f} s, regularization {mu:.3g} "
+        f"({estimator.regularization})",
+    )
+
+
+def scores(report, fitted, ridge):
+    """Say the scores of the fit and those of ridge."""
+    report.add("scores", fitted, _score_line(fitted))
+    report.add(
+        "ridge",
+        ridge,
+        f"{_score_line(ridge)} (on the same features, in {ridge['seconds']:.2f} s)",
+    )
+
+
+def cost(report, started):
+    """Say the wall time since the command began, and the peak of memory."""
+    elapsed = time.monotonic() - started
+    report.add("seconds", elapsed, f"{elapsed:.2f} in all")
+    peak = forecast.peak_memory()
+    if peak is not None:
+        report.add("memory", peak, f"{size(peak)} at the peak")
+
+
+def notes(table, split, task, seed, fitted):
+    """Return what a saved model tells about its origin."""
+    return {
+        "source": table.source,
+        "target": table.target,
+        "columns": table.columns,
+        "task": task,
+        "rows_train": len(split.y),
+        "rows_test": len(split.y_test),
+        "seed": seed,
+        "scores": fitted,
+    }
+
+
+def _score_line(both):
+    """Training and test scores in words."""
+    parts = []
+    for part, label in (("train", "training"), ("test", "test")):
+        if (score := both[part]) is None:
+            continue
+        if "accuracy" in score:
+            parts.append(f"{label} accuracy {score['accuracy']:.4f}")
+        else:
+            parts.append(f"{label} R^2 {score['r2']:.4f}, RMSE {score['rmse']:.4g}")
+    return "; ".join(parts)

@@ -1,0 +1,150 @@
+"""``subquad fit``: read a table, fit a network, save it, put ridge beside it."""
+
+import contextlib
+import os
+import time
+
+import numpy as np
+
+from subquad._command import comparison, describe, forecast
+from subquad._command.errors import INTERRUPTED, SUCCESS, BadInput, require_package
+from subquad._command.progress import Progress
+from subquad._command.report import Report, size
+from subquad._command.tables import choose_task, read_training, split_rows
+from subquad.io import check_writable, save_model
+
+TEST_FRACTION = 0.25
+# The split on which the package's own measurements on digits are made: 1000 rows to train on.
+DIGITS_TEST_FRACTION = 797 / 1797
+OPTIONS = ("width", "depth", "shift", "readout", "dtype", "regularization", "max_steps")
+
+
+def run(args):
+    """Fit as `args` say; return the exit status."""
+    _check(args)
+    report = Report(args.json)
+    table = read_training(args.source, args.target, args.ignore)
+    task, reason = choose_task(table.y, args.task)
+    split = split_rows(table, task, _test_fraction(args), args.seed)
+    describe.data(report, table, split, task, reason)
+    estimator = _estimator(args, task)
+    describe.network(report, estimator, _forecast_of(estimator, split, task))
+    scores = _fit(report, estimator, split, args.threads)
+    if args.model is not None:
+        _save(report, args.model, estimator, describe.notes(table, split, task, args.seed, scores))
+    if scores is not None:
+        describe.scores(report, scores, comparison.ridge(estimator, split))
+    if args.plot is not None:
+        _plot(report, args.plot, estimator.history_)
+    describe.cost(report, args.started)
+    return _close(report, interrupted=scores is None)
+
+
+def _check(args):
+    """Find out before the work whether its results could be written."""
+    require_package("sklearn", "sklearn", "subquad fit")
+    if args.model is not None:
+        check_writable(args.model, name="--model")
+    if args.plot is not None:
+        check_writable(args.plot, name="--plot")
+        _check_picture(args.plot)
+    if args.seed < 0:
+        raise BadInput(f"--seed must be at least 0; got {args.seed}")
+
+
+def _check_picture(path):
+    """Refuse a picture that matplotlib is not there for, or could not write."""
+    require_package("matplotlib", "plot", "--plot")
+    from matplotlib.figure import Figure
+
+    kinds = Figure().canvas.get_supported_filetypes()
+    kind = os.path.splitext(path)[1].lstrip(".").lower()
+    if kind not in kinds:
+        raise BadInput(f"--plot must end in one of {', '.join(sorted(kinds))}; got {path!r}")
+
+
+def _test_fraction(args):
+    """Fraction of rows to hold out: as asked, or the default of the source."""
+    if args.test_fraction is None:
+        return DIGITS_TEST_FRACTION if args.source == "digits" else TEST_FRACTION
+    if not 0 <= args.test_fraction < 1:
+        raise BadInput(f"--test-fraction must be at least 0 and below 1; got {args.test_fraction}")
+    return args.test_fraction
+
+
+def _estimator(args, task):
+    """Make the estimator; an option left out takes the estimator's own default."""
+    from subquad import estimators
+
+    given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    kind = "GaussNewtonRegressor" if task == "regression" else "GaussNewtonClassifier"
+    return getattr(estimators, kind)(random_state=args.seed, n_threads=args.threads, **given)
+
+
+def _forecast_of(estimator, split, task):
+    """Size of the fit that is about to be made."""
+    n_outputs = np.unique(split.y).size if task == "classification" else 1
+    return forecast.Fit(
+        n=len(split.y),
+        width=estimator.width,
+        depth=estimator.depth,
+        n_features=split.X.shape[1],
+        n_outputs=n_outputs if n_outputs > 2 else 1,
+        shift=estimator.shift,
+        dtype=np.dtype(estimator.dtype).name,
+        readout=estimator.readout,
+    )
+
+
+def _fit(report, estimator, split, n_threads):
+    """Fit; return the scores, or None if Ctrl-C came first and the best state so far is kept."""
+    progress = Progress(report, estimator.max_steps)
+    started = time.monotonic()
+    try:
+        with _blas_threads(n_threads), contextlib.closing(progress):
+            estimator.set_params(callback=progress).fit(split.X, split.y)
+        describe.training(report, estimator, progress.records, time.monotonic() - started)
+        return comparison.scores(estimator, split)
+    except KeyboardInterrupt:
+        if not hasattr(estimator, "factors_"):
+            raise
+        return None
+    finally:
+        estimator.set_params(callback=None)
+
+
+def _blas_threads(n_threads):
+    """Hold BLAS to the threads asked for; its pool was started when numpy was imported."""
+    if n_threads is None:
+        return contextlib.nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    from subquad._parallel import resolve_threads
+
+    return threadpool_limits(resolve_threads(n_threads))
+
+
+def _save(report, path, estimator, notes):
+    """Save the model and say so."""
+    save_model(estimator, path, notes=notes)
+    n_bytes = os.path.getsize(path)
+    report.add("model", {"path": path, "bytes": n_bytes}, f"saved to {path}, {size(n_bytes)}")
+
+
+def _plot(report, path, history):
+    """Save a picture of the residuals and say so."""
+    from matplotlib.figure import Figure
+
+    from subquad.plotting import residuals
+
+    residuals(history, Figure(layout="constrained").add_subplot()).figure.savefig(path)
+    report.add("plot", path, f"saved to {path}")
+
+
+def _close(report, interrupted):
+    """Print what remains to be printed; the exit status."""
+    report.document["interrupted"] = interrupted
+    if interrupted:
+        report.line("interrupted: this is the best model so far")
+    report.close()
+    return INTERRUPTED if interrupted else SUCCESS

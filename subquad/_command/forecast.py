@@ -1,0 +1,142 @@
+"""Forecasts of a fit's memory and time, counted from the algorithm; nothing large is allocated.
+
+Memory is what the arrays of the fit take together, beside Python and its libraries. Time divides
+operation counts by the rates of a short probe of this machine.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+# Arrays of (n, width) alive at the peak of a step: features, Z0, Z, factor A, its successor, spare.
+ARRAYS_PER_SAMPLE = 6
+# float64 matrices of (n, n) alive while a Gram matrix is factorised, and one for every output.
+GRAM_WORKSPACE = 4
+# Operations of one symmetric eigendecomposition, as multiples of n^3, at the rate of a GEMM: of its
+# 9 n^3 a good part is bound by memory.
+EIGEN_OPERATIONS = 27
+PROBE_SIZE = 512
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit's cost depends on: rows n, width m, depth L, input dimension d, outputs C."""
+
+    n: int
+    width: int
+    depth: int
+    n_features: int
+    n_outputs: int = 1
+    shift: float = 0.0
+    dtype: str = "float64"
+    readout: str = "partition"
+    regularized: bool = True
+
+    @property
+    def itemsize(self):
+        """Bytes of a number."""
+        return np.dtype(self.dtype).itemsize
+
+    @property
+    def expected_active(self):
+        """Neurons of a layer expected to fire on one row."""
+        from subquad.activations import ShiftedReLU
+
+        return ShiftedReLU(self.shift).expected_active(self.width)
+
+    @property
+    def n_blocks(self):
+        """Blocks of neurons that do not share an output."""
+        return self.n_outputs if self.readout == "partition" else 1
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What this machine does in a second."""
+
+    products: float
+    products64: float
+    copied_bytes: float
+    normals: float
+
+
+def memory(fit):
+    """Bytes by purpose, and their total."""
+    n, m = fit.n, fit.width
+    parts = {
+        "weights": m * (fit.n_features + (fit.depth - 1) * m) * fit.itemsize,
+        "activations": ARRAYS_PER_SAMPLE * m * n * fit.itemsize,
+        "gram": (fit.n_outputs + GRAM_WORKSPACE) * n * n * 8,
+    }
+    return {**parts, "total": sum(parts.values())}
+
+
+def seconds(fit, rates, n_steps):
+    """Seconds by phase of the work, and their total."""
+    n, m = fit.n, fit.width
+    n_weights = m * (fit.n_features + (fit.depth - 1) * m)
+    forward = max(2 * n * n_weights / rates.products, n_weights * fit.itemsize / rates.copied_bytes)
+    cholesky = fit.n_outputs * n**3 / 3 / rates.products64
+    step = 4 * m * n * n / rates.products + cholesky
+    eigen = fit.n_outputs * EIGEN_OPERATIONS * n**3 / rates.products64 if fit.regularized else 0.0
+    phases = {
+        "weights": n_weights / rates.normals,
+        "features": forward,
+        "regularization": eigen,
+        "steps": n_steps * step,
+    }
+    return {**phases, "total": sum(phases.values())}
+
+
+def probe(dtype):
+    """Measure this machine's rates in less than a fifth of a second."""
+    rng = np.random.default_rng(0)
+    numbers = rng.standard_normal(PROBE_SIZE**2)
+    target = np.empty(2**22)
+    return Rates(
+        products=2 * PROBE_SIZE**3 / _product_seconds(numbers.astype(dtype)),
+        products64=2 * PROBE_SIZE**3 / _product_seconds(numbers),
+        copied_bytes=target.nbytes / _best(lambda: target.fill(1.0)),
+        normals=numbers.size / _best(lambda: rng.standard_normal(numbers.size, dtype=dtype)),
+    )
+
+
+def peak_memory():
+    """Bytes of the most memory this process has held, or None where the system does not tell."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            # Unlike getrusage, this does not count what a parent held before it started us.
+            line = next(line for line in status if line.startswith("VmHWM:"))
+        return 1024 * int(line.split()[1])
+    except (OSError, StopIteration):
+        return _peak_from_usage()
+
+
+def _peak_from_usage():
+    """Peak memory from getrusage, where there is no /proc."""
+    import sys
+
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _product_seconds(numbers):
+    """Seconds of one square product."""
+    square = numbers.reshape(PROBE_SIZE, PROBE_SIZE)
+    return _best(lambda: square @ square)
+
+
+def _best(work, repeats=3):
+    """Least seconds of a few calls; the first warms up and does not count."""
+    work()
+    elapsed = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        elapsed.append(time.perf_counter() - started)
+    return min(elapsed)

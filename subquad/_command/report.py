@@ -1,0 +1,74 @@
+"""What ``subquad fit`` says: lines for a person, and the same facts as one JSON document.
+
+With --json standard output holds the document alone and the lines go to standard error.
+"""
+
+import json
+import math
+import os
+import sys
+
+STEP_HEADER = f"{'step':>6} {'|r|/|r0|':>11} {'ratio':>9} {'active':>8} {'flips':>8} {'seconds':>9}"
+LABEL_WIDTH = 11
+
+
+class Report:
+    """Facts in the order they become known; each has a key, a value for JSON and a sentence."""
+
+    def __init__(self, as_json):
+        self.as_json = as_json
+        self.stream = sys.stderr if as_json else sys.stdout
+        self.document = {}
+
+    def add(self, key, value, sentence):
+        """Keep a fact and print it."""
+        self.document[key] = value
+        self.line(f"{key.replace('_', ' '):<{LABEL_WIDTH}}{sentence}")
+
+    def line(self, text):
+        """Print one line; a reader that has gone away must not cost the fit."""
+        write_line(self.stream, text)
+
+    def close(self):
+        """Print the document where JSON was asked for."""
+        if self.as_json:
+            write_line(sys.stdout, as_json(self.document))
+
+
+def write_line(stream, text):
+    """Print to a stream that may have been closed from the other end."""
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def as_json(document):
+    """JSON text in which a number that is not finite is null."""
+    return json.dumps(_plain(document), indent=1, allow_nan=False)
+
+
+def step_row(record):
+    """One step as a line of the table under ``STEP_HEADER``."""
+    return (
+        f"{record.step:>6} {record.relative_residual:>11.3e} {record.ratio:>9.3g} "
+        f"{record.active_fraction:>8.3f} {record.flips:>8} {record.seconds['total']:>9.3f}"
+    )
+
+
+def size(n_bytes):
+    """Bytes as a person reads them."""
+    exponent = min(int(math.log(max(n_bytes, 1), 1000)), 5)
+    unit = ("B", "kB", "MB", "GB", "TB", "PB")[exponent]
+    return f"{n_bytes / 1000**exponent:.3g} {unit}"
+
+
+def _plain(value):
+    """Dictionaries, lists and numbers that JSON can hold."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,80 @@
+"""The factors of a low-rank matrix: appended to, multiplied with, compressed."""
+
+import numpy as np
+import scipy.linalg
+
+from subquad._kernels import low_rank
+from subquad._products import blocks
+
+
+class LowRankFactors:
+    """U (rank, m_out) and V (rank, m_in) that stand for U^T V; all of it trusts its arguments."""
+
+    def __init__(self, shape, dtype):
+        self._U, self._V = (np.empty((0, size), dtype) for size in shape)
+        self.rank = 0
+
+    @property
+    def U(self):
+        """The rows in use, a view."""
+        return self._U[: self.rank]
+
+    @property
+    def V(self):
+        """The rows in use, a view."""
+        return self._V[: self.rank]
+
+    def __getstate__(self):
+        # Without the rows in reserve, and without what else a view would hold on to.
+        return {"_U": self.U.copy(), "_V": self.V.copy(), "rank": self.rank}
+
+    def append(self, U, V, limit):
+        """Copy rows to the end; the reserve grows by half at least, up to `limit` rows."""
+        rank = self.rank + len(U)
+        if rank > len(self._U):
+            reserve = max(rank, min(len(self._U) * 3 // 2, limit))
+            self._U, self._V = (_grown(rows, reserve) for rows in (self.U, self.V))
+        self._U[self.rank : rank], self._V[self.rank : rank] = U, V
+        self.rank = rank
+
+    def clear(self):
+        """Drop all rows, and their memory."""
+        self._U, self._V, self.rank = self._U[:0].copy(), self._V[:0].copy(), 0
+
+    def compress(self, rtol):
+        """Keep the terms of the singular value decomposition of U^T V with s_k > rtol s_1."""
+        if self.rank == 0:
+            return
+        Q_u, R_u = scipy.linalg.qr(self.U.T, mode="economic", check_finite=False)
+        Q_v, R_v = scipy.linalg.qr(self.V.T, mode="economic", check_finite=False)
+        X, s, Yt = scipy.linalg.svd(R_u @ R_v.T, full_matrices=False, check_finite=False)
+        rank = int(np.count_nonzero(s > rtol * s[0]))
+        root = np.sqrt(s[:rank, None])
+        U = np.ascontiguousarray(root * (X[:, :rank].T @ Q_u.T))
+        V = np.ascontiguousarray(root * (Yt[:rank] @ Q_v.T))
+        self._U, self._V, self.rank = U, V, rank
+
+    def add_product(self, out, Y):
+        """Add U^T V y_i to out[i]."""
+        _add_product(out, Y, self.V, self.U)
+
+    def add_transposed_product(self, out, X):
+        """Add V^T U x_i to out[i]."""
+        _add_product(out, X, self.U, self.V)
+
+    def add_to(self, dense):
+        """Add U^T V to a dense (m_out, m_in)."""
+        low_rank.flush(dense, self.V, self.U)
+
+
+def _add_product(out, Y, inner, outer):
+    """Add (Y inner^T) outer to out, a block of rows at a time."""
+    for rows in blocks(len(out) if len(inner) else 0, inner.size + outer.size):
+        low_rank.flush(out[rows], outer, inner @ Y[rows].T)
+
+
+def _grown(rows, reserve):
+    """Return the same rows at the start of an array of `reserve` rows."""
+    grown = np.empty((reserve, rows.shape[1]), rows.dtype)
+    grown[: len(rows)] = rows
+    return grown

@@ -1,0 +1,53 @@
+"""Choice of the instruction-set level, made once when this module is imported.
+
+SUBQUAD_SIMD_LEVEL (baseline, avx2 or avx512) lowers the choice; it cannot raise it above what the
+processor has. use_level changes it afterwards, for tests and benchmarks.
+"""
+import os
+
+from subquad._kernels cimport _openmp
+
+cdef extern from "simd/levels.h" nogil:
+    int SQ_BASELINE
+    int SQ_AVX2
+    int SQ_AVX512
+    int sq_best_level()
+
+LEVELS = ("baseline", "avx2", "avx512")
+
+cdef int current_level = SQ_BASELINE
+
+
+cdef int simd_level() noexcept nogil:
+    return current_level
+
+
+def best_level():
+    """Return the name of the highest level this processor and this build have."""
+    return LEVELS[sq_best_level()]
+
+
+def level():
+    """Return the name of the level in use."""
+    return LEVELS[current_level]
+
+
+def use_level(name):
+    """Use the level of this name; raise ValueError when it does not exist or is not available."""
+    global current_level
+    if name not in LEVELS:
+        raise ValueError(f"SUBQUAD_SIMD_LEVEL must be one of {', '.join(LEVELS)}; got {name!r}.")
+    cdef int wanted = LEVELS.index(name)
+    if wanted > sq_best_level():
+        raise ValueError(
+            f"SUBQUAD_SIMD_LEVEL must be at most {best_level()!r} on this processor; got {name!r}."
+        )
+    current_level = wanted
+
+
+def has_openmp():
+    """Return whether the kernels were built with OpenMP."""
+    return bool(_openmp.SUBQUAD_HAS_OPENMP)
+
+
+use_level(os.environ.get("SUBQUAD_SIMD_LEVEL") or best_level())

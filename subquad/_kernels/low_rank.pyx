@@ -1,0 +1,55 @@
+"""Low-rank changes of a weight matrix: form them from the fired neurons, and flush them.
+
+A change W + dW, dW = A^T V, is kept as a factor pair: V (rank, m_in) holds the inputs of the layer
+and A (rank, m_out) what moves. In Gauss-Newton training A is sparse where neurons were silent.
+"""
+from cython.parallel cimport prange
+
+from subquad._kernels._blas cimport gemm
+from subquad._kernels._types cimport intp_t, real_t, uint64_t
+
+
+def flush(
+    real_t[:, ::1] columns not None,        # IN/OUT  (m_in, m_out), row j is W[:, j]
+    const real_t[:, ::1] U not None,        # IN      (rank, m_out)
+    const real_t[:, ::1] V not None,        # IN      (rank, m_in)
+):
+    """columns += V^T U, that is W += U^T V: one GEMM in place, 2 m_in m_out rank operations."""
+    cdef:
+        intp_t m_in = columns.shape[0]
+        intp_t m_out = columns.shape[1]
+        intp_t rank = U.shape[0]
+    if m_in == 0 or m_out == 0 or rank == 0:
+        return
+    with nogil:
+        gemm[real_t](True, False, m_in, m_out, rank, 1, &V[0, 0], m_in, &U[0, 0], m_out,
+                     1, &columns[0, 0], m_out)
+
+
+def accumulate(
+    const uint64_t[:, ::1] fired not None,      # IN      (n, words), bit r % 64 of word r / 64: neuron r fired
+    const double[::1] coefficients not None,    # IN      (n,)
+    const double[::1] readout not None,         # IN      (m,)
+    real_t[:, ::1] A not None,                  # IN/OUT  (n, m)
+    int n_threads,
+):
+    """A[i, r] += coefficients[i] * readout[r] for every neuron r that fired at data point i."""
+    cdef:
+        intp_t i
+        intp_t n = A.shape[0]
+        intp_t m = A.shape[1]
+    if n == 0 or m == 0:
+        return
+    for i in prange(n, nogil=True, schedule="static", num_threads=n_threads):
+        add_fired(&fired[i, 0], coefficients[i], &readout[0], m, &A[i, 0])
+
+
+cdef void add_fired(
+    const uint64_t *fired, double coefficient, const double *readout, intp_t m, real_t *row,
+) noexcept nogil:
+    """row[r] += coefficient * readout[r] where fired."""
+    cdef:
+        intp_t r
+    for r in range(m):
+        if (fired[r >> 6] >> (r & 63)) & 1:
+            row[r] += <real_t>(coefficient * readout[r])

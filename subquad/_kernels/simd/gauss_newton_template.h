@@ -1,0 +1,127 @@
+/* The pre-activations of a run of neurons after a step, who fires, and what comes out.
+
+   For each neuron r (a row over the n data points, padded to ld) with base = Z0 - tau:
+       new_change = keep * change + readout[r] * sum of moves[j, :] over the points j where r fired
+       fires      = base + new_change > 0
+       outputs   += readout[r] * fires * (base + new_change + jump)
+       linear    += readout[r] * fires * new_change
+   moves is stored in tiles of SQ_TILE_BYTES (tile, j, point), so that one tile of all j stays in
+   the cache while many neurons use it. base + change is summed in double: in float32 the change is
+   kept apart from Z0, whose last place would otherwise bound the residual. */
+
+typedef double NAME(dvec) __attribute__((vector_size(SQ_BYTES)));
+typedef int64_t NAME(ivec) __attribute__((vector_size(SQ_BYTES)));
+
+static inline NAME(dvec) NAME(load_double)(const double *p) {
+    NAME(dvec) v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* The next SQ_BYTES / 8 reals as doubles. */
+static inline NAME(dvec) NAME(load_as_double)(const real *p) {
+#if SQ_IS_F32
+    typedef float half __attribute__((vector_size(SQ_BYTES / 2)));
+    half v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return __builtin_convertvector(v, NAME(dvec));
+#else
+    return NAME(load_double)(p);
+#endif
+}
+
+/* Bit k says whether lane k is above zero. */
+static inline uint64_t NAME(positive_lanes)(vec v) {
+#if SQ_LEVEL == SQ_AVX512 && SQ_IS_F32
+    return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ);
+#elif SQ_LEVEL == SQ_AVX512
+    return _mm512_cmp_pd_mask((__m512d)v, _mm512_setzero_pd(), _CMP_GT_OQ);
+#elif SQ_LEVEL == SQ_AVX2 && SQ_IS_F32
+    return (unsigned)_mm256_movemask_ps((__m256)(v > 0));
+#elif SQ_LEVEL == SQ_AVX2
+    return (unsigned)_mm256_movemask_pd((__m256d)(v > 0));
+#elif SQ_X86 && SQ_IS_F32
+    return (unsigned)_mm_movemask_ps((__m128)(v > 0));
+#elif SQ_X86
+    return (unsigned)_mm_movemask_pd((__m128d)(v > 0));
+#else
+    uint64_t bits = 0;
+    for (int k = 0; k < LANES; k++) bits |= (uint64_t)(v[k] > 0) << k;
+    return bits;
+#endif
+}
+
+static inline void NAME(add_response)(
+    const real *base, const real *change, double readout, const double *jump, double *outputs,
+    double *linear) {
+    NAME(dvec) moved = NAME(load_as_double)(change);
+    NAME(dvec) z = NAME(load_as_double)(base) + moved;
+    NAME(ivec) fires = z > 0;
+    if (jump) z += NAME(load_double)(jump);
+    NAME(dvec) sum = NAME(load_double)(outputs) + readout * (NAME(dvec))((NAME(ivec))z & fires);
+    __builtin_memcpy(outputs, &sum, sizeof sum);
+    if (linear) {
+        sum = NAME(load_double)(linear) + readout * (NAME(dvec))((NAME(ivec))moved & fires);
+        __builtin_memcpy(linear, &sum, sizeof sum);
+    }
+}
+
+/* One neuron over `vectors` vectors of points that begin at point `first`. */
+static inline __attribute__((always_inline)) void NAME(move_points)(
+    const real *base, const real *change, const uint64_t *fired, ptrdiff_t words,
+    const real *moves, ptrdiff_t stride, double readout, double keep, const double *jump,
+    ptrdiff_t first, real *new_change, uint64_t *new_fired, double *outputs, double *linear,
+    const int vectors) {
+    vec sum[8];
+    for (int v = 0; v < vectors; v++) sum[v] = broadcast(0);
+    for (ptrdiff_t w = 0; w < words; w++)
+        for (uint64_t bits = fired[w]; bits; bits &= bits - 1) {
+            const real *move = moves + (64 * w + __builtin_ctzll(bits)) * stride;
+            for (int v = 0; v < vectors; v++) sum[v] += load(move + v * LANES);
+        }
+    for (int v = 0; v < vectors; v++) {
+        ptrdiff_t i = first + v * LANES;
+        vec moved = (real)keep * load(change + i) + (real)readout * sum[v];
+        store(new_change + i, moved);
+        new_fired[i / 64] |= NAME(positive_lanes)(load(base + i) + moved) << (i % 64);
+        for (ptrdiff_t k = i; k < i + LANES; k += SQ_BYTES / 8)
+            NAME(add_response)(base + k, new_change + k, readout, jump ? jump + k : NULL,
+                               outputs + k, linear ? linear + k : NULL);
+    }
+}
+
+/* Returns how many of the count * n bits differ between fired and new_fired. */
+static ptrdiff_t NAME(move_neurons)(
+    const real *base, const real *change, const uint64_t *fired, const real *moves,
+    const double *readout, double keep, const double *jump, ptrdiff_t count, ptrdiff_t n,
+    ptrdiff_t ld, real *new_change, uint64_t *new_fired, double *outputs, double *linear) {
+    const ptrdiff_t words = (n + 63) / 64, tile = SQ_TILE_BYTES / (ptrdiff_t)sizeof(real);
+    for (ptrdiff_t k = 0; k < count * words; k++) new_fired[k] = 0;
+    for (ptrdiff_t first = 0; first < ld; first += tile) {
+        const ptrdiff_t width = ld - first < tile ? ld - first : tile;
+        const real *tile_moves = moves + first * n;
+        for (ptrdiff_t r = 0; r < count; r++)
+            for (ptrdiff_t i = 0; i < width; i += 8 * LANES) {
+                const ptrdiff_t vectors = (width - i) / LANES;
+#define MOVE(vectors)                                                                             \
+    NAME(move_points)(base + r * ld, change + r * ld, fired + r * words, words, tile_moves + i,    \
+                      width, readout[r], keep, jump, first + i, new_change + r * ld,               \
+                      new_fired + r * words, outputs, linear, vectors)
+                switch (vectors) {
+                case 1: MOVE(1); break;
+                case 2: MOVE(2); break;
+                case 3: MOVE(3); break;
+                case 4: MOVE(4); break;
+                case 5: MOVE(5); break;
+                case 6: MOVE(6); break;
+                case 7: MOVE(7); break;
+                default: MOVE(8);
+                }
+#undef MOVE
+            }
+    }
+    ptrdiff_t flips = 0;
+    for (ptrdiff_t k = 0; k < count * words; k++)
+        flips += __builtin_popcountll(fired[k] ^ new_fired[k]);
+    return flips;
+}

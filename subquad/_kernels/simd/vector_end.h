@@ -1,0 +1,5 @@
+#undef LANES
+#undef vec
+#undef load
+#undef store
+#undef broadcast

@@ -1,0 +1,241 @@
+"""The border of the package: whatever a user passes becomes a form the kernels may trust.
+
+A public method checks its arguments here, once, and calls its underscore twin, which trusts.
+Every message reads `<argument> must <requirement>; got <what came>.`
+"""
+
+import numbers
+import operator
+
+import numpy as np
+import scipy.sparse
+
+from subquad._machine import available_memory
+
+_REAL = (np.float32, np.float64)
+
+
+def as_matrix(x, name, *, n_columns=None, n_rows=None, min_rows=1, dtype=None):
+    """Return x as a C-contiguous, aligned, native, finite real matrix; itself if it is one.
+
+    Parameters
+    ----------
+    x : array_like, shape (n_rows, n_columns)
+        Real numbers in float32 or float64. Never written to.
+    name : str
+        What the caller's signature calls x.
+    n_columns, n_rows : int, optional
+        Sizes to insist on.
+    min_rows : int
+        Fewest rows accepted.
+    dtype : float32 or float64, optional
+        Cast to it; otherwise the dtype of x is kept.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_columns)
+
+    Raises
+    ------
+    TypeError
+        If x is sparse, masked, or holds anything but float32 or float64 numbers.
+    ValueError
+        If x has a wrong shape, or holds NaN or infinity.
+    """
+    x = _real_array(x, name, dtype)
+    expected = f"({_size(n_rows)}, {_size(n_columns)})"
+    if x.ndim != 2 or n_columns not in (None, x.shape[1]) or n_rows not in (None, x.shape[0]):
+        hint = " Row i is data point i." if x.ndim == 2 else ""
+        raise ValueError(f"{name} must have shape {expected}; got {x.shape}.{hint}")
+    if x.shape[0] < min_rows or x.shape[1] == 0:
+        raise ValueError(
+            f"{name} must have at least {_plural(min_rows, 'row')} and 1 column; got {x.shape}."
+        )
+    _require_finite(x, name)
+    return x
+
+
+def as_vector(x, name, *, size=None, dtype=None):
+    """Return x as a contiguous, aligned, native, finite real vector; as `as_matrix` otherwise."""
+    x = _real_array(x, name, dtype)
+    if x.ndim != 1 or size not in (None, x.size):
+        raise ValueError(f"{name} must have shape ({_size(size)},); got {x.shape}.")
+    if x.size == 0:
+        raise ValueError(f"{name} must have at least 1 entry; got none.")
+    _require_finite(x, name)
+    return x
+
+
+def as_gram(G, name, *, size=None):
+    """Return G as a C-contiguous float64 square matrix of which only the lower half is trusted.
+
+    Not inspected for NaN, since the upper half may hold anything: whoever factors it notices.
+    """
+    G = _real_array(G, name, np.float64)
+    if G.ndim != 2 or G.shape[0] != G.shape[1] or 0 in G.shape or size not in (None, len(G)):
+        expected = "(n, n)" if size is None else f"({size}, {size})"
+        raise ValueError(f"{name} must have shape {expected}; got {G.shape}.")
+    return G
+
+
+def as_csr(x, name, *, n_columns=None, dtype=None):
+    """Return (indptr, indices, values) of x in canonical CSR: sorted, without duplicates.
+
+    Parameters
+    ----------
+    x : sparse array or array_like, shape (n_rows, n_columns)
+        Any scipy.sparse format, or a dense matrix, whose zeros are dropped. Never written to.
+    name, n_columns, dtype
+        As in `as_matrix`.
+
+    Returns
+    -------
+    indptr : ndarray of intp, shape (n_rows + 1,)
+    indices : ndarray of intp, shape (nnz,)
+    values : ndarray of float32 or float64, shape (nnz,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_matrix`; ValueError also if the row pointers or column indices are corrupt.
+    """
+    if not scipy.sparse.issparse(x):
+        x = scipy.sparse.csr_array(as_matrix(x, name, n_columns=n_columns, dtype=dtype))
+    if x.ndim != 2 or n_columns not in (None, x.shape[1]) or 0 in x.shape:
+        raise ValueError(f"{name} must have shape (any, {_size(n_columns)}); got {x.shape}.")
+    _require_real(x.dtype, name)
+    x = x.tocsr()
+    _require_sound(x, name)
+    if not x.has_canonical_format:
+        x = x.copy()  # tocsr() may have returned the caller's own object
+        x.sum_duplicates()
+    nnz = int(x.indptr[-1])
+    values = _native(x.data[:nnz], dtype)
+    _require_finite(values, f"{name}.data")
+    return _native(x.indptr, np.intp), _native(x.indices[:nnz], np.intp), values
+
+
+def integer(value, name, *, minimum=1, maximum=None):
+    """Return value as an int in [minimum, maximum]; bools and fractions are refused."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer; got {_describe(value)}.") from None
+    _require_range(value, name, minimum, maximum)
+    return value
+
+
+def real(value, name, *, minimum=None, maximum=None, exclusive_minimum=False):
+    """Return value as a finite float in [minimum, maximum], or above `minimum` if exclusive."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a real number; got {_describe(value)}.")
+    value = float(value)
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be finite; got {value}.")
+    if exclusive_minimum and value <= minimum:
+        raise ValueError(f"{name} must be greater than {minimum}; got {value}.")
+    _require_range(value, name, minimum, maximum)
+    return value
+
+
+def generator(rng):
+    """Return the numpy Generator that `rng` stands for: a seed, a Generator (itself) or None."""
+    if isinstance(rng, (bool, np.bool_)) or not isinstance(
+        rng, (type(None), numbers.Integral, np.random.Generator)
+    ):
+        raise TypeError(
+            f"rng must be None, an integer seed or a numpy.random.Generator; got {_describe(rng)}."
+        )
+    if isinstance(rng, numbers.Integral) and rng < 0:
+        raise ValueError(f"rng must be a non-negative seed; got {rng}.")
+    return np.random.default_rng(rng)
+
+
+def require_memory(n_bytes, what, remedy):
+    """Raise MemoryError, naming `what` and the `remedy`, where n_bytes cannot be had."""
+    available = available_memory()
+    if available is not None and n_bytes > available:
+        raise MemoryError(
+            f"{what} must fit in memory; needs {n_bytes / 1e9:.3g} GB ({int(n_bytes)} bytes) "
+            f"and {available / 1e9:.3g} GB are available. {remedy}"
+        )
+
+
+def _real_array(x, name, dtype):
+    """X as a C-contiguous, aligned, native ndarray of real numbers of any shape."""
+    if scipy.sparse.issparse(x):
+        raise TypeError(f"{name} must be a dense array; got {_describe(x)}. Use .toarray().")
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be masked; got {_describe(x)}. Use .filled() first.")
+    try:
+        x = np.asarray(x)
+    except ValueError:
+        raise ValueError(f"{name} must have rows of equal length; got ragged ones.") from None
+    _require_real(x.dtype, name)
+    return _native(x, dtype)
+
+
+def _native(x, dtype):
+    """X in native byte order, contiguous and aligned; cast to `dtype` if one is given."""
+    dtype = np.dtype(x.dtype.type if dtype is None else dtype)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is then refused
+        return np.require(x, dtype=dtype, requirements=["C", "A"])
+
+
+def _require_real(dtype, name):
+    if dtype.type not in _REAL:
+        raise TypeError(
+            f"{name} must be a float32 or float64 array; got {dtype}. "
+            "Convert it with .astype(np.float64)."
+        )
+
+
+def _require_finite(x, name):
+    """Raise unless x is finite; a sum first, since it allocates nothing."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(x.sum()):
+            return
+    wrong = ~np.isfinite(x)
+    if count := np.count_nonzero(wrong):
+        first = tuple(int(i) for i in np.unravel_index(wrong.argmax(), x.shape))
+        raise ValueError(
+            f"{name} must be finite in {x.dtype}; got {_plural(count, 'NaN or infinite value')}, "
+            f"the first at index {first if x.ndim > 1 else first[0]}."
+        )
+
+
+def _require_sound(x, name):
+    """Raise unless the CSR arrays of x address only entries that exist."""
+    indptr, n_stored = x.indptr, min(x.indices.size, x.data.size)
+    sound = indptr.size == x.shape[0] + 1 and indptr[0] == 0 and indptr[-1] <= n_stored
+    if not sound or (indptr[1:] < indptr[:-1]).any():
+        raise ValueError(f"{name} must have row pointers rising from 0 to its number of entries.")
+    indices = x.indices[: indptr[-1]]
+    if indices.size and (indices.min() < 0 or indices.max() >= x.shape[1]):
+        raise ValueError(
+            f"{name} must have column indices in [0, {x.shape[1]}); "
+            f"got [{indices.min()}, {indices.max()}]."
+        )
+
+
+def _require_range(value, name, minimum, maximum):
+    if minimum is not None and value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}; got {value}.")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"{name} must be at most {maximum}; got {value}.")
+
+
+def _size(size):
+    return "any" if size is None else size
+
+
+def _plural(count, noun):
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _describe(value):
+    """Say what came, short enough for a message: its type, and its value if it is a scalar."""
+    kind = type(value).__name__
+    return f"{value!r} ({kind})" if np.isscalar(value) or value is None else kind

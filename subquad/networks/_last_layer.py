@@ -1,0 +1,163 @@
+"""The last hidden layer of a network, as the arrays that its training needs."""
+
+import math
+
+import numpy as np
+
+from subquad._products import gemm
+from subquad._validation import as_matrix, as_vector, real
+from subquad.activations import ReLU, _Activation
+
+_COLUMNS_PER_BLOCK = 2048
+
+
+class LastLayer:
+    """f(x_i) = readout phi(z_i), z_i = W v_i, for n data points whose v_i stay fixed.
+
+    W (width, m_in) itself is not needed: training changes it by A^T V for the V below, which moves
+    the pre-activations by K A with K = V V^T. So the arrays may come from any frozen network whose
+    last hidden layer has one of the activations of `subquad.activations`.
+
+    Parameters
+    ----------
+    features : array_like, shape (n, m_in)
+        V, the inputs v_i of the layer, in float32 or float64, which every other array is cast to.
+    preactivations : array_like, shape (n, width)
+        Z0 = V W^T at the start.
+    readout : array_like, shape (n_outputs, width) or (width,)
+        a, the fixed weights of the outputs.
+    activation : ReLU, ShiftedReLU or ThresholdedReLU
+    weight_std : float or None
+        Standard deviation of the entries of W, in whose units shifts are given. None means
+        sqrt(2 / width), the initialisation of [SZZ24].
+    thresholds : array_like, shape (n,), optional
+        tau_i, instead of those of the activation.
+
+    Attributes
+    ----------
+    features, preactivations, readout, thresholds : ndarray
+        Checked, contiguous. `readout` has two dimensions and `thresholds` is float64. The arrays
+        are not copied where they already are in this form.
+    n, width, n_outputs : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> V, Z0 = np.eye(2), np.array([[1.0, -1.0, 2.0], [0.5, 3.0, -2.0]])
+    >>> layer = LastLayer(V, Z0, [1.0, 1.0, -1.0], ReLU())
+    >>> layer.outputs()
+    array([[-1. ],
+           [ 3.5]])
+    """
+
+    def __init__(
+        self, features, preactivations, readout, activation=None, *, weight_std=None, thresholds=None
+    ):
+        self.features = as_matrix(features, "features")
+        self.n, dtype = len(self.features), self.features.dtype
+        self.preactivations = as_matrix(preactivations, "preactivations", dtype=dtype, n_rows=self.n)
+        self.width = self.preactivations.shape[1]
+        self.readout = _as_readout(readout, self.width, dtype)
+        self.n_outputs = len(self.readout)
+        self.activation = ReLU() if activation is None else activation
+        if not isinstance(self.activation, _Activation):
+            raise TypeError(
+                "activation must be one of subquad.activations; "
+                f"got {type(self.activation).__name__}."
+            )
+        self.weight_std = (
+            math.sqrt(2 / self.width)
+            if weight_std is None
+            else real(weight_std, "weight_std", minimum=0.0, exclusive_minimum=True)
+        )
+        self.thresholds = (
+            self.activation.thresholds(_norms(self.features), self.weight_std)
+            if thresholds is None
+            else as_vector(thresholds, "thresholds", size=self.n, dtype=np.float64)
+        )
+
+    @classmethod
+    def _trusted(cls, features, preactivations, readout, activation, weight_std, thresholds):
+        """Adopt arrays in the form that the constructor would give them."""
+        self = cls.__new__(cls)
+        self.features, self.preactivations, self.readout = features, preactivations, readout
+        self.activation, self.weight_std, self.thresholds = activation, weight_std, thresholds
+        self.n, self.width = preactivations.shape
+        self.n_outputs = len(readout)
+        return self
+
+    @property
+    def dtype(self):
+        """float32 or float64."""
+        return self.features.dtype
+
+    def __repr__(self):
+        return (
+            f"LastLayer(n={self.n}, width={self.width}, n_outputs={self.n_outputs}, "
+            f"activation={self.activation}, dtype={self.dtype})"
+        )
+
+    def gram(self):
+        """Return K = V V^T, shape (n, n), summed in float64."""
+        if self.dtype == np.float64:
+            return self.features @ self.features.T
+        K = np.zeros((self.n, self.n))
+        for start in range(0, self.features.shape[1], _COLUMNS_PER_BLOCK):
+            block = self.features[:, start : start + _COLUMNS_PER_BLOCK].astype(np.float64)
+            K += block @ block.T
+        return K
+
+    def outputs(self, factors=None):
+        """Return f(x_i) for every data point, with W + A^T V_train if factors are given.
+
+        Parameters
+        ----------
+        factors : pair of array_like, optional
+            A (r, width) and V_train (r, m_in), as `LastLayerGaussNewton.factors`.
+
+        Returns
+        -------
+        ndarray, shape (n, n_outputs)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the factors are not finite real matrices of these shapes.
+
+        Notes
+        -----
+        O(n r (m_in + width)) operations.
+        """
+        if factors is not None:
+            A, V = factors
+            A = as_matrix(A, "factors[0]", n_columns=self.width, dtype=self.dtype)
+            V = as_matrix(
+                V, "factors[1]", n_columns=self.features.shape[1], n_rows=len(A), dtype=self.dtype
+            )
+            factors = A, V
+        return self._outputs(factors)
+
+    def _outputs(self, factors=None):
+        """Trusted twin of `outputs`."""
+        Z = self.preactivations
+        if factors is not None:
+            A, V = factors
+            Z = Z + gemm(gemm(self.features, V.T), A)
+        return self.activation._apply(Z, self.thresholds) @ self.readout.T
+
+
+def _as_readout(readout, width, dtype):
+    """The readout as a matrix (n_outputs, width)."""
+    shape = np.shape(readout)
+    if len(shape) not in (1, 2) or shape[-1] != width:
+        raise ValueError(f"readout must have shape ({width},) or (any, {width}); got {shape}.")
+    return as_matrix(np.atleast_2d(readout), "readout", n_columns=width, dtype=dtype)
+
+
+def _norms(V):
+    """Euclidean norms of the rows, in float64."""
+    return np.sqrt(np.einsum("ij,ij->i", V, V, dtype=np.float64))

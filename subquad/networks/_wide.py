@@ -1,0 +1,253 @@
+"""Networks with hidden layers of one width, random and normalised."""
+
+import math
+
+import numpy as np
+
+from subquad._kernels.coactivation import count_fired, gather_fired
+from subquad._parallel import resolve_threads
+from subquad._products import crossover_density
+from subquad._validation import as_matrix, generator, integer
+from subquad.activations import ShiftedReLU, _Activation
+from subquad.networks._last_layer import LastLayer, _norms
+from subquad.weights import DenseWeights, _as_dtype
+
+_BYTES_PER_BLOCK = 2**26
+
+
+class WideNetwork:
+    """A random network of L hidden layers of width m.
+
+    h_0 = x;  h_l = phi(W_l h_{l-1}), divided by its norm for l < L;  f(x) = a phi(W_L h_{L-1})
+
+    with W_l entries from N(0, 2/m) and a of signs. With the scale of `ShiftedReLU` f has unit
+    variance over the initialisation, for each output.
+
+    Parameters
+    ----------
+    n_features : int
+        d, the number of inputs.
+    width : int
+        m.
+    depth : int
+        L >= 2: W_1 is (m, d), the others are (m, m).
+    n_outputs : int
+    activation : ReLU, ShiftedReLU or ThresholdedReLU, optional
+        ShiftedReLU(1.0) by default.
+    readout : {"partition", "dense"}
+        "partition": output c reads the c-th of n_outputs nearly equal blocks of neurons, with signs
+        times sqrt(n_outputs) left out, so that the outputs are trained independently and exactly.
+        "dense": every output reads every neuron with a sign.
+    rng : int, numpy.random.Generator or None
+    dtype : float32 or float64
+
+    Attributes
+    ----------
+    weights : list of DenseWeights
+        W_1 .. W_L.
+    readout : ndarray, shape (n_outputs, width)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    MemoryError
+        If the weights do not fit in memory.
+
+    Notes
+    -----
+    Departures from [SZZ24], Section 2 and Definition F.3: layers are normalised and thresholds
+    follow the norm of the input, since with the printed constants the second layer is silent; a
+    partitioned readout is an extension to several outputs.
+
+    Examples
+    --------
+    >>> network = WideNetwork(3, width=64, depth=3, rng=0)
+    >>> network.features(np.eye(3)).shape
+    (3, 64)
+    """
+
+    def __init__(
+        self,
+        n_features,
+        *,
+        width=2048,
+        depth=2,
+        n_outputs=1,
+        activation=None,
+        readout="partition",
+        rng=None,
+        dtype=np.float64,
+    ):
+        n_features = integer(n_features, "n_features")
+        depth, n_outputs = integer(depth, "depth", minimum=2), integer(n_outputs, "n_outputs")
+        width, dtype, rng = integer(width, "width"), _as_dtype(dtype), generator(rng)
+        if width < n_outputs:
+            raise ValueError(f"width must be at least n_outputs={n_outputs}; got {width}.")
+        self.activation = ShiftedReLU() if activation is None else activation
+        if not isinstance(self.activation, _Activation):
+            raise TypeError(
+                "activation must be one of subquad.activations; "
+                f"got {type(self.activation).__name__}."
+            )
+        if readout not in ("partition", "dense"):
+            raise ValueError(f"readout must be 'partition' or 'dense'; got {readout!r}.")
+        self.weight_std = math.sqrt(2 / width)
+        shapes = [(width, n_features)] + [(width, width)] * (depth - 1)
+        self.weights = [
+            DenseWeights.gaussian(shape, std=self.weight_std, rng=rng, dtype=dtype)
+            for shape in shapes
+        ]
+        self.readout = _signs(n_outputs, width, readout, rng).astype(dtype)
+
+    @property
+    def n_features(self):
+        """d, the number of inputs."""
+        return self.weights[0].shape[1]
+
+    @property
+    def width(self):
+        """m, the number of neurons of a layer."""
+        return self.readout.shape[1]
+
+    @property
+    def depth(self):
+        """L, the number of hidden layers."""
+        return len(self.weights)
+
+    @property
+    def n_outputs(self):
+        """Number of outputs."""
+        return len(self.readout)
+
+    @property
+    def dtype(self):
+        """float32 or float64."""
+        return self.readout.dtype
+
+    @property
+    def nbytes(self):
+        """Memory of the weights, in bytes."""
+        return sum(W.nbytes for W in self.weights)
+
+    def __repr__(self):
+        return (
+            f"WideNetwork(n_features={self.n_features}, width={self.width}, depth={self.depth}, "
+            f"n_outputs={self.n_outputs}, activation={self.activation}, dtype={self.dtype})"
+        )
+
+    def features(self, X, n_threads=None):
+        """Return h_{L-1} for every data point: unit rows, or zero where no neuron fires.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+            Cast to the dtype of the network.
+        n_threads : int or None
+
+        Returns
+        -------
+        ndarray, shape (n, width)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not a finite real matrix with n_features columns.
+
+        Notes
+        -----
+        O(n m d + n m k (L - 2)) operations where k neurons fire ([SZZ24], Algorithm 2, line 4).
+        """
+        return self._features(self._as_inputs(X), resolve_threads(n_threads))
+
+    def last_layer(self, X, n_threads=None):
+        """Return the `LastLayer` of the network on the rows of X; arguments as in `features`."""
+        return self._last_layer(self._as_inputs(X), resolve_threads(n_threads))
+
+    def outputs(self, X, factors=None, n_threads=None):
+        """Return f(x_i) for every data point, with W_L + A^T V if factors are given.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        factors : pair of array_like, optional
+            A (r, width) and V (r, width), as `LastLayerGaussNewton.factors`.
+        n_threads : int or None
+
+        Returns
+        -------
+        ndarray, shape (n, n_outputs)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X or the factors are not finite real matrices of these shapes.
+
+        Notes
+        -----
+        Points are taken in blocks of 64 MiB per array of shape (n, width).
+        """
+        X, n_threads = self._as_inputs(X), resolve_threads(n_threads)
+        out = np.empty((len(X), self.n_outputs), self.dtype)
+        step = max(1, _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize))
+        for start in range(0, len(X), step):
+            layer = self._last_layer(X[start : start + step], n_threads)
+            out[start : start + step] = layer.outputs(factors)
+        return out
+
+    def _as_inputs(self, X):
+        return as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
+
+    def _last_layer(self, X, n_threads):
+        """Trusted twin of `last_layer`."""
+        V = self._features(X, n_threads)
+        Z0 = self._apply(self.weights[-1], V, n_threads)
+        thresholds = self.activation.thresholds(_norms(V), self.weight_std)
+        return LastLayer._trusted(
+            V, Z0, self.readout, self.activation, self.weight_std, thresholds
+        )
+
+    def _features(self, X, n_threads):
+        """Trusted twin of `features`."""
+        H = self._respond(self.weights[0]._apply_dense(X, n_threads), _norms(X))
+        for W in self.weights[1:-1]:
+            H = self._respond(self._apply(W, H, n_threads), _norms(H))
+        return H
+
+    def _respond(self, Z, input_norms):
+        """phi(Z) divided by the norms of its rows, in the memory of Z."""
+        thresholds = self.activation.thresholds(input_norms, self.weight_std)
+        H = self.activation._apply(Z, thresholds, out=Z)
+        norms = _norms(H)
+        norms[norms == 0] = 1
+        H /= norms[:, None].astype(H.dtype)
+        return H
+
+    def _apply(self, W, H, n_threads):
+        """Rows W h_i; the neurons that fired are found in one pass where they are few."""
+        if self.activation.firing_probability >= crossover_density(len(H)):
+            return W._apply_dense(H, n_threads)
+        return W._apply_csr(*_positive_entries(H, n_threads), n_threads)
+
+
+def _positive_entries(H, n_threads):
+    """(indptr, indices, values) of the entries of H above zero."""
+    zero = np.zeros(len(H), H.dtype)
+    counts = np.empty(len(H), np.intp)
+    count_fired(H, zero, counts, n_threads)
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
+    indices, values = np.empty(indptr[-1] + 1, np.intp), np.empty(indptr[-1] + 1, H.dtype)
+    gather_fired(H, zero, indptr, indices, values, n_threads)
+    return indptr, indices[:-1], values[:-1]
+
+
+def _signs(n_outputs, width, kind, rng):
+    """The readout: signs, each neuron's for one output ("partition") or for all ("dense")."""
+    if kind == "dense":
+        return rng.choice([-1.0, 1.0], (n_outputs, width))
+    readout = np.zeros((n_outputs, width))
+    edges = np.arange(n_outputs + 1) * width // n_outputs
+    for c in range(n_outputs):
+        block = slice(edges[c], edges[c + 1])
+        readout[c, block] = rng.choice([-1.0, 1.0], edges[c + 1] - edges[c])
+    return readout

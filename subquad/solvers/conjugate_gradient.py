@@ -1,0 +1,107 @@
+"""Preconditioned conjugate gradients for a system known only by its products."""
+
+import numpy as np
+
+from subquad._validation import integer, real
+from subquad.solvers._solution import Solution
+
+
+def pcg(matvec, c, *, preconditioner=None, rtol=1e-10, max_iterations=None):
+    """Solve M x = c for a symmetric positive definite M until ||c - M x|| <= rtol ||c||.
+
+    Parameters
+    ----------
+    matvec : callable
+        x -> M x, for arrays of the shape of c.
+    c : array_like of float, any shape
+        Inner products run over all entries, so that (n, C) is a system of n C unknowns.
+    preconditioner : callable, optional
+        x -> P^-1 x, symmetric positive definite, close to M^-1.
+    rtol : float, positive
+    max_iterations : int, optional
+        Default: twice the number of unknowns.
+
+    Returns
+    -------
+    Solution
+        x has float64 entries and the shape of c. `converged` and `residual_norm` are those of
+        the true residual c - M x, computed anew at the end.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong kind, is not finite, or a product a wrong shape.
+
+    Notes
+    -----
+    One product and one preconditioning per iteration, and one product at the end. The error falls
+    by (sqrt(kappa) - 1) / (sqrt(kappa) + 1) per iteration, kappa the condition number of P^-1 M.
+
+    Examples
+    --------
+    >>> solution = pcg(lambda x: np.array([1.0, 4.0]) * x, np.array([1.0, 8.0]))
+    >>> solution.x, solution.n_iterations, solution.converged
+    (array([1., 2.]), 2, True)
+    """
+    c = _finite_array(c)
+    rtol = real(rtol, "rtol", minimum=0.0, exclusive_minimum=True)
+    limit = integer(2 * c.size if max_iterations is None else max_iterations, "max_iterations")
+    target = rtol * np.linalg.norm(c)
+    x, n_iterations, indefinite = _iterate(matvec, c, preconditioner, target, limit)
+    residual_norm = float(np.linalg.norm(c - matvec(x)))
+    converged = bool(residual_norm <= target)
+    relative = residual_norm / (np.linalg.norm(c) or 1.0)
+    message = f"pcg reached relative residual {relative:.1e} in {n_iterations} iterations."
+    if not converged:
+        message = (
+            f"pcg stopped after {n_iterations} iterations at relative residual {relative:.1e}, "
+            f"above rtol={rtol:.0e}. {_cause(indefinite, n_iterations == limit)}"
+        )
+    return Solution(x, n_iterations, residual_norm, converged, message)
+
+
+def _iterate(matvec, c, preconditioner, target, limit):
+    """Run the iteration; return x, its number of steps, and whether it met curvature <= 0."""
+    x, r = np.zeros_like(c), c.copy()
+    p, rho_old = np.zeros_like(c), 1.0
+    for k in range(limit):
+        if np.linalg.norm(r) <= target:
+            return x, k, False
+        z = r if preconditioner is None else preconditioner(r)
+        rho = np.vdot(r, z)
+        p = z + (rho / rho_old) * p
+        q = matvec(p)
+        if np.shape(q) != c.shape:
+            raise ValueError(f"matvec must return shape {c.shape}, that of c; got {np.shape(q)}.")
+        curvature = np.vdot(p, q)
+        if not (curvature > 0 and rho > 0):
+            return x, k, True
+        x += (rho / curvature) * p
+        r -= (rho / curvature) * q
+        rho_old = rho
+    return x, limit, False
+
+
+def _finite_array(c):
+    """Return c as float64 of any shape, refusing NaN."""
+    c = np.asarray(c)
+    if c.dtype.kind != "f" or c.size == 0:
+        raise TypeError(f"c must be a non-empty array of floats; got {c.dtype}, shape {c.shape}.")
+    if not np.isfinite(c).all():
+        raise ValueError("c must be finite; got NaN or infinite entries.")
+    return c.astype(np.float64)
+
+
+def _cause(indefinite, exhausted):
+    """Say why an iteration stopped short, and what to do."""
+    if indefinite:
+        return (
+            "A direction of zero or negative curvature came up: the matrix or the preconditioner "
+            "is not positive definite; add damping."
+        )
+    if exhausted:
+        return (
+            "The matrix may be nearly singular or the preconditioner poor; add damping or raise "
+            "max_iterations."
+        )
+    return "Rounding keeps the residual above it; raise rtol."

@@ -1,0 +1,18 @@
+"""Training of the papers' networks: one file per algorithm, a record per step.
+
+    LastLayerGaussNewton    last hidden layer by Gauss-Newton ([SZZ24], Algorithm 2)
+    StepRecord              what happened in one step
+    TrainingWarning         a run that cannot or did not reach its goal, with causes and remedies
+
+A trainer decides (safeguards, stopping, records). A state behind it holds Z = Z0 + K A and answers
+four questions: what comes out, what the linearised system is, what a proposed change would give,
+and what the factors of an iterate are.
+
+    SeparableState   each neuron feeds one output: the compiled step, neurons as rows
+    DenseState       any readout, and weights kept by LowRankMaintenance: BLAS, data points as rows
+"""
+
+from subquad.training._record import StepRecord, TrainingWarning
+from subquad.training.last_layer import LastLayerGaussNewton
+
+__all__ = ["LastLayerGaussNewton", "StepRecord", "TrainingWarning"]

@@ -1,0 +1,96 @@
+"""The border of the trainers of a last layer."""
+
+import warnings
+
+import numpy as np
+
+from subquad._validation import as_matrix, as_vector, real, require_memory
+from subquad.lowrank import LowRankMaintenance
+from subquad.training._dense import DenseState, MaintainedState
+from subquad.training._record import TrainingWarning
+from subquad.training._separable import SeparableState, is_separable
+
+_WARN_ACTIVE = 32
+
+
+def targets(y, layer):
+    """Y as float64, shape (n, C)."""
+    if np.ndim(y) == 1 and layer.n_outputs == 1:
+        return as_vector(y, "y", size=layer.n, dtype=np.float64)[:, None]
+    return as_matrix(y, "y", n_rows=layer.n, n_columns=layer.n_outputs, dtype=np.float64)
+
+
+def regularization(value):
+    """A number of at least 0, or "loo"."""
+    if isinstance(value, str):
+        if value != "loo":
+            raise ValueError(f"regularization must be 'loo' or a number; got {value!r}.")
+        return value
+    return real(value, "regularization", minimum=0.0)
+
+
+def tolerance(tol, dtype, regularized):
+    """The tolerance, or its default for this precision."""
+    if tol is not None:
+        return real(tol, "tol", minimum=0.0)
+    return 1e-10 if dtype == np.float64 and not regularized else 1e-6
+
+
+def sample_weight(weights, n):
+    """Weights of the squared residuals, not negative and not all zero; None for all equal to 1."""
+    if weights is None:
+        return None
+    weights = as_vector(weights, "sample_weight", size=n, dtype=np.float64)
+    if weights.min() < 0 or not weights.any():
+        raise ValueError(
+            "sample_weight must be at least 0 and not all 0; "
+            f"got values from {weights.min()} to {weights.max()}."
+        )
+    return None if (weights == 1).all() else weights
+
+
+def active_neurons(layer, minimum):
+    """Refuse or warn where too few neurons are expected to fire for an output."""
+    feeding = np.count_nonzero(layer.readout, axis=1)
+    if not feeding.all():
+        raise ValueError(f"readout must feed every output; got none for output {feeding.argmin()}.")
+    expected = feeding.min() * layer.activation.firing_probability
+    report = (
+        f"width must let more neurons fire: {expected:.1f} are expected per data point and output "
+        f"(width {layer.width}, shift {layer.activation.shift:.3g}, {layer.n_outputs} outputs)"
+    )
+    if expected < minimum:
+        raise ValueError(f"{report}, at least {minimum} are needed. Raise width or lower shift.")
+    if expected < _WARN_ACTIVE:
+        warnings.warn(
+            f"{report}; below {_WARN_ACTIVE} some data points may not be fitted. Raise width or "
+            "lower shift.",
+            TrainingWarning,
+            stacklevel=4,
+        )
+
+
+def memory(layer):
+    """Refuse a fit whose arrays do not fit: 4 m n numbers and 4 matrices n x n per output."""
+    n, m, itemsize = layer.n, layer.width, layer.dtype.itemsize
+    require_memory(
+        4 * n * m * itemsize + 8 * n * n * (3 * layer.n_outputs + 2),
+        f"Training {n} data points at width {m} with {layer.n_outputs} outputs",
+        "Use fewer data points, a smaller width, or float32.",
+    )
+
+
+def state(layer, weights, n_threads, maintenance):
+    """The state that suits the readout, or that talks to `maintenance`."""
+    if maintenance is None:
+        if is_separable(layer.readout):
+            return SeparableState(layer, weights, n_threads)
+        return DenseState(layer, weights)
+    if not isinstance(maintenance, LowRankMaintenance):
+        raise TypeError(
+            f"maintenance must be a LowRankMaintenance; got {type(maintenance).__name__}."
+        )
+    shape = (layer.width, layer.features.shape[1])
+    if maintenance.shape != shape:
+        raise ValueError(f"maintenance must have shape {shape}; got {maintenance.shape}.")
+    return MaintainedState(layer, weights, n_threads, maintenance)

@@ -1,0 +1,122 @@
+"""Gauss-Newton state for any readout, by BLAS on arrays whose rows are data points.
+
+Slower than `SeparableState` by the fired fraction and more. It serves readouts that give a neuron
+several outputs, and the papers' own path, where W is kept by `LowRankMaintenance`, every step is an
+`update` and every forward pass a `query`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from subquad.training._linear_system import BlockSystem, CoupledSystem
+from subquad.training._separable import is_separable
+
+_NEURONS_PER_BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a proposed change gives."""
+
+    outputs: np.ndarray
+    linear: np.ndarray
+    flips: int
+    terms: np.ndarray
+    change: np.ndarray
+    fired: np.ndarray
+
+
+class DenseState:
+    """Z = Z0 + K A with A formed; attributes as `SeparableState`, `terms` being A itself."""
+
+    def __init__(self, layer, weights):
+        self._layer, self._weights = layer, weights
+        self.K = layer.gram()
+        self._readout = layer.activation.scale * layer.readout.astype(np.float64)
+        zero = np.zeros_like(layer.preactivations)
+        self._fired = np.zeros(zero.shape, bool)
+        self._adopt(self._evaluate(zero, zero))
+
+    def linearise(self):
+        """Return the system G + mu I at the current iterate."""
+        n_outputs, shared = len(self._readout), self._shares_one_block()
+        squares = self._readout[: 1 if shared else n_outputs] ** 2
+        grams = [np.zeros_like(self.K) for _ in squares]
+        for block in self._blocks():
+            D = self._fired[:, block].astype(np.float64)
+            for G, weights in zip(grams, squares[:, block], strict=True):
+                G += (D * weights) @ D.T
+        for G in grams:
+            G *= self.K
+        feeds = (self._readout != 0).T
+        active = self._fired.astype(np.float32) @ feeds.astype(np.float32)
+        if is_separable(self._readout):
+            return BlockSystem(grams, active.astype(np.intp), feeds.sum(axis=0), self._weights)
+        return CoupledSystem(
+            grams, self._gram_product, active.astype(np.intp), feeds.sum(axis=0), self._weights
+        )
+
+    def propose(self, coefficients, keep):
+        """Return what A = keep * A + D o (coefficients @ readout) would give."""
+        step = (coefficients @ self._readout * self._fired).astype(self._layer.dtype)
+        moved = (self.K @ step).astype(self._layer.dtype)
+        return self._evaluate(keep * self._change + moved, keep * self.terms + step)
+
+    def accept(self, trial):
+        """Make a proposal the current iterate."""
+        self._adopt(trial)
+
+    def accumulator(self, terms):
+        """Return A (n, width) of an iterate."""
+        return terms
+
+    def _adopt(self, trial):
+        self.outputs, self.linear, self.terms = trial.outputs, trial.linear, trial.terms
+        self._change, self._fired = trial.change, trial.fired
+
+    def _evaluate(self, change, terms):
+        """Outputs, firing and linear part at Z0 + change."""
+        layer = self._layer
+        outputs, linear = np.zeros((2, layer.n, layer.n_outputs))
+        fired = np.empty(change.shape, bool)
+        jump = layer.thresholds[:, None] if layer.activation.jumps else 0.0
+        for block in self._blocks():
+            moved = change[:, block].astype(np.float64)
+            above = layer.preactivations[:, block] - layer.thresholds[:, None] + moved
+            fired[:, block] = D = above > 0
+            outputs += (D * (above + jump)) @ self._readout[:, block].T
+            linear += (D * moved) @ self._readout[:, block].T
+        flips = int(np.count_nonzero(fired != self._fired))
+        return Trial(outputs, linear, flips, terms, change, fired)
+
+    def _gram_product(self, g):
+        """G g = sum_r a_r o D_r o (K (D_r o (g a_r))), O(m n (n + C)) operations."""
+        product = np.zeros_like(g)
+        for block in self._blocks():
+            D, readout = self._fired[:, block], self._readout[:, block]
+            product += (D * (self.K @ (D * (g @ readout)))) @ readout.T
+        return product
+
+    def _shares_one_block(self):
+        magnitudes = np.abs(self._readout)
+        return bool((magnitudes == magnitudes[0]).all())
+
+    def _blocks(self):
+        width = self._layer.width
+        return (slice(r, r + _NEURONS_PER_BLOCK) for r in range(0, width, _NEURONS_PER_BLOCK))
+
+
+class MaintainedState(DenseState):
+    """The same, with W(0) + A^T V held by a `LowRankMaintenance` and Z by its queries."""
+
+    def __init__(self, layer, weights, n_threads, maintenance):
+        self._maintenance, self._n_threads = maintenance, n_threads
+        super().__init__(layer, weights)
+
+    def accept(self, trial):
+        """Tell the data structure, and ask it for Z ([SZZ24], Algorithm 2, lines 18 and 11)."""
+        layer = self._layer
+        self._maintenance.update(trial.terms - self.terms, layer.features)
+        Z = self._maintenance.query(layer.features, self._n_threads)
+        self._adopt(self._evaluate(Z - layer.preactivations, trial.terms))

@@ -1,0 +1,75 @@
+"""Where a fit stands: its state, its targets, and the best iterate so far."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+_MEMORY = 5  # accepted residuals that a new one is compared with
+
+
+@dataclass(frozen=True)
+class Best:
+    """The iterate of least objective."""
+
+    terms: object
+    outputs: np.ndarray
+    norm: float
+    objective: float
+
+
+class Fit:
+    """A state on its way to its targets.
+
+    Attributes
+    ----------
+    target : ndarray, shape (n, C)
+        y, or y + f_0 if centred.
+    norm, initial_norm : float
+        |f - target|, each row times the root of its sample weight.
+    recent : deque of float
+        Norms of the last accepted iterates.
+    square_of_change : float
+        ||W - W(0)||_F^2.
+    best : Best
+    """
+
+    def __init__(self, state, y, weights, centred):
+        self.state = state
+        self._roots = None if weights is None else np.sqrt(weights)[:, None]
+        self.offset = state.outputs.copy() if centred else np.zeros_like(y)
+        self.target = y + self.offset
+        self.square_of_change = 0.0
+        self.norm = self.initial_norm = self.norm_of(state.outputs)
+        self.recent = deque([self.norm], maxlen=_MEMORY)
+        self.best = Best(state.terms, state.outputs, self.norm, self.objective(0.0))
+
+    @property
+    def residual(self):
+        """f - target, shape (n, C)."""
+        return self.state.outputs - self.target
+
+    def norm_of(self, outputs):
+        """|outputs - target|, weighted."""
+        residual = outputs - self.target
+        return float(np.linalg.norm(residual if self._roots is None else self._roots * residual))
+
+    def objective(self, mu):
+        """|f - target|^2 + mu ||W - W(0)||^2."""
+        return self.norm**2 + (mu or 0.0) * self.square_of_change
+
+    def accept(self, move, mu):
+        """Move the state, and remember it if it is the best so far."""
+        state = self.state
+        state.accept(move.trial)
+        self.square_of_change = move.square_of_change
+        self.norm = self.norm_of(state.outputs)
+        self.recent.append(self.norm)
+        objective = self.objective(mu)
+        if objective < self.best.objective or mu:  # a regularised step never ascends
+            self.best = Best(state.terms, state.outputs, self.norm, objective)
+
+
+def ratio(a, b):
+    """a / b, and 0 where there was nothing to reduce."""
+    return a / b if b > 0 else 0.0

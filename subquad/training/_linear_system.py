@@ -1,0 +1,92 @@
+"""The damped linear systems (G + mu W^-1) g = r of a Gauss-Newton step."""
+
+import numpy as np
+
+from subquad.solvers.conjugate_gradient import pcg
+from subquad.solvers.exact import DampedCholesky
+from subquad.solvers.leave_one_out import choose_regularization, loo_residuals
+
+_COUPLED_RTOL = 1e-8
+
+
+class BlockSystem:
+    """G block diagonal, one n x n block per output: C Cholesky factorisations.
+
+    Attributes
+    ----------
+    active : ndarray, shape (n, C)
+        How many neurons of output c fire at data point i.
+    """
+
+    def __init__(self, grams, active, widths, weights):
+        self.grams, self.active, self._widths, self._weights = grams, active, widths, weights
+        self.mean_eigenvalue = float(np.mean([np.trace(G) / len(G) for G in grams]))
+
+    @property
+    def active_fraction(self):
+        """Fraction of (neuron, data point) pairs that fire."""
+        return float(self.active.sum() / (len(self.active) * self._widths.sum()))
+
+    def solve(self, r, damping):
+        """Return g (n, C) with (G_c + mu W^-1) g_c = r_c, and the number of iterations: 0."""
+        g = np.empty_like(r)
+        for c, G in enumerate(self.grams):
+            g[:, c] = DampedCholesky(G, damping, self._weights)._solve(r[:, c])
+        return g, 0
+
+    def quadratic(self, g):
+        """Return g^T G g, the squared Frobenius norm of the change that g stands for."""
+        return float(sum(g[:, c] @ (G @ g[:, c]) for c, G in enumerate(self.grams)))
+
+    def choose_regularization(self, r):
+        """Return the mu of least leave-one-out error for the targets r, and that error."""
+        mu, error, _ = choose_regularization(self.grams, r, self._weights)
+        return mu, error
+
+    def leave_one_out(self, r, mu):
+        """Return the leave-one-out mean squared error of the linearised fit of r."""
+        errors = [
+            loo_residuals(G, r[:, c], mu, self._weights) for c, G in enumerate(self.grams)
+        ]
+        return float(np.average(np.square(errors).mean(axis=0), weights=self._weights))
+
+
+class CoupledSystem(BlockSystem):
+    """G of a readout that couples the outputs: conjugate gradients on n C unknowns.
+
+    `grams` are the diagonal blocks, which precondition: they hold all of G but the coupling, some
+    30 % of it. Leave-one-out errors are those of the diagonal blocks.
+
+    Parameters
+    ----------
+    product : callable
+        g (n, C) -> G g.
+    """
+
+    def __init__(self, grams, product, active, widths, weights):
+        super().__init__(grams, active, widths, weights)
+        self._product = product
+
+    def solve(self, r, damping):
+        """Return g (n, C) with (G + mu W^-1) g = r, and the number of iterations."""
+        n, C = r.shape
+        roots = np.ones(n) if self._weights is None else np.sqrt(self._weights)
+        roots = roots[:, None]
+        factors = [DampedCholesky(roots * G * roots.T, damping) for G in self.grams]
+
+        def matvec(h):
+            return roots * self._product(roots * h) + damping * h
+
+        def precondition(h):
+            return np.column_stack(
+                [factors[c if len(factors) > 1 else 0]._solve(h[:, c]) for c in range(C)]
+            )
+
+        solution = pcg(
+            matvec, roots * r, preconditioner=precondition, rtol=_COUPLED_RTOL, max_iterations=500
+        )
+        return roots * solution.x, solution.n_iterations
+
+    def quadratic(self, g):
+        """Return g^T G g."""
+        return float(np.vdot(g, self._product(g)))

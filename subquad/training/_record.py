@@ -1,0 +1,79 @@
+"""What a training step reports."""
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+class TrainingWarning(UserWarning):
+    """Training cannot reach, or did not reach, what was asked; the message says why."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step of a trainer.
+
+    Attributes
+    ----------
+    step : int
+        Counts from 1.
+    residual_norm : float
+        |r|, r = f - y after the step, with sample weights if there are any.
+    relative_residual : float
+        |r| / |r_0|.
+    ratio : float
+        |r| now / |r| before the step.
+    objective : float
+        |r|^2 + mu ||W - W(0)||_F^2.
+    active_fraction : float
+        Fraction of the neurons that fire, over data points, before the step.
+    min_active : int
+        Fewest neurons of one output that fire at one data point, before the step.
+    flips : int
+        Pairs of a neuron and a data point at which firing began or ended in the step.
+    damping : float
+        mu added to the Gram matrix in the accepted system.
+    step_length : float
+        1 unless a regularised step was shortened; 0 if no step was accepted.
+    n_trials : int
+        Systems solved, or lengths tried, until a step was accepted.
+    n_iterations : int
+        Iterations of the linear solver; 0 for a direct one.
+    seconds : dict of str to float
+        "linearise", "solve", "move", "total".
+    """
+
+    step: int
+    residual_norm: float
+    relative_residual: float
+    ratio: float
+    objective: float
+    active_fraction: float
+    min_active: int
+    flips: int
+    damping: float
+    step_length: float
+    n_trials: int
+    n_iterations: int
+    seconds: dict = field(default_factory=dict, compare=False)
+
+
+class Stopwatch:
+    """Seconds spent in named phases."""
+
+    def __init__(self):
+        self.seconds = {}
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def phase(self, name):
+        """Add the time of the block to its phase."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def stop(self):
+        """Return the phases and their total."""
+        return {**self.seconds, "total": time.perf_counter() - self._start}

@@ -1,0 +1,188 @@
+"""Gauss-Newton state of a last layer whose neurons feed one output each.
+
+The outputs are then independent regressions that share K. Neurons are kept as rows over the data
+points, grouped by output. The accumulator A is never formed while training: after any number of
+steps it is a sum of terms (readout o D) diag(g), a bit mask and n numbers each.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from subquad._kernels import coactivation, gauss_newton, low_rank
+from subquad.training._linear_system import BlockSystem
+
+_NEURONS_PER_CHUNK = 256
+_VECTOR_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a proposed change gives; valid until the next proposal."""
+
+    outputs: np.ndarray
+    linear: np.ndarray
+    flips: int
+    terms: tuple
+
+
+class SeparableState:
+    """Z = Z0 + K A for a readout with at most one output per neuron.
+
+    Attributes
+    ----------
+    outputs : ndarray, shape (n, C)
+        f(x_i), in float64.
+    linear : ndarray, shape (n, C)
+        J vec(W - W(0)): row i is sum_r a_cr phi'(z_ir) (z_ir - z0_ir).
+    terms : tuple
+        The iterate: A as a sum of (fired masks, coefficients).
+    """
+
+    def __init__(self, layer, weights, n_threads):
+        self._layer, self._weights, self._n_threads = layer, weights, n_threads
+        self.K = layer.gram()
+        self._neurons, self._edges = _group_by_output(layer.readout)
+        self._chunks, self._first_chunks = _chunks(self._edges)
+        scale = layer.activation.scale
+        owners = np.repeat(np.arange(layer.n_outputs), np.diff(self._edges))
+        self._readout = scale * layer.readout[owners, self._neurons].astype(np.float64)
+        self._base = self._shifted_preactivations()
+        self._change, self._spare = np.zeros_like(self._base), np.empty_like(self._base)
+        words = (layer.n + 63) // 64
+        self._fired = np.zeros((len(self._neurons), words), np.uint64)
+        self._spare_fired = np.empty_like(self._fired)
+        self._jump = _padded(layer.thresholds, self._ld) if layer.activation.jumps else None
+        self.terms, self._pending = (), None
+        self.accept(self.propose(np.zeros((layer.n, layer.n_outputs)), keep=0.0))
+        self.terms = ()
+
+    @property
+    def _ld(self):
+        """Points per row, padding included."""
+        return self._base.shape[1]
+
+    def linearise(self):
+        """Return the system G + mu I at the current iterate ([SZZ24], Algorithm 2, lines 11-15)."""
+        layer = self._layer
+        grams, active = [], np.empty((layer.n_outputs, layer.n), np.int32)
+        self._fired_by_point = []
+        for c in range(layer.n_outputs):
+            neurons = slice(self._edges[c], self._edges[c + 1])
+            fired = self._transposed(self._fired[neurons])
+            self._fired_by_point.append(fired)
+            coactivation.count_bits(fired, active[c], self._n_threads)
+            grams.append(self._gram(fired, neurons))
+        return BlockSystem(grams, active.T, np.diff(self._edges), self._weights)
+
+    def propose(self, coefficients, keep):
+        """Return what A = keep * A + (readout o D) diag(coefficients) would give.
+
+        D is that of the last `linearise`, coefficients has shape (n, C).
+        """
+        layer = self._layer
+        weights = np.ascontiguousarray(coefficients.T, dtype=np.float64)
+        moves = np.empty((layer.n_outputs, layer.n * self._ld), layer.dtype)
+        gauss_newton.weigh_gram(self.K, weights, moves, self._n_threads)
+        outputs, linear = np.zeros((2, len(self._chunks), self._ld))
+        flips = np.empty(len(self._chunks), np.intp)
+        gauss_newton.move_all(
+            self._base, self._change, self._fired, moves, self._readout, keep, self._jump,
+            self._chunks, self._spare, self._spare_fired, outputs, linear, flips, self._n_threads,
+        )  # fmt: skip
+        return Trial(
+            self._sum_of_chunks(outputs),
+            self._sum_of_chunks(linear),
+            int(flips.sum()),
+            self._terms_after(weights, keep),
+        )
+
+    def accept(self, trial):
+        """Make the last proposal the current iterate."""
+        self.outputs, self.linear, self.terms = trial.outputs, trial.linear, trial.terms
+        self._change, self._spare = self._spare, self._change
+        self._fired, self._spare_fired = self._spare_fired, self._fired
+
+    def accumulator(self, terms):
+        """Return A (n, width) of an iterate: the change of the weights is A^T V."""
+        layer = self._layer
+        A = np.zeros((layer.n, layer.width), layer.dtype)
+        for c in range(layer.n_outputs):
+            neurons = slice(self._edges[c], self._edges[c + 1])
+            block = np.zeros((layer.n, neurons.stop - neurons.start), layer.dtype)
+            for fired, coefficients in terms:
+                low_rank.accumulate(
+                    fired[c], coefficients[c], self._readout[neurons], block, self._n_threads
+                )
+            A[:, self._neurons[neurons]] = block
+        return A
+
+    def _terms_after(self, weights, keep):
+        """The terms of keep * A plus the proposed one."""
+        kept = tuple((fired, keep * old) for fired, old in self.terms) if keep else ()
+        if keep == 1.0:
+            kept = self.terms
+        return (*kept, (self._fired_by_point, weights)) if weights.any() else kept
+
+    def _gram(self, fired, neurons):
+        """s^2 sum_r a_r^2 d_r d_r^T o K over the neurons of one output."""
+        n, readout = self._layer.n, self._readout[neurons]
+        G = np.zeros((n, n))
+        magnitudes = np.abs(readout)
+        if len(readout) and magnitudes.min() == magnitudes.max():
+            counts = np.empty((self._n_threads, 1024), np.int32)
+            scale = float(magnitudes[0]) ** 2
+            coactivation.coactivation_gram(fired, self.K, scale, G, counts, self._n_threads)
+            return G
+        coactivation.weighted_gram(self._fired[neurons], readout**2, G, self._n_threads)
+        G *= self.K
+        return G
+
+    def _transposed(self, bits):
+        fired = np.empty((self._layer.n, (len(bits) + 63) // 64), np.uint64)
+        coactivation.transpose_bits(bits, fired, self._n_threads)
+        return fired
+
+    def _sum_of_chunks(self, partial):
+        """Sum the chunks of each output, in order: (n, C)."""
+        sums = np.add.reduceat(partial, self._first_chunks)
+        return np.ascontiguousarray(sums[:, : self._layer.n].T)
+
+    def _shifted_preactivations(self):
+        """Z0^T - thresholds, neurons grouped by output, padded with what never fires."""
+        layer = self._layer
+        lanes = _VECTOR_BYTES // layer.dtype.itemsize
+        base = np.full((len(self._neurons), -(-layer.n // lanes) * lanes), -np.inf, layer.dtype)
+        thresholds = layer.thresholds[:, None]
+        for start in range(0, len(self._neurons), _NEURONS_PER_CHUNK):
+            block = layer.preactivations[:, self._neurons[start : start + _NEURONS_PER_CHUNK]]
+            base[start : start + _NEURONS_PER_CHUNK, : layer.n] = (block - thresholds).T
+        return base
+
+
+def is_separable(readout):
+    """Whether no neuron feeds two outputs."""
+    return bool((np.count_nonzero(readout, axis=0) <= 1).all())
+
+
+def _group_by_output(readout):
+    """Neurons that feed an output, grouped by output, and the edges of the groups."""
+    groups = [np.flatnonzero(row) for row in readout]
+    edges = np.cumsum([0] + [len(group) for group in groups])
+    return np.concatenate(groups), edges.astype(np.intp)
+
+
+def _chunks(edges):
+    """Rows (output, first, last + 1) of at most _NEURONS_PER_CHUNK neurons; where outputs begin."""
+    chunks, first = [], []
+    for c, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        first.append(len(chunks))
+        for r in range(start, stop, _NEURONS_PER_CHUNK):
+            chunks.append((c, r, min(r + _NEURONS_PER_CHUNK, stop)))
+    return np.array(chunks, np.intp), np.array(first)
+
+
+def _padded(vector, size):
+    padded = np.zeros(size)
+    padded[: len(vector)] = vector
+    return padded

@@ -1,0 +1,133 @@
+"""The package is built in levels: a module imports only what stands below it."""
+
+import ast
+import graphlib
+import importlib.util
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(importlib.util.find_spec("subquad").submodule_search_locations[0])
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# The rooms from the ground up. A room imports rooms of lower levels, and of its own level those
+# named before it. Files of one room may import each other, without a cycle.
+LEVELS = [
+    ["_kernels"],
+    ["_machine", "_validation", "_parallel"],
+    [
+        "activations",
+        "_products",
+        "_factors",
+        "weights",
+        "lowrank",
+        "hadamard",
+        "halfspace",
+        "sketch",
+    ],
+    ["jacobian"],
+    ["solvers", "networks"],
+    ["training"],
+    ["_container", "estimators", "io", "plotting", "_command", "__main__"],
+    ["__init__"],
+]
+HEIGHT = {room: i for i, room in enumerate(itertools.chain(*LEVELS))}
+CORE = set(itertools.chain(*LEVELS[:6]))
+CORE_DEPENDENCIES = {"numpy", "scipy", "subquad", *sys.stdlib_module_names}
+HEAVY = {"matplotlib", "pandas", "sklearn", "torch", "tqdm"}
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+KERNEL_SOURCES = sorted(PACKAGE.rglob("*.p[yx][xd]"))  # not in a wheel
+PUBLIC = [
+    path
+    for path in SOURCES
+    if not any(part.startswith("_") for part in path.relative_to(PACKAGE).with_suffix("").parts)
+    or path.name == "__init__.py"
+]
+
+
+def name_of(path):
+    """Dotted name of a source file inside the package."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def room_of(name):
+    return name.split(".")[0]
+
+
+NAMES = {name_of(path): path for path in SOURCES}
+MODULES = {name.removesuffix(".__init__"): path for name, path in NAMES.items()}
+
+
+def imports_of(path):
+    """Absolute dotted names a source file imports, anywhere in it; a module before its members."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def internal_imports_of(path):
+    """Names, inside the package, of the modules a source file imports; a folder for its kernels."""
+    for imported in imports_of(path):
+        top, *parts = imported.split(".")
+        if top == "subquad":
+            while parts and ".".join(parts) not in MODULES:
+                parts.pop()  # a class or function of the module before it
+            yield ".".join(parts) or "__init__"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_module_imports_only_rooms_below_its_own(name):
+    room = room_of(name)
+    assert room in HEIGHT, f"give {room} a place in LEVELS"
+    for imported in internal_imports_of(NAMES[name]):
+        other = room_of(imported)
+        assert HEIGHT[other] <= HEIGHT[room], f"{name} imports {imported}, which stands above it"
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    graph = {name: set(internal_imports_of(path)) for name, path in MODULES.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("path", KERNEL_SOURCES, ids=lambda path: path.name)
+def test_kernels_import_nothing_of_the_package_outside_their_folder(path):
+    rooms = re.findall(r"^\s*(?:from|c?import)\s+subquad\.?(\w*)", path.read_text(), re.MULTILINE)
+    assert set(rooms) <= {"_kernels"}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if room_of(name) in CORE])
+def test_the_core_depends_on_numpy_and_scipy_alone(name):
+    assert {imported.split(".")[0] for imported in imports_of(NAMES[name])} <= CORE_DEPENDENCIES
+
+
+def test_importing_the_package_loads_no_optional_dependency():
+    loaded = f"import sys, subquad; sys.exit(', '.join({HEAVY!r} & set(sys.modules)) or None)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", PUBLIC, ids=name_of)
+def test_every_public_module_says_what_it_is(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert docstring, f"{name_of(path)} has no docstring"
+
+
+def test_no_file_knows_the_machine_it_was_written_on():
+    folders = ("work", "tmp", "root", "home")
+    machine = re.compile(rf"(?<![\w.~-])/(?:{'|'.join(folders)})/|\.\./shared")
+    shipped = [REPOSITORY / folder for folder in ("tests", "asv_benches", "docs", "examples")]
+    files = [path for folder in [PACKAGE, *shipped] for path in folder.rglob("*")]
+    files += [path for path in REPOSITORY.glob("*.*") if (REPOSITORY / "pyproject.toml").exists()]
+    text = {".py", ".pyx", ".pxd", ".pyi", ".c", ".h", ".md", ".rst", ".toml", ".json", ".txt"}
+    for path in files:
+        if path.suffix in text and path != Path(__file__).resolve():
+            found = machine.search(path.read_text(encoding="utf-8"))
+            assert not found, f"{path} mentions {found.group()}"

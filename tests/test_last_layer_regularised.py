@@ -1,0 +1,135 @@
+"""Sample weights, regularised steps and leave-one-out, against their definitions."""
+
+import numpy as np
+import pytest
+import reference
+from layers import OUTPUTS, change, fit, problem, quietly
+
+from subquad.networks import LastLayer
+from subquad.training import LastLayerGaussNewton
+
+# sample weights -----------------------------------------------------------------------------------
+REPEATS = np.array([1, 2, 3] * 8)
+
+
+def repeated(layer):
+    """The layer with row i written REPEATS[i] times."""
+    rows = np.repeat(np.arange(24), REPEATS)
+    return rows, LastLayer(
+        layer.features[rows], layer.preactivations[rows], layer.readout, layer.activation
+    )
+
+
+@pytest.mark.parametrize(("readout", "n_outputs"), OUTPUTS)
+@pytest.mark.parametrize(
+    "options", [{"regularization": 2.0}, {"damping": 2.0}, {"regularization": 2.0, "centred": True}]
+)
+def test_sample_weights_are_repetitions(readout, n_outputs, options):
+    layer, _, y = problem(12, readout=readout, n_outputs=n_outputs, m=480)
+    rows, longer = repeated(layer)
+    weighted = LastLayerGaussNewton(layer, y, sample_weight=REPEATS.astype(float), **options)
+    written = LastLayerGaussNewton(longer, y[rows], **options)
+    for trainer in (weighted, written):
+        for _ in range(3):
+            quietly(trainer.step)
+    np.testing.assert_allclose(weighted.outputs[rows], written.outputs, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(change(weighted), change(written), rtol=0, atol=1e-7)
+    for first, second in zip(weighted.history, written.history, strict=True):
+        assert first.residual_norm == pytest.approx(second.residual_norm, rel=1e-6)
+        assert first.objective == pytest.approx(second.objective, rel=1e-6)
+
+
+@pytest.mark.parametrize("regularization", [0.0, 1.5])
+def test_sample_of_weight_zero_is_not_there(regularization):
+    layer, _, y = problem(13)
+    weights, kept = np.ones(24), np.delete(np.arange(24), [0, 5])
+    weights[[0, 5]] = 0.0
+    shorter = LastLayer(
+        layer.features[kept], layer.preactivations[kept], layer.readout, layer.activation
+    )
+    weighted = LastLayerGaussNewton(layer, y, sample_weight=weights, regularization=regularization)
+    without = LastLayerGaussNewton(shorter, y[kept], regularization=regularization)
+    for trainer in (weighted, without):
+        for _ in range(2):
+            quietly(trainer.step)
+    np.testing.assert_allclose(change(weighted), change(without), rtol=0, atol=1e-8)
+    assert weighted.residual_norm == pytest.approx(without.residual_norm, rel=1e-6)
+
+
+def test_sample_weights_without_regularisation_interpolate_all_the_same():
+    layer, _, y = problem(14)
+    weights = np.random.default_rng(0).uniform(0.1, 10.0, 24)
+    trainer = LastLayerGaussNewton(layer, y, sample_weight=weights).run()
+    assert trainer.converged
+    np.testing.assert_allclose(trainer.outputs, y, rtol=0, atol=1e-7)
+
+
+# regularisation -----------------------------------------------------------------------------------
+@pytest.mark.parametrize(("readout", "n_outputs"), OUTPUTS)
+@pytest.mark.parametrize("mu", [1e-3, 3.0, 300.0])
+def test_regularised_step_is_that_of_the_explicit_normal_equations(readout, n_outputs, mu):
+    layer, dense, y = problem(15, readout=readout, n_outputs=n_outputs, m=480)
+    trainer = LastLayerGaussNewton(layer, y, regularization=mu)
+    W = dense.W
+    for _ in range(3):
+        record = trainer.step()
+        W = W + record.step_length * (reference.regularised_step(dense, W, y, mu) - W)
+        assert 0.0 < record.step_length <= 1.0
+        assert record.objective == pytest.approx(reference.objective(dense, W, y, mu), rel=1e-6)
+    np.testing.assert_allclose(change(trainer), W - dense.W, rtol=0, atol=1e-6)
+    assert trainer.regularization_ == mu
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_regularised_objective_never_rises_and_gets_as_low_as_the_reference(seed):
+    layer, dense, y = problem(seed, n=60, m=120, m_in=5, shift=0.0)
+    mu = 0.5
+    trainer = fit(layer, y, regularization=mu, max_steps=40)
+    objectives = [record.objective for record in trainer.history]
+    start = reference.objective(dense, dense.W, y, mu)
+    assert np.all(np.diff([start, *objectives]) <= 1e-9 * start)
+    expected = reference.regularised_descent(dense, y, mu, 40)
+    assert objectives[-1] <= 1.05 * expected.norms[-1]
+    W = dense.W + change(trainer)
+    assert reference.objective(dense, W, y, mu) == pytest.approx(objectives[-1], rel=1e-6)
+
+
+def test_no_regularisation_is_the_limit_of_little():
+    layer, _, y = problem(16)
+    plain = LastLayerGaussNewton(layer, y)
+    plain.step()
+    little = LastLayerGaussNewton(layer, y, regularization=1e-9)
+    little.step()
+    np.testing.assert_allclose(change(little), change(plain), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(("readout", "n_outputs"), [("single", 1), ("partition", 3)])
+def test_leave_one_out_error_is_what_leaving_out_one_by_one_gives(readout, n_outputs):
+    layer, dense, y = problem(17, readout=readout, n_outputs=n_outputs, m=480)
+    y = dense.V[:, :n_outputs] * 3.0 + 0.5 * y  # something to learn, and noise
+    trainer = fit(layer, y, regularization="loo", centred=True, max_steps=3)
+    G = reference.gram(dense, dense.W).reshape(24, n_outputs, 24, n_outputs)
+
+    def mean_error(mu):
+        outputs = [reference.leave_one_out(G[:, c, :, c], y[:, c], mu) for c in range(n_outputs)]
+        return np.mean(np.square(outputs))
+
+    mu = trainer.regularization_
+    assert trainer.loo_error == pytest.approx(mean_error(mu), rel=1e-6)
+    mean_eigenvalue = np.mean([np.trace(G[:, c, :, c]) / 24 for c in range(n_outputs)])
+    assert 0.99e-8 <= mu / mean_eigenvalue <= 10.01
+    # No candidate a quarter decade away does better by more than the grid can miss.
+    for other in mu * 10.0 ** np.arange(-2, 2.1, 0.5):
+        if 1e-8 <= other / mean_eigenvalue <= 10:
+            assert mean_error(other) >= 0.999 * trainer.loo_error
+
+
+def test_centred_output_starts_at_zero_and_fits_the_difference():
+    layer, dense, y = problem(18, n_outputs=3, readout="partition", m=480)
+    trainer = LastLayerGaussNewton(layer, y, centred=True)
+    start = dense.outputs(dense.W)
+    np.testing.assert_allclose(trainer.outputs, 0.0, atol=1e-12)
+    assert trainer.residual_norm == pytest.approx(np.linalg.norm(y), rel=1e-9)
+    trainer.run()
+    np.testing.assert_allclose(trainer.outputs, y, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(layer.outputs(trainer.factors) - start, y, rtol=0, atol=1e-7)

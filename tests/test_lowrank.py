@@ -1,0 +1,373 @@
+"""LowRankMaintenance answers as the dense matrix it stands for, whatever was asked before."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+import subquad.weights
+from subquad.jacobian import KhatriRao
+from subquad.lowrank import LowRankMaintenance
+from subquad.weights import DenseWeights
+
+# Relative to everything that was ever added in absolute value.
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-14}
+SIZES = st.integers(1, 12)
+BUDGETS = st.one_of(st.none(), st.just(math.inf), st.integers(1, 30))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(13)
+
+
+def factors(rng, rank, shape, dtype=float):
+    return tuple(rng.standard_normal((rank, size)).astype(dtype) for size in shape)
+
+
+class Interleaving(RuleBasedStateMachine):
+    """Any order of operations, against a float64 matrix that is updated at once."""
+
+    @initialize(
+        m_out=SIZES,
+        m_in=SIZES,
+        dtype=st.sampled_from([np.float32, np.float64]),
+        rank_budget=BUDGETS,
+        when_full=st.sampled_from(["flush", "recompress"]),
+        seed=st.integers(0, 2**32 - 1),
+    )
+    def start(self, m_out, m_in, dtype, rank_budget, when_full, seed):
+        self.rng, self.dtype = np.random.default_rng(seed), dtype
+        matrix = self.rng.standard_normal((m_out, m_in)).astype(dtype)
+        self.lrm = LowRankMaintenance(matrix, rank_budget=rank_budget, when_full=when_full)
+        self.dense, self.scale = matrix.astype(float), np.abs(matrix).sum()
+
+    def compare(self, result, expected, scale=1.0):
+        assert result.dtype == self.dtype
+        assert result.shape == expected.shape
+        tolerance = TOLERANCE[self.dtype] * self.scale * scale
+        np.testing.assert_allclose(result, expected, rtol=0, atol=tolerance)
+
+    def rows(self, n, size, density):
+        Y = self.rng.standard_normal((n, size)) * (self.rng.random((n, size)) < density)
+        return Y.astype(self.dtype)
+
+    @rule(rank=st.integers(0, 20), sparse=st.booleans())
+    def update(self, rank, sparse):
+        U, V = factors(self.rng, rank, self.lrm.shape, self.dtype)
+        self.dense += U.T.astype(float) @ V
+        self.scale += (np.abs(U).T @ np.abs(V)).sum()
+        if sparse and rank:
+            U = scipy.sparse.csr_array(U)
+        self.lrm.update(U, V)
+        assert self.lrm.rank < self.lrm.rank_budget
+
+    @rule()
+    def flush(self):
+        self.lrm.flush()
+        assert self.lrm.rank == 0
+        self.compare(self.lrm.weights.to_dense(), self.dense)
+
+    @rule()
+    def recompress(self):
+        before = self.lrm.rank
+        self.lrm.recompress()
+        assert self.lrm.rank <= min(before, *self.lrm.shape)
+
+    @rule(n=st.integers(1, 4), density=st.floats(0, 1), sparse=st.booleans())
+    def query(self, n, density, sparse):
+        Y = self.rows(n, self.lrm.shape[1], density)
+        expected, scale = Y.astype(float) @ self.dense.T, np.abs(Y).max()
+        self.compare(self.lrm.query(scipy.sparse.csr_array(Y) if sparse else Y), expected, scale)
+
+    @rule(n=st.integers(1, 4), density=st.floats(0, 1), sparse=st.booleans())
+    def query_transposed(self, n, density, sparse):
+        X = self.rows(n, self.lrm.shape[0], density)
+        expected, scale = X.astype(float) @ self.dense, np.abs(X).max()
+        form = scipy.sparse.csr_array if sparse else np.asarray
+        self.compare(self.lrm.query_transposed(form(X)), expected, scale)
+
+    @rule()
+    def pickle(self):
+        self.lrm = pickle.loads(pickle.dumps(self.lrm))
+
+    @rule()
+    def to_dense(self):
+        self.compare(self.lrm.to_dense(), self.dense)
+
+    @precondition(lambda self: hasattr(self, "lrm"))
+    @rule()
+    def factors_and_weights_add_up(self):
+        U, V = self.lrm.factors
+        assert len(U) == len(V) == self.lrm.rank
+        self.compare(self.lrm.weights.to_dense() + U.T @ V, self.dense)
+
+
+TestInterleaving = Interleaving.TestCase
+TestInterleaving.settings = settings(
+    max_examples=60, stateful_step_count=25, deadline=None, derandomize=True
+)
+
+
+@pytest.mark.parametrize("rank_budget", [1, 2, 6, 7, math.inf])
+def test_the_rank_grows_with_each_update_and_is_flushed_when_it_reaches_the_budget(rank_budget, rng):
+    lrm = LowRankMaintenance(np.zeros((20, 9)), rank_budget=rank_budget)
+    expected = 0
+    for rank in (1, 2, 0, 3, 1, 15, 1):
+        lrm.update(*factors(rng, rank, (20, 9)))
+        expected = 0 if expected + rank >= rank_budget else expected + rank
+        assert lrm.rank == expected
+
+
+def test_an_update_touches_no_weights_before_the_budget_is_reached(rng):
+    lrm = LowRankMaintenance(rng.standard_normal((20, 9)), rank_budget=5)
+    before = lrm.weights.to_dense()
+    for _ in range(4):
+        lrm.update(*factors(rng, 1, (20, 9)))
+        np.testing.assert_array_equal(lrm.weights.to_dense(), before)
+    lrm.update(*factors(rng, 1, (20, 9)))
+    assert (lrm.weights.to_dense() != before).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (7, 4)])
+def test_a_structure_without_change_is_its_matrix_exactly(shape, rng):
+    matrix = rng.standard_normal(shape)
+    lrm = LowRankMaintenance(matrix)
+    lrm.update(np.empty((0, shape[0])), np.empty((0, shape[1])))
+    lrm.recompress()
+    lrm.flush()
+    U, V = lrm.factors
+    assert (lrm.rank, U.shape, V.shape) == (0, (0, shape[0]), (0, shape[1]))
+    np.testing.assert_array_equal(lrm.to_dense(), matrix)
+    Y, X = rng.standard_normal((3, shape[1])), rng.standard_normal((3, shape[0]))
+    np.testing.assert_array_equal(lrm.query(Y), DenseWeights(matrix).apply(Y))
+    np.testing.assert_array_equal(
+        lrm.query_transposed(X), DenseWeights(matrix).apply_transposed(X)
+    )
+
+
+def test_the_budget_is_an_eighth_of_the_smaller_size_by_default():
+    for shape, budget in [((64, 100), 8), ((100, 31), 3), ((7, 7), 1)]:
+        assert LowRankMaintenance(np.zeros(shape)).rank_budget == budget
+
+
+def test_arrays_are_copied_and_weights_shared_unless_a_copy_is_asked_for(rng):
+    matrix = rng.standard_normal((6, 5))
+    before, weights = matrix.copy(), DenseWeights(matrix)
+    U, V = factors(rng, 2, (6, 5))
+    for factor in (U, V):
+        factor.flags.writeable = False
+    for W, copy in [(matrix, False), (weights, True), (weights, False)]:
+        np.testing.assert_array_equal(weights.to_dense(), before)
+        lrm = LowRankMaintenance(W, rank_budget=2, copy=copy)
+        lrm.update(U, V)
+        np.testing.assert_allclose(lrm.weights.to_dense(), before + U.T @ V, atol=1e-14)
+    assert lrm.weights is weights
+    np.testing.assert_array_equal(matrix, before)
+
+
+def test_factors_are_copies(rng):
+    lrm = LowRankMaintenance(np.zeros((6, 5)), rank_budget=9)
+    lrm.update(*factors(rng, 2, (6, 5)))
+    before = lrm.to_dense()
+    for factor in lrm.factors:
+        factor[:] = np.nan
+    np.testing.assert_array_equal(lrm.to_dense(), before)
+
+
+def test_pickles_hold_no_rows_in_reserve(rng):
+    lrm = LowRankMaintenance(np.zeros((40, 30)), rank_budget=math.inf)
+    for rank in (1000, 1):
+        lrm.update(*factors(rng, rank, (40, 30)))
+    assert len(lrm._change._U) > 1400
+    lrm.recompress()
+    assert len(pickle.dumps(lrm)) < 1.2 * 8 * (40 * 30 + 30 * (40 + 30))
+
+
+def test_an_interrupted_flush_loses_nothing(rng, monkeypatch):
+    matrix, (U, V) = rng.standard_normal((30, 12)), factors(rng, 4, (30, 12))
+    expected = matrix + U.T @ V
+    flush, calls = subquad.weights.low_rank.flush, []
+
+    def interrupted(columns, U, V):
+        flush(columns, U, V)
+        calls.append(len(columns))
+        if len(calls) == 2:
+            raise KeyboardInterrupt  # where CPython delivers it: after the call
+
+    monkeypatch.setattr("subquad._products._MULTIPLY_ADDS_PER_CALL", 5 * 4 * 30)
+    lrm = LowRankMaintenance(matrix, rank_budget=9)
+    lrm.update(U, V)
+    with monkeypatch.context() as patch:
+        patch.setattr(subquad.weights.low_rank, "flush", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lrm.flush()
+    assert calls == [5, 5]  # of 12 inputs
+    assert lrm.rank == 4
+    np.testing.assert_allclose(lrm.to_dense(), expected, atol=1e-14)
+    lrm.flush()
+    np.testing.assert_allclose(lrm.weights.to_dense(), expected, atol=1e-14)
+
+
+# ---- recompression
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("true_rank", [0, 1, 5])
+def test_recompression_finds_the_rank_of_the_change(dtype, true_rank, rng):
+    U, V = factors(rng, true_rank, (50, 40), dtype)
+    lrm = LowRankMaintenance(np.zeros((50, 40), dtype), rank_budget=math.inf)
+    for _ in range(20):  # 80 rows: more than either size of the matrix
+        lrm.update(rng.standard_normal((4, true_rank)) @ U, rng.standard_normal((4, true_rank)) @ V)
+    before = lrm.to_dense()
+    lrm.recompress()
+    assert lrm.rank == true_rank
+    error = np.linalg.norm(lrm.to_dense() - before)
+    assert error <= 100 * np.finfo(dtype).eps * np.linalg.norm(before)
+
+
+def test_recompression_with_a_tolerance_drops_the_tail_of_the_spectrum(rng):
+    s = np.array([1.0, 1e-1, 1e-3, 1e-4, 1e-6])
+    P, Q = (np.linalg.qr(rng.standard_normal((size, 5)))[0] for size in (30, 20))
+    lrm = LowRankMaintenance(np.zeros((30, 20)), rank_budget=math.inf)
+    lrm.update(s[:, None] * P.T, Q.T)
+    before = lrm.to_dense()
+    lrm.recompress(rtol=1e-3 * (1 - 1e-9))
+    assert lrm.rank == 3
+    error = np.linalg.norm(lrm.to_dense() - before)
+    np.testing.assert_allclose(error, np.linalg.norm(s[3:]), rtol=1e-9)
+
+
+def test_a_full_structure_recompresses_instead_of_flushing_while_that_makes_room(rng):
+    matrix = rng.standard_normal((40, 30))
+    U, V = factors(rng, 6, (40, 30))
+    lrm = LowRankMaintenance(matrix, rank_budget=12, when_full="recompress")
+    expected, before = matrix.copy(), lrm.weights.to_dense()
+    for _ in range(30):
+        mixing = rng.standard_normal((4, 6))
+        lrm.update(mixing @ U, mixing @ V)
+        expected += U.T @ (mixing.T @ mixing) @ V
+    np.testing.assert_array_equal(lrm.weights.to_dense(), before)
+    assert 6 <= lrm.rank < 12
+    np.testing.assert_allclose(lrm.to_dense(), expected, atol=1e-11)
+    lrm.update(*factors(rng, 12, (40, 30)))
+    assert lrm.rank == 0
+
+
+# ---- the two users in [SZZ24]
+def fired(Z, shift):
+    return Z > shift * np.sqrt(2.0 / Z.shape[1])
+
+
+@pytest.mark.parametrize("rank_budget", [1, 8, 64, math.inf])
+@pytest.mark.parametrize("when_full", ["flush", "recompress"])
+def test_last_layer_gauss_newton_takes_the_same_path_for_every_budget(rank_budget, when_full, rng):
+    """[SZZ24], Algorithm 2, by query and update, against W_L formed at every step."""
+    n, m, shift = 12, 256, 0.7
+    W = rng.standard_normal((m, m)) * np.sqrt(2.0 / m)
+    H = np.maximum(rng.standard_normal((n, m)), 0.0)
+    H /= np.linalg.norm(H, axis=1, keepdims=True)
+    a, y = rng.choice([-1.0, 1.0], m), rng.standard_normal(n)
+    lrm = LowRankMaintenance(W, rank_budget=rank_budget, when_full=when_full)
+    dense, residuals = W.copy(), []
+    for _ in range(6):
+        Z, tau = dense @ H.T, shift * np.sqrt(2.0 / m)
+        r = a @ np.maximum(Z - tau, 0.0) - y
+        D = a[:, None] * (Z > tau)
+        dense -= (D * np.linalg.solve((D.T @ D) * (H @ H.T), r)) @ H
+
+        Z = lrm.query(H)
+        lazy_r = np.maximum(Z - tau, 0.0) @ a - y
+        J = KhatriRao(a * fired(Z, shift), H)
+        lrm.update(*J.adjoint(-np.linalg.solve(J.gram(), lazy_r)))
+        np.testing.assert_allclose(lazy_r, r, rtol=0, atol=1e-10)
+        residuals.append(np.linalg.norm(r))
+    assert residuals[-1] < 1e-10 < 1e-2 < residuals[0]
+    change = lrm.to_dense() - W
+    np.testing.assert_allclose(change, dense - W, atol=1e-10 * np.linalg.norm(change))
+    assert np.linalg.matrix_rank(change, tol=1e-9 * np.linalg.norm(change)) <= n
+
+
+def forward(layers, X, shift):
+    """Return pre-activations and the inputs of each layer; `layers` are maps of rows."""
+    inputs, Z = [X], []
+    for apply in layers:
+        Z.append(apply(inputs[-1]))
+        tau = shift * np.sqrt(2.0 / Z[-1].shape[1])
+        inputs.append(np.maximum(Z[-1] - tau, 0.0))
+    return Z, inputs
+
+
+def test_gradient_descent_on_all_layers_equals_the_dense_one(rng):
+    """[SZZ24], Lemma C.4 and Remark C.6: 60 steps, L = 3, every budget, sparse rows."""
+    n, d, m, shift, step = 8, 10, 96, 0.3, 5e-4
+    X = rng.standard_normal((n, d))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    start = [rng.standard_normal(s) * np.sqrt(2.0 / m) for s in [(m, d), (m, m), (m, m)]]
+    a, y = rng.choice([-1.0, 1.0], m), rng.standard_normal(n)
+    dense = [W.copy() for W in start]
+    losses = []
+    for _ in range(60):
+        Z, inputs = forward([lambda H, W=W: H @ W.T for W in dense], X, shift)
+        r = inputs[-1] @ a - y
+        losses.append(r @ r)
+        G = r[:, None] * a
+        for W, z, h in zip(dense[::-1], Z[::-1], inputs[-2::-1], strict=True):
+            G = G * fired(z, shift)
+            W_before = W.copy()
+            W -= step * G.T @ h
+            G = G @ W_before
+    assert losses[-1] < 0.1 * losses[0]
+
+    for rank_budget, when_full in [(5, "flush"), (40, "recompress"), (math.inf, "flush")]:
+        lazy = [LowRankMaintenance(W, rank_budget=rank_budget, when_full=when_full) for W in start]
+        for loss in losses:
+            Z, inputs = forward(
+                [lambda H, W=W: W.query(scipy.sparse.csr_array(H)) for W in lazy], X, shift
+            )
+            r = inputs[-1] @ a - y
+            assert abs(r @ r - loss) <= 1e-10 * losses[0]
+            G = r[:, None] * a
+            for W, z, h in zip(lazy[::-1], Z[::-1], inputs[-2::-1], strict=True):
+                G = scipy.sparse.csr_array(G * fired(z, shift))
+                back = W.query_transposed(G)
+                W.update(-step * G, h)
+                G = back
+        for W, expected in zip(lazy, dense, strict=True):
+            error = np.linalg.norm(W.to_dense() - expected)
+            assert error <= 1e-10 * np.linalg.norm(expected)
+
+
+# ---- bad input
+LRM = LowRankMaintenance(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: LowRankMaintenance(np.ones(3)), ValueError, r"^W must have shape"),
+        (lambda: LowRankMaintenance(np.ones((2, 2), object)), TypeError, "^W must be a float32"),
+        (lambda: LowRankMaintenance([[np.nan]]), ValueError, "^W must be finite"),
+        (lambda: LowRankMaintenance(np.eye(2), rank_budget=0), ValueError, "^rank_budget must"),
+        (lambda: LowRankMaintenance(np.eye(2), rank_budget=2.5), TypeError, "^rank_budget must"),
+        (lambda: LowRankMaintenance(np.eye(2), rank_budget=-math.inf), TypeError, "^rank_budget"),
+        (lambda: LowRankMaintenance(np.eye(2), when_full="x"), ValueError, "^when_full must.*'x'"),
+        (lambda: LowRankMaintenance(np.eye(2), rtol=1.0), ValueError, "^rtol must be below 1"),
+        (lambda: LRM.recompress(rtol=-0.1), ValueError, "^rtol must be at least 0"),
+        (lambda: LRM.update(np.ones((1, 2)), np.ones((1, 2))), ValueError, r"^U must .*\(any, 3\)"),
+        (lambda: LRM.update(np.ones((2, 3)), np.ones((1, 2))), ValueError, r"^V must .*\(2, 2\)"),
+        (lambda: LRM.update(scipy.sparse.eye_array(2), np.ones((2, 2))), ValueError, "^U must"),
+        (lambda: LRM.update([[0.0, 0.0, np.nan]], np.ones((1, 2))), ValueError, "^U must be fin"),
+        (lambda: LRM.query(np.ones((1, 3))), ValueError, r"^Y must have shape \(any, 2\); got"),
+        (lambda: LRM.query(np.ones((1, 2)), n_threads=0), ValueError, "^n_threads must"),
+        (lambda: LRM.query_transposed(np.ones((1, 2))), ValueError, r"^X must have shape \(any, 3"),
+    ],
+)
+def test_bad_arguments_are_named_and_change_nothing(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+    assert LRM.rank == 0
+    np.testing.assert_array_equal(LRM.to_dense(), np.zeros((3, 2)))

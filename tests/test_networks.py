@@ -1,0 +1,364 @@
+"""A WideNetwork is what its definition says; a LastLayer is its last hidden layer and no more."""
+
+import pickle
+
+import numpy as np
+import pytest
+import reference
+
+from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
+from subquad.networks import LastLayer, WideNetwork
+
+TOLERANCE = {np.dtype(np.float32): 3e-6, np.dtype(np.float64): 1e-12}
+
+
+def inputs(n=9, d=6, seed=0, dtype=np.float64):
+    """Rows that are not of unit length."""
+    return np.random.default_rng(seed).standard_normal((n, d)).astype(dtype)
+
+
+def dense_weights(network):
+    return [W.to_dense().astype(float) for W in network.weights]
+
+
+def layer_arrays(n=9, d=6, m=40, seed=0, dtype=np.float64):
+    """V (n, d), Z0 (n, m) and a (m,) that come from no network of ours."""
+    rng = np.random.default_rng(seed)
+    V, Z0 = rng.standard_normal((n, d)), rng.standard_normal((n, m))
+    return V.astype(dtype), Z0.astype(dtype), rng.choice([-1.0, 1.0], m).astype(dtype)
+
+
+# the network ------------------------------------------------------------------------------------
+@pytest.mark.parametrize("depth", [2, 3, 5])
+@pytest.mark.parametrize(
+    "activation",
+    [ReLU(), ShiftedReLU(0.8), ThresholdedReLU(0.8), ShiftedReLU(0.8, relative=False)],
+    ids=repr,
+)
+def test_outputs_follow_the_definition(depth, activation, dtype):
+    X = inputs(dtype=dtype)
+    network = WideNetwork(
+        6, width=70, depth=depth, n_outputs=3, activation=activation, rng=1, dtype=dtype
+    )
+    layers = reference.forward(
+        X.astype(float),
+        dense_weights(network),
+        activation.shift,
+        activation.scale,
+        jumps=isinstance(activation, ThresholdedReLU),
+        relative=activation.relative,
+    )
+    expected = layers[-1] @ network.readout.T.astype(float)
+    tolerance = 10 * depth * TOLERANCE[dtype]
+    np.testing.assert_allclose(network.features(X), layers[-2], rtol=0, atol=tolerance)
+    np.testing.assert_allclose(network.outputs(X), expected, rtol=0, atol=70 * tolerance)
+    assert network.features(X).dtype == network.outputs(X).dtype == dtype
+
+
+def test_weights_have_the_shapes_and_the_law_of_the_definition():
+    width, d = 600, 6
+    network = WideNetwork(d, width=width, depth=3, rng=2)
+    shapes = [W.shape for W in network.weights]
+    assert shapes == [(width, d), (width, width), (width, width)]
+    for W in dense_weights(network):
+        z = W.ravel() * np.sqrt(width / 2)
+        # Mean, variance and fourth moment of unit normals at 5 standard errors: 9 comparisons,
+        # false alarm 5e-6.
+        assert abs(z.mean()) < 5 / np.sqrt(z.size)
+        assert abs(np.square(z).mean() - 1) < 5 * np.sqrt(2 / z.size)
+        assert abs((z**4).mean() - 3) < 5 * np.sqrt(96 / z.size)
+
+
+def test_partitioned_readout_gives_every_output_its_own_neurons():
+    network = WideNetwork(6, width=103, n_outputs=4, rng=3)
+    readout = network.readout
+    assert readout.shape == (4, 103)
+    np.testing.assert_array_equal(np.count_nonzero(readout, axis=0), 1)  # each neuron feeds one
+    assert set(np.unique(readout)) == {-1.0, 0.0, 1.0}
+    for row in readout:
+        neurons = np.flatnonzero(row)
+        np.testing.assert_array_equal(neurons, np.arange(neurons[0], neurons[-1] + 1))
+        assert 25 <= len(neurons) <= 26
+
+
+def test_dense_readout_is_a_matrix_of_signs():
+    readout = WideNetwork(6, width=5000, n_outputs=2, readout="dense", rng=4).readout
+    assert readout.shape == (2, 5000)
+    assert set(np.unique(readout)) == {-1.0, 1.0}
+    # Sums of 5000 signs, and of their products: 5 standard errors, 3 sums, false alarm 2e-6.
+    assert np.abs(readout.sum(axis=1)).max() < 5 * np.sqrt(5000)
+    assert abs(readout[0] @ readout[1]) < 5 * np.sqrt(5000)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 1.5])
+def test_neurons_fire_with_the_announced_probability(shift):
+    width, n = 4096, 16
+    activation = ShiftedReLU(shift)
+    network = WideNetwork(32, width=width, activation=activation, rng=5)
+    layer = network.last_layer(reference.sphere(n, 32, np.random.default_rng(5)))
+    active = (layer.preactivations > layer.thresholds[:, None]).sum(axis=1)
+    k = activation.expected_active(width)
+    # Binomial(4096, Q) for each point given its features: 5 standard errors, 16 points, 1e-5.
+    assert np.abs(active - k).max() < 5 * np.sqrt(k * (1 - k / width))
+
+
+def test_seed_determines_the_network():
+    X = inputs()
+    first = WideNetwork(6, width=50, n_outputs=2, rng=7)
+    second = WideNetwork(6, width=50, n_outputs=2, rng=7)
+    generator = WideNetwork(6, width=50, n_outputs=2, rng=np.random.default_rng(7))
+    other = WideNetwork(6, width=50, n_outputs=2, rng=8)
+    np.testing.assert_array_equal(first.outputs(X), second.outputs(X))
+    np.testing.assert_array_equal(first.outputs(X), generator.outputs(X))
+    assert np.abs(first.outputs(X) - other.outputs(X)).max() > 0
+
+
+def test_global_random_state_is_not_used():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    WideNetwork(6, width=50, rng=None).outputs(inputs())
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_pickle_keeps_the_network():
+    X = inputs()
+    network = WideNetwork(6, width=50, depth=3, n_outputs=2, rng=9)
+    copy = pickle.loads(pickle.dumps(network))
+    np.testing.assert_array_equal(copy.outputs(X), network.outputs(X))
+    np.testing.assert_array_equal(copy.last_layer(X).outputs(), network.last_layer(X).outputs())
+
+
+def test_inputs_are_neither_modified_nor_kept():
+    X = inputs()
+    network = WideNetwork(6, width=50, rng=10)
+    expected = network.outputs(X)
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    np.testing.assert_array_equal(network.outputs(frozen), expected)
+    layer = network.last_layer(X)
+    before = layer.outputs().copy()
+    X[...] = 0.0
+    np.testing.assert_array_equal(layer.outputs(), before)
+
+
+def test_outputs_of_one_point_do_not_depend_on_the_others():
+    X = inputs(n=20)
+    network = WideNetwork(6, width=80, depth=3, activation=ShiftedReLU(1.0), rng=11)
+    together = network.outputs(X)
+    for i in range(0, 20, 7):
+        np.testing.assert_allclose(network.outputs(X[i : i + 1]), together[i : i + 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1e-8, 7.0, 1e8])
+def test_length_of_an_input_scales_nothing_behind_the_first_layer(factor):
+    # Relative thresholds and unit layers: the features are those of x / ||x||.
+    X = inputs()
+    network = WideNetwork(6, width=80, depth=2, activation=ShiftedReLU(1.0), rng=12)
+    np.testing.assert_allclose(network.features(factor * X), network.features(X), atol=1e-12)
+
+
+def test_outputs_with_factors_are_those_of_the_changed_weights():
+    X, new = inputs(seed=1), inputs(n=5, seed=2)
+    rng = np.random.default_rng(13)
+    network = WideNetwork(6, width=60, n_outputs=2, activation=ShiftedReLU(0.5), rng=13)
+    V = network.features(X)
+    A = 0.1 * rng.standard_normal((9, 60))
+    weights = dense_weights(network)
+    weights[-1] = weights[-1] + A.T @ V
+    activation = ShiftedReLU(0.5)
+    expected = reference.forward(new, weights, 0.5, activation.scale)[-1] @ network.readout.T
+    np.testing.assert_allclose(network.outputs(new, (A, V)), expected, rtol=0, atol=1e-11)
+    found = network.last_layer(new).outputs((A, V))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
+    changed = network.outputs(new, (A, V)) - network.outputs(new)
+    assert np.abs(changed).max() > 1e-3  # the factors are really used
+
+
+def test_last_layer_holds_what_the_network_computes(dtype):
+    X = inputs(dtype=dtype)
+    network = WideNetwork(6, width=90, depth=3, n_outputs=3, rng=14, dtype=dtype)
+    layer = network.last_layer(X)
+    assert (layer.n, layer.width, layer.n_outputs) == (9, 90, 3)
+    np.testing.assert_array_equal(layer.features, network.features(X))
+    np.testing.assert_array_equal(layer.readout, network.readout)
+    Z0 = layer.features.astype(float) @ dense_weights(network)[-1].T
+    np.testing.assert_allclose(layer.preactivations, Z0, rtol=0, atol=10 * TOLERANCE[dtype])
+    np.testing.assert_allclose(
+        layer.outputs(), network.outputs(X), rtol=0, atol=900 * TOLERANCE[dtype]
+    )
+    assert layer.features.dtype == layer.preactivations.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"depth": 1}, ValueError, "depth must be at least 2; got 1"),
+        ({"width": 0}, ValueError, "width must be at least 1; got 0"),
+        ({"width": 8.5}, TypeError, "width must be an integer; got 8.5"),
+        ({"n_outputs": 0}, ValueError, "n_outputs must be at least 1; got 0"),
+        (
+            {"readout": "identity"},
+            ValueError,
+            "readout must be .*partition.*dense.*; got 'identity'",
+        ),
+        ({"activation": "relu"}, TypeError, "activation must be .*; got"),
+        ({"rng": "seed"}, TypeError, "rng must be"),
+        ({"rng": -1}, ValueError, "rng must be"),
+        ({"dtype": np.int64}, TypeError, "dtype must be float32 or float64; got int64"),
+        ({"dtype": np.float16}, TypeError, "dtype must be float32 or float64; got float16"),
+        ({"width": 3, "n_outputs": 4}, ValueError, "width must"),
+    ],
+)
+def test_bad_network_arguments_are_refused_by_name(arguments, error, message):
+    with pytest.raises(error, match=message):
+        WideNetwork(6, **({"width": 20, "rng": 0} | arguments))
+
+
+@pytest.mark.parametrize("n_features", [0, -3])
+def test_number_of_features_must_be_positive(n_features):
+    with pytest.raises(ValueError, match=f"n_features must be at least 1; got {n_features}"):
+        WideNetwork(n_features, width=20)
+
+
+def bad_inputs():
+    nan = inputs()
+    nan[2, 3] = np.nan
+    infinite = inputs()
+    infinite[0, 0] = np.inf
+    return [
+        (inputs(d=5), ValueError, r"X must have shape \(any, 6\); got \(9, 5\)"),
+        (inputs()[0], ValueError, r"X must have shape \(any, 6\); got \(6,\)"),
+        (inputs()[:0], ValueError, "X must have at least 1 row"),
+        (nan, ValueError, r"X must be finite.* \(2, 3\)"),
+        (infinite, ValueError, r"X must be finite.* \(0, 0\)"),
+        (np.ones((4, 6), dtype=int), TypeError, "X must be a float32 or float64 array; got int64"),
+        (np.ones((4, 6), dtype=object), TypeError, "X must be a float32 or float64 array; got obj"),
+        (
+            np.ones((4, 6), dtype=complex),
+            TypeError,
+            "X must be a float32 or float64 array; got com",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(("X", "error", "message"), bad_inputs())
+@pytest.mark.parametrize("method", ["outputs", "features", "last_layer"])
+def test_bad_inputs_are_refused_by_name(method, X, error, message):
+    network = WideNetwork(6, width=20, rng=0)
+    with pytest.raises(error, match=message):
+        getattr(network, method)(X)
+
+
+def test_zero_input_has_zero_outputs():
+    # No direction, hence no features: nothing may become NaN.
+    X = inputs()
+    X[4] = 0.0
+    network = WideNetwork(6, width=50, activation=ShiftedReLU(0.5), rng=15)
+    assert np.all(np.isfinite(network.features(X)))
+    assert np.all(network.outputs(X)[4] == 0.0)
+
+
+# a layer of somebody else's network -------------------------------------------------------------
+def test_layer_of_plain_arrays_follows_the_definition(dtype):
+    V, Z0, a = layer_arrays(dtype=dtype)
+    activation = ShiftedReLU(0.7)
+    layer = LastLayer(V, Z0, a, activation, weight_std=0.3)
+    thresholds = 0.3 * 0.7 * np.linalg.norm(V.astype(float), axis=1)
+    np.testing.assert_allclose(layer.thresholds, thresholds, rtol=10 * TOLERANCE[dtype])
+    expected = reference.activate(Z0.astype(float), thresholds, activation.scale) @ a.astype(float)
+    np.testing.assert_allclose(
+        layer.outputs(), expected[:, None], rtol=0, atol=400 * TOLERANCE[dtype]
+    )
+    assert (layer.n, layer.width, layer.n_outputs) == (9, 40, 1)
+
+
+def test_default_weight_deviation_is_that_of_the_definition():
+    V, Z0, a = layer_arrays()
+    layer = LastLayer(V, Z0, a, ShiftedReLU(1.2))
+    expected = np.sqrt(2 / 40) * 1.2 * np.linalg.norm(V, axis=1)
+    np.testing.assert_allclose(layer.thresholds, expected, rtol=1e-12)
+
+
+def test_given_thresholds_are_used():
+    V, Z0, a = layer_arrays()
+    tau = np.linspace(-0.5, 0.5, 9)
+    activation = ThresholdedReLU(1.0)
+    layer = LastLayer(V, Z0, a, activation, thresholds=tau)
+    np.testing.assert_array_equal(layer.thresholds, tau)
+    expected = reference.activate(Z0, tau, activation.scale, jumps=True) @ a
+    np.testing.assert_allclose(layer.outputs()[:, 0], expected, rtol=0, atol=1e-12)
+
+
+def test_any_readout_is_accepted_of_plain_arrays():
+    V, Z0, _ = layer_arrays()
+    readout = np.random.default_rng(1).standard_normal((3, 40))
+    layer = LastLayer(V, Z0, readout, ReLU())
+    expected = np.maximum(Z0, 0.0) @ readout.T
+    assert layer.n_outputs == 3
+    np.testing.assert_allclose(layer.outputs(), expected, rtol=0, atol=1e-11)
+
+
+def test_layer_outputs_with_factors_move_the_preactivations():
+    rng = np.random.default_rng(2)
+    V, Z0, a = layer_arrays()
+    V_train, A = rng.standard_normal((4, 6)), rng.standard_normal((4, 40))
+    layer = LastLayer(V, Z0, a, ReLU())
+    expected = np.maximum(Z0 + (V @ V_train.T) @ A, 0.0) @ a
+    np.testing.assert_allclose(layer.outputs((A, V_train))[:, 0], expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"features": np.ones((8, 6))}, ValueError, r"must have shape \(.*\); got"),
+        (
+            {"preactivations": np.ones((9, 40), dtype=int)},
+            TypeError,
+            "preactivations must be a flo",
+        ),
+        ({"features": np.full((9, 6), np.nan)}, ValueError, "features must be finite"),
+        ({"preactivations": np.full((9, 40), np.inf)}, ValueError, "preactivations must be finite"),
+        ({"readout": np.ones(39)}, ValueError, r"readout must have shape .*40.*; got \(39,\)"),
+        (
+            {"readout": np.ones((2, 39))},
+            ValueError,
+            r"readout must have shape .*40.*; got \(2, 39\)",
+        ),
+        ({"readout": np.full(40, np.nan)}, ValueError, "readout must be finite"),
+        ({"activation": np.tanh}, TypeError, "activation must be"),
+        ({"weight_std": -1.0}, ValueError, "weight_std must be"),
+        ({"thresholds": np.ones(8)}, ValueError, r"thresholds must have shape \(9,\); got \(8,\)"),
+        ({"thresholds": np.full(9, np.nan)}, ValueError, "thresholds must be finite"),
+    ],
+)
+def test_bad_layer_arguments_are_refused_by_name(change, error, message):
+    V, Z0, a = layer_arrays()
+    arguments = {"features": V, "preactivations": Z0, "readout": a, "activation": ReLU()}
+    with pytest.raises(error, match=message):
+        LastLayer(**(arguments | change))
+
+
+def test_bad_factors_are_refused_by_name():
+    V, Z0, a = layer_arrays()
+    layer = LastLayer(V, Z0, a, ReLU())
+    for factors in [
+        (np.ones((4, 39)), np.ones((4, 6))),
+        (np.ones((4, 40)), np.ones((3, 6))),
+        (np.ones((4, 40)), np.ones((4, 5))),
+    ]:
+        with pytest.raises(ValueError, match="must have shape"):
+            layer.outputs(factors)
+
+
+def test_layer_neither_modifies_nor_is_changed_by_the_arrays_of_its_user():
+    V, Z0, a = layer_arrays()
+    for array in (V, Z0, a):
+        array.flags.writeable = False
+    layer = LastLayer(V, Z0, a, ShiftedReLU(0.3))
+    layer.outputs()
+    np.testing.assert_array_equal(Z0, layer_arrays()[1])
+
+
+def test_pickle_keeps_the_layer():
+    layer = LastLayer(*layer_arrays(), ShiftedReLU(0.3))
+    copy = pickle.loads(pickle.dumps(layer))
+    np.testing.assert_array_equal(copy.outputs(), layer.outputs())

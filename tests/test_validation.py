@@ -1,0 +1,328 @@
+"""Whatever crosses the border is in trusted form, and what cannot be is refused by name."""
+
+import re
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from subquad import _validation
+from subquad._validation import (
+    as_csr,
+    as_gram,
+    as_matrix,
+    as_vector,
+    generator,
+    integer,
+    real,
+    require_memory,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((5, 4))
+SPARSE = scipy.sparse.random_array((6, 9), density=0.4, rng=1)
+SPARSE_FORMATS = ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"]
+
+
+def unaligned(x):
+    buffer = np.zeros(x.nbytes + 1, dtype=np.uint8)[1:]
+    copy = buffer.view(x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
+def read_only(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_trusted_array_passes_as_it_is(dtype):
+    matrix, vector = read_only(X.astype(dtype)), read_only(X[0].astype(dtype))
+    assert as_matrix(matrix, "X") is matrix
+    assert as_vector(vector, "y", dtype=dtype) is vector
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.asfortranarray(X),
+        np.repeat(X, 2, axis=1)[:, ::2],
+        X[::-1][::-1],
+        X.astype(">f8"),
+        unaligned(X),
+        X.tolist(),
+    ],
+    ids=["Fortran", "strided", "reversed twice", "big-endian", "unaligned", "list"],
+)
+def test_any_layout_becomes_contiguous_aligned_and_native(given):
+    matrix = as_matrix(given, "X", n_rows=5, n_columns=4)
+    np.testing.assert_array_equal(matrix, X)
+    assert matrix.flags.c_contiguous
+    assert matrix.flags.aligned
+    assert matrix.dtype.isnative
+
+
+def test_the_dtype_is_kept_unless_another_is_asked_for():
+    single = X.astype(np.float32)
+    assert as_matrix(single, "X").dtype == np.float32
+    np.testing.assert_array_equal(as_matrix(X, "X", dtype=np.float32), single)
+    assert as_vector([1.0], "y", dtype=np.float32).dtype == np.float32
+
+
+def test_finite_numbers_whose_sum_is_not_finite_are_accepted():
+    as_vector([1.7e308, 1.7e308], "y")
+
+
+def test_a_matrix_without_rows_is_accepted_on_request():
+    assert as_matrix(np.empty((0, 4)), "U", min_rows=0).shape == (0, 4)
+
+
+REFUSED = {
+    "integers": (
+        lambda: as_matrix([[1, 2]], "X"),
+        TypeError,
+        "X must be a float32 or float64 array; got int64. Convert it with .astype(np.float64).",
+    ),
+    "integers although a dtype is given": (
+        lambda: as_vector([True], "y", dtype=np.float64),
+        TypeError,
+        "y must be a float32 or float64 array; got bool.",
+    ),
+    "half precision": (
+        lambda: as_matrix(X.astype(np.float16), "X"),
+        TypeError,
+        "X must be a float32 or float64 array; got float16.",
+    ),
+    "complex": (lambda: as_matrix(X + 0j, "X"), TypeError, "got complex128."),
+    "objects": (lambda: as_matrix(X.astype(object), "X"), TypeError, "got object."),
+    "text": (lambda: as_matrix([["a"]], "X"), TypeError, "got <U1."),
+    "nothing": (lambda: as_matrix(None, "X"), TypeError, "got object."),
+    "ragged": (
+        lambda: as_matrix([[1.0], [1.0, 2.0]], "X"),
+        ValueError,
+        "X must have rows of equal length; got ragged ones.",
+    ),
+    "masked": (
+        lambda: as_matrix(np.ma.masked_less(X, 0), "X"),
+        TypeError,
+        "X must not be masked; got MaskedArray. Use .filled() first.",
+    ),
+    "sparse where dense is needed": (
+        lambda: as_matrix(SPARSE, "X"),
+        TypeError,
+        "X must be a dense array; got coo_array. Use .toarray().",
+    ),
+    "a vector for a matrix": (
+        lambda: as_matrix([1.0], "X"),
+        ValueError,
+        "X must have shape (any, any); got (1,).",
+    ),
+    "a matrix for a vector": (
+        lambda: as_vector(X, "y", size=5),
+        ValueError,
+        "y must have shape (5,); got (5, 4).",
+    ),
+    "wrong columns": (
+        lambda: as_matrix(X, "U", n_columns=512),
+        ValueError,
+        "U must have shape (any, 512); got (5, 4). Row i is data point i.",
+    ),
+    "wrong rows": (
+        lambda: as_matrix(X, "V", n_rows=3, n_columns=4),
+        ValueError,
+        "V must have shape (3, 4); got (5, 4). Row i is data point i.",
+    ),
+    "no rows": (
+        lambda: as_matrix(np.empty((0, 4)), "X"),
+        ValueError,
+        "X must have at least 1 row and 1 column; got (0, 4).",
+    ),
+    "no columns": (
+        lambda: as_matrix(np.empty((3, 0)), "X", min_rows=2),
+        ValueError,
+        "X must have at least 2 rows and 1 column; got (3, 0).",
+    ),
+    "an empty vector": (
+        lambda: as_vector(np.empty(0), "y"),
+        ValueError,
+        "y must have at least 1 entry; got none.",
+    ),
+    "NaN and infinity": (
+        lambda: as_matrix([[1.0, np.inf], [np.nan, -np.inf]], "X"),
+        ValueError,
+        "X must be finite in float64; got 3 NaN or infinite values, the first at index (0, 1).",
+    ),
+    "one NaN": (
+        lambda: as_vector([1.0, np.nan], "y"),
+        ValueError,
+        "y must be finite in float64; got 1 NaN or infinite value, the first at index 1.",
+    ),
+    "too large for float32": (
+        lambda: as_vector([1e300], "y", dtype=np.float32),
+        ValueError,
+        "y must be finite in float32; got 1 NaN or infinite value, the first at index 0.",
+    ),
+    "a Gram matrix that is not square": (
+        lambda: as_gram(X, "G"),
+        ValueError,
+        "G must have shape (n, n); got (5, 4).",
+    ),
+    "a Gram matrix of another size": (
+        lambda: as_gram(X[:4], "G", size=5),
+        ValueError,
+        "G must have shape (5, 5); got (4, 4).",
+    ),
+    "sparse integers": (
+        lambda: as_csr(scipy.sparse.eye_array(3, dtype=int), "Y"),
+        TypeError,
+        "Y must be a float32 or float64 array; got int64.",
+    ),
+    "sparse with wrong columns": (
+        lambda: as_csr(SPARSE, "Y", n_columns=4),
+        ValueError,
+        "Y must have shape (any, 4); got (6, 9).",
+    ),
+    "sparse NaN": (
+        lambda: as_csr(scipy.sparse.csr_array([[0.0, np.nan]]), "Y"),
+        ValueError,
+        "Y.data must be finite in float64; got 1 NaN or infinite value, the first at index 0.",
+    ),
+    "a fraction": (
+        lambda: integer(1.5, "width"),
+        TypeError,
+        "width must be an integer; got 1.5 (float).",
+    ),
+    "a bool": (
+        lambda: integer(np.True_, "width"),
+        TypeError,
+        "width must be an integer; got np.True_ (bool).",
+    ),
+    "too small": (
+        lambda: integer(0, "rank_budget"),
+        ValueError,
+        "rank_budget must be at least 1; got 0.",
+    ),
+    "too large": (
+        lambda: integer(5, "depth", maximum=4),
+        ValueError,
+        "depth must be at most 4; got 5.",
+    ),
+    "text for a number": (
+        lambda: real("1", "shift"),
+        TypeError,
+        "shift must be a real number; got '1' (str).",
+    ),
+    "an array for a number": (
+        lambda: real(np.ones(3), "shift"),
+        TypeError,
+        "shift must be a real number; got ndarray.",
+    ),
+    "a bool for a number": (lambda: real(True, "shift"), TypeError, "shift must be a real number"),
+    "NaN for a number": (
+        lambda: real(float("nan"), "shift"),
+        ValueError,
+        "shift must be finite; got nan.",
+    ),
+    "a negative number": (
+        lambda: real(-1, "damping", minimum=0.0),
+        ValueError,
+        "damping must be at least 0.0; got -1.0.",
+    ),
+    "zero where it must be positive": (
+        lambda: real(0, "rtol", minimum=0, exclusive_minimum=True),
+        ValueError,
+        "rtol must be greater than 0; got 0.0.",
+    ),
+    "a legacy generator": (
+        lambda: generator(np.random.RandomState(0)),
+        TypeError,
+        "rng must be None, an integer seed or a numpy.random.Generator; got RandomState.",
+    ),
+    "a negative seed": (
+        lambda: generator(-1),
+        ValueError,
+        "rng must be a non-negative seed; got -1.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_trusted_is_refused_in_a_sentence_that_names_it(case):
+    call, error, message = REFUSED[case]
+    with pytest.raises(error, match=re.escape(message)):
+        call()
+
+
+@pytest.mark.parametrize("layout", SPARSE_FORMATS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_sparse_format_becomes_the_same_canonical_csr(layout, dtype):
+    given = SPARSE.astype(dtype).asformat(layout)
+    indptr, indices, values = as_csr(given, "Y", n_columns=9)
+    assert indptr.dtype == indices.dtype == np.intp
+    assert values.dtype == dtype
+    rebuilt = scipy.sparse.csr_array((values, indices, indptr), shape=(6, 9))
+    assert rebuilt.has_canonical_format
+    np.testing.assert_array_equal(rebuilt.toarray(), given.toarray())
+
+
+def test_dense_rows_become_csr_without_their_zeros():
+    indptr, indices, values = as_csr([[0.0, 2.0], [0.0, 0.0]], "Y", dtype=np.float32)
+    assert (indptr.tolist(), indices.tolist(), values.tolist()) == ([0, 1, 1], [1], [2.0])
+    assert values.dtype == np.float32
+
+
+def test_duplicates_are_summed_and_columns_sorted_in_a_copy():
+    given = scipy.sparse.csr_array(([1.0, 2.0, 4.0], [2, 0, 2], [0, 3]), shape=(1, 3))
+    indptr, indices, values = as_csr(given, "Y")
+    assert (indptr.tolist(), indices.tolist(), values.tolist()) == ([0, 2], [0, 2], [2.0, 5.0])
+    assert given.indices.tolist() == [2, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "corrupt", "message"),
+    [
+        ("indices", [0, 3], "Y must have column indices in [0, 3); got [0, 3]."),
+        ("indices", [-1, 0], "Y must have column indices in [0, 3); got [-1, 0]."),
+        ("indptr", [0, 2, 1], "Y must have row pointers rising from 0"),
+        ("indptr", [0, 1, 7], "Y must have row pointers rising from 0"),
+        ("indptr", [1, 1, 2], "Y must have row pointers rising from 0"),
+        ("indptr", [0, 2], "Y must have row pointers rising from 0"),
+    ],
+)
+def test_a_corrupt_csr_array_never_reaches_a_kernel(attribute, corrupt, message):
+    given = scipy.sparse.csr_array(([1.0, 2.0], [0, 1], [0, 1, 2]), shape=(2, 3))
+    setattr(given, attribute, np.array(corrupt, dtype=np.int32))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        as_csr(given, "Y")
+
+
+def test_numbers_of_any_kind_become_python_numbers():
+    assert type(integer(np.int32(3), "width")) is int
+    assert type(real(np.float32(0.5), "shift")) is float
+    assert real(2, "shift", minimum=2) == 2.0
+    assert integer(-4, "n", minimum=None) == -4
+
+
+def test_a_seed_gives_one_stream_and_a_generator_is_used_itself():
+    assert generator(3).integers(1 << 60) == generator(np.int64(3)).integers(1 << 60)
+    rng = np.random.default_rng()
+    assert generator(rng) is rng
+    assert generator(None).integers(1 << 60) != generator(None).integers(1 << 60)
+
+
+def test_memory_that_cannot_be_had_is_refused_with_sizes_and_a_remedy(monkeypatch):
+    monkeypatch.setattr(_validation, "available_memory", lambda: 10**9)
+    require_memory(10**9, "The Gram matrix", "Use fewer data points.")
+    message = (
+        "The Gram matrix must fit in memory; needs 2.5 GB (2500000000 bytes) and 1 GB are "
+        "available. Use fewer data points."
+    )
+    with pytest.raises(MemoryError, match=re.escape(message)):
+        require_memory(2.5e9, "The Gram matrix", "Use fewer data points.")
+
+
+def test_memory_is_granted_where_none_can_tell(monkeypatch):
+    monkeypatch.setattr(_validation, "available_memory", lambda: None)
+    require_memory(10**18, "The Gram matrix", "Use fewer data points.")

@@ -1,0 +1,222 @@
+"""DenseWeights multiplies as the matrix it was made from, whatever the form of the rows."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import subquad._products
+import subquad._validation
+import subquad.weights
+from subquad.weights import DenseWeights
+
+# Relative to the largest sum of absolute products; sums have up to 700 terms.
+TOLERANCE = {np.float32: 3e-6, np.float64: 5e-15}
+SHAPES = [(1, 1), (1, 7), (7, 1), (5, 3), (64, 64), (130, 67), (700, 257)]  # (m_out, m_in)
+BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(8)
+
+
+def sparse_rows(rng, shape, density, dtype):
+    return (rng.standard_normal(shape) * (rng.random(shape) < density)).astype(dtype)
+
+
+def assert_product(result, rows, matrix):
+    """Compare result with rows @ matrix in float64."""
+    dtype = result.dtype.type
+    rows, matrix = rows.astype(float), matrix.astype(float)
+    scale = (np.abs(rows) @ np.abs(matrix)).max() + np.finfo(dtype).tiny
+    assert result.shape == (len(rows), matrix.shape[1])
+    np.testing.assert_allclose(result / scale, rows @ matrix / scale, atol=TOLERANCE[dtype], rtol=0)
+
+
+@BOTH
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("n", [1, 5])
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.35, 0.9])
+def test_products_equal_those_of_the_matrix(dtype, shape, n, density, rng):
+    matrix = rng.standard_normal(shape).astype(dtype)
+    W = DenseWeights(matrix)
+    H = sparse_rows(rng, (n, shape[1]), density, dtype)
+    G = sparse_rows(rng, (n, shape[0]), density, dtype)
+    for form in (np.asarray, np.asfortranarray, scipy.sparse.csr_array, scipy.sparse.coo_array):
+        assert W.apply(form(H)).dtype == dtype
+        assert_product(W.apply(form(H)), H, matrix.T)
+        assert_product(W.apply_transposed(form(G)), G, matrix)
+
+
+@BOTH
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shape_dtype_and_dense_form_are_those_of_the_matrix(dtype, shape, rng):
+    matrix = rng.standard_normal(shape).astype(dtype)
+    W = DenseWeights(matrix)
+    assert W.shape == shape
+    assert W.dtype == dtype
+    assert W.nbytes == matrix.nbytes
+    dense = W.to_dense()
+    np.testing.assert_array_equal(dense, matrix)
+    assert dense.flags.c_contiguous
+    assert repr(W) == f"DenseWeights(shape={shape}, dtype={np.dtype(dtype)})"
+
+
+def test_the_transposed_product_is_the_adjoint(rng):
+    W = DenseWeights(rng.standard_normal((300, 200)))
+    H = sparse_rows(rng, (6, 200), 0.2, float)
+    G = sparse_rows(rng, (6, 300), 0.2, float)
+    forward = np.einsum("ij,ij->i", W.apply(scipy.sparse.csr_array(H)), G)
+    backward = np.einsum("ij,ij->i", H, W.apply_transposed(scipy.sparse.csr_array(G)))
+    np.testing.assert_allclose(forward, backward, rtol=1e-11)
+
+
+@BOTH
+@pytest.mark.parametrize("store", [np.asarray, scipy.sparse.csr_array])
+def test_sparse_products_do_not_depend_on_n_threads(dtype, store, rng):
+    W = DenseWeights.gaussian((1500, 400), std=1.0, rng=rng, dtype=dtype)
+    H = store(sparse_rows(rng, (9, 400), 0.1, dtype))
+    expected = W.apply(H, n_threads=1)
+    for n_threads in (2, 3, 16, None):
+        np.testing.assert_array_equal(W.apply(H, n_threads=n_threads), expected)
+
+
+@BOTH
+def test_mostly_zero_rows_give_the_same_bits_stored_dense_or_sparse(dtype, rng):
+    W = DenseWeights.gaussian((1500, 400), std=1.0, rng=rng, dtype=dtype)
+    H = sparse_rows(rng, (9, 400), 0.1, dtype)
+    np.testing.assert_array_equal(W.apply(H), W.apply(scipy.sparse.csr_array(H)))
+
+
+def test_a_sparse_product_reads_no_column_outside_the_support(rng):
+    """[SZZ24], Lemma C.2: O(nnz m) operations."""
+    W = DenseWeights(rng.standard_normal((50, 40)))
+    H = scipy.sparse.csr_array(sparse_rows(rng, (3, 40), 0.1, float))
+    expected = W.apply(H)
+    unread = np.setdiff1d(np.arange(40), H.indices)
+    assert unread.size > 20
+    W._columns[unread] = np.nan
+    np.testing.assert_array_equal(W.apply(H), expected)
+
+
+@pytest.mark.parametrize("density", [0.1, 0.9])
+def test_calls_of_bounded_length_change_no_result(density, rng, monkeypatch):
+    matrix, H = rng.standard_normal((600, 90)), sparse_rows(rng, (11, 90), density, float)
+    G, U, V = (rng.standard_normal((11, size)) for size in (600, 600, 90))
+    monkeypatch.setattr(subquad._products, "_MULTIPLY_ADDS_PER_CALL", 4.0 * 600 * 90 * density)
+    W = DenseWeights(matrix)
+    assert len(list(subquad._products.blocks(11, 600 * 90 * density))) == 3
+    assert_product(W.apply(H), H, matrix.T)
+    assert_product(W.apply(scipy.sparse.csr_array(H)), H, matrix.T)
+    assert_product(W.apply_transposed(G), G, matrix)
+    W.add_low_rank(U, V)
+    np.testing.assert_allclose(W.to_dense(), matrix + U.T @ V, rtol=0, atol=1e-13)
+
+
+def test_inputs_are_neither_modified_nor_kept(rng):
+    for shape in [(6, 4), (1, 4), (6, 1)]:
+        matrix = rng.standard_normal(shape)
+        before = matrix.copy()
+        W = DenseWeights(matrix)
+        assert not np.shares_memory(W._columns, matrix)
+        rows = [rng.standard_normal((2, size)) for size in (shape[1], shape[0], shape[0], shape[1])]
+        for array in rows:
+            array.flags.writeable = False
+        W.apply(rows[0])
+        W.apply_transposed(rows[1])
+        W.add_low_rank(rows[2], rows[3])
+        np.testing.assert_array_equal(matrix, before)
+        assert not np.shares_memory(W.to_dense(), W._columns)
+
+
+@BOTH
+@pytest.mark.parametrize("rank", [0, 1, 3, 40])
+def test_add_low_rank_adds_the_product_of_the_factors(dtype, rank, rng):
+    matrix = rng.standard_normal((30, 20)).astype(dtype)
+    U, V = (rng.standard_normal((rank, size)).astype(dtype) for size in (30, 20))
+    W = DenseWeights(matrix)
+    W.add_low_rank(U, V)
+    scale = 1.0 + (np.abs(U.T) @ np.abs(V)).max()
+    expected = matrix.astype(float) + U.T.astype(float) @ V
+    np.testing.assert_allclose(W.to_dense(), expected, atol=TOLERANCE[dtype] * scale, rtol=0)
+
+
+@BOTH
+def test_gaussian_weights_have_the_moments_asked_for(dtype):
+    W = DenseWeights.gaussian((500, 400), std=0.25, rng=5, dtype=dtype).to_dense() / 0.25
+    assert W.dtype == dtype
+    # Four statistics at 5 standard errors of 200 000 draws: false alarm below 3e-6 over rng.
+    error = 5.0 / np.sqrt(W.size)
+    assert abs(W.mean(dtype=float)) < error
+    assert abs(np.square(W, dtype=float).mean() - 1.0) < error * np.sqrt(2.0)
+    assert abs((W[1:] * W[:-1]).mean(dtype=float)) < error
+    assert abs((W[:, 1:] * W[:, :-1]).mean(dtype=float)) < error
+
+
+@BOTH
+def test_gaussian_weights_depend_on_the_seed_alone(dtype, monkeypatch):
+    def draw(rng):
+        return DenseWeights.gaussian((9, 5), std=2.0, rng=rng, dtype=dtype).to_dense()
+
+    expected = draw(3)
+    np.testing.assert_array_equal(draw(np.random.default_rng(3)), expected)
+    monkeypatch.setattr(subquad.weights, "_NORMALS_PER_CALL", 7)
+    np.testing.assert_array_equal(draw(3), expected)
+    assert (draw(4) != expected).all()
+
+
+def test_copies_and_pickles_are_independent(rng):
+    W = DenseWeights(rng.standard_normal((6, 4)))
+    before = W.to_dense()
+    for twin in (W.copy(), pickle.loads(pickle.dumps(W))):
+        twin.add_low_rank(np.ones((1, 6)), np.ones((1, 4)))
+        np.testing.assert_array_equal(twin.to_dense(), before + 1.0)
+    np.testing.assert_array_equal(W.to_dense(), before)
+
+
+W = DenseWeights(np.ones((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: DenseWeights(np.ones(3)), ValueError, r"^matrix must have shape .*got \(3,\)"),
+        (lambda: DenseWeights(np.ones((2, 0))), ValueError, r"^matrix must .*got \(2, 0\)"),
+        (lambda: DenseWeights(np.ones((2, 2), int)), TypeError, "^matrix must be .*got int64"),
+        (lambda: DenseWeights([[np.nan, 1.0]]), ValueError, "^matrix must be finite.* 1 NaN"),
+        (lambda: W.apply(np.ones((4, 3))), ValueError, r"^H must have shape \(any, 2\); got \(4, 3"),
+        (lambda: W.apply(scipy.sparse.eye_array(3)), ValueError, r"^H must .*\(any, 2\); got \(3"),
+        (lambda: W.apply([[np.inf, 1.0]]), ValueError, "^H must be finite"),
+        (lambda: W.apply(np.ones((1, 2)), n_threads=0), ValueError, "^n_threads must"),
+        (lambda: W.apply_transposed(np.ones((4, 2))), ValueError, r"^G must have shape \(any, 3\)"),
+        (lambda: W.add_low_rank(np.ones((1, 2)), np.ones((1, 2))), ValueError, r"^U must .*, 3\)"),
+        (lambda: W.add_low_rank(np.ones((2, 3)), np.ones((1, 2))), ValueError, r"^V must .*\(2, 2\)"),
+        (lambda: DenseWeights.gaussian(3, std=1.0), ValueError, "^shape must be a pair.*got 3"),
+        (lambda: DenseWeights.gaussian((3, 0), std=1.0), ValueError, "^shape must be at least 1"),
+        (lambda: DenseWeights.gaussian((3, 1.5), std=1.0), TypeError, "^shape must be an integer"),
+        (lambda: DenseWeights.gaussian((3, 2), std=-1.0), ValueError, "^std must be at least 0"),
+        (lambda: DenseWeights.gaussian((3, 2), std=1.0, rng=1.5), TypeError, "^rng must be"),
+        (lambda: DenseWeights.gaussian((3, 2), std=1.0, dtype="f2"), TypeError, "^dtype must be"),
+        (lambda: DenseWeights.gaussian((3, 2), std=1.0, dtype="no"), TypeError, "^dtype must be"),
+        (lambda: DenseWeights.gaussian((2**31, 1), std=1.0), ValueError, "^shape must be at most"),
+    ],
+)
+def test_bad_arguments_are_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_matrix_that_cannot_fit_is_refused_before_it_is_allocated(monkeypatch):
+    weights = DenseWeights(np.ones((10, 20)))
+    monkeypatch.setattr(subquad._validation, "available_memory", lambda: 1599)
+    for call in (
+        lambda: DenseWeights(np.ones((10, 20))),
+        lambda: DenseWeights.gaussian((20, 10), std=1.0),
+        weights.copy,
+        weights.to_dense,
+    ):
+        with pytest.raises(MemoryError, match=r"weight matrix in float64 must fit.*1600 bytes"):
+            call()
+    assert DenseWeights.gaussian((20, 10), std=1.0, dtype=np.float32).nbytes == 800
