@@ -20,7 +20,8 @@ KERNELS = pathlib.Path("subquad/_kernels")
 DEBUG = os.environ.get("SUBQUAD_DEBUG", "0") not in ("", "0")
 # No -march and no -ffast-math: a wheel runs on every machine of its architecture, and the faster
 # instruction sets are compiled beside the baseline and chosen at import (simd/multiversion.h).
-COMPILE_FLAGS = ["-O3", "-std=c11", "-fvisibility=hidden", "-Wno-psabi"]
+# ISO C forbids to contract a * b + c where the compiler could; without that there is no FMA.
+COMPILE_FLAGS = ["-O3", "-std=c11", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi"]
 
 OPENMP_PROBE = """
 #include <omp.h>

@@ -22,7 +22,7 @@ def available_processors():
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    return max(1, min(count, *_group_quotas(), count))
+    return max(1, min([count, *_group_quotas()]))
 
 
 def _free_memory():

@@ -2,14 +2,15 @@
 
 Here a matrix of sparse rows is the triple (indptr, indices, values) of its canonical CSR form, and
 `columns` (m_in, m_out) is what they are multiplied with: out[i] = sum_j H[i, j] columns[j]. All of
-it trusts its arguments. No single call keeps Ctrl-C waiting for much more than half a second.
+it trusts its arguments. No single call keeps Ctrl-C waiting for more than about a second.
 """
 
 import numpy as np
 
 from subquad._kernels.column_product import column_product
 
-_MULTIPLY_ADDS_PER_CALL = 1e10
+_MULTIPLY_ADDS_PER_CALL = 3e10  # of BLAS on one thread: .4 s in float32, .8 s in float64
+_SPARSE_COST = 3.0  # of a multiply-add in the sparse kernel, in those of BLAS
 
 # Density of H below which the sparse kernel beats BLAS. Seconds of the kernel over those of BLAS,
 # one thread, m = 8192 (2048 within 0.08): at density .1, .3, .5
@@ -50,14 +51,14 @@ def _column_product(columns, indptr, indices, values, n_threads):
     n, m_out = len(indptr) - 1, columns.shape[1]
     out = np.zeros((n, m_out), columns.dtype)
     cursor = np.empty((n_threads, 2 * n), np.intp)
-    for rows in blocks(n, len(indices) / n * m_out):
+    for rows in blocks(n, _SPARSE_COST * len(indices) / n * m_out):
         pointers = indptr[rows.start : rows.stop + 1]
         column_product(columns, pointers, indices, values, out[rows], cursor, n_threads)
     return out
 
 
 def blocks(size, multiply_adds):
-    """Return slices of range(size), whose members cost so much each, for calls of bounded length."""
+    """Return slices of range(size) for calls of bounded length; a member costs so much."""
     step = max(1, int(_MULTIPLY_ADDS_PER_CALL / max(multiply_adds, 1)))
     return (slice(start, min(start + step, size)) for start in range(0, size, step))
 

@@ -52,12 +52,8 @@ class KhatriRao:
     """
 
     def __init__(self, U, V):
-        U, V = _as_factor(U, "U"), _as_factor(V, "V")
-        if U.shape[0] != V.shape[0]:
-            raise ValueError(
-                f"V must have as many rows as U, {U.shape[0]}; got {V.shape[0]}. "
-                "Row i is data point i."
-            )
+        U = _as_factor(U, "U")
+        V = _as_factor(V, "V", n_rows=U.shape[0])
         dtype = np.result_type(U.dtype, V.dtype)
         self.U, self.V = U.astype(dtype, copy=False), V.astype(dtype, copy=False)
 
@@ -187,11 +183,14 @@ class KhatriRao:
 
 
 def _as_factor(x, name, *, n_columns=None, n_rows=None, dtype=None):
-    """X as a read-only ndarray, or as a csr_array if it is sparse."""
+    """Return x as a read-only ndarray, or as a csr_array if it is sparse."""
     if scipy.sparse.issparse(x):
         indptr, indices, values = as_csr(x, name, n_columns=n_columns, dtype=dtype)
         if n_rows not in (None, len(indptr) - 1):
-            raise ValueError(f"{name} must have {n_rows} rows; got {len(indptr) - 1}.")
+            raise ValueError(
+                f"{name} must have shape ({n_rows}, {n_columns or 'any'}); got {x.shape}. "
+                "Row i is data point i."
+            )
         return scipy.sparse.csr_array((values, indices, indptr), shape=x.shape)
     x = as_matrix(x, name, n_columns=n_columns, n_rows=n_rows, dtype=dtype).view()
     x.flags.writeable = False

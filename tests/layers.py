@@ -1,4 +1,4 @@
-"""Small last layers with targets, their dense twins of the reference, and how a test trains them."""
+"""Small last layers with targets, their twins in the reference, and how a test trains them."""
 
 import warnings
 
@@ -31,9 +31,9 @@ def problem(
     return layer, dense, rng.standard_normal((n, n_outputs))
 
 
-def residual_norms(trainer, y):
+def residual_norms(trainer, layer, y):
     """|r_0|, |r_1|, ..."""
-    start = np.linalg.norm(trainer.layer.outputs() - np.reshape(y, (trainer.layer.n, -1)))
+    start = np.linalg.norm(layer.outputs() - np.reshape(y, (layer.n, -1)))
     return np.array([start] + [record.residual_norm for record in trainer.history])
 
 

@@ -19,21 +19,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LEVELS = [
     ["_kernels"],
     ["_machine", "_validation", "_parallel"],
-    [
-        "activations",
-        "_products",
-        "_factors",
-        "weights",
-        "lowrank",
-        "hadamard",
-        "halfspace",
-        "sketch",
-    ],
+    ["activations", "_products", "_factors", "weights", "lowrank"],
     ["jacobian"],
     ["solvers", "networks"],
     ["training"],
     ["_container", "estimators", "io", "plotting", "_command", "__main__"],
-    ["__init__"],
+    ["_config", "__init__"],
 ]
 HEIGHT = {room: i for i, room in enumerate(itertools.chain(*LEVELS))}
 CORE = set(itertools.chain(*LEVELS[:6]))
@@ -77,7 +68,7 @@ def internal_imports_of(path):
     """Names, inside the package, of the modules a source file imports; a folder for its kernels."""
     for imported in imports_of(path):
         top, *parts = imported.split(".")
-        if top == "subquad":
+        if top == "subquad" and parts != ["__version__"]:
             while parts and ".".join(parts) not in MODULES:
                 parts.pop()  # a class or function of the module before it
             yield ".".join(parts) or "__init__"

@@ -1,62 +1,205 @@
 """The command: what a person types ends in a result, or in one sentence and status 2."""
 
 import json
-import os
-import pty
-import signal
-import subprocess
-import sys
+import re
 import time
 
 import numpy as np
 import pytest
 
 from subquad.__main__ import main
-from subquad._command import forecast
 from subquad._command.ridge import fit_ridge, one_hot
-from subquad._command.tables import choose_task, read_features, read_training
 
 pytest.importorskip("sklearn")
-pyarrow = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow")
 
-SMALL = ["--width", "512", "--seed", "3"]
-ROWS = 60
+SMALL = ("--width", 512, "--seed", 3)
 
 
 @pytest.fixture
 def table(tmp_path):
-    """A regression table of two informative columns and a third that is of no use."""
+    """A regression table of 80 rows: two informative columns and one of no use."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((ROWS, 3))
-    y = X[:, 0] + np.sin(X[:, 1])
-    lines = ["a,b,noise,y", *(",".join(map(repr, row)) for row in np.column_stack([X, y]).tolist())]
+    X = rng.standard_normal((80, 3))
+    rows = np.column_stack([X, X[:, 0] + np.sin(X[:, 1])]).tolist()
     path = tmp_path / "table.csv"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(["a,b,noise,y", *(",".join(map(repr, row)) for row in rows)]))
     return path
 
 
-def write(path, text):
-    path.write_text(text)
-    return str(path)
-
-
 def run(*words):
-    """Run the command in this process; words may be paths."""
+    """Run the command in this process and return its status."""
     return main([str(word) for word in words])
 
 
-def refusal(capsys, *words):
-    """The one sentence on standard error of a command that must end with status 2."""
-    assert run(*words) == 2
+def fitted(capsys, *words):
+    """The JSON document of a fit that must succeed, and the lines beside it."""
+    assert run("fit", *words, "--json") == 0
     captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1
-    assert captured.err.startswith("subquad: ")
-    assert "Traceback" not in captured.err
-    return captured.err
+    return json.loads(captured.out), captured.err
 
 
-def start(*words, **options):
-    """Start the command as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "subquad", *map(str, words)], text=True, **options
+def test_digits_are_fitted_in_six_steps_and_recognised(capsys):
+    result, _ = fitted(capsys, "digits")
+    assert (result["data"]["rows_train"], result["data"]["rows_test"]) == (1000, 797)
+    assert result["network"]["width"] == 2048
+    assert result["network"]["shift"] == 0
+    assert len(result["training"]["steps"]) <= 6
+    assert result["scores"]["train"]["accuracy"] == 1.0
+    assert result["scores"]["test"]["accuracy"] >= 0.985
+    assert result["ridge"]["test"]["accuracy"] >= 0.98
+
+
+def test_lines_for_a_person_hold_every_fact_and_a_row_for_each_step(capsys, table):
+    assert run("fit", table, "--target", "y", *SMALL) == 0
+    captured = capsys.readouterr()
+    labels = ["data", "network", "forecast", "training", "scores", "ridge", "seconds", "memory"]
+    found = [line.split()[0] for line in captured.out.splitlines() if line[0] != " "]
+    assert found == labels
+    steps = int(re.search(r"training +(\d+) steps", captured.out)[1])
+    rows = [line.split() for line in captured.out.splitlines() if line[0] == " "][1:]
+    assert [int(row[0]) for row in rows] == list(range(1, steps + 1))
+    assert captured.err == ""
+
+
+def test_scores_of_a_regression_are_those_of_the_rows_held_out(capsys, table):
+    result, _ = fitted(capsys, table, "--target", "y", *SMALL)
+    assert result["data"]["task"] == "regression"
+    assert (result["data"]["rows_train"], result["data"]["rows_test"]) == (60, 20)
+    assert result["scores"]["test"]["r2"] > 0.8
+    assert result["scores"]["train"]["rmse"] < result["scores"]["test"]["rmse"]
+
+
+def test_the_same_seed_gives_the_same_scores_and_another_one_does_not(capsys, table):
+    words = (table, "--target", "y", "--width", 512, "--test-fraction", 0.5)
+    scores = [fitted(capsys, *words, "--seed", seed)[0]["scores"] for seed in (3, 3, 4)]
+    assert scores[0] == scores[1]
+    assert scores[0] != scores[2]
+
+
+def test_every_network_option_reaches_the_estimator(capsys, table):
+    given = {"width": 600, "depth": 3, "shift": 0.25, "dtype": "float32", "regularization": 0.125}
+    words = [word for name, value in given.items() for word in (f"--{name}", value)]
+    result, _ = fitted(capsys, table, "--target", "y", *words, "--max-steps", 2, "--threads", 1)
+    assert result["network"].items() >= {**given, "max_steps": 2, "n_threads": 1}.items()
+    assert len(result["training"]["steps"]) <= 2
+
+
+def test_options_left_out_have_the_defaults_the_help_names(capsys):
+    from subquad.estimators import GaussNewtonClassifier, GaussNewtonRegressor
+
+    with pytest.raises(SystemExit):
+        run("fit", "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    for estimator in (GaussNewtonClassifier(), GaussNewtonRegressor()):
+        for name in ("width", "depth", "readout", "regularization", "dtype"):
+            described = re.search(rf"--{name} [^-]*default (\w+)", text)
+            assert described[1] == str(getattr(estimator, name))
+
+
+def test_without_test_rows_only_training_scores_are_given(capsys, table):
+    result, _ = fitted(capsys, table, "--target", "y", "--test-fraction", 0, *SMALL)
+    assert result["scores"]["test"] is None
+    assert result["scores"]["train"]["r2"] > 0.9
+
+
+def test_a_saved_model_predicts_the_rows_of_a_file_by_the_names_of_its_columns(
+    capsys, table, tmp_path
+):
+    model, output = tmp_path / "m.subquad", tmp_path / "out.csv"
+    result, _ = fitted(
+        capsys, table, "--target", "y", "--test-fraction", 0, *SMALL, "--model", model
     )
+    columns = np.genfromtxt(table, delimiter=",", names=True)
+    shuffled = tmp_path / "shuffled.csv"
+    order = ["noise", "y", "b", "a"]
+    values = np.column_stack([columns[name] for name in order])
+    np.savetxt(shuffled, values, "%.17g", ",", header=",".join(order), comments="")
+    assert run("predict", model, shuffled, "--output", output) == 0
+    predicted = np.genfromtxt(output, names=True)["prediction"]
+    rmse = np.sqrt(np.mean((predicted - columns["y"]) ** 2))
+    assert rmse == pytest.approx(result["scores"]["train"]["rmse"], rel=1e-6)
+    assert run("predict", model, table) == 0
+    assert capsys.readouterr().out == output.read_text()
+
+
+def test_labels_of_text_are_learned_and_predicted(capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(0, 2 * np.pi, 90)
+    names = np.array(["low", "mid", "high"])[np.digitize(np.sin(angles), [-0.5, 0.5])]
+    rows = [f"{np.cos(t)},{np.sin(t)},{name}" for t, name in zip(angles, names, strict=True)]
+    path = tmp_path / "labels.tsv"
+    path.write_text("\n".join(["x,y,kind", *rows]).replace(",", "\t"))
+    model = tmp_path / "m.subquad"
+    result, _ = fitted(capsys, path, "--target", "kind", *SMALL, "--model", model)
+    assert result["data"]["task"] == "classification"
+    assert result["scores"]["test"]["accuracy"] >= 0.8
+    assert run("predict", model, path) == 0
+    header, *predicted = capsys.readouterr().out.splitlines()
+    assert header == "prediction"
+    assert np.mean(np.array(predicted) == names) >= 0.8
+
+
+def test_info_tells_parameters_origin_and_scores(capsys, table, tmp_path):
+    model = tmp_path / "m.subquad"
+    result, _ = fitted(capsys, table, "--target", "y", *SMALL, "--model", model)
+    assert run("info", model, "--json") == 0
+    header = json.loads(capsys.readouterr().out)
+    assert header["class"] == "GaussNewtonRegressor"
+    assert header["parameters"]["width"] == 512
+    assert header["notes"]["columns"] == ["a", "b", "noise"]
+    assert header["notes"]["scores"] == result["scores"]
+    assert run("info", model) == 0
+    assert "GaussNewtonRegressor" in capsys.readouterr().out
+
+
+def test_a_picture_of_the_residuals_is_saved(capsys, table, tmp_path):
+    pytest.importorskip("matplotlib")
+    fitted(capsys, table, "--target", "y", *SMALL, "--plot", tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_narrow_network_is_fitted_with_a_warning_of_one_line(capsys, table):
+    _, lines = fitted(capsys, table, "--target", "y", "--width", 48, "--shift", 0)
+    warnings = [line for line in lines.splitlines() if "warning" in line]
+    assert warnings
+    assert all(line.startswith("subquad: warning: ") for line in warnings)
+
+
+def test_ctrl_c_before_the_first_step_ends_with_130_and_leaves_no_file(
+    capsys, table, tmp_path, monkeypatch
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("subquad.estimators.GaussNewtonRegressor.fit", interrupt)
+    assert run("fit", table, "--target", "y", "--model", tmp_path / "m.subquad") == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.parametrize(("n", "m"), [(40, 70), (70, 40)], ids=["wide", "tall"])
+def test_ridge_is_that_of_scikit_learn(n, m):
+    from sklearn.linear_model import RidgeCV
+
+    rng = np.random.default_rng(0)
+    F = rng.standard_normal((n, m)) * np.geomspace(1, 1e-2, m)
+    targets = one_hot(np.digitize(F[:, 0], [-0.5, 0.5]), np.arange(3))
+    ours = fit_ridge(F, targets)
+    grid = ours.penalty * 10.0 ** np.arange(-3, 3.5, 0.5)
+    theirs = RidgeCV(alphas=grid, alpha_per_target=False).fit(F, targets)
+    assert theirs.alpha_ == pytest.approx(ours.penalty)
+    np.testing.assert_allclose(ours.predict(F), theirs.predict(F), atol=1e-8)
+
+
+def test_a_plan_of_any_size_is_made_at_once_and_allocates_nothing(capsys):
+    started = time.monotonic()
+    assert run("plan", "--n", 10**6, "--width", 10**6, "--depth", 3, "--json") == 0
+    assert time.monotonic() - started < 5
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["memory_bytes"]["weights"] == 8 * (2 * 10**12 + 64 * 10**6)
+    assert plan["memory_bytes"]["total"] == sum(
+        value for name, value in plan["memory_bytes"].items() if name != "total"
+    )
+    assert run("plan", "--n", 10**6, "--width", 10**6, "--depth", 3) == 0
+    assert "does not fit" in capsys.readouterr().out

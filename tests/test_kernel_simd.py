@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,14 @@ def level_of_a_new_process(value):
     """Run a process with SUBQUAD_SIMD_LEVEL set; return (exit code, output, error output)."""
     environment = {**os.environ, "SUBQUAD_SIMD_LEVEL": value}
     command = [sys.executable, "-c", "from subquad._kernels import _simd; print(_simd.level())"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        env=environment,
+        cwd=Path(_simd.__file__).parents[2],  # so that it finds the package that is tested
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.returncode, done.stdout.strip(), done.stderr
 
 

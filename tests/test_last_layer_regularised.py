@@ -103,25 +103,52 @@ def test_no_regularisation_is_the_limit_of_little():
     np.testing.assert_allclose(change(little), change(plain), rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize(("readout", "n_outputs"), [("single", 1), ("partition", 3)])
-def test_leave_one_out_error_is_what_leaving_out_one_by_one_gives(readout, n_outputs):
+def loo_mean(dense, W, y, mu):
+    """Mean squared error of leaving out one, for f linearised at W and targets y - f(W(0))."""
+    n, n_outputs = y.shape
+    change = (dense.jacobian(W) @ (W - dense.W).ravel()).reshape(y.shape)
+    targets = y + dense.outputs(dense.W) - dense.outputs(W) + change
+    G = reference.gram(dense, W).reshape(n, n_outputs, n, n_outputs)
+    errors = [reference.leave_one_out(G[:, c, :, c], targets[:, c], mu) for c in range(n_outputs)]
+    return np.mean(np.square(errors))
+
+
+def loo_problem(readout, n_outputs):
+    """Something to learn, and noise."""
     layer, dense, y = problem(17, readout=readout, n_outputs=n_outputs, m=480)
-    y = dense.V[:, :n_outputs] * 3.0 + 0.5 * y  # something to learn, and noise
-    trainer = fit(layer, y, regularization="loo", centred=True, max_steps=3)
-    G = reference.gram(dense, dense.W).reshape(24, n_outputs, 24, n_outputs)
+    return layer, dense, 3.0 * dense.V[:, :n_outputs] + 0.5 * y
 
-    def mean_error(mu):
-        outputs = [reference.leave_one_out(G[:, c, :, c], y[:, c], mu) for c in range(n_outputs)]
-        return np.mean(np.square(outputs))
 
+ONE_AND_PARTITION = [("single", 1), ("partition", 3)]
+
+
+@pytest.mark.parametrize(("readout", "n_outputs"), ONE_AND_PARTITION)
+def test_leave_one_out_error_is_what_leaving_out_one_by_one_gives(readout, n_outputs):
+    layer, dense, y = loo_problem(readout, n_outputs)
+    trainer = LastLayerGaussNewton(layer, y, regularization="loo", centred=True)
+    W = dense.W
+    for _ in range(3):  # at the linearisation of each step
+        trainer.step()
+        expected = loo_mean(dense, W, y, trainer.regularization_)
+        assert trainer.loo_error == pytest.approx(expected, rel=1e-6)
+        W = dense.W + change(trainer)
+
+
+@pytest.mark.parametrize(("readout", "n_outputs"), ONE_AND_PARTITION)
+def test_regularisation_is_chosen_by_leaving_out_one_at_the_start(readout, n_outputs):
+    layer, dense, y = loo_problem(readout, n_outputs)
+    trainer = LastLayerGaussNewton(layer, y, regularization="loo", centred=True)
+    assert trainer.regularization_ is None
+    trainer.step()
     mu = trainer.regularization_
-    assert trainer.loo_error == pytest.approx(mean_error(mu), rel=1e-6)
-    mean_eigenvalue = np.mean([np.trace(G[:, c, :, c]) / 24 for c in range(n_outputs)])
+    mean_eigenvalue = np.trace(reference.gram(dense, dense.W)) / y.size
     assert 0.99e-8 <= mu / mean_eigenvalue <= 10.01
-    # No candidate a quarter decade away does better by more than the grid can miss.
-    for other in mu * 10.0 ** np.arange(-2, 2.1, 0.5):
+    least = loo_mean(dense, dense.W, y, mu)
+    for other in mu * 10.0 ** np.arange(-2, 2.1, 0.25):  # the candidates are four a decade
         if 1e-8 <= other / mean_eigenvalue <= 10:
-            assert mean_error(other) >= 0.999 * trainer.loo_error
+            assert loo_mean(dense, dense.W, y, other) >= least * (1 - 1e-9)
+    trainer.step()
+    assert trainer.regularization_ == mu
 
 
 def test_centred_output_starts_at_zero_and_fits_the_difference():

@@ -21,7 +21,7 @@ def test_records_say_what_happened():
     assert trainer.run() is trainer
     assert seen == trainer.history
     assert all(isinstance(record, StepRecord) for record in seen)
-    norms = residual_norms(trainer, y)
+    norms = residual_norms(trainer, layer, y)
     start = norms[0]
     D = dense.mask(dense.W)
     for number, record in enumerate(seen, start=1):
@@ -55,7 +55,7 @@ def test_record_is_frozen_and_pickles():
 def test_tolerance_ends_the_run(tol):
     layer, _, y = problem(6, n=60, m=400, m_in=10, shift=0.0)
     trainer = LastLayerGaussNewton(layer, y, tol=tol).run()
-    relative = residual_norms(trainer, y) / residual_norms(trainer, y)[0]
+    relative = residual_norms(trainer, layer, y) / residual_norms(trainer, layer, y)[0]
     assert relative[-1] <= tol < relative[-2]
     assert trainer.converged
 
@@ -113,7 +113,7 @@ def test_near_duplicates_with_opposite_labels_settle_at_least_squares():
     layer = LastLayer(V, V @ dense.W.T, layer.readout, layer.activation, thresholds=tau)
     trainer = fit(layer, y)
     assert trainer.residual_norm <= np.sqrt(8.0) * 1.02
-    assert max(residual_norms(trainer, y)) <= residual_norms(trainer, y)[0]
+    assert max(residual_norms(trainer, layer, y)) <= residual_norms(trainer, layer, y)[0]
 
 
 def test_duplicates_with_equal_labels_are_no_problem():
@@ -137,9 +137,9 @@ def test_too_few_expected_neurons_are_refused_and_few_are_warned_of():
         )
         return LastLayerGaussNewton(network.last_layer(X), np.tile(y[:, None], n_outputs))
 
-    with pytest.raises(ValueError, match=r"width must .*; got"):
+    with pytest.raises(ValueError, match=r"width must .* 15\.0 "):
         trainer(30)  # 15 expected
-    with pytest.raises(ValueError, match=r"width must .*; got"):
+    with pytest.raises(ValueError, match=r"width must .* 15\.0 "):
         trainer(90, n_outputs=3)  # 15 expected per output
     with pytest.warns(TrainingWarning, match="31"):
         trainer(62)
@@ -154,7 +154,10 @@ def test_samples_without_active_neurons_are_named_and_the_others_are_fitted():
     Z0[[3, 17]] = -1.0
     layer = LastLayer(layer.features, Z0, layer.readout, layer.activation)
     trainer = LastLayerGaussNewton(layer, y)
-    with pytest.warns(TrainingWarning, match=r"\b3\b.*\b17\b"):
+    with (
+        pytest.warns(TrainingWarning, match=r"point 3, 17\b"),
+        pytest.warns(TrainingWarning, match="stagnates"),
+    ):
         trainer.run()
     others = np.delete(np.arange(24), [3, 17])
     np.testing.assert_array_equal(trainer.outputs[[3, 17]], 0.0)

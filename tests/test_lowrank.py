@@ -115,7 +115,7 @@ TestInterleaving.settings = settings(
 
 
 @pytest.mark.parametrize("rank_budget", [1, 2, 6, 7, math.inf])
-def test_the_rank_grows_with_each_update_and_is_flushed_when_it_reaches_the_budget(rank_budget, rng):
+def test_the_rank_grows_until_it_reaches_the_budget_and_is_flushed(rank_budget, rng):
     lrm = LowRankMaintenance(np.zeros((20, 9)), rank_budget=rank_budget)
     expected = 0
     for rank in (1, 2, 0, 3, 1, 15, 1):
@@ -146,9 +146,7 @@ def test_a_structure_without_change_is_its_matrix_exactly(shape, rng):
     np.testing.assert_array_equal(lrm.to_dense(), matrix)
     Y, X = rng.standard_normal((3, shape[1])), rng.standard_normal((3, shape[0]))
     np.testing.assert_array_equal(lrm.query(Y), DenseWeights(matrix).apply(Y))
-    np.testing.assert_array_equal(
-        lrm.query_transposed(X), DenseWeights(matrix).apply_transposed(X)
-    )
+    np.testing.assert_array_equal(lrm.query_transposed(X), DenseWeights(matrix).apply_transposed(X))
 
 
 def test_the_budget_is_an_eighth_of_the_smaller_size_by_default():
@@ -303,7 +301,7 @@ def forward(layers, X, shift):
 
 def test_gradient_descent_on_all_layers_equals_the_dense_one(rng):
     """[SZZ24], Lemma C.4 and Remark C.6: 60 steps, L = 3, every budget, sparse rows."""
-    n, d, m, shift, step = 8, 10, 96, 0.3, 5e-4
+    n, d, m, shift, step = 8, 10, 96, 0.3, 2e-3
     X = rng.standard_normal((n, d))
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     start = [rng.standard_normal(s) * np.sqrt(2.0 / m) for s in [(m, d), (m, m), (m, m)]]

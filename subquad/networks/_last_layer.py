@@ -159,5 +159,9 @@ def _as_readout(readout, width, dtype):
 
 
 def _norms(V):
-    """Euclidean norms of the rows, in float64."""
-    return np.sqrt(np.einsum("ij,ij->i", V, V, dtype=np.float64))
+    """Euclidean norms of the rows, in float64, also where squares would leave its range."""
+    largest = np.maximum(V.max(axis=1), -V.min(axis=1)).astype(np.float64)
+    if largest.size and 1e-100 < largest.min() and largest.max() < 1e100:
+        return np.sqrt(np.einsum("ij,ij->i", V, V, dtype=np.float64))
+    units = V / np.where(largest > 0, largest, 1.0)[:, None]
+    return largest * np.sqrt(np.einsum("ij,ij->i", units, units))

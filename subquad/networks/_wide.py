@@ -6,13 +6,13 @@ import numpy as np
 
 from subquad._kernels.coactivation import count_fired, gather_fired
 from subquad._parallel import resolve_threads
-from subquad._products import crossover_density
 from subquad._validation import as_matrix, generator, integer
 from subquad.activations import ShiftedReLU, _Activation
 from subquad.networks._last_layer import LastLayer, _norms
 from subquad.weights import DenseWeights, _as_dtype
 
 _BYTES_PER_BLOCK = 2**26
+_FEW = 0.4  # above this density of H the product is a GEMM in any case
 
 
 class WideNetwork:
@@ -20,8 +20,8 @@ class WideNetwork:
 
     h_0 = x;  h_l = phi(W_l h_{l-1}), divided by its norm for l < L;  f(x) = a phi(W_L h_{L-1})
 
-    with W_l entries from N(0, 2/m) and a of signs. With the scale of `ShiftedReLU` f has unit
-    variance over the initialisation, for each output.
+    with W_l entries from N(0, 2/m) and a of signs. Over the initialisation an output has variance
+    1 (one output, or a dense readout) or 1 / n_outputs (a partition).
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ class WideNetwork:
     activation : ReLU, ShiftedReLU or ThresholdedReLU, optional
         ShiftedReLU(1.0) by default.
     readout : {"partition", "dense"}
-        "partition": output c reads the c-th of n_outputs nearly equal blocks of neurons, with signs
-        times sqrt(n_outputs) left out, so that the outputs are trained independently and exactly.
-        "dense": every output reads every neuron with a sign.
+        "partition": output c reads, with signs, the c-th of n_outputs nearly equal blocks of
+        neurons; the outputs are then trained independently and exactly. "dense": every output
+        reads every neuron with a sign.
     rng : int, numpy.random.Generator or None
     dtype : float32 or float64
 
@@ -225,7 +225,7 @@ class WideNetwork:
 
     def _apply(self, W, H, n_threads):
         """Rows W h_i; the neurons that fired are found in one pass where they are few."""
-        if self.activation.firing_probability >= crossover_density(len(H)):
+        if self.activation.firing_probability > _FEW:
             return W._apply_dense(H, n_threads)
         return W._apply_csr(*_positive_entries(H, n_threads), n_threads)
 

@@ -59,9 +59,9 @@ def active_neurons(layer, minimum):
         f"width must let more neurons fire: {expected:.1f} are expected per data point and output "
         f"(width {layer.width}, shift {layer.activation.shift:.3g}, {layer.n_outputs} outputs)"
     )
-    if expected < minimum:
+    if expected < minimum * (1 - 1e-9):
         raise ValueError(f"{report}, at least {minimum} are needed. Raise width or lower shift.")
-    if expected < _WARN_ACTIVE:
+    if expected < _WARN_ACTIVE * (1 - 1e-9):
         warnings.warn(
             f"{report}; below {_WARN_ACTIVE} some data points may not be fitted. Raise width or "
             "lower shift.",

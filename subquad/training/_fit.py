@@ -25,8 +25,8 @@ class Fit:
     ----------
     target : ndarray, shape (n, C)
         y, or y + f_0 if centred.
-    norm, initial_norm : float
-        |f - target|, each row times the root of its sample weight.
+    norm, initial_norm, rounding : float
+        |f - target|, each row times the root of its sample weight: now, at first, at the least.
     recent : deque of float
         Norms of the last accepted iterates.
     square_of_change : float
@@ -41,6 +41,8 @@ class Fit:
         self.target = y + self.offset
         self.square_of_change = 0.0
         self.norm = self.initial_norm = self.norm_of(state.outputs)
+        # Below this a residual is rounding of the sums behind f: nothing is left to reduce.
+        self.rounding = 16 * np.finfo(np.float64).eps * float(np.linalg.norm(self.target))
         self.recent = deque([self.norm], maxlen=_MEMORY)
         self.best = Best(state.terms, state.outputs, self.norm, self.objective(0.0))
 

@@ -232,7 +232,7 @@ class LastLayerGaussNewton:
         """Whether the goal set by `tol` is reached."""
         if isinstance(self._rule, ProximalStep):
             return self._rule.settled
-        return self._fit.best.norm <= self._tol * self._fit.initial_norm
+        return self._fit.best.norm <= max(self._tol * self._fit.initial_norm, self._fit.rounding)
 
     def _stagnates(self):
         """Whether the last steps together gained less than 0.1 %."""

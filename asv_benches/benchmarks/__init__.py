@@ -1,0 +1,9 @@
+"""Benchmarks: what subquad does, beside what it must beat.
+
+    kernels     the compiled kernels, each against the dense form of numpy and torch
+    training    a whole Gauss-Newton step and a whole fit of a last layer, and its memory
+    scaling     seconds per step as a power of the width, and as threads are added
+
+`implementation` is a parameter everywhere; the smallest sizes come first, and the tests of the
+package run every benchmark at those.
+"""

@@ -1,0 +1,224 @@
+"""The compiled kernels against the dense forms they replace, in float32."""
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+
+from subquad._kernels import coactivation, gauss_newton, low_rank
+from subquad._kernels.column_product import column_product
+from subquad._parallel import resolve_threads
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+
+def tensors(*arrays):
+    """Return torch tensors that share the memory of arrays; NotImplementedError without torch."""
+    if torch is None:
+        raise NotImplementedError("torch is not installed")
+    return [torch.from_numpy(array) for array in arrays]
+
+
+def packed(D):
+    """Return the bits of D (rows, count), count a multiple of 64, as uint64 words."""
+    return np.packbits(D, axis=1, bitorder="little").view(np.uint64)
+
+
+class Suite:
+    """Runs `self.run`, which `setup` has chosen, once outside the clock and then on it."""
+
+    def choose(self, implementation):
+        """Prepare and warm up the method named after the implementation."""
+        self.n_threads = resolve_threads()
+        self.run = getattr(self, f"run_{implementation}")
+        if implementation == "torch":
+            self.tensors = tensors(*self.arrays)
+        self.run()
+
+
+class ColumnProduct(Suite):
+    """W h_i for n sparse rows, into an output that is there."""
+
+    params = [["subquad", "numpy", "scipy", "torch"], [512, 4096, 8192], [64, 256], [0.05, 0.2]]
+    param_names = ["implementation", "width", "n", "density"]
+
+    def setup(self, implementation, width, n, density):
+        rng = np.random.default_rng(0)
+        self.columns = rng.standard_normal((width, width), np.float32)
+        self.H = rng.standard_normal((n, width), np.float32)
+        self.H *= rng.random((n, width)) < density
+        self.out = np.zeros((n, width), np.float32)
+        self.csr = scipy.sparse.csr_array(self.H)
+        self.indptr = self.csr.indptr.astype(np.intp)
+        self.indices = self.csr.indices.astype(np.intp)
+        self.cursor = np.empty((resolve_threads(), 2 * n), np.intp)
+        self.arrays = self.H, self.columns, self.out
+        self.choose(implementation)
+
+    def time_product(self, implementation, width, n, density):
+        self.run()
+
+    def run_subquad(self):
+        column_product(
+            self.columns, self.indptr, self.indices, self.csr.data, self.out, self.cursor,
+            self.n_threads,
+        )  # fmt: skip
+
+    def run_numpy(self):
+        np.matmul(self.H, self.columns, out=self.out)
+
+    def run_scipy(self):
+        self.csr @ self.columns
+
+    def run_torch(self):
+        H, columns, out = self.tensors
+        torch.matmul(H, columns, out=out)
+
+
+class FiredNeurons(Suite):
+    """The neurons above the threshold as CSR rows."""
+
+    params = [["subquad", "numpy", "torch"], [512, 8192], [64, 256]]
+    param_names = ["implementation", "width", "n"]
+
+    def setup(self, implementation, width, n):
+        rng = np.random.default_rng(0)
+        self.Z = rng.standard_normal((n, width), np.float32)
+        self.thresholds = np.full(n, 1.3, np.float32)
+        self.arrays = self.Z, self.thresholds
+        self.choose(implementation)
+
+    def time_fired(self, implementation, width, n):
+        self.run()
+
+    def run_subquad(self):
+        indptr = np.zeros(len(self.Z) + 1, np.intp)
+        coactivation.count_fired(self.Z, self.thresholds, indptr[1:], self.n_threads)
+        np.cumsum(indptr, out=indptr)
+        indices, values = np.empty(indptr[-1], np.intp), np.empty(indptr[-1], np.float32)
+        coactivation.gather_fired(self.Z, self.thresholds, indptr, indices, values, self.n_threads)
+
+    def run_numpy(self):
+        fired = self.Z > self.thresholds[:, None]
+        np.nonzero(fired)
+        self.Z[fired]
+
+    def run_torch(self):
+        Z, thresholds = self.tensors
+        fired = Z > thresholds[:, None]
+        torch.nonzero(fired)
+        Z[fired]
+
+
+class Gram(Suite):
+    """G = K o (D D^T) from who fires, as bits or as numbers; ssyrk is BLAS on half of it."""
+
+    params = [["subquad", "numpy", "ssyrk", "torch"], [512, 4096, 16384], [64, 256, 1024]]
+    param_names = ["implementation", "width", "n"]
+
+    def setup(self, implementation, width, n):
+        rng = np.random.default_rng(0)
+        D = rng.random((n, width)) < 0.08
+        self.bits, self.D = packed(D), D.astype(np.float32)
+        V = rng.standard_normal((n, 16))
+        self.K = np.asarray(V @ V.T)
+        self.K32 = self.K.astype(np.float32)
+        self.G = np.empty((n, n))
+        self.counts = np.empty((resolve_threads(), 1024), np.int32)
+        self.arrays = self.D, self.K32
+        self.choose(implementation)
+
+    def time_gram(self, implementation, width, n):
+        self.run()
+
+    def run_subquad(self):
+        coactivation.coactivation_gram(self.bits, self.K, 1.0, self.G, self.counts, self.n_threads)
+
+    def run_numpy(self):
+        self.K32 * (self.D @ self.D.T)
+
+    def run_ssyrk(self):
+        self.K32 * scipy.linalg.blas.ssyrk(1.0, self.D.T, trans=True)
+
+    def run_torch(self):
+        D, K = self.tensors
+        K * (D @ D.T)
+
+
+class MoveNeurons(Suite):
+    """The change of the pre-activations by a step, who fires then, and what comes out."""
+
+    params = [["subquad", "numpy", "torch"], [512, 4096, 16384], [64, 256]]
+    param_names = ["implementation", "width", "n"]
+
+    def setup(self, implementation, width, n):
+        rng = np.random.default_rng(0)
+        self.base = rng.standard_normal((width, n), np.float32) - np.float32(1.4)
+        self.change = np.zeros((width, n), np.float32)
+        self.D = self.base > 0
+        self.bits = packed(self.D)
+        self.step = rng.standard_normal((n, n)) / width
+        self.readout = rng.choice([-1.0, 1.0], width)
+        self.moves = np.empty((1, n * n), np.float32)
+        gauss_newton.weigh_gram(self.step, np.ones((1, n)), self.moves, 1)
+        starts = np.arange(0, width, 256)
+        self.chunks = np.column_stack([0 * starts, starts, np.minimum(starts + 256, width)])
+        self.new_change, self.new_bits = np.empty_like(self.change), np.empty_like(self.bits)
+        self.flips = np.empty(len(starts), np.intp)
+        self.numbers = self.D * self.readout[:, None].astype(np.float32)
+        self.arrays = (
+            self.base, self.change, self.numbers, self.step.astype(np.float32),
+            self.readout.astype(np.float32),
+        )  # fmt: skip
+        self.choose(implementation)
+
+    def time_move(self, implementation, width, n):
+        self.run()
+
+    def run_subquad(self):
+        outputs = np.zeros((len(self.chunks), self.base.shape[1]))
+        gauss_newton.move_all(
+            self.base, self.change, self.bits, self.moves, self.readout, 1.0, None, self.chunks,
+            self.new_change, self.new_bits, outputs, None, self.flips, self.n_threads,
+        )  # fmt: skip
+        outputs.sum(axis=0)
+
+    def run_numpy(self):
+        base, change, numbers, step, readout = self.arrays
+        moved = change + numbers @ step
+        readout @ np.maximum(base + moved, 0)
+
+    def run_torch(self):
+        base, change, numbers, step, readout = self.tensors
+        moved = torch.addmm(change, numbers, step)
+        readout @ torch.clamp(base + moved, min=0)
+
+
+class Flush(Suite):
+    """W += U^T V in place."""
+
+    params = [["subquad", "numpy", "torch"], [512, 4096, 8192], [32, 256]]
+    param_names = ["implementation", "width", "rank"]
+
+    def setup(self, implementation, width, rank):
+        rng = np.random.default_rng(0)
+        self.columns = np.zeros((width, width), np.float32)
+        self.U = rng.standard_normal((rank, width), np.float32)
+        self.V = rng.standard_normal((rank, width), np.float32)
+        self.arrays = self.columns, self.U, self.V
+        self.choose(implementation)
+
+    def time_flush(self, implementation, width, rank):
+        self.run()
+
+    def run_subquad(self):
+        low_rank.flush(self.columns, self.U, self.V)
+
+    def run_numpy(self):
+        self.columns += self.V.T @ self.U
+
+    def run_torch(self):
+        columns, U, V = self.tensors
+        columns.addmm_(V.T, U)

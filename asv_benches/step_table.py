@@ -1,0 +1,154 @@
+"""Print, as Markdown, how a whole Gauss-Newton step of subquad compares with dense ones.
+
+    python asv_benches/step_table.py [--threads 1 2] [--widths 4096 8192 16384] [--repeats 7]
+
+The problem is the last layer of a network with L = 3, n = 64 points, float32, the shift of
+alpha = 0.1. The contenders are alternated in one process, so that whatever else the machine does
+strikes all of them; figures are medians over the first three steps of each repeat. Thread counts
+run in processes of their own, with every BLAS set to them. The fit whose memory is reported has
+n = 256 points, L = 3 and the whole network, drawn in its own process.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from benchmarks.contenders import HAS_TORCH, NEEDS_WEIGHTS, contender, slope, step_seconds
+from benchmarks.problems import step_problem
+
+N_POINTS = 64
+SLOPE_WIDTHS = (2048, 4096, 8192, 16384, 32768)
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+MEMORY_POINTS, MEMORY_WIDTH, MEMORY_INPUTS = 256, 16384, 16
+
+
+def compare(width, implementations, repeats):
+    """Return the median seconds per step of each implementation, alternated."""
+    dense = any(name in NEEDS_WEIGHTS for name in implementations)
+    problem = step_problem(N_POINTS, width, with_weights=dense)
+    contenders = {name: contender(name, problem) for name in implementations}
+    seconds = {name: [] for name in implementations}
+    for repeat in range(repeats + 1):
+        for name, steps in contenders.items():
+            taken = step_seconds(steps)
+            if repeat > 0:  # the first starts threads and touches pages
+                seconds[name] += taken
+    return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def measure(widths, repeats):
+    """Return what one process, with its number of threads, measures."""
+    implementations = ["subquad", "numpy-structured", "numpy"] + (["torch"] if HAS_TORCH else [])
+    table = {width: compare(width, implementations, repeats) for width in widths}
+    curve = [compare(width, ["subquad"], 3 * repeats)["subquad"] for width in SLOPE_WIDTHS]
+    return {"table": table, "curve": curve, "slope": slope(SLOPE_WIDTHS, curve)}
+
+
+def measure_memory():
+    """Return bytes: peak of the process, and of it the weights and 6 m n numbers."""
+    from subquad.networks import WideNetwork
+    from subquad.training import LastLayerGaussNewton
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((MEMORY_POINTS, MEMORY_INPUTS))
+    y = rng.standard_normal(MEMORY_POINTS)
+    network = WideNetwork(MEMORY_INPUTS, width=MEMORY_WIDTH, depth=3, rng=1, dtype=np.float32)
+    trainer = LastLayerGaussNewton(network.last_layer(X), y).run()
+    factors = trainer.factors
+    return {
+        "peak": peak_memory(),
+        "weights": sum(W.nbytes for W in network.weights),
+        "arrays": 6 * MEMORY_WIDTH * MEMORY_POINTS * factors[0].itemsize,
+        "steps": len(trainer.history),
+        "relative_residual": trainer.relative_residual,
+    }
+
+
+def peak_memory():
+    """Return the largest resident size this process has had, in bytes (Linux)."""
+    # Not getrusage: its maximum starts from that of the parent process.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(
+        1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")
+    )
+
+
+def in_process(threads, *options):
+    """Run this script with options in a process of so many threads; return what it measures."""
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    command = [sys.executable, str(Path(__file__).resolve()), "--json", *map(str, options)]
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def print_table(results):
+    """Print the steps of all thread counts, one row for each width."""
+    names = list(next(iter(results[0][1]["table"].values())))
+    rivals = [name for name in names if name != "subquad"]
+    print("| threads | width | " + " | ".join(f"{name} (ms)" for name in names), end=" | ")
+    print(" | ".join(f"subquad is faster than {name} by" for name in rivals) + " |")
+    print("|---:" * (2 + len(names) + len(rivals)) + "|")
+    for threads, result in results:
+        for width, seconds in result["table"].items():
+            cells = [f"{1e3 * seconds[name]:.3g}" for name in names]
+            cells += [f"{seconds[name] / seconds['subquad']:.3g}x" for name in rivals]
+            print(f"| {threads} | {width} | " + " | ".join(cells) + " |")
+
+
+def print_slopes(results):
+    """Print the growth with the width of all thread counts."""
+    print("| threads | " + " | ".join(f"m = {m} (ms)" for m in SLOPE_WIDTHS) + " | exponent of m |")
+    print("|---:" * (2 + len(SLOPE_WIDTHS)) + "|")
+    for threads, result in results:
+        cells = [f"{1e3 * seconds:.3g}" for seconds in result["curve"]]
+        print(f"| {threads} | " + " | ".join(cells) + f" | {result['slope']:.2f} |")
+
+
+def print_memory(memory):
+    """Print what a fit needs beyond its weights and six arrays of m n numbers."""
+    rest = memory["peak"] - memory["weights"] - memory["arrays"]
+    print(
+        f"Fitting n = {MEMORY_POINTS} points at m = {MEMORY_WIDTH} in float32 (L = 3): peak "
+        f"{memory['peak'] / 1e6:.0f} MB, of which {memory['weights'] / 1e6:.0f} MB are weights and "
+        f"6 m n numbers are {memory['arrays'] / 1e6:.0f} MB; {rest / 1e6:.0f} MB remain for "
+        f"Python and everything else. {memory['steps']} steps to a relative residual of "
+        f"{memory['relative_residual']:.0e}."
+    )
+
+
+def arguments():
+    """Return the parsed command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--widths", type=int, nargs="+", default=[4096, 8192, 16384])
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--json", choices=["steps", "memory"], help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main():
+    """Measure and print."""
+    options = arguments()
+    if options.json == "steps":
+        print(json.dumps(measure(options.widths, options.repeats)))
+        return
+    if options.json == "memory":
+        print(json.dumps(measure_memory()))
+        return
+    steps = ["steps", "--repeats", options.repeats, "--widths", *options.widths]
+    results = [(threads, in_process(threads, *steps)) for threads in options.threads]
+    print_table(results)
+    print()
+    print_slopes(results)
+    print()
+    print_memory(in_process(max(options.threads), "memory"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Fitted estimators as files: saved at once or not at all, loaded without executing code.
+
+    save_model(estimator, path)    load_model(path)    read_header(path)    check_writable(path)
+
+The file is a zip of a JSON header and plain arrays, which `numpy.load` opens as well.
+"""
+
+import importlib
+import re
+
+import numpy as np
+
+from subquad.io._container import (
+    ModelFileError,
+    check_writable,
+    read_container,
+    read_header,
+    write_container,
+)
+
+__all__ = ["ModelFileError", "check_writable", "load_model", "read_header", "save_model"]
+
+_ESTIMATORS = ("GaussNewtonClassifier", "GaussNewtonRegressor")
+_ATTRIBUTE = re.compile(r"_?[A-Za-z][A-Za-z0-9_]*")
+# Functions and generators of the caller's own: a file holds neither.
+_NOT_SAVED = ("callback",)
+
+
+def save_model(estimator, path, *, notes=None):
+    """Save a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : GaussNewtonRegressor or GaussNewtonClassifier
+        Fitted.
+    path : str or path-like
+        The file to write. An old one is replaced whole, once the new one is complete.
+    notes : dict, optional
+        What else to keep in the header, as JSON can hold it: the origin of the data, scores.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is of another class or holds something a file cannot.
+    ValueError
+        If it is not fitted.
+    OSError
+        If the file cannot be written; ask `check_writable` beforehand.
+
+    Notes
+    -----
+    Weights are saved as they are and not as a seed, since NumPy does not promise that a seed
+    draws the same numbers in its next version. `callback` is not saved, and a `random_state` that
+    is no integer becomes None.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> from subquad.estimators import GaussNewtonRegressor
+    >>> X = np.random.default_rng(0).standard_normal((40, 3))
+    >>> model = GaussNewtonRegressor(width=256, random_state=0).fit(X, X[:, 0])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.subquad")
+    ...     save_model(model, path)
+    ...     np.array_equal(load_model(path).predict(X), model.predict(X))
+    True
+    """
+    name = type(estimator).__name__
+    from subquad.io._codec import Writer
+
+    if name not in _ESTIMATORS or type(estimator) is not _estimator_class(name):
+        raise TypeError(f"estimator must be one of {', '.join(_ESTIMATORS)}; got {name}.")
+    if not hasattr(estimator, "network_"):
+        raise ValueError("estimator must be fitted; got one that is not. Call fit first.")
+    writer = Writer()
+    params = estimator.get_params(deep=False)
+    state = {key: value for key, value in vars(estimator).items() if key not in params}
+    header = {
+        "subquad_version": _version(),
+        "class": name,
+        "parameters": {key: writer.encode(key, value) for key, value in _savable(params).items()},
+        "state": {key: writer.encode(key, value) for key, value in state.items()},
+        "notes": notes,
+    }
+    write_container(path, header, writer.arrays)
+
+
+def load_model(path):
+    """Return the estimator that `save_model` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    GaussNewtonRegressor or GaussNewtonClassifier
+        Fitted; predictions are those of the saved one, bit for bit on the same machine.
+
+    Raises
+    ------
+    ModelFileError
+        A ValueError: if the file is of another kind, truncated, damaged, inconsistent, or was
+        written by a newer subquad with another format.
+    OSError
+        If there is no such file, or it cannot be read.
+
+    Notes
+    -----
+    Never executes code: the header is JSON, arrays are read with allow_pickle=False, and only the
+    classes named in this module are made.
+    """
+    from subquad.io._codec import Reader
+
+    header, arrays = read_container(path)
+    try:
+        if header["class"] not in _ESTIMATORS:
+            raise ValueError(f"unknown class {header['class']!r}")
+        reader = Reader(arrays)
+        estimator = _estimator_class(header["class"])(
+            **reader.decode({"dict": header["parameters"]})
+        )
+        for name, value in header["state"].items():
+            if not _ATTRIBUTE.fullmatch(name) or hasattr(type(estimator), name):
+                raise ValueError(f"unknown attribute {name!r}")
+            setattr(estimator, name, reader.decode(value))
+        if reader.unused:
+            raise ValueError("arrays without a use")
+        estimator.predict(np.zeros((1, estimator.n_features_in_)))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ModelFileError(f"{path} must be a subquad model; it holds {error}.") from error
+    return estimator
+
+
+def _estimator_class(name):
+    """Class of an estimator this version can save, by name."""
+    return getattr(importlib.import_module("subquad.estimators"), name)
+
+
+def _version():
+    """Version of the package that writes a file."""
+    import subquad
+
+    return subquad.__version__
+
+
+def _savable(params):
+    """Parameters without what only lives in this process."""
+    seed = params.get("random_state")
+    kept = {name: value for name, value in params.items() if name not in _NOT_SAVED}
+    return {**kept, "random_state": seed if isinstance(seed, (int, np.integer)) else None}

@@ -1,0 +1,115 @@
+"""Values as JSON and arrays, and back: plain values, and the few classes a fitted estimator holds.
+
+What JSON has no word for is an object of one key that says what it is, as {"array": name}.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from subquad._validation import as_matrix
+from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
+from subquad.networks import WideNetwork
+from subquad.training import StepRecord
+from subquad.weights import DenseWeights
+
+_ACTIVATIONS = {cls.__name__: cls for cls in (ReLU, ShiftedReLU, ThresholdedReLU)}
+
+
+class Writer:
+    """Turns values into JSON; an array is kept under a name, which stands for it."""
+
+    def __init__(self):
+        self.arrays = {}
+
+    def encode(self, name, value):
+        """Return the JSON of a value; `name` says where it stands."""
+        if value is None or isinstance(value, (bool, int, str)):
+            return value
+        if isinstance(value, np.generic):
+            return self.encode(name, value.item())
+        if isinstance(value, float):
+            return value if math.isfinite(value) else {"float": repr(value)}
+        if isinstance(value, (np.dtype, type)):
+            return {"dtype": np.dtype(value).name}
+        if isinstance(value, list):
+            return [self.encode(f"{name}.{i}", item) for i, item in enumerate(value)]
+        if isinstance(value, tuple):
+            return {"tuple": self.encode(name, list(value))}
+        if isinstance(value, dict):
+            return {"dict": {key: self.encode(f"{name}.{key}", v) for key, v in value.items()}}
+        return self._object(name, value)
+
+    def _object(self, name, value):
+        """JSON of an array or of an object of a known class, by its parts."""
+        if isinstance(value, np.ndarray):
+            return self._array(name, value)
+        if isinstance(value, StepRecord):
+            return {"step": self.encode(name, dataclasses.asdict(value))}
+        if type(value) in _ACTIVATIONS.values():
+            fields = {"shift": value.shift, "relative": value.relative}
+            return {"activation": self.encode(name, {"class": type(value).__name__, **fields})}
+        if isinstance(value, WideNetwork):
+            parts = {"activation": value.activation, "readout": value.readout}
+            columns = [weights._columns for weights in value.weights]
+            return {"network": self.encode(name, {**parts, "columns": columns})}
+        raise TypeError(f"{name} must be plain to be saved; got {type(value).__name__}.")
+
+    def _array(self, name, value):
+        """JSON of an array: its name, or the strings that one of objects holds."""
+        if value.dtype != object:
+            self.arrays[name] = value
+            return {"array": name}
+        if value.ndim != 1 or not all(isinstance(item, str) for item in value):
+            raise TypeError(f"{name} must hold numbers or strings to be saved; got objects.")
+        return {"strings": value.tolist()}
+
+
+class Reader:
+    """Turns the JSON of a `Writer` back into values. Makes no class but those named here."""
+
+    def __init__(self, arrays):
+        self.unused = dict(arrays)
+        self._kinds = {
+            "array": self.unused.pop,
+            "strings": lambda strings: np.array(strings, dtype=object),
+            "float": float,
+            "dtype": np.dtype,
+            "tuple": lambda items: tuple(self.decode(items)),
+            "dict": lambda items: {key: self.decode(item) for key, item in items.items()},
+            "step": lambda fields: StepRecord(**self.decode(fields)),
+            "activation": lambda fields: _activation(**self.decode(fields)),
+            "network": lambda parts: _network(**self.decode(parts)),
+        }
+
+    def decode(self, value):
+        """Return the value that a piece of JSON stands for."""
+        if isinstance(value, list):
+            return [self.decode(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        ((kind, content),) = value.items()
+        return self._kinds[kind](content)
+
+
+def _activation(shift, relative, **names):
+    """Activation of one of the known classes; ReLU has no shift to give."""
+    cls = _ACTIVATIONS[names["class"]]
+    return cls(relative=relative) if cls is ReLU else cls(shift, relative)
+
+
+def _network(activation, readout, columns):
+    """WideNetwork of given weights, once shapes and types fit: the kernels trust them."""
+    width = readout.shape[1]
+    shapes = [(len(columns[0]), width)] + [(width, width)] * (len(columns) - 1)
+    if len(columns) < 2 or [matrix.shape for matrix in columns] != shapes:
+        raise ValueError("weights whose shapes do not fit together")
+    network = WideNetwork.__new__(WideNetwork)
+    network.activation, network.weight_std = activation, math.sqrt(2 / width)
+    network.readout = as_matrix(readout, "readout")
+    network.weights = [
+        DenseWeights._from_columns(as_matrix(matrix, "weights", dtype=network.readout.dtype))
+        for matrix in columns
+    ]
+    return network

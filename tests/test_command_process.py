@@ -1,0 +1,105 @@
+"""The command as a process: signals, terminals, pipes that close, and what a start costs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from subquad.io import load_model
+
+pytest.importorskip("sklearn")
+if sys.platform == "win32":
+    pytest.skip("signals and terminals of POSIX", allow_module_level=True)
+
+COMMAND = [sys.executable, "-m", "subquad"]
+# Interpolation of noisy labels takes a dozen steps: time for a signal to arrive between two.
+LONG_FIT = ["fit", "digits", "--width", "1024", "--regularization", "0", "--dtype", "float64"]
+SHORT_FIT = ["fit", "diabetes", "--width", "512", "--max-steps", "3"]
+
+
+def start(*words, **options):
+    return subprocess.Popen([*COMMAND, *map(str, words)], text=True, **options)
+
+
+def wait_for_first_step(stream):
+    """Read up to and including the row of step 1."""
+    for line in stream:
+        if line.split()[:1] == ["1"]:
+            return
+    pytest.fail("the fit took no step")
+
+
+def test_ctrl_c_saves_the_best_model_so_far_and_ends_with_130(tmp_path):
+    model = tmp_path / "m.subquad"
+    process = start(*LONG_FIT, "--model", model, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for_first_step(process.stdout)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in out
+    assert "Traceback" not in err
+    assert os.listdir(tmp_path) == ["m.subquad"]
+    estimator = load_model(model)
+    assert len(estimator.history_) >= 1
+    assert estimator.predict([[0.0] * 63 + [1.0]]).shape == (1,)
+
+
+def test_a_reader_that_goes_away_does_not_cost_the_model(tmp_path):
+    model = tmp_path / "m.subquad"
+    process = start(*SHORT_FIT, "--model", model, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 0
+    assert load_model(model).n_features_in_ == 10
+
+
+def test_a_terminal_gets_a_bar_and_then_the_table():
+    pytest.importorskip("tqdm")
+    keyboard, screen = os.openpty()
+    process = start(*SHORT_FIT, stdout=screen, stderr=screen, stdin=subprocess.DEVNULL)
+    os.close(screen)
+    shown = b""
+    while chunk := _read(keyboard):
+        shown += chunk
+    os.close(keyboard)
+    assert process.wait(timeout=60) == 0
+    assert b"fitting:" in shown
+    assert shown.count(b"|r|/|r0|   ") == 1
+    assert shown.rindex(b"fitting:") < shown.index(b"ratio")
+
+
+def _read(descriptor):
+    """What a terminal shows next; nothing once the process has closed it."""
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:
+        return b""
+
+
+def test_json_is_alone_on_standard_output_and_without_a_bar_in_a_pipe():
+    done = subprocess.run([*COMMAND, *SHORT_FIT, "--json"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["data"]["source"] == "diabetes"
+    assert "fitting:" not in done.stderr
+    assert done.stderr.startswith("data ")
+
+
+def test_help_and_refusals_do_not_wait_for_scikit_learn_to_load():
+    code = (
+        "import sys; from subquad.__main__ import main\n"
+        "status = main(['fit', 'missing.csv'])\n"
+        "sys.exit(status if not {'sklearn', 'pandas', 'matplotlib'} & set(sys.modules) else 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+
+
+def test_version_is_that_of_the_installed_package():
+    from importlib.metadata import version
+
+    done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True)
+    assert done.stdout == f"subquad {version('subquad')}\n"
