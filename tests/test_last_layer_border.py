@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from layers import change, fit, problem, quietly
+from layers import OUTPUTS, change, fit, problem, quietly
 
 from subquad.lowrank import LowRankMaintenance
 from subquad.networks import LastLayer
@@ -67,6 +67,21 @@ def test_no_size_is_special(shape, dtype):
     np.testing.assert_allclose(trainer.history[0].residual_norm, norm, atol=10 * tolerance * scale)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_float32_residual_is_that_of_the_returned_factors(seed):
+    # As many data points as neurons: 20 to 30 steps, each with its rounding.
+    layer, dense, y = problem(seed, n=120, m=120, m_in=6, shift=0.0)
+    layer = LastLayer(
+        layer.features.astype(np.float32), layer.preactivations, layer.readout, layer.activation
+    )
+    trainer = fit(layer, y)
+    A, V = (factor.astype(float) for factor in trainer.factors)
+    Z = layer.preactivations.astype(float) + (layer.features.astype(float) @ V.T) @ A
+    outputs = reference.activate(Z, layer.thresholds, dense.scale) @ dense.readout.T
+    start = np.linalg.norm(layer.outputs() - y)
+    assert abs(np.linalg.norm(outputs - y) - trainer.residual_norm) <= 1e-5 * start
+
+
 def test_vector_and_column_targets_are_the_same():
     layer, _, y = problem(22)
     column, vector = fit(layer, y), fit(layer, y[:, 0])
@@ -92,8 +107,9 @@ def test_arguments_are_neither_modified_nor_kept():
     np.testing.assert_array_equal(trainer.outputs, expected.outputs)
 
 
-def test_factors_are_the_callers_own():
-    layer, _, y = problem(23)
+@pytest.mark.parametrize(("readout", "n_outputs"), OUTPUTS)
+def test_factors_are_the_callers_own(readout, n_outputs):
+    layer, _, y = problem(23, readout=readout, n_outputs=n_outputs)
     trainer = LastLayerGaussNewton(layer, y)
     trainer.step()
     before = trainer.outputs.copy()

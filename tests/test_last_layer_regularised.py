@@ -64,6 +64,14 @@ def test_sample_weights_without_regularisation_interpolate_all_the_same():
     np.testing.assert_allclose(trainer.outputs, y, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_size_of_the_sample_weights_does_not_matter_to_interpolation(size):
+    layer, _, y = problem(14)
+    trainer = LastLayerGaussNewton(layer, y, sample_weight=np.full(24, size)).run()
+    assert trainer.converged
+    np.testing.assert_allclose(trainer.outputs, y, rtol=0, atol=1e-7)
+
+
 # regularisation -----------------------------------------------------------------------------------
 @pytest.mark.parametrize(("readout", "n_outputs"), OUTPUTS)
 @pytest.mark.parametrize("mu", [1e-3, 3.0, 300.0])

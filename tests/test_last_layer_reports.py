@@ -38,7 +38,7 @@ def test_records_say_what_happened():
         assert record.flips == np.count_nonzero(after != D)
         D = after
     assert trainer.relative_residual == pytest.approx(trainer.residual_norm / start, rel=1e-9)
-    assert trainer.converged
+    assert trainer.converged is True
     assert trainer.message
 
 
@@ -146,6 +146,19 @@ def test_too_few_expected_neurons_are_refused_and_few_are_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         trainer(66)  # 33 expected
+
+
+@pytest.mark.parametrize("regularization", [0.0, 1.0])
+def test_layer_that_never_fires_is_reported_and_stays_as_it_is(regularization):
+    layer, _, y = problem(11)
+    layer = LastLayer(
+        layer.features, -np.ones_like(layer.preactivations), layer.readout, layer.activation
+    )
+    trainer = LastLayerGaussNewton(layer, y, regularization=regularization)
+    with pytest.warns(TrainingWarning, match="No neuron fires at data point 0, 1, 2,"):
+        trainer.step()
+    assert trainer.residual_norm == pytest.approx(np.linalg.norm(y), rel=1e-12)
+    np.testing.assert_array_equal(trainer.factors[0], 0.0)
 
 
 def test_samples_without_active_neurons_are_named_and_the_others_are_fitted():

@@ -249,7 +249,7 @@ def test_rescaling_the_parameters_changes_no_residual(c):
 @pytest.mark.parametrize("depth", [2, 3])
 def test_gram_over_width_tends_to_its_closed_form(depth):
     # Twelve points at widths 512 and 2048, medians over 3 networks of the largest error relative
-    # to the diagonal. The law is width^-1/2: half. Seen .23 to .11 (depth 2) and .21 to .08 (depth 3).
+    # to the diagonal. The law is width^-1/2: half. Seen: .23 to .11 and .21 to .08.
     X, b, errors = points("sphere", 12, 4, d=6), 1.0, {}
     _, limit = reference.limit_kernels(X, depth, b)
     for width in (512, 2048):

@@ -7,6 +7,7 @@ The file is a zip of a JSON header and plain arrays, which `numpy.load` opens as
 
 import importlib
 import re
+import warnings
 
 import numpy as np
 
@@ -65,9 +66,9 @@ def save_model(estimator, path, *, notes=None):
     ...     np.array_equal(load_model(path).predict(X), model.predict(X))
     True
     """
-    name = type(estimator).__name__
     from subquad.io._codec import Writer
 
+    name = type(estimator).__name__
     if name not in _ESTIMATORS or type(estimator) is not _estimator_class(name):
         raise TypeError(f"estimator must be one of {', '.join(_ESTIMATORS)}; got {name}.")
     if not hasattr(estimator, "network_"):
@@ -111,26 +112,39 @@ def load_model(path):
     Never executes code: the header is JSON, arrays are read with allow_pickle=False, and only the
     classes named in this module are made.
     """
-    from subquad.io._codec import Reader
-
     header, arrays = read_container(path)
     try:
-        if header["class"] not in _ESTIMATORS:
-            raise ValueError(f"unknown class {header['class']!r}")
-        reader = Reader(arrays)
-        estimator = _estimator_class(header["class"])(
-            **reader.decode({"dict": header["parameters"]})
-        )
-        for name, value in header["state"].items():
-            if not _ATTRIBUTE.fullmatch(name) or hasattr(type(estimator), name):
-                raise ValueError(f"unknown attribute {name!r}")
-            setattr(estimator, name, reader.decode(value))
-        if reader.unused:
-            raise ValueError("arrays without a use")
-        estimator.predict(np.zeros((1, estimator.n_features_in_)))
+        estimator = _restored(header, arrays)
+        _try_out(estimator)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise ModelFileError(f"{path} must be a subquad model; it holds {error}.") from error
+        raise ModelFileError(
+            f"{path} must be a subquad model; its parts do not fit together ({error})."
+        ) from error
     return estimator
+
+
+def _restored(header, arrays):
+    """Estimator of one of the known classes, with the attributes of the header."""
+    from subquad.io._codec import Reader
+
+    if header["class"] not in _ESTIMATORS:
+        raise ValueError(f"unknown class {header['class']!r}")
+    reader, cls = Reader(arrays), _estimator_class(header["class"])
+    estimator = cls(**reader.decode({"dict": header["parameters"]}))
+    for name, value in header["state"].items():
+        if not _ATTRIBUTE.fullmatch(name) or hasattr(cls, name):
+            raise ValueError(f"unknown attribute {name!r}")
+        setattr(estimator, name, reader.decode(value))
+    if reader.unused:
+        raise ValueError("arrays without a use")
+    return estimator
+
+
+def _try_out(estimator):
+    """Predict one row, to see that all parts fit together."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the row has no column names
+        estimator.predict(np.zeros((1, estimator.n_features_in_)))
 
 
 def _estimator_class(name):

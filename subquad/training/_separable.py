@@ -14,6 +14,9 @@ from subquad.training._linear_system import BlockSystem
 
 _NEURONS_PER_CHUNK = 256
 _VECTOR_BYTES = 64
+# Half a millisecond of one thread. Less is not worth another one: a parallel region ends when its
+# last thread does, and on a busy machine that one may wait milliseconds for a processor.
+_OPERATIONS_PER_THREAD = 1.5e7
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,10 @@ class SeparableState:
     """
 
     def __init__(self, layer, weights, n_threads):
-        self._layer, self._weights, self._n_threads = layer, weights, n_threads
+        self._layer, self._weights = layer, weights
+        fired = layer.n * layer.activation.firing_probability
+        useful = int(layer.n * layer.width * (16 + fired) / _OPERATIONS_PER_THREAD)
+        self._n_threads = max(1, min(n_threads, useful))
         self.K = layer.gram()
         self._neurons, self._edges = _group_by_output(layer.readout)
         self._chunks, self._first_chunks = _chunks(self._edges)

@@ -51,6 +51,7 @@ class LastLayerGaussNewton:
     min_active : int
         Fewest neurons per output that must be expected to fire at a data point.
     n_threads : int or None
+        At most so many; small fits use fewer. Results do not depend on it.
     callback : callable, optional
         Called with the `StepRecord` after each step.
 
