@@ -81,6 +81,16 @@ class BuildKernels(build_ext):
         super().build_extensions()
 
 
+def flags_stamp():
+    """Return a file that changes when the flags do, since nothing else would rebuild the kernels."""
+    stamp = pathlib.Path("build/flags.txt")
+    flags = f"{COMPILE_FLAGS} debug={DEBUG} openmp={os.environ.get('SUBQUAD_OPENMP', '1')}\n"
+    if not stamp.exists() or stamp.read_text() != flags:
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.write_text(flags)
+    return str(stamp)
+
+
 def kernel(path):
     """Return the extension of one .pyx, with the C file of the same stem in simd/ if there is one."""
     sources = [str(path)]
@@ -91,7 +101,7 @@ def kernel(path):
         f"subquad._kernels.{path.stem}",
         sources,
         include_dirs=[str(KERNELS), str(KERNELS / "simd")],
-        depends=[str(header) for header in sorted(KERNELS.glob("**/*.h"))],
+        depends=[flags_stamp(), *map(str, sorted(KERNELS.glob("**/*.h")))],
         extra_compile_args=list(COMPILE_FLAGS) + ([] if DEBUG else ["-DNDEBUG"]),
     )
 

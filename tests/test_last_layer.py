@@ -87,13 +87,16 @@ def test_safeguard_is_the_nonmonotone_rule(seed):
     np.testing.assert_allclose(dampings[:6], expected.steps[:6], rtol=1e-6)
 
 
-@pytest.mark.parametrize("cls", [ShiftedReLU, ThresholdedReLU])
-@pytest.mark.parametrize("seed", range(3))
-def test_best_iterate_is_returned(cls, seed):
-    layer, _, y = problem(seed, n=60, m=80, m_in=4, shift=0.3, cls=cls)
-    trainer = fit(layer, y, max_steps=25)
+@pytest.mark.parametrize(
+    ("cls", "seed", "shift", "max_steps"),
+    [(ShiftedReLU, 1, 0.0, 3), (ThresholdedReLU, 3, 0.3, 15), (ThresholdedReLU, 5, 0.3, 15)],
+)
+def test_best_iterate_is_returned_where_it_is_not_the_last(cls, seed, shift, max_steps):
+    layer, _, y = problem(seed, n=60, m=80, m_in=4, shift=shift, cls=cls)
+    trainer = fit(layer, y, max_steps=max_steps)
     norms = residual_norms(trainer, layer, y)
-    assert trainer.residual_norm == norms.min()
+    assert norms.argmin() < len(norms) - 1
+    assert trainer.residual_norm == pytest.approx(norms.min(), rel=1e-12)  # evaluated anew
     assert np.linalg.norm(trainer.outputs - y) == pytest.approx(norms.min(), rel=1e-9)
     recomputed = layer.outputs(trainer.factors)
     np.testing.assert_allclose(recomputed, trainer.outputs, rtol=0, atol=1e-7)

@@ -1,4 +1,7 @@
-"""The reference is right: known numbers, finite differences, quadrature and brute force."""
+"""The reference is right: known numbers, finite differences, quadrature and brute force.
+
+One file for one module, however long, since every other test rests on it.
+"""
 
 import numpy as np
 import pytest

@@ -1,7 +1,8 @@
 """What the theory promises, measured on the package: exact identities, rates and laws.
 
-The facts, in the order of the tests (orthant probabilities and layer correlations, the closed forms
-of the infinitely wide limit, are held to known numbers in ``test_reference``):
+One file, so that the facts can be read as one list, here in the order of the tests. A2, orthant
+probabilities, and A3, layer correlations, are closed forms, held to known numbers in
+``test_reference``; A8, all layers trained through `LowRankMaintenance`, is in ``test_lowrank``.
 
 A1  norm-preserving constants            A9   one-third rate, in fact far better
 A4  the golden network                   A10  first ratio ~ width^-1/2

@@ -2,6 +2,8 @@
 
 import argparse
 
+from subquad import __version__
+
 SOURCE_HELP = (
     "a .csv, .tsv, .parquet or .npz file (arrays X and y), or a data set bundled with "
     "scikit-learn: digits, diabetes, breast_cancer"
@@ -15,7 +17,7 @@ def build_parser():
         description="Fit the last hidden layer of a wide network by Gauss-Newton.",
         epilog="Exit status: 0 done, 2 an input to mend, 130 Ctrl-C (the best model is saved).",
     )
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show it and exit")
+    parser.add_argument("--version", action="version", version=f"subquad {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (_add_fit, _add_predict, _add_info, _add_plan):
         subparser = add(commands)
@@ -23,16 +25,6 @@ def build_parser():
             "--traceback", action="store_true", help="show the Python traceback of an error"
         )
     return parser
-
-
-class _ShowVersion(argparse.Action):
-    """The version, looked up only when it is asked for."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        from importlib.metadata import version
-
-        print(f"subquad {version('subquad')}")
-        parser.exit()
 
 
 def _add_fit(commands):

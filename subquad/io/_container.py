@@ -46,11 +46,11 @@ def check_writable(path, n_bytes=0, name="path"):
         the disk has less room than `n_bytes`.
     """
     path = Path(os.path.realpath(path))
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, never raises for a name that cannot exist
         raise OSError(f"{name} must name a file; {path} is a folder.")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise OSError(f"{name} must lie in a folder that exists; {path.parent} does not.")
-    if path.exists() and not os.access(path, os.W_OK):
+    if os.path.exists(path) and not os.access(path, os.W_OK):
         raise OSError(f"{name} must be writable; {path} is read-only.")
     if n_bytes:
         free = _free_bytes(path.parent)

@@ -37,6 +37,7 @@ class DenseState:
         zero = np.zeros_like(layer.preactivations)
         self._fired = np.zeros(zero.shape, bool)
         self._adopt(self._evaluate(zero, zero))
+        self._exact = self.terms  # the iterate of which `_change` is known to be K A
 
     def linearise(self):
         """Return the system G + mu I at the current iterate."""
@@ -67,9 +68,18 @@ class DenseState:
         """Make a proposal the current iterate."""
         self._adopt(trial)
 
+    def restore(self, terms):
+        """Make an iterate the current one; return whether there was anything to do."""
+        if terms is self._exact or (terms is self.terms and self._layer.dtype == np.float64):
+            return False
+        change = (self.K @ terms).astype(self._layer.dtype)
+        self._adopt(self._evaluate(change, terms))
+        self._exact = terms
+        return True
+
     def accumulator(self, terms):
         """Return A (n, width) of an iterate."""
-        return terms
+        return terms.copy()
 
     def _adopt(self, trial):
         self.outputs, self.linear, self.terms = trial.outputs, trial.linear, trial.terms
@@ -113,10 +123,27 @@ class MaintainedState(DenseState):
     def __init__(self, layer, weights, n_threads, maintenance):
         self._maintenance, self._n_threads = maintenance, n_threads
         super().__init__(layer, weights)
+        Z = maintenance.query(layer.features, n_threads)
+        tolerance = np.sqrt(np.finfo(layer.dtype).eps) * np.abs(layer.preactivations).max()
+        if np.abs(Z - layer.preactivations).max() > tolerance:
+            raise ValueError(
+                "maintenance must hold the weights W(0) that the preactivations come from; "
+                "got other ones, or some that have been updated."
+            )
 
     def accept(self, trial):
         """Tell the data structure, and ask it for Z ([SZZ24], Algorithm 2, lines 18 and 11)."""
+        self._move_to(trial.terms)
+
+    def restore(self, terms):
+        """Make an iterate the current one; return whether there was anything to do."""
+        if terms is self.terms:
+            return False
+        self._move_to(terms)
+        return True
+
+    def _move_to(self, terms):
         layer = self._layer
-        self._maintenance.update(trial.terms - self.terms, layer.features)
+        self._maintenance.update(terms - self.terms, layer.features)
         Z = self._maintenance.query(layer.features, self._n_threads)
-        self._adopt(self._evaluate(Z - layer.preactivations, trial.terms))
+        self._adopt(self._evaluate(Z - layer.preactivations, terms))

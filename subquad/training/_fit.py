@@ -16,6 +16,7 @@ class Best:
     outputs: np.ndarray
     norm: float
     objective: float
+    square_of_change: float
 
 
 class Fit:
@@ -42,9 +43,9 @@ class Fit:
         self.square_of_change = 0.0
         self.norm = self.initial_norm = self.norm_of(state.outputs)
         # Below this a residual is rounding of the sums behind f: nothing is left to reduce.
-        self.rounding = 16 * np.finfo(np.float64).eps * float(np.linalg.norm(self.target))
+        self.rounding = 16 * np.finfo(np.float64).eps * self.norm_of(2 * self.target)
         self.recent = deque([self.norm], maxlen=_MEMORY)
-        self.best = Best(state.terms, state.outputs, self.norm, self.objective(0.0))
+        self._remember(0.0)
 
     @property
     def residual(self):
@@ -67,9 +68,24 @@ class Fit:
         self.square_of_change = move.square_of_change
         self.norm = self.norm_of(state.outputs)
         self.recent.append(self.norm)
-        objective = self.objective(mu)
-        if objective < self.best.objective or mu:  # a regularised step never ascends
-            self.best = Best(state.terms, state.outputs, self.norm, objective)
+        if self.objective(mu) < self.best.objective or mu:  # a regularised step never ascends
+            self._remember(mu)
+
+    def return_to_best(self, mu):
+        """Go back to the best iterate, evaluated anew from the factors that it will be given as.
+
+        In float32 these carry rounding that the change kept while training does not.
+        """
+        if self.state.restore(self.best.terms):
+            self.square_of_change = self.best.square_of_change
+            self.norm = self.norm_of(self.state.outputs)
+            self._remember(mu)
+
+    def _remember(self, mu):
+        state = self.state
+        self.best = Best(
+            state.terms, state.outputs, self.norm, self.objective(mu), self.square_of_change
+        )
 
 
 def ratio(a, b):

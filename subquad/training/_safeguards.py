@@ -82,7 +82,7 @@ class ProximalStep:
         target = fit.state.linear - fit.residual
         with watch.phase("solve"):
             if self.regularization is None:
-                self.regularization, _ = system.choose_regularization(target)
+                self.regularization = _chosen_regularization(system, target)
             g, iterations = system.solve(target, self.regularization)
         mu, self._last = self.regularization, (system, target)
         before = fit.objective(mu)
@@ -116,3 +116,13 @@ class ProximalStep:
             square += keep**2 * fit.square_of_change
             square += 2 * length * keep * float(np.vdot(g, fit.state.linear))
         return square
+
+
+def _chosen_regularization(system, target):
+    """The mu of least leave-one-out error."""
+    if system.mean_eigenvalue == 0:
+        raise ValueError(
+            "layer must have a neuron that fires at some data point; got none. Raise width or "
+            "lower shift."
+        )
+    return system.choose_regularization(target)[0]

@@ -61,7 +61,7 @@ class SeparableState:
         self._jump = _padded(layer.thresholds, self._ld) if layer.activation.jumps else None
         self.terms, self._pending = (), None
         self.accept(self.propose(np.zeros((layer.n, layer.n_outputs)), keep=0.0))
-        self.terms = ()
+        self._exact = self.terms  # the iterate of which `_change` is known to be K A
 
     @property
     def _ld(self):
@@ -109,13 +109,30 @@ class SeparableState:
         self._change, self._spare = self._spare, self._change
         self._fired, self._spare_fired = self._spare_fired, self._fired
 
+    def restore(self, terms):
+        """Make an iterate the current one; return whether there was anything to do.
+
+        In float32 the change is evaluated anew, as K A in float64 for A as `accumulator` rounds it.
+        """
+        if terms is self._exact or (terms is self.terms and self._layer.dtype == np.float64):
+            return False
+        A = self.accumulator(terms)
+        for start in range(0, len(self._neurons), _NEURONS_PER_CHUNK):
+            neurons = self._neurons[start : start + _NEURONS_PER_CHUNK]
+            rows = self._change[start : start + _NEURONS_PER_CHUNK, : self._layer.n]
+            rows[...] = A[:, neurons].T.astype(np.float64) @ self.K
+        self.terms = terms
+        self.accept(self.propose(np.zeros_like(self.outputs), keep=1.0))
+        self._exact = self.terms
+        return True
+
     def accumulator(self, terms):
         """Return A (n, width) of an iterate: the change of the weights is A^T V."""
         layer = self._layer
         A = np.zeros((layer.n, layer.width), layer.dtype)
         for c in range(layer.n_outputs):
             neurons = slice(self._edges[c], self._edges[c + 1])
-            block = np.zeros((layer.n, neurons.stop - neurons.start), layer.dtype)
+            block = np.zeros((layer.n, neurons.stop - neurons.start))  # rounded once, at the end
             for fired, coefficients in terms:
                 low_rank.accumulate(
                     fired[c], coefficients[c], self._readout[neurons], block, self._n_threads

@@ -60,8 +60,8 @@ class LastLayerGaussNewton:
     history : list of StepRecord
     outputs : ndarray, shape (n, C)
         f, or f - f_0 if centred, of the best iterate.
-    residual_norm, relative_residual : float
-        Of the best iterate.
+    residual_norm, relative_residual, change_norm : float
+        |r|, |r| / |r_0| and ||W - W(0)||_F of the best iterate.
     converged : bool
     message : str
         How the last `run` ended.
@@ -189,10 +189,13 @@ class LastLayerGaussNewton:
         attribute is valid.
         """
         self.message = "Interrupted; the best iterate so far is kept."
-        for _ in range(self._max_steps):
-            if self.converged or self._rule.stuck or self._stagnates():
-                break
-            self.step()
+        try:
+            for _ in range(self._max_steps):
+                if self._is_done():
+                    break
+                self.step()
+        finally:
+            self._fit.return_to_best(self.regularization_)
         self.message = self._closing_message()
         if not self.converged and self._max_steps > 0:
             warnings.warn(self.message, TrainingWarning, stacklevel=2)
@@ -219,6 +222,11 @@ class LastLayerGaussNewton:
         return ratio(self._fit.best.norm, self._fit.initial_norm)
 
     @property
+    def change_norm(self):
+        """||W - W(0)||_F of the best iterate."""
+        return float(np.sqrt(max(self._fit.best.square_of_change, 0.0)))
+
+    @property
     def regularization_(self):
         """The mu in use; None before the first step of "loo"."""
         return self._rule.regularization
@@ -233,7 +241,13 @@ class LastLayerGaussNewton:
         """Whether the goal set by `tol` is reached."""
         if isinstance(self._rule, ProximalStep):
             return self._rule.settled
-        return self._fit.best.norm <= max(self._tol * self._fit.initial_norm, self._fit.rounding)
+        goal = max(self._tol * self._fit.initial_norm, self._fit.rounding)
+        return bool(self._fit.best.norm <= goal)
+
+    def _is_done(self):
+        if self.converged:
+            self._fit.return_to_best(self.regularization_)  # where float32 may prove it wrong
+        return self.converged or self._rule.stuck or self._stagnates()
 
     def _stagnates(self):
         """Whether the last steps together gained less than 0.1 %."""
