@@ -74,6 +74,7 @@ class BuildKernels(build_ext):
     """Ask for OpenMP only when something is really compiled."""
 
     def build_extensions(self):
+        """Compile, with the OpenMP flags that the probe found."""
         compile_flags, link_flags = probed_openmp_flags()
         for extension in self.extensions:
             extension.extra_compile_args += compile_flags
@@ -82,7 +83,7 @@ class BuildKernels(build_ext):
 
 
 def flags_stamp():
-    """Return a file that changes when the flags do, since nothing else would rebuild the kernels."""
+    """Return a file that changes when the flags do: nothing else would rebuild the kernels."""
     stamp = pathlib.Path("build/flags.txt")
     flags = f"{COMPILE_FLAGS} debug={DEBUG} openmp={os.environ.get('SUBQUAD_OPENMP', '1')}\n"
     if not stamp.exists() or stamp.read_text() != flags:
@@ -92,7 +93,7 @@ def flags_stamp():
 
 
 def kernel(path):
-    """Return the extension of one .pyx, with the C file of the same stem in simd/ if there is one."""
+    """Return the extension of one .pyx, with the C file of its name in simd/ if there is one."""
     sources = [str(path)]
     body = KERNELS / "simd" / f"{path.stem}.c"
     if body.exists():

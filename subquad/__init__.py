@@ -1,7 +1,7 @@
 """Wide neural networks trained for a cost that hardly grows with their width.
 
-All of it rests on one fact: a Jacobian row of the papers is a tensor product u_i (x) v_i, so that
-the Gram matrix is (U U^T) o (V V^T), a step changes W by A^T V, and sparse activations make U sparse.
+All of it rests on one fact: a Jacobian row of the papers is a tensor product u_i (x) v_i. So the
+Gram matrix is (U U^T) o (V V^T), a step changes W by A^T V, and sparse activations make U sparse.
 
 Notation (capitals are matrices; row i of a matrix is data point i)
     n, m, d         data points, width, inputs of the network

@@ -1,10 +1,13 @@
 """How many threads a call uses."""
 
+import contextlib
+import functools
 import os
 
 from subquad._machine import available_processors
 from subquad._validation import integer
 
+_SMALL_FACTORISATION = 1536
 _MAX_THREADS = 1024  # OpenMP runtimes end the process when they cannot start a thread
 
 
@@ -50,3 +53,26 @@ def _all_threads():
     if asked.isdecimal() and int(asked) > 0:
         return min(int(asked), _MAX_THREADS)
     return available_processors()
+
+
+@contextlib.contextmanager
+def blas_threads_for(n):
+    """Give BLAS one thread for factorisations of n x n matrices, unless they are large.
+
+    A second thread gains little below n = 1536, and loses tenfold where another pool (OpenMP's, or
+    another process's) holds its processor: BLAS threads wait for each other by spinning. Needs
+    threadpoolctl, which comes with scikit-learn; without it BLAS keeps its threads.
+    """
+    controller = _blas_controller() if n <= _SMALL_FACTORISATION else None
+    with contextlib.nullcontext() if controller is None else controller.limit(limits=1):
+        yield
+
+
+@functools.cache
+def _blas_controller():
+    """The BLAS libraries of this process, or None without threadpoolctl."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController().select(user_api="blas")

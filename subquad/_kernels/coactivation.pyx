@@ -220,7 +220,7 @@ cdef void gram_rows(
 
 
 def weighted_gram(
-    const uint64_t[:, ::1] fired not None,  # IN      (m, words of n): the points each neuron fires at
+    const uint64_t[:, ::1] fired not None,  # IN      (m, words of n): where each neuron fires
     const double[::1] weights not None,     # IN      (m,)
     double[:, ::1] S not None,              # IN/OUT  (n, n)
     int n_threads,

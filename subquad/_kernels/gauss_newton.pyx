@@ -75,14 +75,14 @@ cdef void weigh_row(
 
 
 def move_all(
-    const real_t[:, ::1] base not None,         # IN   (m, ld), Z0^T - thresholds, -inf in the padding
+    const real_t[:, ::1] base not None,         # IN   (m, ld), Z0^T - thresholds, padded with -inf
     const real_t[:, ::1] change not None,       # IN   (m, ld)
     const uint64_t[:, ::1] fired not None,      # IN   (m, words of n), of the state that is left
     const real_t[:, ::1] moves not None,        # IN   (n_outputs, n * ld), from weigh_gram
     const double[::1] readout not None,         # IN   (m,)
     double keep,
     const double[::1] jump,                     # IN   (ld,) or None: added to whatever fires
-    const intp_t[:, ::1] chunks not None,       # IN   (n_chunks, 3): output, first and last + 1 neuron
+    const intp_t[:, ::1] chunks not None,       # IN   (n_chunks, 3): output, neurons from, to
     real_t[:, ::1] new_change not None,         # OUT  (m, ld)
     uint64_t[:, ::1] new_fired not None,        # OUT  (m, words of n)
     double[:, ::1] outputs not None,            # IN/OUT  (n_chunks, ld), zero before the call

@@ -27,7 +27,7 @@ def flush(
 
 
 def accumulate(
-    const uint64_t[:, ::1] fired not None,      # IN      (n, words), bit r % 64 of word r / 64: neuron r fired
+    const uint64_t[:, ::1] fired not None,      # IN      (n, words of m): bit r, neuron r fired
     const double[::1] coefficients not None,    # IN      (n,)
     const double[::1] readout not None,         # IN      (m,)
     real_t[:, ::1] A not None,                  # IN/OUT  (n, m)

@@ -1,7 +1,7 @@
 """The papers' networks: initialisation, forward pass, features. No training.
 
-    WideNetwork    L >= 2 hidden layers of width m ([SZZ24], Section 2, with normalised layers)
-    LastLayer      the arrays that training its last hidden layer needs, of this or any other network
+WideNetwork    L >= 2 hidden layers of width m ([SZZ24], Section 2, with normalised layers)
+LastLayer      the arrays that training its last hidden layer needs, of this or any other network
 """
 
 from subquad.networks._last_layer import LastLayer

@@ -55,11 +55,20 @@ class LastLayer:
     """
 
     def __init__(
-        self, features, preactivations, readout, activation=None, *, weight_std=None, thresholds=None
+        self,
+        features,
+        preactivations,
+        readout,
+        activation=None,
+        *,
+        weight_std=None,
+        thresholds=None,
     ):
         self.features = as_matrix(features, "features")
         self.n, dtype = len(self.features), self.features.dtype
-        self.preactivations = as_matrix(preactivations, "preactivations", dtype=dtype, n_rows=self.n)
+        self.preactivations = as_matrix(
+            preactivations, "preactivations", dtype=dtype, n_rows=self.n
+        )
         self.width = self.preactivations.shape[1]
         self.readout = _as_readout(readout, self.width, dtype)
         self.n_outputs = len(self.readout)

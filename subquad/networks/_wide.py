@@ -203,9 +203,7 @@ class WideNetwork:
         V = self._features(X, n_threads)
         Z0 = self._apply(self.weights[-1], V, n_threads)
         thresholds = self.activation.thresholds(_norms(V), self.weight_std)
-        return LastLayer._trusted(
-            V, Z0, self.readout, self.activation, self.weight_std, thresholds
-        )
+        return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)
 
     def _features(self, X, n_threads):
         """Trusted twin of `features`."""

@@ -49,7 +49,7 @@ class Fit:
 
     @property
     def residual(self):
-        """f - target, shape (n, C)."""
+        """F - target, shape (n, C)."""
         return self.state.outputs - self.target
 
     def norm_of(self, outputs):
@@ -89,5 +89,5 @@ class Fit:
 
 
 def ratio(a, b):
-    """a / b, and 0 where there was nothing to reduce."""
+    """A / b, and 0 where there was nothing to reduce."""
     return a / b if b > 0 else 0.0

@@ -45,9 +45,7 @@ class BlockSystem:
 
     def leave_one_out(self, r, mu):
         """Return the leave-one-out mean squared error of the linearised fit of r."""
-        errors = [
-            loo_residuals(G, r[:, c], mu, self._weights) for c, G in enumerate(self.grams)
-        ]
+        errors = [loo_residuals(G, r[:, c], mu, self._weights) for c, G in enumerate(self.grams)]
         return float(np.average(np.square(errors).mean(axis=0), weights=self._weights))
 
 

@@ -5,6 +5,7 @@ points, grouped by output. The accumulator A is never formed while training: aft
 steps it is a sum of terms (readout o D) diag(g), a bit mask and n numbers each.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -198,7 +199,7 @@ def _group_by_output(readout):
 def _chunks(edges):
     """Rows (output, first, last + 1) of at most _NEURONS_PER_CHUNK neurons; where outputs begin."""
     chunks, first = [], []
-    for c, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for c, (start, stop) in enumerate(itertools.pairwise(edges)):
         first.append(len(chunks))
         for r in range(start, stop, _NEURONS_PER_CHUNK):
             chunks.append((c, r, min(r + _NEURONS_PER_CHUNK, stop)))

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from subquad._parallel import resolve_threads
+from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import integer, real
 from subquad.networks import LastLayer
 from subquad.training import _checks
@@ -189,13 +189,14 @@ class LastLayerGaussNewton:
         attribute is valid.
         """
         self.message = "Interrupted; the best iterate so far is kept."
-        try:
-            for _ in range(self._max_steps):
-                if self._is_done():
-                    break
-                self.step()
-        finally:
-            self._fit.return_to_best(self.regularization_)
+        with blas_threads_for(self._layer.n):
+            try:
+                for _ in range(self._max_steps):
+                    if self._is_done():
+                        break
+                    self.step()
+            finally:
+                self._fit.return_to_best(self.regularization_)
         self.message = self._closing_message()
         if not self.converged and self._max_steps > 0:
             warnings.warn(self.message, TrainingWarning, stacklevel=2)
