@@ -15,7 +15,7 @@ pytest.importorskip("sklearn")
 if sys.platform == "win32":
     pytest.skip("signals and terminals of POSIX", allow_module_level=True)
 
-COMMAND = [sys.executable, "-m", "subquad"]
+COMMAND = [sys.executable, "-P", "-m", "subquad"]  # not the sources in this folder
 # Interpolation of noisy labels takes a dozen steps: time for a signal to arrive between two.
 LONG_FIT = ["fit", "digits", "--width", "1024", "--regularization", "0", "--dtype", "float64"]
 SHORT_FIT = ["fit", "diabetes", "--width", "512", "--max-steps", "3"]

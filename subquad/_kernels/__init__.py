@@ -13,3 +13,11 @@ How the instruction sets are served
     instruction set (baseline, AVX2 + FMA, AVX-512) and dtype; each module keeps a table of the
     results, indexed by the level that _simd chose when it was imported.
 """
+
+try:
+    from subquad._kernels import _simd  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "subquad's compiled kernels are not in this folder. Leave the folder of the sources, or "
+        "build the kernels in it with `pip install -e .`."
+    ) from error
