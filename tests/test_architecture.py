@@ -103,7 +103,7 @@ def test_the_core_depends_on_numpy_and_scipy_alone(name):
 
 def test_importing_the_package_loads_no_optional_dependency():
     loaded = f"import sys, subquad; sys.exit(', '.join({HEAVY!r} & set(sys.modules)) or None)"
-    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", loaded], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

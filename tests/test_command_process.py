@@ -97,7 +97,7 @@ def test_help_and_refusals_do_not_wait_for_scikit_learn_to_load():
         "status = main(['fit', 'missing.csv'])\n"
         "sys.exit(status if not {'sklearn', 'pandas', 'matplotlib'} & set(sys.modules) else 1)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
 
 

@@ -290,4 +290,4 @@ def test_a_header_is_read_without_scikit_learn(path):
         "import sys; from subquad.io import read_header; read_header(sys.argv[1]); "
         "sys.exit('sklearn' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code, str(path)]).returncode == 0
+    assert subprocess.run([sys.executable, "-P", "-c", code, str(path)]).returncode == 0

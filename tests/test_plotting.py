@@ -56,7 +56,7 @@ def test_an_empty_history_is_refused(axes):
 
 def test_importing_the_module_does_not_import_matplotlib():
     code = "import sys, subquad.plotting; sys.exit('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 0
 
 
 def test_without_matplotlib_the_extra_to_install_is_named(monkeypatch):

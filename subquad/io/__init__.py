@@ -71,7 +71,7 @@ def save_model(estimator, path, *, notes=None):
     name = type(estimator).__name__
     if name not in _ESTIMATORS or type(estimator) is not _estimator_class(name):
         raise TypeError(f"estimator must be one of {', '.join(_ESTIMATORS)}; got {name}.")
-    if not hasattr(estimator, "network_"):
+    if not hasattr(estimator, "factors_"):
         raise ValueError("estimator must be fitted; got one that is not. Call fit first.")
     writer = Writer()
     params = estimator.get_params(deep=False)

@@ -164,7 +164,7 @@ class WideNetwork:
         """Return the `LastLayer` of the network on the rows of X; arguments as in `features`."""
         return self._last_layer(self._as_inputs(X), resolve_threads(n_threads))
 
-    def outputs(self, X, factors=None, n_threads=None):
+    def outputs(self, X, factors=None, *, centred=False, n_threads=None):
         """Return f(x_i) for every data point, with W_L + A^T V if factors are given.
 
         Parameters
@@ -172,6 +172,8 @@ class WideNetwork:
         X : array_like, shape (n, n_features)
         factors : pair of array_like, optional
             A (r, width) and V (r, width), as `LastLayerGaussNewton.factors`.
+        centred : bool
+            Subtract the outputs of the network as drawn.
         n_threads : int or None
 
         Returns
@@ -193,6 +195,8 @@ class WideNetwork:
         for start in range(0, len(X), step):
             layer = self._last_layer(X[start : start + step], n_threads)
             out[start : start + step] = layer.outputs(factors)
+            if centred:
+                out[start : start + step] -= layer._outputs()
         return out
 
     def _as_inputs(self, X):

@@ -77,17 +77,24 @@ class ProximalStep:
         self.settled = False
         self._last = None
 
+    def linearise(self, fit, system):
+        """Return what the linearised fit aims at, and choose mu for it if that is still open."""
+        target = fit.state.linear - fit.residual
+        if self.regularization is None:
+            self.regularization = _chosen_regularization(system, target)
+        self._last = system, target
+        return target
+
     def move(self, fit, system, watch):
         """Return the longest acceptable `Move`, and notice when the fit has settled."""
-        target = fit.state.linear - fit.residual
         with watch.phase("solve"):
-            if self.regularization is None:
-                self.regularization = _chosen_regularization(system, target)
-            g, iterations = system.solve(target, self.regularization)
-        mu, self._last = self.regularization, (system, target)
+            target = self.linearise(fit, system)
+            mu = self.regularization
+            g, iterations = system.solve(target, mu)
         before = fit.objective(mu)
         promised = before - mu * float(np.vdot(g, target))
-        if promised > self._tol * before:
+        negligible = self._tol * fit.initial_norm**2
+        if promised > negligible:
             for trials in range(1, _MAX_TRIALS + 1):
                 length = 0.5 ** (trials - 1)
                 with watch.phase("move"):
@@ -95,7 +102,7 @@ class ProximalStep:
                 square = self._square_of_change(fit, system, g, length)
                 after = fit.norm_of(trial.outputs) ** 2 + mu * square
                 if after <= before - 1e-4 * length * promised:
-                    self.settled = before - after <= self._tol * before
+                    self.settled = before - after <= negligible
                     return Move(trial, 0.0, length, trials, iterations, square)
         self.settled = True
         return Move(None, 0.0, 0.0, 0, iterations)

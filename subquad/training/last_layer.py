@@ -36,9 +36,9 @@ class LastLayerGaussNewton:
     damping : float
         First Levenberg-Marquardt damping, only with regularization=0.
     tol : float or None
-        Goal for |r| / |r_0|; with regularization, for the relative decrease of the objective that
-        a step still promises. None: 1e-10 in float64, 1e-6 in float32, where the floor is near
-        3e-7; with regularization 1e-6.
+        Goal for |r| / |r_0|; with regularization, for the decrease of the objective in a step, as a
+        fraction of |r_0|^2. None: 1e-10 in float64, 1e-6 in float32, where the floor is near 3e-7;
+        with regularization 1e-6.
     max_steps : int
         Of one `run`.
     centred : bool
@@ -179,6 +179,25 @@ class LastLayerGaussNewton:
         if self._callback is not None:
             self._callback(record)
         return record
+
+    def choose_regularization(self):
+        """Fix mu, if it is still to be chosen, and return the leave-one-out error it has here.
+
+        Returns
+        -------
+        float
+            Mean squared leave-one-out error of the fit linearised at the present iterate: what
+            hyperparameters outside the trainer can be compared by, without a step.
+
+        Raises
+        ------
+        ValueError
+            If the trainer interpolates.
+        """
+        if not isinstance(self._rule, ProximalStep):
+            raise ValueError("regularization must be positive or 'loo' for this; got 0.")
+        self._rule.linearise(self._fit, self._fit.state.linearise())
+        return self.loo_error
 
     def run(self):
         """Take steps until convergence, stagnation or `max_steps`; return the trainer.

@@ -1,0 +1,464 @@
+"""Gauss-Newton fits of the last hidden layer of a random wide network, for scikit-learn.
+
+The file is long because scikit-learn wants every parameter of two classes documented in place.
+"""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from subquad._parallel import blas_threads_for
+from subquad.activations import ShiftedReLU
+from subquad.estimators._preprocessing import merge_duplicates, unit_rows, weighted_moments
+from subquad.networks import LastLayer, WideNetwork
+from subquad.training import LastLayerGaussNewton, TrainingWarning
+
+# Targets of this deviation keep the fit near its linearisation, where the leave-one-out choice of
+# mu is made: it then takes two to five steps, and measured as accurate as unit targets or better.
+_TARGET_DEVIATION = 0.1
+_CONSTANTS = (1.0, 2.0)  # in units of the root mean square of the scaled features
+
+_PARAMETERS = """
+    Parameters
+    ----------
+    width : int
+        Neurons in each hidden layer, m.
+    depth : int
+        Hidden layers, at least 2. The last one is fitted.
+    shift : float
+        b of the activation: a fraction Q(b) of the neurons fire. 0 is ReLU, the most accurate in
+        most of what was measured; a fit with 1 is several times faster at large widths.
+    readout : {"partition", "dense"}
+        With several outputs: each has its own neurons (exact and fast), or all share all.
+    regularization : "loo" or float
+        mu of |f - y|^2 + mu ||W - W(0)||_F^2, on the scaled targets. "loo" takes the mu of least
+        leave-one-out error of the linearised fit; 0 interpolates, as the papers do.
+    scale_features : bool
+        Centre the features and divide them by their standard deviations.
+    constant : "loo" or float
+        Size of the constant coordinate that is appended to every row, in units of the root mean
+        square of the scaled features; rows are then divided by their norms. "loo" takes 1 or 2,
+        whichever has the smaller leave-one-out error (1 if `regularization` is 0).
+    max_steps : int
+        Most Gauss-Newton steps.
+    tol : float or None
+        With regularization: decrease of the objective, as a fraction of the targets' sum of
+        squares, at which the fit ends. Without: goal for the relative residual. None is the
+        trainer's own default.
+    dtype : {"float64", "float32"}
+        Precision of the network; float32 halves the memory.
+    warm_start : bool
+        Whether `fit` continues from the present weights. Network, scalings and `n_features_in_`
+        are kept, and the regularisation pulls towards the weights reached so far.
+    random_state : int, RandomState instance or None
+        Source of the network.
+    n_threads : int or None
+        Results do not depend on it.
+    callback : callable, optional
+        Called with a `StepRecord` after each step.
+    verbose : int
+        Print a line per step if positive.
+
+    Attributes
+    ----------
+    network_ : WideNetwork
+        The network as drawn.
+    factors_ : tuple of ndarray
+        (A, V): the last hidden layer's weights are changed by A^T V.
+    history_ : list of StepRecord
+    n_iter_ : int
+        Steps taken.
+    regularization_ : float
+        The mu used.
+    loo_error_ : float or None
+        Mean squared leave-one-out error of the last linearised fit, as a fraction of the variance
+        of the targets (so that 1 - loo_error_ is a leave-one-out R^2). None for interpolation.
+    n_features_in_ : int
+    feature_names_in_ : ndarray
+"""
+
+
+class _GaussNewtonModel(BaseEstimator):
+    """What regression and classification share: rows in, outputs of the network out."""
+
+    def __init__(
+        self,
+        *,
+        width=2048,
+        depth=2,
+        shift=0.0,
+        readout="partition",
+        regularization="loo",
+        scale_features=True,
+        constant="loo",
+        max_steps=20,
+        tol=1e-3,
+        dtype="float64",
+        warm_start=False,
+        random_state=None,
+        n_threads=None,
+        callback=None,
+        verbose=0,
+    ):
+        self.width = width
+        self.depth = depth
+        self.shift = shift
+        self.readout = readout
+        self.regularization = regularization
+        self.scale_features = scale_features
+        self.constant = constant
+        self.max_steps = max_steps
+        self.tol = tol
+        self.dtype = dtype
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.callback = callback
+        self.verbose = verbose
+
+    def _fit(self, X, T, sample_weight):
+        """Fit the targets T (n, C)."""
+        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        if not weights.any():
+            raise ValueError("sample_weight must not be 0 for every sample; got only zeros.")
+        warm = self.warm_start and hasattr(self, "factors_")
+        if warm:
+            self._require_same_shape(T)
+        else:
+            self._measure(X, T, weights)
+        T = (T - self._target_mean) / self._target_scale
+        X, T, weights = merge_duplicates(X, T, weights)
+        with blas_threads_for(len(X)):
+            trainer = self._continue(X, T, weights) if warm else self._begin(X, T, weights)
+            self._run(trainer, earlier=self.factors_ if warm else None)
+        return self
+
+    def _measure(self, X, T, weights):
+        """Take means and deviations of features and targets."""
+        center, scale = weighted_moments(X, weights)
+        if not self.scale_features:
+            center, scale = np.zeros_like(center), np.ones_like(scale)
+        self._center, self._scale = center, scale
+        squares = np.square((X - center) / scale).mean(axis=1)
+        self._feature_size = float(np.sqrt(np.average(squares, weights=weights))) or 1.0
+        self._target_mean, deviation = weighted_moments(T, weights)
+        self._target_scale = deviation / _TARGET_DEVIATION
+
+    def _begin(self, X, T, weights):
+        """Return the trainer of a new network, with the better constant coordinate."""
+        seed = check_random_state(self.random_state).randint(2**31)
+        self.network_ = WideNetwork(
+            X.shape[1] + 1,
+            width=self.width,
+            depth=self.depth,
+            n_outputs=T.shape[1],
+            activation=ShiftedReLU(self.shift),
+            readout=self.readout,
+            rng=np.random.default_rng(seed),
+            dtype=np.dtype(self.dtype),
+        )
+        candidates = [self.constant]
+        if self.constant == "loo":
+            candidates = _CONSTANTS if self.regularization != 0 else _CONSTANTS[:1]
+        trainers = []
+        for constant in candidates:
+            self._constant = float(constant) * self._feature_size
+            layer = self.network_.last_layer(self._rows(X), self.n_threads)
+            trainers.append((self._constant, self._trainer(layer, T, weights)))
+        if len(trainers) > 1:
+            trainers.sort(key=lambda pair: pair[1].choose_regularization())
+        self._constant, trainer = trainers[0]
+        return trainer
+
+    def _continue(self, X, T, weights):
+        """Return the trainer that goes on from the present weights, to what the fit still lacks."""
+        A, V = self.factors_
+        layer = self.network_.last_layer(self._rows(X), self.n_threads)
+        moved = LastLayer(
+            layer.features,
+            layer.preactivations + (layer.features @ V.T) @ A,
+            layer.readout,
+            layer.activation,
+            weight_std=layer.weight_std,
+            thresholds=layer.thresholds,
+        )
+        return self._trainer(moved, T - (moved.outputs() - layer.outputs()), weights)
+
+    def _trainer(self, layer, T, weights):
+        return LastLayerGaussNewton(
+            layer,
+            T,
+            regularization=self.regularization,
+            tol=self.tol,
+            max_steps=self.max_steps,
+            centred=True,
+            sample_weight=weights,
+            n_threads=self.n_threads,
+            callback=self._report,
+        )
+
+    def _run(self, trainer, earlier):
+        """Train; Ctrl-C keeps the best iterate, and passes."""
+        try:
+            trainer.run()
+        finally:
+            if trainer.history:
+                self._adopt(trainer, earlier)
+        if not trainer.history:  # the targets were met before the first step
+            self._adopt(trainer, earlier)
+
+    def _adopt(self, trainer, earlier):
+        """Take over what a trainer found."""
+        A, V = trainer.factors
+        if earlier is not None and np.array_equal(V, earlier[1]):
+            A = A + earlier[0]
+        elif earlier is not None:
+            A, V = np.concatenate([earlier[0], A]), np.concatenate([earlier[1], V])
+        self.factors_ = A, V
+        self.history_ = trainer.history
+        self.n_iter_ = max(1, len(trainer.history))
+        self.regularization_ = trainer.regularization_
+        error = trainer.loo_error
+        self.loo_error_ = None if error is None else error / _TARGET_DEVIATION**2
+
+    def _report(self, record):
+        if self.verbose:
+            print(f"step {record.step}: relative residual {record.relative_residual:.3e}")
+        if self.callback is not None:
+            self.callback(record)
+
+    def _rows(self, X):
+        """Rows of the network: scaled features and the constant coordinate, of unit norm."""
+        rows = unit_rows(X, self._center, self._scale, self._constant)
+        return rows.astype(self.network_.dtype, copy=False)
+
+    def _outputs(self, X):
+        """Outputs (n, C) in the units of the targets."""
+        check_is_fitted(self, "factors_")
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        f = self.network_.outputs(
+            self._rows(X), self.factors_, centred=True, n_threads=self.n_threads
+        )
+        return f * self._target_scale + self._target_mean
+
+    def _require_same_shape(self, T):
+        """Refuse a warm start that would need another network."""
+        had, wanted = self.network_, (self.width, self.depth, T.shape[1])
+        if (had.width, had.depth, had.n_outputs) != wanted:
+            raise ValueError(
+                "warm_start must continue with the same width, depth and number of outputs; "
+                f"got {wanted} after {(had.width, had.depth, had.n_outputs)}."
+            )
+
+
+class GaussNewtonRegressor(MultiOutputMixin, RegressorMixin, _GaussNewtonModel):
+    __doc__ = f"""Regression by the last hidden layer of a wide random network.
+
+    f(x) - f_0(x) with f_0 the network as drawn, fitted to scaled targets by the regularised
+    Gauss-Newton steps of `LastLayerGaussNewton`.
+{_PARAMETERS}
+    Notes
+    -----
+    Equal rows are merged into one with their total weight and mean target, which is the same
+    least-squares problem: a weight of two and a row given twice give the same fit.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).standard_normal((100, 3))
+    >>> model = GaussNewtonRegressor(width=512, random_state=0).fit(X, X[:, 0] * X[:, 1])
+    >>> model.score(X, X[:, 0] * X[:, 1]) > 0.9
+    True
+    """
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        y : array_like, shape (n,) or (n, n_outputs)
+        sample_weight : array_like, shape (n,), optional
+
+        Returns
+        -------
+        GaussNewtonRegressor
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit together or hold NaN, if there are fewer than two samples, or
+            if fewer than 16 neurons per output are expected to fire.
+
+        Warns
+        -----
+        TrainingWarning
+            If a target is constant, if few neurons fire, or if `max_steps` end the fit.
+        """
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            dtype=np.float64,
+            multi_output=True,
+            y_numeric=True,
+            ensure_min_samples=2,
+            reset=not (self.warm_start and hasattr(self, "factors_")),
+        )
+        T = y.reshape(len(y), -1).astype(np.float64)
+        if (T == T[0]).all(axis=0).any():
+            warnings.warn(
+                "y must vary to be learned; got a constant target, which is what will be predicted.",
+                TrainingWarning,
+                stacklevel=2,
+            )
+        self._one_dimensional = y.ndim == 1
+        return self._fit(X, T, sample_weight)
+
+    def predict(self, X):
+        """Return predictions.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, n_outputs), as y was
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if self._one_dimensional else outputs
+
+
+class GaussNewtonClassifier(ClassifierMixin, _GaussNewtonModel):
+    __doc__ = f"""Classification by the last hidden layer of a wide random network.
+
+    Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`, with
+    f(x) - f_0(x) fitted as in `GaussNewtonRegressor`. Defaults differ: `scale_features=False`,
+    `constant=1.0`, the choice for images and other features of one kind.
+{_PARAMETERS}
+    classes_ : ndarray, shape (n_classes,)
+
+    Notes
+    -----
+    Equal rows are merged into one with their total weight and mean target, which is the same
+    least-squares problem.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).standard_normal((100, 3))
+    >>> model = GaussNewtonClassifier(width=512, random_state=0).fit(X, X[:, 0] * X[:, 1] > 0)
+    >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        width=2048,
+        depth=2,
+        shift=0.0,
+        readout="partition",
+        regularization="loo",
+        scale_features=False,
+        constant=1.0,
+        max_steps=20,
+        tol=1e-3,
+        dtype="float64",
+        warm_start=False,
+        random_state=None,
+        n_threads=None,
+        callback=None,
+        verbose=0,
+    ):
+        super().__init__(
+            width=width,
+            depth=depth,
+            shift=shift,
+            readout=readout,
+            regularization=regularization,
+            scale_features=scale_features,
+            constant=constant,
+            max_steps=max_steps,
+            tol=tol,
+            dtype=dtype,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_threads=n_threads,
+            callback=callback,
+            verbose=verbose,
+        )
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        y : array_like, shape (n,)
+            Labels of at least two classes.
+        sample_weight : array_like, shape (n,), optional
+
+        Returns
+        -------
+        GaussNewtonClassifier
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit together or hold NaN, if there are fewer than two samples or
+            classes, or if fewer than 16 neurons per output are expected to fire.
+
+        Warns
+        -----
+        TrainingWarning
+            If few neurons fire, or if `max_steps` end the fit.
+        """
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            dtype=np.float64,
+            ensure_min_samples=2,
+            reset=not (self.warm_start and hasattr(self, "factors_")),
+        )
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y must have at least 2 classes; got the one class {self.classes_[0]!r}."
+            )
+        T = 2.0 * (labels.reshape(-1, 1) == np.arange(len(self.classes_))) - 1.0
+        return self._fit(X, T[:, 1:] if len(self.classes_) == 2 else T, sample_weight)
+
+    def decision_function(self, X):
+        """Return how much each class is favoured.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n, n_classes), or (n,) for two classes, positive for `classes_[1]`
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if len(self.classes_) == 2 else outputs
+
+    def predict(self, X):
+        """Return the class favoured most.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n,)
+        """
+        scores = self.decision_function(X)
+        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return self.classes_[best]
