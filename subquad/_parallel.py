@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from subquad._machine import available_processors
 from subquad._validation import integer
@@ -76,3 +77,15 @@ def _blas_controller():
     except ImportError:
         return None
     return ThreadpoolController().select(user_api="blas")
+
+
+def map_in_threads(function, items, n_threads):
+    """Return [function(item) for item in items], for functions that spend their time in LAPACK.
+
+    Each call is made by one thread and the results are in order: they do not depend on n_threads.
+    """
+    items = list(items)
+    if min(n_threads, len(items)) <= 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(function, items))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from subquad.__main__ import main
+from subquad._command.fit import OPTIONS
 from subquad._command.ridge import fit_ridge, one_hot
 
 pytest.importorskip("sklearn")
@@ -53,7 +54,7 @@ def test_digits_are_fitted_in_six_steps_and_recognised(capsys):
 def test_lines_for_a_person_hold_every_fact_and_a_row_for_each_step(capsys, table):
     assert run("fit", table, "--target", "y", *SMALL) == 0
     captured = capsys.readouterr()
-    labels = ["data", "network", "forecast", "training", "scores", "ridge", "seconds", "memory"]
+    labels = ["data", "network", "forecast", "training", "memory", "scores", "ridge", "seconds"]
     found = [line.split()[0] for line in captured.out.splitlines() if line[0] != " "]
     assert found == labels
     steps = int(re.search(r"training +(\d+) steps", captured.out)[1])
@@ -90,11 +91,13 @@ def test_options_left_out_have_the_defaults_the_help_names(capsys):
 
     with pytest.raises(SystemExit):
         run("fit", "--help")
-    text = " ".join(capsys.readouterr().out.split())
+    text = " ".join(capsys.readouterr().out.split("options:")[1].split())
     for estimator in (GaussNewtonClassifier(), GaussNewtonRegressor()):
-        for name in ("width", "depth", "readout", "regularization", "dtype"):
-            described = re.search(rf"--{name} [^-]*default (\w+)", text)
-            assert described[1] == str(getattr(estimator, name))
+        for name in OPTIONS:
+            default = getattr(estimator, name)
+            default = default if isinstance(default, str) else f"{default:g}"
+            option = name.replace("_", "-")
+            assert re.search(rf"--{option} .*?\(default (\w+)\)", text)[1] == default
 
 
 def test_without_test_rows_only_training_scores_are_given(capsys, table):

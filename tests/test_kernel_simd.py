@@ -18,7 +18,12 @@ AVAILABLE_LEVELS = _simd.LEVELS[: _simd.LEVELS.index(_simd.best_level()) + 1]
 def level_of_a_new_process(value):
     """Run a process with SUBQUAD_SIMD_LEVEL set; return (exit code, output, error output)."""
     environment = {**os.environ, "SUBQUAD_SIMD_LEVEL": value}
-    command = [sys.executable, "-P", "-c", "from subquad._kernels import _simd; print(_simd.level())"]
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        "from subquad._kernels import _simd; print(_simd.level())",
+    ]
     done = subprocess.run(
         command,
         env=environment,

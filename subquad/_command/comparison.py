@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from subquad._command.ridge import fit_ridge, one_hot
+from subquad._parallel import blas_threads_for
 
 
 def scores(estimator, split):
@@ -17,7 +18,8 @@ def ridge(estimator, split):
     started = time.monotonic()
     classes = getattr(estimator, "classes_", None)
     targets = split.y[:, None] if classes is None else one_hot(split.y, classes)
-    model = fit_ridge(_features(estimator, split.X), targets)
+    with blas_threads_for(len(targets)):
+        model = fit_ridge(_features(estimator, split.X), targets)
 
     def predict(X):
         outputs = model.predict(_features(estimator, X))

@@ -61,13 +61,21 @@ def scores(report, fitted, ridge):
     )
 
 
-def cost(report, started):
-    """Say the wall time since the command began, and the peak of memory."""
-    elapsed = time.monotonic() - started
-    report.add("seconds", elapsed, f"{elapsed:.2f} in all")
+def memory(report, used):
+    """Say the peak of memory so far, of which `used` bytes were held before the fit."""
     peak = forecast.peak_memory()
     if peak is not None:
-        report.add("memory", peak, f"{size(peak)} at the peak")
+        report.add(
+            "memory",
+            {"peak_bytes": peak, "fit_bytes": peak - used},
+            f"{size(peak)} at the peak of the fit, {size(peak - used)} of it for the fit",
+        )
+
+
+def seconds(report, started):
+    """Say the wall time since the command began."""
+    elapsed = time.monotonic() - started
+    report.add("seconds", elapsed, f"{elapsed:.2f} in all")
 
 
 def notes(table, split, task, seed, fitted):

@@ -36,7 +36,7 @@ def run(args):
         describe.scores(report, scores, comparison.ridge(estimator, split))
     if args.plot is not None:
         _plot(report, args.plot, estimator.history_)
-    describe.cost(report, args.started)
+    describe.seconds(report, args.started)
     return _close(report, interrupted=scores is None)
 
 
@@ -99,11 +99,12 @@ def _forecast_of(estimator, split, task):
 def _fit(report, estimator, split, n_threads):
     """Fit; return the scores, or None if Ctrl-C came first and the best state so far is kept."""
     progress = Progress(report, estimator.max_steps)
-    started = time.monotonic()
+    started, used = time.monotonic(), forecast.peak_memory()
     try:
         with _blas_threads(n_threads), contextlib.closing(progress):
             estimator.set_params(callback=progress).fit(split.X, split.y)
         describe.training(report, estimator, progress.records, time.monotonic() - started)
+        describe.memory(report, used)
         return comparison.scores(estimator, split)
     except KeyboardInterrupt:
         if not hasattr(estimator, "factors_"):

@@ -11,8 +11,10 @@ import numpy as np
 
 # Arrays of (n, width) alive at the peak of a step: features, Z0, Z, factor A, its successor, spare.
 ARRAYS_PER_SAMPLE = 6
-# float64 matrices of (n, n) alive while a Gram matrix is factorised, and one for every output.
-GRAM_WORKSPACE = 6
+# float64 matrices of (n, n): the Gram matrix of every output, twice while the regularisation is
+# chosen, and those that decomposing one of them takes.
+GRAMS_PER_OUTPUT = 2
+GRAM_WORKSPACE = 4
 # Operations as multiples of n^3, at the rate of a matrix product, that agree with measured seconds.
 EIGEN_OPERATIONS = 9.0
 CHOLESKY_OPERATIONS = 2 / 3
@@ -66,7 +68,7 @@ def memory(fit):
     parts = {
         "weights": m * (fit.n_features + (fit.depth - 1) * m) * fit.itemsize,
         "activations": ARRAYS_PER_SAMPLE * m * n * fit.itemsize,
-        "gram": (fit.n_outputs + GRAM_WORKSPACE) * n * n * 8,
+        "gram": (GRAMS_PER_OUTPUT * fit.n_outputs + GRAM_WORKSPACE) * n * n * 8,
     }
     return {**parts, "total": sum(parts.values())}
 

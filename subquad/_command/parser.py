@@ -66,11 +66,15 @@ def _add_network(group):
     """Options of the network; one left out takes the estimator's own default."""
     group.add_argument("--width", type=int, help="neurons in each hidden layer (default 2048)")
     group.add_argument("--depth", type=int, help="hidden layers, at least 2 (default 2)")
-    group.add_argument("--shift", type=float, help="of the activation; larger is sparser")
+    group.add_argument(
+        "--shift", type=float, help="of the activation; larger is sparser (default 0)"
+    )
     group.add_argument(
         "--readout", choices=["partition", "dense"], help="with several outputs (default partition)"
     )
-    group.add_argument("--dtype", choices=["float32", "float64"], help="of weights and features")
+    group.add_argument(
+        "--dtype", choices=["float32", "float64"], help="of weights and features (default float64)"
+    )
 
 
 def _add_training(group):
@@ -82,9 +86,11 @@ def _add_training(group):
         "--regularization",
         type=_regularization,
         metavar="loo|MU",
-        help="loo (default) chooses by leave-one-out; 0 interpolates",
+        help="loo chooses by leave-one-out, 0 interpolates (default loo)",
     )
-    group.add_argument("--max-steps", type=int, metavar="K", help="most Gauss-Newton steps")
+    group.add_argument(
+        "--max-steps", type=int, metavar="K", help="most Gauss-Newton steps (default 20)"
+    )
     group.add_argument("--threads", type=int, metavar="T", help="default: all this process may use")
 
 

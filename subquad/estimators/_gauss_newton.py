@@ -311,7 +311,7 @@ class GaussNewtonRegressor(MultiOutputMixin, RegressorMixin, _GaussNewtonModel):
         T = y.reshape(len(y), -1).astype(np.float64)
         if (T == T[0]).all(axis=0).any():
             warnings.warn(
-                "y must vary to be learned; got a constant target, which is what will be predicted.",
+                "y must vary to be learned; got a constant target, which every prediction will be.",
                 TrainingWarning,
                 stacklevel=2,
             )

@@ -7,7 +7,7 @@ measured faster than any sketched or iterative solver.
 import numpy as np
 from scipy.linalg import eigh
 from scipy.linalg.blas import dsymv
-from scipy.linalg.lapack import dpocon, dpotrf, dpotrs, dtrtri
+from scipy.linalg.lapack import dpocon, dpotrs, dtrtri
 
 from subquad._validation import as_gram, as_matrix, as_vector, real
 from subquad.solvers._solution import Solution
@@ -186,10 +186,11 @@ def _scaled_matrix(G, roots, damping):
 
 
 def _cholesky(B):
-    """Upper U with U^T U = B, in the memory of B; None if B is numerically singular."""
+    """Upper U with U^T U = B; None if B is numerically singular."""
     tiny = len(B) * _EPS * B.diagonal().max()
-    factor, failed = dpotrf(B.T, lower=0, overwrite_a=1)
-    if failed:
+    try:
+        factor = np.linalg.cholesky(B).T  # of the lower half; scipy's would hold the GIL
+    except np.linalg.LinAlgError:
         return None
     smallest, _ = dpocon(factor, 1.0)
     return factor if smallest > tiny else None

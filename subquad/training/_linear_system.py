@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from subquad._parallel import map_in_threads
 from subquad.solvers.conjugate_gradient import pcg
 from subquad.solvers.exact import DampedCholesky
 from subquad.solvers.leave_one_out import choose_regularization, loo_residuals
 
 _COUPLED_RTOL = 1e-8
+_LARGE_BLOCK = 256  # data points from which on an output's factorisation is worth a thread
 
 
 class BlockSystem:
@@ -18,8 +20,9 @@ class BlockSystem:
         How many neurons of output c fire at data point i.
     """
 
-    def __init__(self, grams, active, widths, weights):
+    def __init__(self, grams, active, widths, weights, n_threads=1):
         self.grams, self.active, self._widths, self._weights = grams, active, widths, weights
+        self._n_threads = n_threads if len(grams[0]) >= _LARGE_BLOCK else 1
         self.mean_eigenvalue = float(np.mean([np.trace(G) / len(G) for G in grams]))
 
     @property
@@ -29,10 +32,11 @@ class BlockSystem:
 
     def solve(self, r, damping):
         """Return g (n, C) with (G_c + mu W^-1) g_c = r_c, and the number of iterations: 0."""
-        g = np.empty_like(r)
-        for c, G in enumerate(self.grams):
-            g[:, c] = DampedCholesky(G, damping, self._weights)._solve(r[:, c])
-        return g, 0
+
+        def solve_block(c):
+            return DampedCholesky(self.grams[c], damping, self._weights)._solve(r[:, c])
+
+        return np.column_stack(self._of_each_output(solve_block, r)), 0
 
     def quadratic(self, g):
         """Return g^T G g, the squared Frobenius norm of the change that g stands for."""
@@ -40,13 +44,24 @@ class BlockSystem:
 
     def choose_regularization(self, r):
         """Return the mu of least leave-one-out error for the targets r, and that error."""
-        mu, error, _ = choose_regularization(self.grams, r, self._weights)
+        mu, error, _ = choose_regularization(
+            self.grams, r, self._weights, n_threads=self._n_threads
+        )
         return mu, error
 
     def leave_one_out(self, r, mu):
         """Return the leave-one-out mean squared error of the linearised fit of r."""
-        errors = [loo_residuals(G, r[:, c], mu, self._weights) for c, G in enumerate(self.grams)]
-        return float(np.average(np.square(errors).mean(axis=0), weights=self._weights))
+
+        def errors_of(c):
+            G = self.grams[c if len(self.grams) > 1 else 0]
+            return loo_residuals(G, r[:, c], mu, self._weights)
+
+        squares = np.square(self._of_each_output(errors_of, r))
+        return float(np.average(squares.mean(axis=0), weights=self._weights))
+
+    def _of_each_output(self, function, r):
+        """[function(c) for every column c of r]."""
+        return map_in_threads(function, range(r.shape[1]), self._n_threads)
 
 
 class CoupledSystem(BlockSystem):

@@ -80,7 +80,7 @@ class SeparableState:
             self._fired_by_point.append(fired)
             coactivation.count_bits(fired, active[c], self._n_threads)
             grams.append(self._gram(fired, neurons))
-        return BlockSystem(grams, active.T, np.diff(self._edges), self._weights)
+        return BlockSystem(grams, active.T, np.diff(self._edges), self._weights, self._n_threads)
 
     def propose(self, coefficients, keep):
         """Return what A = keep * A + (readout o D) diag(coefficients) would give.

@@ -272,7 +272,7 @@ class LastLayerGaussNewton:
     def _stagnates(self):
         """Whether the last steps together gained less than 0.1 %."""
         norms = [self._fit.initial_norm] + [record.residual_norm for record in self.history]
-        if len(norms) <= _PATIENCE:
+        if len(norms) <= _PATIENCE or isinstance(self._rule, ProximalStep):
             return False
         return min(norms[-_PATIENCE:]) > (1 - 1e-3) * min(norms[:-_PATIENCE])
 
@@ -280,6 +280,12 @@ class LastLayerGaussNewton:
         steps, relative = len(self.history), self.relative_residual
         if self.converged:
             return f"Converged after {steps} steps at relative residual {relative:.1e}."
+        if isinstance(self._rule, ProximalStep):
+            return (
+                f"Training stopped at max_steps={self._max_steps} while the objective still fell "
+                f"by more than tol={self._tol:.0e} of its first value per step; raise max_steps "
+                "or tol."
+            )
         if not (self._rule.stuck or self._stagnates()):
             return (
                 f"Training stopped at max_steps={self._max_steps} with relative residual "
