@@ -94,15 +94,12 @@ def padded_size(n, dtype):
     return -(-n // lanes) * lanes
 
 
-def tiled(moves, ld, dtype):
-    """(n_outputs, n, n) -> (n_outputs, n * ld): tiles of 512 bytes of points, zero padding."""
-    n_outputs, n, _ = moves.shape
-    padded = np.zeros((n_outputs, n, ld), dtype)
-    padded[:, :, :n] = moves
-    tile = 512 // np.dtype(dtype).itemsize
-    tiles = [padded[:, :, first : first + tile] for first in range(0, ld, tile)]
-    flat = [block.reshape(n_outputs, -1) for block in tiles]
-    return np.concatenate(flat, axis=1) if flat else np.zeros((n_outputs, 0), dtype)
+def tiled(K, ld, tile):
+    """K (n, n), padded with zeros to (n, ld), as a flat array of tiles of so many columns."""
+    padded = np.zeros((len(K), ld))
+    padded[:, : len(K)] = K
+    tiles = [padded[:, first : first + tile].ravel() for first in range(0, ld, tile)]
+    return np.concatenate([[], *tiles])
 
 
 def moved(change, D, moves, readout, keep, output_of):

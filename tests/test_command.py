@@ -81,8 +81,10 @@ def test_the_same_seed_gives_the_same_scores_and_another_one_does_not(capsys, ta
 def test_every_network_option_reaches_the_estimator(capsys, table):
     given = {"width": 600, "depth": 3, "shift": 0.25, "dtype": "float32", "regularization": 0.125}
     words = [word for name, value in given.items() for word in (f"--{name}", value)]
-    result, _ = fitted(capsys, table, "--target", "y", *words, "--max-steps", 2, "--threads", 1)
-    assert result["network"].items() >= {**given, "max_steps": 2, "n_threads": 1}.items()
+    words += ["--max-steps", 2, "--threads", 1, "--no-scale-features"]
+    result, _ = fitted(capsys, table, "--target", "y", *words)
+    expected = {**given, "max_steps": 2, "n_threads": 1, "scale_features": False}
+    assert result["network"].items() >= expected.items()
     assert len(result["training"]["steps"]) <= 2
 
 
@@ -92,6 +94,8 @@ def test_options_left_out_have_the_defaults_the_help_names(capsys):
     with pytest.raises(SystemExit):
         run("fit", "--help")
     text = " ".join(capsys.readouterr().out.split("options:")[1].split())
+    assert GaussNewtonRegressor().scale_features
+    assert not GaussNewtonClassifier().scale_features
     for estimator in (GaussNewtonClassifier(), GaussNewtonRegressor()):
         for name in OPTIONS:
             default = getattr(estimator, name)

@@ -20,10 +20,16 @@ class Step:
     base: np.ndarray
     change: np.ndarray
     fired: np.ndarray  # bits
-    moves: np.ndarray  # (n_outputs, n, n), as numbers of the dtype
+    gram: np.ndarray  # (n, n)
+    weights: np.ndarray  # (n_outputs, n)
     readout: np.ndarray
     chunks: np.ndarray
     n: int
+
+    @property
+    def moves(self):
+        """diag(weights[c]) K of each output c, as numbers of the dtype."""
+        return (self.weights[:, :, None] * self.gram).astype(self.base.dtype)
 
     @property
     def output_of(self):
@@ -38,10 +44,13 @@ class Step:
         outputs = np.zeros((len(self.chunks), ld))
         linear = np.zeros((len(self.chunks), ld)) if with_linear else None
         flips = np.full(len(self.chunks), -1, np.intp)
+        tile = gauss_newton.tile_points(self.base.itemsize)
+        packed = np.full(self.n * ld, np.nan)
+        gauss_newton.pack_gram(self.gram, tile, packed)
+        moves = np.full((n_threads, self.n * min(tile, ld)), np.nan, self.base.dtype)
         gauss_newton.move_all(
-            self.base, self.change, self.fired, tiled(self.moves, ld, self.base.dtype),
-            self.readout, keep, jump, self.chunks, new_change, new_fired, outputs, linear, flips,
-            n_threads,
+            self.base, self.change, self.fired, packed, self.weights, self.readout, keep, jump,
+            self.chunks, new_change, new_fired, outputs, linear, flips, moves, n_threads,
         )  # fmt: skip
         return new_change, new_fired, outputs, linear, flips
 
@@ -65,9 +74,9 @@ def random_step(rng, n, m, dtype, n_outputs=1, chunk=40):
     base[:, :n] = rng.standard_normal((m, n))
     change[:, :n] = rng.standard_normal((m, n))
     D = base[:, :n] + change[:, :n] > 0
-    moves = (rng.standard_normal((n_outputs, n, n)) / np.sqrt(n)).astype(dtype)
+    gram, weights = rng.standard_normal((n, n)) / np.sqrt(n), rng.standard_normal((n_outputs, n))
     chunks = chunked(m, n_outputs, chunk)
-    return Step(base, change, pack_bits(D), moves, rng.standard_normal(m), chunks, n)
+    return Step(base, change, pack_bits(D), gram, weights, rng.standard_normal(m), chunks, n)
 
 
 def check(step, keep=1.0, jump=None, with_linear=True):
@@ -139,9 +148,9 @@ def test_outputs_see_a_change_below_the_last_place_of_float32(simd_level):
     base[:, :n] = 1
     change = np.zeros((m, ld), np.float32)
     change[:, :n] = 2.0**-40
-    moves = np.zeros((1, n, n), np.float32)
     fired = pack_bits(np.ones((m, n), bool))
-    step = Step(base, change, fired, moves, np.ones(m), chunked(m, 1, 16), n)
+    no_step = np.zeros((n, n)), np.zeros((1, n))
+    step = Step(base, change, fired, *no_step, np.ones(m), chunked(m, 1, 16), n)
     np.testing.assert_array_equal(step.run()[2][:, :n], 16 * (1 + 2.0**-40))
 
 
@@ -155,13 +164,15 @@ def test_no_points_and_no_neurons_are_taken(rng, dtype):
     random_step(rng, 5, 0, dtype).run()
     none = random_step(rng, 4, 6, dtype)
     none.base, none.change = none.base[:, :0].copy(), none.change[:, :0].copy()
-    none.fired, none.moves, none.n = none.fired[:, :0].copy(), none.moves[:, :0, :0].copy(), 0
+    none.fired, none.n = none.fired[:, :0].copy(), 0
+    none.gram, none.weights = none.gram[:0, :0].copy(), none.weights[:, :0].copy()
     none.run()
 
 
 def test_inputs_may_be_read_only_and_are_not_modified(rng, dtype):
     step = random_step(rng, 20, 30, dtype)
     inputs = [step.base, step.change, step.fired, step.readout, step.chunks]
+    inputs += [step.gram, step.weights]
     copies = [x.copy() for x in inputs]
     for x in inputs:
         x.flags.writeable = False
@@ -170,29 +181,10 @@ def test_inputs_may_be_read_only_and_are_not_modified(rng, dtype):
         np.testing.assert_array_equal(x, copy)
 
 
-def weigh(K, weights, dtype, n_threads=1):
-    n = len(K)
-    moves = np.full((len(weights), n * padded_size(n, dtype)), np.nan, dtype)
-    gauss_newton.weigh_gram(K, weights, moves, n_threads)
-    return moves
-
-
-@pytest.mark.parametrize("n", POINTS)
-@pytest.mark.parametrize("n_outputs", [1, 3])
-def test_weigh_gram_scales_rows_and_tiles_them(rng, dtype, n, n_outputs):
-    K, weights = rng.standard_normal((n, n)), rng.standard_normal((n_outputs, n))
-    expected = tiled((weights[:, :, None] * K).astype(dtype), padded_size(n, dtype), dtype)
-    np.testing.assert_array_equal(weigh(K, weights, dtype), expected)
-
-
-def test_weigh_gram_does_not_depend_on_n_threads(rng, dtype, n_threads):
-    K, weights = rng.standard_normal((70, 70)), rng.standard_normal((3, 70))
-    several = weigh(K, weights, dtype, n_threads)
-    np.testing.assert_array_equal(several, weigh(K, weights, dtype))
-
-
-@pytest.mark.parametrize("shape", [(0, 0, 2), (4, 4, 0)], ids=str)
-def test_weigh_gram_takes_empty_arrays(dtype, shape):
-    n, _, n_outputs = shape
-    K, weights = np.ones((n, n)), np.ones((n_outputs, n))
-    gauss_newton.weigh_gram(K, weights, np.zeros((n_outputs, n * 16), dtype), 1)
+@pytest.mark.parametrize("n", [0, *POINTS])
+def test_pack_gram_tiles_and_pads(rng, dtype, n):
+    ld, tile = padded_size(n, dtype), gauss_newton.tile_points(dtype.itemsize)
+    K = rng.standard_normal((n, n))
+    packed = np.full(n * ld, np.nan)
+    gauss_newton.pack_gram(K, tile, packed)
+    np.testing.assert_array_equal(packed, tiled(K, ld, tile))

@@ -161,8 +161,9 @@ class MoveNeurons(Suite):
         self.bits = packed(self.D)
         self.step = rng.standard_normal((n, n)) / width
         self.readout = rng.choice([-1.0, 1.0], width)
-        self.moves = np.empty((1, n * n), np.float32)
-        gauss_newton.weigh_gram(self.step, np.ones((1, n)), self.moves, 1)
+        tile = gauss_newton.tile_points(4)
+        self.gram, self.weights = np.empty(n * n), np.ones((1, n))
+        gauss_newton.pack_gram(self.step, tile, self.gram)
         starts = np.arange(0, width, 256)
         self.chunks = np.column_stack([0 * starts, starts, np.minimum(starts + 256, width)])
         self.new_change, self.new_bits = np.empty_like(self.change), np.empty_like(self.bits)
@@ -172,6 +173,7 @@ class MoveNeurons(Suite):
             self.base, self.change, self.numbers, self.step.astype(np.float32),
             self.readout.astype(np.float32),
         )  # fmt: skip
+        self.moves = np.empty((resolve_threads(), n * tile), np.float32)
         self.choose(implementation)
 
     def time_move(self, implementation, width, n):
@@ -180,8 +182,9 @@ class MoveNeurons(Suite):
     def run_subquad(self):
         outputs = np.zeros((len(self.chunks), self.base.shape[1]))
         gauss_newton.move_all(
-            self.base, self.change, self.bits, self.moves, self.readout, 1.0, None, self.chunks,
-            self.new_change, self.new_bits, outputs, None, self.flips, self.n_threads,
+            self.base, self.change, self.bits, self.gram, self.weights, self.readout, 1.0, None,
+            self.chunks, self.new_change, self.new_bits, outputs, None, self.flips, self.moves,
+            self.n_threads,
         )  # fmt: skip
         outputs.sum(axis=0)
 

@@ -16,6 +16,7 @@ from subquad.io import check_writable, save_model
 TEST_FRACTION = 0.25
 # The split on which the package's own measurements on digits are made: 1000 rows to train on.
 DIGITS_TEST_FRACTION = 797 / 1797
+# Options that are the estimator's own, and take its defaults where they are left out.
 OPTIONS = ("width", "depth", "shift", "readout", "dtype", "regularization", "max_steps")
 
 
@@ -76,7 +77,8 @@ def _estimator(args, task):
     """Make the estimator; an option left out takes the estimator's own default."""
     from subquad import estimators
 
-    given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    asked = {name: getattr(args, name) for name in (*OPTIONS, "scale_features")}
+    given = {name: value for name, value in asked.items() if value is not None}
     kind = "GaussNewtonRegressor" if task == "regression" else "GaussNewtonClassifier"
     return getattr(estimators, kind)(random_state=args.seed, n_threads=args.threads, **given)
 

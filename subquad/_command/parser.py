@@ -53,6 +53,11 @@ def _add_fit(commands):
         help="rows held out, after a shuffle (default 0.25; digits 797 of 1797, so 1000 train)",
     )
     data.add_argument("--seed", type=int, default=0, help="of the shuffle and weights (default 0)")
+    data.add_argument(
+        "--scale-features",
+        action=argparse.BooleanOptionalAction,
+        help="centre features and divide by their deviations (default: only for a regression)",
+    )
     _add_network(parser.add_argument_group("network"))
     _add_training(parser.add_argument_group("training"))
     output = parser.add_argument_group("output")
@@ -73,7 +78,7 @@ def _add_network(group):
         "--readout", choices=["partition", "dense"], help="with several outputs (default partition)"
     )
     group.add_argument(
-        "--dtype", choices=["float32", "float64"], help="of weights and features (default float64)"
+        "--dtype", choices=["float32", "float64"], help="of the network (default float64)"
     )
 
 

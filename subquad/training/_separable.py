@@ -56,6 +56,10 @@ class SeparableState:
         self._readout = scale * layer.readout[owners, self._neurons].astype(np.float64)
         self._base = self._shifted_preactivations()
         self._change, self._spare = np.zeros_like(self._base), np.empty_like(self._base)
+        tile = min(gauss_newton.tile_points(layer.dtype.itemsize), self._ld)
+        self._packed_gram = np.empty(layer.n * self._ld)
+        gauss_newton.pack_gram(self.K, tile, self._packed_gram)
+        self._moves = np.empty((self._n_threads, layer.n * tile), layer.dtype)
         words = (layer.n + 63) // 64
         self._fired = np.zeros((len(self._neurons), words), np.uint64)
         self._spare_fired = np.empty_like(self._fired)
@@ -87,15 +91,13 @@ class SeparableState:
 
         D is that of the last `linearise`, coefficients has shape (n, C).
         """
-        layer = self._layer
         weights = np.ascontiguousarray(coefficients.T, dtype=np.float64)
-        moves = np.empty((layer.n_outputs, layer.n * self._ld), layer.dtype)
-        gauss_newton.weigh_gram(self.K, weights, moves, self._n_threads)
         outputs, linear = np.zeros((2, len(self._chunks), self._ld))
         flips = np.empty(len(self._chunks), np.intp)
         gauss_newton.move_all(
-            self._base, self._change, self._fired, moves, self._readout, keep, self._jump,
-            self._chunks, self._spare, self._spare_fired, outputs, linear, flips, self._n_threads,
+            self._base, self._change, self._fired, self._packed_gram, weights, self._readout, keep,
+            self._jump, self._chunks, self._spare, self._spare_fired, outputs, linear, flips,
+            self._moves, self._n_threads,
         )  # fmt: skip
         return Trial(
             self._sum_of_chunks(outputs),

@@ -1,12 +1,12 @@
 /* The pre-activations of a run of neurons after a step, who fires, and what comes out.
 
    For each neuron r (a row over the n data points, padded to ld) with base = Z0 - tau:
-       new_change = keep * change + readout[r] * sum of moves[j, :] over the points j where r fired
+       new_change = keep * change + readout[r] * sum of weights[j] K[j, :] over the j where r fired
        fires      = base + new_change > 0
        outputs   += readout[r] * fires * (base + new_change + jump)
        linear    += readout[r] * fires * new_change
-   moves is stored in tiles of SQ_TILE_BYTES (tile, j, point), so that one tile of all j stays in
-   the cache while many neurons use it. base + change is summed in double: in float32 the change is
+   K is stored in tiles (tile, j, point) whose points are SQ_TILE_BYTES of reals. One tile at a time
+   is weighted, into `moves`, and stays in the cache while all neurons of the run use it. base + change is summed in double: in float32 the change is
    kept apart from Z0, whose last place would otherwise bound the residual. */
 
 typedef double NAME(dvec) __attribute__((vector_size(SQ_BYTES)));
@@ -92,20 +92,24 @@ static inline __attribute__((always_inline)) void NAME(move_points)(
 
 /* Returns how many of the count * n bits differ between fired and new_fired. */
 static ptrdiff_t NAME(move_neurons)(
-    const real *base, const real *change, const uint64_t *fired, const real *moves,
-    const double *readout, double keep, const double *jump, ptrdiff_t count, ptrdiff_t n,
-    ptrdiff_t ld, real *new_change, uint64_t *new_fired, double *outputs, double *linear) {
+    const real *base, const real *change, const uint64_t *fired, const double *gram,
+    const double *weights, const double *readout, double keep, const double *jump,
+    ptrdiff_t count, ptrdiff_t n, ptrdiff_t ld, real *new_change, uint64_t *new_fired,
+    double *outputs, double *linear, real *moves) {
     const ptrdiff_t words = (n + 63) / 64, tile = SQ_TILE_BYTES / (ptrdiff_t)sizeof(real);
     for (ptrdiff_t k = 0; k < count * words; k++) new_fired[k] = 0;
     for (ptrdiff_t first = 0; first < ld; first += tile) {
         const ptrdiff_t width = ld - first < tile ? ld - first : tile;
-        const real *tile_moves = moves + first * n;
+        const double *rows = gram + first * n;
+        for (ptrdiff_t j = 0; j < n; j++)
+            for (ptrdiff_t i = 0; i < width; i++)
+                moves[j * width + i] = (real)(weights[j] * rows[j * width + i]);
         for (ptrdiff_t r = 0; r < count; r++)
             for (ptrdiff_t i = 0; i < width; i += 8 * LANES) {
                 const ptrdiff_t vectors = (width - i) / LANES;
 #define MOVE(vectors)                                                                             \
-    NAME(move_points)(base + r * ld, change + r * ld, fired + r * words, words, tile_moves + i,    \
-                      width, readout[r], keep, jump, first + i, new_change + r * ld,               \
+    NAME(move_points)(base + r * ld, change + r * ld, fired + r * words, words, moves + i, width,  \
+                      readout[r], keep, jump, first + i, new_change + r * ld,                      \
                       new_fired + r * words, outputs, linear, vectors)
                 switch (vectors) {
                 case 1: MOVE(1); break;
