@@ -23,7 +23,7 @@ LEVELS = [
     ["jacobian"],
     ["solvers", "networks"],
     ["training"],
-    ["_container", "estimators", "io", "plotting", "_command", "__main__"],
+    ["estimators", "io", "plotting", "_command", "__main__"],
     ["_config", "__init__"],
 ]
 HEIGHT = {room: i for i, room in enumerate(itertools.chain(*LEVELS))}
@@ -84,7 +84,8 @@ def test_a_module_imports_only_rooms_below_its_own(name):
 
 
 def test_modules_do_not_import_each_other_in_a_circle():
-    graph = {name: set(internal_imports_of(path)) for name, path in MODULES.items()}
+    # A folder's own compiled modules count as the folder itself.
+    graph = {name: {*internal_imports_of(path)} - {name} for name, path in MODULES.items()}
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
 
 

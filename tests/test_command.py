@@ -94,14 +94,18 @@ def test_options_left_out_have_the_defaults_the_help_names(capsys):
     with pytest.raises(SystemExit):
         run("fit", "--help")
     text = " ".join(capsys.readouterr().out.split("options:")[1].split())
-    assert GaussNewtonRegressor().scale_features
-    assert not GaussNewtonClassifier().scale_features
     for estimator in (GaussNewtonClassifier(), GaussNewtonRegressor()):
         for name in OPTIONS:
             default = getattr(estimator, name)
             default = default if isinstance(default, str) else f"{default:g}"
             option = name.replace("_", "-")
             assert re.search(rf"--{option} .*?\(default (\w+)\)", text)[1] == default
+
+
+def test_columns_with_names_are_scaled_and_pixels_are_not(capsys):
+    small = ("--width", 512, "--max-steps", 1)
+    assert fitted(capsys, "breast_cancer", *small)[0]["network"]["scale_features"]
+    assert not fitted(capsys, "digits", *small)[0]["network"]["scale_features"]
 
 
 def test_without_test_rows_only_training_scores_are_given(capsys, table):

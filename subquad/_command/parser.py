@@ -56,7 +56,8 @@ def _add_fit(commands):
     data.add_argument(
         "--scale-features",
         action=argparse.BooleanOptionalAction,
-        help="centre features and divide by their deviations (default: only for a regression)",
+        help="centre features and divide by their deviations (default: for a regression and where "
+        "columns have names, digits aside)",
     )
     _add_network(parser.add_argument_group("network"))
     _add_training(parser.add_argument_group("training"))

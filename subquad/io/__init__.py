@@ -154,9 +154,9 @@ def _estimator_class(name):
 
 def _version():
     """Version of the package that writes a file."""
-    import subquad
+    from subquad import __version__
 
-    return subquad.__version__
+    return __version__
 
 
 def _savable(params):
