@@ -85,7 +85,8 @@ class BuildKernels(build_ext):
 def flags_stamp():
     """Return a file that changes when the flags do: nothing else would rebuild the kernels."""
     stamp = pathlib.Path("build/flags.txt")
-    flags = f"{COMPILE_FLAGS} debug={DEBUG} openmp={os.environ.get('SUBQUAD_OPENMP', '1')}\n"
+    asked = [os.environ.get(name) for name in ("CFLAGS", "SUBQUAD_OPENMP")]
+    flags = f"{COMPILE_FLAGS} {asked} debug={DEBUG}\n"
     if not stamp.exists() or stamp.read_text() != flags:
         stamp.parent.mkdir(exist_ok=True)
         stamp.write_text(flags)

@@ -3,12 +3,15 @@
 import json
 import re
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
+from layers import quietly
 
 from subquad.__main__ import main
 from subquad._command.fit import OPTIONS
+from subquad._command.forecast import Fit, memory
 from subquad._command.ridge import fit_ridge, one_hot
 
 pytest.importorskip("sklearn")
@@ -201,6 +204,24 @@ def test_ridge_is_that_of_scikit_learn(n, m):
     theirs = RidgeCV(alphas=grid, alpha_per_target=False).fit(F, targets)
     assert theirs.alpha_ == pytest.approx(ours.penalty)
     np.testing.assert_allclose(ours.predict(F), theirs.predict(F), atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("n", "width", "n_outputs"), [(150, 2048, 1), (400, 512, 6)])
+def test_the_memory_forecast_is_that_of_the_arrays_of_a_fit(n, width, n_outputs, dtype):
+    from subquad.estimators import GaussNewtonRegressor
+
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((n, 20)), rng.standard_normal((n, n_outputs))
+    options = {"width": width, "dtype": dtype, "constant": 1.0, "max_steps": 3, "n_threads": 1}
+    estimator = GaussNewtonRegressor(**options, random_state=0)
+    quietly(estimator.fit, X[:50, :1], Y[:50])  # what a first call imports
+    tracemalloc.start()
+    quietly(estimator.fit, X, Y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    expected = memory(Fit(n, width, 2, 20, n_outputs, dtype=dtype))["total"]
+    assert 0.7 < peak / expected < 1.3
 
 
 def test_a_plan_of_any_size_is_made_at_once_and_allocates_nothing(capsys):

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Arrays of (n, width) alive at the peak of a step: features, Z0, Z, factor A, its successor, spare.
-ARRAYS_PER_SAMPLE = 6
+# Arrays of (n, width) alive at the peak of a step: features, Z0, Z, the factor A, what is proposed
+# in their place, and scratch.
+ARRAYS_PER_SAMPLE = 7
 # float64 matrices of (n, n): the Gram matrix of every output, twice while the regularisation is
 # chosen, and those that decomposing one of them takes.
 GRAMS_PER_OUTPUT = 2
