@@ -40,7 +40,7 @@ def run(args):
     if args.plot is not None:
         _plot(report, args.plot, estimator.history_)
     describe.seconds(report, args.started)
-    return _close(report, interrupted=scores is None)
+    return _close(report, estimator, interrupted=scores is None)
 
 
 def _check(args):
@@ -146,10 +146,10 @@ def _plot(report, path, history):
     report.add("plot", path, f"saved to {path}")
 
 
-def _close(report, interrupted):
+def _close(report, estimator, interrupted):
     """Print what remains to be printed; the exit status."""
     report.document["interrupted"] = interrupted
     if interrupted:
-        report.line("interrupted: this is the best model so far")
+        report.line(f"interrupted after step {estimator.n_iter_}; the best model so far is kept")
     report.close()
     return INTERRUPTED if interrupted else SUCCESS

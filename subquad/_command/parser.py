@@ -35,30 +35,7 @@ def _add_fit(commands):
         description="Fit a wide network to a table and report it beside ridge on its features.",
     )
     parser.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
-    data = parser.add_argument_group("data")
-    data.add_argument("--target", metavar="COLUMN", help="target column (NPZ: array, default y)")
-    data.add_argument(
-        "--ignore", metavar="COLUMN", action="append", default=[], help="leave out (repeatable)"
-    )
-    data.add_argument(
-        "--task",
-        choices=["auto", "regression", "classification"],
-        default="auto",
-        help="default auto: text, booleans and at most 20 distinct integers are classes",
-    )
-    data.add_argument(
-        "--test-fraction",
-        type=float,
-        metavar="F",
-        help="rows held out, after a shuffle (default 0.25; digits 797 of 1797, so 1000 train)",
-    )
-    data.add_argument("--seed", type=int, default=0, help="of the shuffle and weights (default 0)")
-    data.add_argument(
-        "--scale-features",
-        action=argparse.BooleanOptionalAction,
-        help="centre features and divide by their deviations (default: for a regression and where "
-        "columns have names, digits aside)",
-    )
+    _add_data(parser.add_argument_group("data"))
     _add_network(parser.add_argument_group("network"))
     _add_training(parser.add_argument_group("training"))
     output = parser.add_argument_group("output")
@@ -66,6 +43,33 @@ def _add_fit(commands):
     output.add_argument("--plot", metavar="FILE", help="save a picture of the residuals here")
     output.add_argument("--json", action="store_true", help="the result as JSON, alone on stdout")
     return parser
+
+
+def _add_data(group):
+    """Options of the data."""
+    group.add_argument("--target", metavar="COLUMN", help="target column (NPZ: array, default y)")
+    group.add_argument(
+        "--ignore", metavar="COLUMN", action="append", default=[], help="leave out (repeatable)"
+    )
+    group.add_argument(
+        "--task",
+        choices=["auto", "regression", "classification"],
+        default="auto",
+        help="default auto: text, booleans and at most 20 distinct integers are classes",
+    )
+    group.add_argument(
+        "--test-fraction",
+        type=float,
+        metavar="F",
+        help="rows held out, after a shuffle (default 0.25; digits 797 of 1797, so 1000 train)",
+    )
+    group.add_argument("--seed", type=int, default=0, help="of the shuffle and weights (default 0)")
+    group.add_argument(
+        "--scale-features",
+        action=argparse.BooleanOptionalAction,
+        help="centre features and divide by their deviations (default: for a regression and where "
+        "columns have names, digits aside)",
+    )
 
 
 def _add_network(group):

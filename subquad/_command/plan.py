@@ -10,19 +10,7 @@ LEAST = {"n": 1, "width": 1, "depth": 2, "features": 1, "outputs": 1, "steps": 1
 
 def run(args):
     """Print the forecast; return the exit status."""
-    for name, least in LEAST.items():
-        if not getattr(args, name) >= least:
-            raise BadInput(f"--{name} must be at least {least}; got {getattr(args, name)}")
-    fit = forecast.Fit(
-        n=args.n,
-        width=args.width,
-        depth=args.depth,
-        n_features=args.features,
-        n_outputs=args.outputs,
-        shift=args.shift,
-        dtype=args.dtype,
-        readout=args.readout,
-    )
+    fit = _fit(args)
     memory = forecast.memory(fit)
     times = forecast.seconds(fit, forecast.probe(args.dtype), args.steps)
     room = available_memory()
@@ -34,9 +22,26 @@ def run(args):
     _print_parts("memory", memory, size)
     if room is not None:
         verdict = "fits" if memory["total"] <= room else "does not fit"
-        print(f"{'':<9}{verdict} in the {size(room)} available")
+        print(f"{'':<9}{verdict} in the {size(room)} available; Python and libraries take 0.2 GB")
     _print_parts("time", times, _duration)
     return SUCCESS
+
+
+def _fit(args):
+    """Size of the fit asked about."""
+    for name, least in LEAST.items():
+        if not getattr(args, name) >= least:
+            raise BadInput(f"--{name} must be at least {least}; got {getattr(args, name)}")
+    return forecast.Fit(
+        n=args.n,
+        width=args.width,
+        depth=args.depth,
+        n_features=args.features,
+        n_outputs=args.outputs,
+        shift=args.shift,
+        dtype=args.dtype,
+        readout=args.readout,
+    )
 
 
 def _print_parts(label, parts, shown):

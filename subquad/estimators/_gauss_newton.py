@@ -12,8 +12,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from subquad._parallel import blas_threads_for
+from subquad._validation import real
 from subquad.activations import ShiftedReLU
-from subquad.estimators._preprocessing import merge_duplicates, unit_rows, weighted_moments
+from subquad.estimators._preprocessing import (
+    holds_text,
+    merge_duplicates,
+    root_mean_square,
+    unit_rows,
+    weighted_moments,
+)
 from subquad.networks import LastLayer, WideNetwork
 from subquad.training import LastLayerGaussNewton, TrainingWarning
 
@@ -123,12 +130,12 @@ class _GaussNewtonModel(BaseEstimator):
     def _fit(self, X, T, sample_weight):
         """Fit the targets T (n, C)."""
         weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        if not weights.any():
-            raise ValueError("sample_weight must not be 0 for every sample; got only zeros.")
-        warm = self.warm_start and hasattr(self, "factors_")
+        self._check_parameters()
+        warm = self._is_warm()
         if warm:
             self._require_same_shape(T)
         else:
+            vars(self).pop("factors_", None)  # they belong to another network
             self._measure(X, T, weights)
         T = (T - self._target_mean) / self._target_scale
         X, T, weights = merge_duplicates(X, T, weights)
@@ -137,14 +144,46 @@ class _GaussNewtonModel(BaseEstimator):
             self._run(trainer, earlier=self.factors_ if warm else None)
         return self
 
+    def _is_warm(self):
+        """Whether a fit continues an earlier one."""
+        return self.warm_start and hasattr(self, "factors_")
+
+    def _validated(self, X, y, *, y_numeric, multi_output):
+        """X in float64 and y, in float64 if numeric, refusing text by the argument's name."""
+        try:
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                dtype=np.float64,
+                multi_output=multi_output,
+                y_numeric=y_numeric,
+                ensure_min_samples=2,
+                reset=not self._is_warm(),
+            )
+            return X, y.astype(np.float64) if y_numeric else y
+        except ValueError as error:
+            if "could not convert string" not in str(error):
+                raise
+            name = "X" if holds_text(X) else "y"
+            raise ValueError(f"{name} must hold numbers; {error}.") from None
+
+    def _check_parameters(self):
+        """Refuse what neither the network nor the trainer would."""
+        if self.constant != "loo":
+            real(self.constant, "constant", minimum=0.0)
+        if self.callback is not None and not callable(self.callback):
+            raise TypeError(f"callback must be callable; got {type(self.callback).__name__}.")
+        if self.dtype not in ("float32", "float64", np.float32, np.float64):
+            raise ValueError(f"dtype must be 'float64' or 'float32'; got {self.dtype!r}.")
+
     def _measure(self, X, T, weights):
         """Take means and deviations of features and targets."""
         center, scale = weighted_moments(X, weights)
         if not self.scale_features:
             center, scale = np.zeros_like(center), np.ones_like(scale)
         self._center, self._scale = center, scale
-        squares = np.square((X - center) / scale).mean(axis=1)
-        self._feature_size = float(np.sqrt(np.average(squares, weights=weights))) or 1.0
+        self._feature_size = root_mean_square((X - center) / scale, weights) or 1.0
         self._target_mean, deviation = weighted_moments(T, weights)
         self._target_scale = deviation / _TARGET_DEVIATION
 
@@ -298,17 +337,8 @@ class GaussNewtonRegressor(MultiOutputMixin, RegressorMixin, _GaussNewtonModel):
         TrainingWarning
             If a target is constant, if few neurons fire, or if `max_steps` end the fit.
         """
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=np.float64,
-            multi_output=True,
-            y_numeric=True,
-            ensure_min_samples=2,
-            reset=not (self.warm_start and hasattr(self, "factors_")),
-        )
-        T = y.reshape(len(y), -1).astype(np.float64)
+        X, y = self._validated(X, y, y_numeric=True, multi_output=True)
+        T = y.reshape(len(y), -1)
         if (T == T[0]).all(axis=0).any():
             warnings.warn(
                 "y must vary to be learned; got a constant target, which every prediction will be.",
@@ -417,22 +447,28 @@ class GaussNewtonClassifier(ClassifierMixin, _GaussNewtonModel):
         TrainingWarning
             If few neurons fire, or if `max_steps` end the fit.
         """
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=np.float64,
-            ensure_min_samples=2,
-            reset=not (self.warm_start and hasattr(self, "factors_")),
-        )
+        X, y = self._validated(X, y, y_numeric=False, multi_output=False)
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
+        classes = np.unique(y)
+        if self._is_warm():
+            self._require_known(classes)
+        elif len(classes) < 2:
             raise ValueError(
-                f"y must have at least 2 classes; got the one class {self.classes_[0]!r}."
+                f"y must have at least 2 classes; got the one class {classes.tolist()[0]!r}."
             )
-        T = 2.0 * (labels.reshape(-1, 1) == np.arange(len(self.classes_))) - 1.0
+        else:
+            self.classes_ = classes
+        T = 2.0 * (y.reshape(-1, 1) == self.classes_) - 1.0
         return self._fit(X, T[:, 1:] if len(self.classes_) == 2 else T, sample_weight)
+
+    def _require_known(self, classes):
+        """Refuse a warm start with classes that have no output."""
+        unknown = np.setdiff1d(classes, self.classes_).tolist()
+        if unknown:
+            raise ValueError(
+                f"y must have no other classes than the fit that warm_start continues; got "
+                f"{unknown} beside {self.classes_.tolist()}."
+            )
 
     def decision_function(self, X):
         """Return how much each class is favoured.

@@ -23,10 +23,27 @@ def merge_duplicates(X, T, weights):
 
 def weighted_moments(A, weights):
     """Return mean and standard deviation of the columns; 1 for a deviation that is rounding."""
-    mean = np.average(A, axis=0, weights=weights)
-    std = np.sqrt(np.average(np.square(A - mean), axis=0, weights=weights))
-    rounding = 1e-12 * np.abs(A).max(axis=0)
-    return mean, np.where(std > rounding, std, 1.0)
+    size = np.abs(A).max(axis=0)
+    size[size == 0] = 1.0  # in units of it no square overflows or underflows
+    mean = np.average(A / size, axis=0, weights=weights)
+    std = np.sqrt(np.average(np.square(A / size - mean), axis=0, weights=weights))
+    return mean * size, np.where(std > 1e-12, std * size, 1.0)
+
+
+def root_mean_square(A, weights):
+    """Return sqrt(mean A_ij^2), the rows weighted."""
+    size = np.abs(A).max() or 1.0
+    squares = np.square(A / size).mean(axis=1)
+    return float(size * np.sqrt(np.average(squares, weights=weights)))
+
+
+def holds_text(X):
+    """Whether an array has entries that are no numbers."""
+    try:
+        np.asarray(X, dtype=np.float64)
+    except ValueError:
+        return True
+    return False
 
 
 def unit_rows(X, center, scale, constant):
