@@ -105,11 +105,9 @@ def _network(activation, readout, columns):
     shapes = [(len(columns[0]), width)] + [(width, width)] * (len(columns) - 1)
     if len(columns) < 2 or [matrix.shape for matrix in columns] != shapes:
         raise ValueError("weights whose shapes do not fit together")
-    network = WideNetwork.__new__(WideNetwork)
-    network.activation, network.weight_std = activation, math.sqrt(2 / width)
-    network.readout = as_matrix(readout, "readout")
-    network.weights = [
-        DenseWeights._from_columns(as_matrix(matrix, "weights", dtype=network.readout.dtype))
+    readout = as_matrix(readout, "readout")
+    weights = [
+        DenseWeights._from_columns(as_matrix(matrix, "weights", dtype=readout.dtype))
         for matrix in columns
     ]
-    return network
+    return WideNetwork._from_parts(weights, readout, activation)

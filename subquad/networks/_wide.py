@@ -100,6 +100,14 @@ class WideNetwork:
         ]
         self.readout = _signs(n_outputs, width, readout, rng).astype(dtype)
 
+    @classmethod
+    def _from_parts(cls, weights, readout, activation):
+        """Network of trusted DenseWeights W_1 .. W_L and a readout of their dtype."""
+        self = cls.__new__(cls)
+        self.weights, self.readout, self.activation = weights, readout, activation
+        self.weight_std = math.sqrt(2 / readout.shape[1])
+        return self
+
     @property
     def n_features(self):
         """d, the number of inputs."""
