@@ -10,14 +10,13 @@ and one eigendecomposition of G gives every e_i for every mu.
 
 import numpy as np
 
-from subquad._parallel import map_in_threads
 from subquad._validation import as_gram, as_matrix, as_vector, real
 from subquad.solvers.exact import DampedCholesky, sample_weights, symmetric_product
 
 _GRID = np.logspace(-8, 1, 37)  # of the mean eigenvalue: four candidates a decade
 
 
-def choose_regularization(grams, r, weights=None, grid=None, *, n_threads=1):
+def choose_regularization(grams, r, weights=None, grid=None):
     """Choose the mu of least mean squared leave-one-out error, jointly over all outputs.
 
     Parameters
@@ -33,8 +32,6 @@ def choose_regularization(grams, r, weights=None, grid=None, *, n_threads=1):
     grid : array_like, optional
         Candidates for mu, as multiples of the mean eigenvalue of W^1/2 G W^1/2. Default: 1e-8 to
         10, four a decade.
-    n_threads : int
-        Outputs decomposed at a time; the result does not depend on it.
 
     Returns
     -------
@@ -70,8 +67,7 @@ def choose_regularization(grams, r, weights=None, grid=None, *, n_threads=1):
         raise ValueError("grams must have a positive trace; got none, so that no neuron fires.")
     mus = mean_eigenvalue * grid
     columns = R.T[:, :, None] if len(grams) > 1 else R[None]
-    blocks = zip(grams, columns, strict=True)
-    sums = sum(map_in_threads(lambda gc: _squared_errors(*gc, roots, mus), blocks, n_threads))
+    sums = sum(_squared_errors(G, c, roots, mus) for G, c in zip(grams, columns, strict=True))
     errors = sums / (np.sum(roots**2) * R.shape[1])
     best = np.flatnonzero(errors == errors.min())[-1]
     return float(mus[best]), float(errors[best]), np.column_stack([mus, errors])
@@ -122,7 +118,7 @@ def loo_residuals(gram, r, mu, weights=None):
 def _squared_errors(G, columns, roots, mus):
     """Sum_i w_i e_i^2 over the columns, for every mu: shape (len(mus),)."""
     B = G * roots * roots[:, None]
-    eigenvalues, V = np.linalg.eigh(B)  # of the lower half, and without the GIL as scipy's is not
+    eigenvalues, V = np.linalg.eigh(B)  # of the lower half
     inverse = 1 / (np.maximum(eigenvalues, 0.0)[:, None] + mus)
     diagonal = np.square(V) @ inverse
     total = np.zeros(len(mus))

@@ -10,19 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from subquad.training._linear_system import BlockSystem, CoupledSystem
-from subquad.training._separable import is_separable
+from subquad.training._separable import Trial, is_separable
 
 _NEURONS_PER_BLOCK = 2048
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What a proposed change gives."""
+class DenseTrial(Trial):
+    """A trial with the arrays that it would make current."""
 
-    outputs: np.ndarray
-    linear: np.ndarray
-    flips: int
-    terms: np.ndarray
     change: np.ndarray
     fired: np.ndarray
 
@@ -98,7 +94,7 @@ class DenseState:
             outputs += (D * (above + jump)) @ self._readout[:, block].T
             linear += (D * moved) @ self._readout[:, block].T
         flips = int(np.count_nonzero(fired != self._fired))
-        return Trial(outputs, linear, flips, terms, change, fired)
+        return DenseTrial(outputs, linear, flips, terms, change, fired)
 
     def _gram_product(self, g):
         """G g = sum_r a_r o D_r o (K (D_r o (g a_r))), O(m n (n + C)) operations."""

@@ -132,4 +132,4 @@ def _chosen_regularization(system, target):
             "layer must have a neuron that fires at some data point; got none. Raise width or "
             "lower shift."
         )
-    return system.choose_regularization(target)[0]
+    return system.choose_regularization(target)

@@ -32,7 +32,8 @@ class LastLayerGaussNewton:
         Targets, in float32 or float64.
     regularization : float or "loo"
         mu of the objective |f - y|^2 + mu ||W - W(0)||_F^2. 0 is the papers' interpolation;
-        "loo" takes the mu whose leave-one-out error is least at the first linearisation.
+        "loo" takes the mu whose leave-one-out error is least at the first linearisation (with
+        several outputs, under the mean of their Gram matrices).
     damping : float
         First Levenberg-Marquardt damping, only with regularization=0.
     tol : float or None
