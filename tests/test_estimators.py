@@ -330,7 +330,7 @@ def test_diabetes_is_predicted_at_least_as_well_as_by_ridge():
 
 
 def test_digits_are_classified_from_1000_examples():
-    # Deterministic; measured .9887 here.
+    # Deterministic; measured .9887 here, and .9849 +- .0015 on ten such splits.
     images, y = load_digits(return_X_y=True)
     train, test = np.split(np.random.default_rng(0).permutation(len(y)), [1000])
     model = GaussNewtonClassifier(random_state=0).fit(images[train], y[train])

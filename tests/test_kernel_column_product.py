@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 import reference_kernels
 
-from subquad._kernels.column_product import column_product
+from subquad._kernels.column_product import (
+    column_product,
+    column_product_bfloat16,
+    column_product_int8,
+    scratch_bytes,
+)
 
-# (n, m_in, m_out): around the kernel's blocks of 128 columns, its panels of 1024 (float32) or 512
-# (float64) outputs, and its register tiles of 8 vectors of 2 to 16 numbers.
+# (n, m_in, m_out): around the kernel's blocks of 64 columns, its panels of 64 to 512 outputs (up to
+# 8192 for few rows), its tiles of 16 to 128 outputs, and the 2 or 16 rows from which columns are
+# staged in blocks.
 SHAPES = [
     (1, 1, 1),
     (1, 1, 1025),
@@ -26,7 +32,11 @@ SHAPES = [
     (3, 257, 1025),
     (129, 300, 33),
     (2, 3, 2100),
+    (3, 63, 8193),
+    (20, 65, 129),
+    (64, 500, 257),
 ]
+SCALE = np.float32(0.037)
 
 
 def random_rows(rng, n, m_in, dtype, density=0.2):
@@ -39,10 +49,31 @@ def random_rows(rng, n, m_in, dtype, density=0.2):
 
 
 def run(columns, H, out, n_threads=1):
-    out = out.copy()
-    cursor = np.full((n_threads, 2 * len(H)), -1, np.intp)
-    column_product(columns, *reference_kernels.csr(H), out, cursor, n_threads)
+    """Return out + H W^T, through the entry for the dtype of the columns."""
+    out, csr = out.copy(), reference_kernels.csr(H)
+    sizes = len(H), *columns.shape, len(csr[1]), columns.itemsize, out.itemsize, n_threads
+    scratch = np.full(scratch_bytes(*sizes), 255, np.uint8)  # NaNs, -1
+    if columns.dtype == np.int8:
+        column_product_int8(columns, SCALE, *csr, out, scratch, n_threads)
+    elif columns.dtype == np.uint16:
+        column_product_bfloat16(columns, *csr, out, scratch, n_threads)
+    else:
+        column_product(columns, *csr, out, scratch, n_threads)
     return out
+
+
+def compact_columns(rng, storage, shape):
+    """Columns as they are stored, and in float32 what they stand for."""
+    if storage == "int8":
+        stored = rng.integers(-128, 128, shape).astype(np.int8)
+        return stored, stored.astype(np.float64) * float(SCALE)
+    stored = (rng.standard_normal(shape, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    return stored, (stored.astype(np.uint32) << 16).view(np.float32)
+
+
+@pytest.fixture(params=["bfloat16", "int8"])
+def storage(request):
+    return request.param
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -53,6 +84,24 @@ def test_equals_the_dense_product(rng, dtype, simd_level, shape):
     out = rng.standard_normal((n, m_out)).astype(dtype)
     expected = reference_kernels.column_product(columns, H, out)
     reference_kernels.assert_within_rounding(run(columns, H, out), expected, m_in, dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_compact_storage_equals_the_dense_product(rng, simd_level, storage, shape):
+    n, m_in, m_out = shape
+    stored, columns = compact_columns(rng, storage, (m_in, m_out))
+    H = random_rows(rng, n, m_in, np.float32)
+    out = rng.standard_normal((n, m_out), np.float32)
+    expected = reference_kernels.column_product(columns, H, out)
+    reference_kernels.assert_within_rounding(run(stored, H, out), expected, m_in, np.float32)
+
+
+def test_bfloat16_columns_give_the_bits_of_their_float32_form(rng, simd_level):
+    stored, columns = compact_columns(rng, "bfloat16", (300, 700))
+    for n in (1, 40):
+        H = random_rows(rng, n, 300, np.float32)
+        out = rng.standard_normal((n, 700), np.float32)
+        np.testing.assert_array_equal(run(stored, H, out), run(columns, H, out))
 
 
 def test_rows_without_entries_stay_as_they_were(rng, dtype, simd_level):
@@ -84,6 +133,14 @@ def test_does_not_depend_on_n_threads(rng, dtype, simd_level, n_threads):
     np.testing.assert_array_equal(run(columns, H, out, n_threads), run(columns, H, out))
 
 
+def test_compact_storage_does_not_depend_on_n_threads(rng, simd_level, storage, n_threads):
+    stored, _ = compact_columns(rng, storage, (260, 4100))
+    for n in (1, 20):
+        H = random_rows(rng, n, 260, np.float32)
+        out = rng.standard_normal((n, 4100), np.float32)
+        np.testing.assert_array_equal(run(stored, H, out, n_threads), run(stored, H, out))
+
+
 def test_does_not_depend_on_how_rows_are_grouped(rng, dtype, simd_level):
     columns = rng.standard_normal((260, 1030)).astype(dtype)
     H = random_rows(rng, 20, 260, dtype)
@@ -103,11 +160,12 @@ def test_nothing_to_add_changes_nothing(rng, dtype, simd_level, shape):
 def test_inputs_may_be_read_only_and_are_not_modified(rng, dtype):
     columns = rng.standard_normal((30, 40)).astype(dtype)
     indptr, indices, values = reference_kernels.csr(random_rows(rng, 5, 30, dtype))
+    scratch = np.empty(scratch_bytes(5, 30, 40, len(indices), *2 * (dtype.itemsize,), 1), np.uint8)
     inputs = [columns, indptr, indices, values]
     copies = [x.copy() for x in inputs]
     for x in inputs:
         x.flags.writeable = False
     out = np.zeros((5, 40), dtype)
-    column_product(columns, indptr, indices, values, out, np.empty((1, 10), np.intp), 1)
+    column_product(columns, indptr, indices, values, out, scratch, 1)
     for x, copy in zip(inputs, copies, strict=True):
         np.testing.assert_array_equal(x, copy)

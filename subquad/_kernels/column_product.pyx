@@ -4,40 +4,99 @@
 
 W is passed by columns, so that what one input neuron sends out is contiguous: O(nnz m_out)
 operations, and no column outside the supports is read ([SZZ24], Lemma C.2). Threads share the
-outputs in panels of 4 KiB; each sum runs in the order of the columns, in real_t.
+outputs in panels. Each sum runs in the order of the columns, in the dtype of `out`: the bits
+depend neither on the other rows nor on the number of threads.
+
+The columns may be stored compactly, as bfloat16 (the upper halves of float32 numbers, in uint16)
+or as int8 multiples of one scale. They are decoded in cache, and the sums are float32.
 """
+import numpy as np
+
 from cython.parallel cimport prange
+from libc.stdint cimport int8_t, uint8_t, uint16_t
 
 from subquad._kernels._openmp cimport omp_get_thread_num
 from subquad._kernels._simd cimport simd_level
 from subquad._kernels._types cimport intp_t, real_t
 
 cdef extern from "column_product.h" nogil:
+    enum:
+        SQ_STORED_AS_IS
+        SQ_STORED_BFLOAT16
+        SQ_STORED_INT8
+    ctypedef struct sq_column_plan:
+        intp_t width
+        intp_t *origins
+        void *values
+        char *panels
+        intp_t panel_bytes
+    intp_t sq_lay_out_plan(sq_column_plan *, char *, intp_t, intp_t, intp_t, intp_t, intp_t,
+                           intp_t, intp_t)
+    void sq_fill_plan(sq_column_plan *, intp_t, intp_t, const intp_t *, const intp_t *)
     ctypedef void (*column_panel_f32_fn)(
-        const float *, intp_t, intp_t, intp_t, intp_t, intp_t,
-        const intp_t *, const intp_t *, const float *, float *, intp_t *) noexcept nogil
+        int, const void *, intp_t, intp_t, intp_t, intp_t, const sq_column_plan *, float *,
+        float *) noexcept nogil
     ctypedef void (*column_panel_f64_fn)(
-        const double *, intp_t, intp_t, intp_t, intp_t, intp_t,
-        const intp_t *, const intp_t *, const double *, double *, intp_t *) noexcept nogil
+        int, const void *, intp_t, intp_t, intp_t, intp_t, const sq_column_plan *, double *,
+        double *) noexcept nogil
     const column_panel_f32_fn *column_panel_f32
     const column_panel_f64_fn *column_panel_f64
 
-cdef enum:
-    PANEL_BYTES = 4096
-
 
 cdef inline void column_panel(
-    int level, const real_t *columns, intp_t m_in, intp_t m_out, intp_t first, intp_t width,
-    intp_t n, const intp_t *indptr, const intp_t *indices, const real_t *values,
-    real_t *out, intp_t *cursor,
+    int level, int storage, const void *columns, intp_t m_out, intp_t first, intp_t width,
+    intp_t n, const sq_column_plan *plan, real_t *out, real_t *scratch,
 ) noexcept nogil:
     """out[i, first : first + width] += (W @ h_i)[first : first + width] for every i."""
     if real_t is float:
-        column_panel_f32[level](columns, m_in, m_out, first, width, n, indptr, indices, values,
-                                out, cursor)
+        column_panel_f32[level](storage, columns, m_out, first, width, n, plan, out, scratch)
     else:
-        column_panel_f64[level](columns, m_in, m_out, first, width, n, indptr, indices, values,
-                                out, cursor)
+        column_panel_f64[level](storage, columns, m_out, first, width, n, plan, out, scratch)
+
+
+cdef void product(
+    int storage, intp_t stored, const void *columns, intp_t m_in, real_t scale,
+    const intp_t *indptr, const intp_t *indices, const real_t *values, real_t[:, ::1] out,
+    uint8_t *scratch, int n_threads,
+) noexcept nogil:
+    """out[i] += scale W @ h_i for every i."""
+    cdef:
+        sq_column_plan plan
+        intp_t p, panel, n_panels, width
+        intp_t n = out.shape[0]
+        intp_t m_out = out.shape[1]
+        int level = simd_level()
+        real_t *ordered
+    sq_lay_out_plan(&plan, <char *>scratch, n, m_in, m_out, indptr[n] - indptr[0], stored,
+                    sizeof(real_t), n_threads)
+    sq_fill_plan(&plan, n, m_in, indptr, indices)
+    ordered = <real_t *>plan.values
+    for p in range(indptr[n] - indptr[0]):
+        ordered[p] = scale * values[plan.origins[p]]
+    width = plan.width
+    n_panels = (m_out + width - 1) // width
+    for panel in prange(n_panels, schedule="dynamic", num_threads=n_threads):
+        column_panel(level, storage, columns, m_out, panel * width,
+                     min(width, m_out - panel * width), n, &plan, &out[0, 0],
+                     <real_t *>(plan.panels + omp_get_thread_num() * plan.panel_bytes))
+
+
+def scratch_bytes(
+    intp_t n, intp_t m_in, intp_t m_out, intp_t nnz, intp_t stored, intp_t real_bytes,
+    intp_t n_threads,
+):
+    """Return how much scratch a product takes: `stored` bytes a weight, `real_bytes` an output."""
+    cdef sq_column_plan plan
+    if n == 0 or m_out == 0 or nnz == 0:
+        return 0
+    return sq_lay_out_plan(&plan, NULL, n, m_in, m_out, nnz, stored, real_bytes, n_threads)
+
+
+def room(scratch, intp_t n_bytes):
+    """Return scratch, or new memory where it is too small: a product of another size, say."""
+    if scratch.dtype == np.uint8 and scratch.ndim == 1 and scratch.size >= n_bytes:
+        return scratch
+    return np.empty(n_bytes, np.uint8)
 
 
 def column_product(
@@ -46,21 +105,56 @@ def column_product(
     const intp_t[::1] indices not None,     # IN      (nnz,)
     const real_t[::1] values not None,      # IN      (nnz,)
     real_t[:, ::1] out not None,            # IN/OUT  (n, m_out)
-    intp_t[:, ::1] cursor not None,         # scratch (n_threads, 2 n)
+    scratch,                                # scratch, scratch_bytes(...) of uint8; see `room`
     int n_threads,
 ):
     """Add W @ h_i to out[i] for every sparse row h_i."""
-    cdef:
-        intp_t panel
-        intp_t n = out.shape[0]
-        intp_t m_in = columns.shape[0]
-        intp_t m_out = columns.shape[1]
-        intp_t width = <intp_t>PANEL_BYTES // <intp_t>sizeof(real_t)
-        intp_t n_panels = (m_out + width - 1) // width
-        int level = simd_level()
-    if n == 0 or m_out == 0 or values.shape[0] == 0:
+    if out.shape[0] == 0 or out.shape[1] == 0 or indptr[out.shape[0]] == indptr[0]:
         return
-    for panel in prange(n_panels, nogil=True, schedule="dynamic", num_threads=n_threads):
-        column_panel(level, &columns[0, 0], m_in, m_out, panel * width,
-                     min(width, m_out - panel * width), n, &indptr[0], &indices[0], &values[0],
-                     &out[0, 0], &cursor[omp_get_thread_num(), 0])
+    cdef uint8_t[::1] space = room(scratch, scratch_bytes(
+        out.shape[0], columns.shape[0], out.shape[1], indptr[out.shape[0]] - indptr[0], sizeof(real_t), sizeof(real_t),
+        n_threads))
+    with nogil:
+        product[real_t](SQ_STORED_AS_IS, sizeof(real_t), &columns[0, 0], columns.shape[0], 1,
+                        &indptr[0], &indices[0], &values[0], out, &space[0], n_threads)
+
+
+def column_product_bfloat16(
+    const uint16_t[:, ::1] columns not None,  # IN      (m_in, m_out), upper halves of float32
+    const intp_t[::1] indptr not None,        # IN      (n + 1,)
+    const intp_t[::1] indices not None,       # IN      (nnz,)
+    const float[::1] values not None,         # IN      (nnz,)
+    float[:, ::1] out not None,               # IN/OUT  (n, m_out)
+    scratch,                                  # scratch, scratch_bytes(...) of uint8; see `room`
+    int n_threads,
+):
+    """Add W @ h_i to out[i] for every sparse row h_i."""
+    if out.shape[0] == 0 or out.shape[1] == 0 or indptr[out.shape[0]] == indptr[0]:
+        return
+    cdef uint8_t[::1] space = room(scratch, scratch_bytes(
+        out.shape[0], columns.shape[0], out.shape[1], indptr[out.shape[0]] - indptr[0], 2, 4,
+        n_threads))
+    with nogil:
+        product[float](SQ_STORED_BFLOAT16, 2, &columns[0, 0], columns.shape[0], 1,
+                       &indptr[0], &indices[0], &values[0], out, &space[0], n_threads)
+
+
+def column_product_int8(
+    const int8_t[:, ::1] columns not None,  # IN      (m_in, m_out), W / scale
+    float scale,                            # IN
+    const intp_t[::1] indptr not None,      # IN      (n + 1,)
+    const intp_t[::1] indices not None,     # IN      (nnz,)
+    const float[::1] values not None,       # IN      (nnz,)
+    float[:, ::1] out not None,             # IN/OUT  (n, m_out)
+    scratch,                                # scratch, scratch_bytes(...) of uint8; see `room`
+    int n_threads,
+):
+    """Add W @ h_i to out[i] for every sparse row h_i, as sums of (scale h_ij) columns[j]."""
+    if out.shape[0] == 0 or out.shape[1] == 0 or indptr[out.shape[0]] == indptr[0]:
+        return
+    cdef uint8_t[::1] space = room(scratch, scratch_bytes(
+        out.shape[0], columns.shape[0], out.shape[1], indptr[out.shape[0]] - indptr[0], 1, 4,
+        n_threads))
+    with nogil:
+        product[float](SQ_STORED_INT8, 1, &columns[0, 0], columns.shape[0], scale,
+                       &indptr[0], &indices[0], &values[0], out, &space[0], n_threads)

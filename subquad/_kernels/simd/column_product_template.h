@@ -1,64 +1,233 @@
 /* One panel of outputs of W @ H, for all n sparse rows of H.
 
-   The columns of W are visited in blocks, so that a block of a panel (COLUMN_BLOCK x 4 KiB) stays
-   in the second-level cache while every data point adds the columns it needs. A tile of TILE
-   vectors of one output row lives in registers meanwhile. The sum over the columns of an output
-   runs in the order of the columns, whatever the panels and tiles are. */
+   Blocked: the columns of W that some row needs are staged, a block of them at a time, to where
+   they lie side by side: columns a power of two apart would evict each other from every cache.
+   The rows add the columns of a block while the next one is staged piece by piece, so that memory
+   is never idle; a tile of one output row is in registers meanwhile. Compact storage is decoded
+   tile by tile, in the first-level cache. Scattered: each column is added to the rows that need
+   it, whose sums stay in the first-level cache, while the next one is on its way.
 
-enum { NAME(COLUMN_BLOCK) = 128, NAME(TILE) = 8 };
+   In both, a sum runs in the order of the columns, with the same operations: panels, blocks, tiles
+   and the choice between the two change no bit. */
 
-/* row[0 .. vectors * LANES) += sum_p values[p] * columns[indices[p], :] */
-static inline __attribute__((always_inline)) void NAME(add_tile)(
-    const real *columns, ptrdiff_t m_out, const ptrdiff_t *indices, const real *values,
-    ptrdiff_t count, real *row, const int vectors) {
-    vec sum[NAME(TILE)];
-    for (int v = 0; v < vectors; v++) sum[v] = load(row + v * LANES);
-    for (ptrdiff_t p = 0; p < count; p++) {
-        const real *column = columns + indices[p] * m_out;
-        vec value = broadcast(values[p]);
-        for (int v = 0; v < vectors; v++) sum[v] += value * load(column + v * LANES);
-    }
-    for (int v = 0; v < vectors; v++) store(row + v * LANES, sum[v]);
+enum {
+    NAME(TILE) = 8, /* vectors */
+    NAME(TILE_WIDTH) = NAME(TILE) * SQ_BYTES / sizeof(real),
+    NAME(AHEAD) = 4096, /* bytes of memory requested ahead of their use */
+    NAME(CHUNK) = 2,    /* visits between two steps of staging */
+};
+
+/* Where a panel of W lies. */
+typedef struct {
+    const char *first; /* of column 0 */
+    ptrdiff_t stride;  /* bytes from column to column */
+    ptrdiff_t width, padded; /* outputs; up to a whole tile */
+    ptrdiff_t next;    /* column to be staged */
+} NAME(source);
+
+static inline __attribute__((always_inline)) ptrdiff_t NAME(stored_bytes)(const int storage) {
+    return storage == SQ_STORED_INT8 ? 1 : storage == SQ_STORED_BFLOAT16 ? 2 : sizeof(real);
 }
 
-static inline void NAME(add_columns)(
-    const real *columns, ptrdiff_t m_out, const ptrdiff_t *indices, const real *values,
-    ptrdiff_t count, real *row, ptrdiff_t width) {
+static inline void NAME(request)(const char *from, ptrdiff_t bytes) {
+    for (ptrdiff_t b = 0; b < bytes; b += 64) __builtin_prefetch(from + b);
+}
+
+#if SQ_IS_F32
+static inline void NAME(decode_bfloat16)(const char *from, float *to, ptrdiff_t count) {
     ptrdiff_t r = 0;
-    for (; r + NAME(TILE) * LANES <= width; r += NAME(TILE) * LANES)
-        NAME(add_tile)(columns + r, m_out, indices, values, count, row + r, NAME(TILE));
-    for (; r + LANES <= width; r += LANES)
-        NAME(add_tile)(columns + r, m_out, indices, values, count, row + r, 1);
-    for (; r < width; r++) {
-        real sum = row[r];
-        for (ptrdiff_t p = 0; p < count; p++) sum += values[p] * columns[indices[p] * m_out + r];
-        row[r] = sum;
+#if SQ_LEVEL == SQ_AVX512
+    for (; r + 16 <= count; r += 16)
+        _mm512_storeu_si512(
+            to + r, _mm512_slli_epi32(_mm512_cvtepu16_epi32(
+                                          _mm256_loadu_si256((const void *)(from + 2 * r))), 16));
+#elif SQ_LEVEL == SQ_AVX2
+    for (; r + 8 <= count; r += 8)
+        _mm256_storeu_si256(
+            (void *)(to + r), _mm256_slli_epi32(_mm256_cvtepu16_epi32(
+                                  _mm_loadu_si128((const void *)(from + 2 * r))), 16));
+#endif
+    for (; r < count; r++) {
+        uint32_t bits = (uint32_t)((const uint16_t *)from)[r] << 16;
+        __builtin_memcpy(to + r, &bits, sizeof bits);
     }
 }
 
-/* out[i, first : first + width] += W[first : first + width, :] @ h_i for all i.
-   cursor holds 2 n numbers: where the entries of the current block of columns begin and end. */
-static void NAME(column_panel)(
-    const real *columns, ptrdiff_t m_in, ptrdiff_t m_out, ptrdiff_t first, ptrdiff_t width,
-    ptrdiff_t n, const ptrdiff_t *indptr, const ptrdiff_t *indices, const real *values,
-    real *out, ptrdiff_t *cursor) {
-    ptrdiff_t *begin = cursor, *end = cursor + n;
-    for (ptrdiff_t i = 0; i < n; i++) end[i] = indptr[i];
-    for (ptrdiff_t stop = NAME(COLUMN_BLOCK); stop < m_in + NAME(COLUMN_BLOCK);
-         stop += NAME(COLUMN_BLOCK)) {
-        for (ptrdiff_t i = 0; i < n; i++) {
-            begin[i] = end[i];
-            while (end[i] < indptr[i + 1] && indices[end[i]] < stop) end[i]++;
+static inline void NAME(decode_int8)(const char *from, float *to, ptrdiff_t count) {
+    ptrdiff_t r = 0;
+#if SQ_LEVEL == SQ_AVX512
+    for (; r + 16 <= count; r += 16)
+        _mm512_storeu_ps(to + r, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(
+                                     _mm_loadu_si128((const void *)(from + r)))));
+#elif SQ_LEVEL == SQ_AVX2
+    for (; r + 8 <= count; r += 8)
+        _mm256_storeu_ps(to + r, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(
+                                     _mm_loadl_epi64((const void *)(from + r)))));
+#endif
+    for (; r < count; r++) to[r] = (float)((const int8_t *)from)[r];
+}
+#endif
+
+static inline __attribute__((always_inline)) void NAME(decode)(
+    const char *from, real *to, ptrdiff_t count, const int storage) {
+#if SQ_IS_F32
+    if (storage == SQ_STORED_BFLOAT16) NAME(decode_bfloat16)(from, to, count);
+    else if (storage == SQ_STORED_INT8) NAME(decode_int8)(from, to, count);
+    else
+#endif
+    __builtin_memcpy(to, from, (size_t)count * sizeof(real));
+}
+
+/* Stage columns before number `stop`, as they are stored: compact ones [column][output], others
+   [tile][column][output in the tile]. */
+static inline __attribute__((always_inline)) void NAME(stage)(
+    NAME(source) *w, const sq_column_plan *plan, ptrdiff_t stop, real *to, const int storage) {
+    const ptrdiff_t tile = NAME(TILE_WIDTH), size = NAME(stored_bytes)(storage);
+    const ptrdiff_t bytes = w->width * size, ahead = 1 + NAME(AHEAD) / bytes;
+    for (; w->next < stop; w->next++) {
+        const ptrdiff_t place = w->next % SQ_COLUMN_BLOCK;
+        const char *column = w->first + plan->active[w->next] * w->stride;
+        if (w->next + ahead < plan->n_active)
+            NAME(request)(w->first + plan->active[w->next + ahead] * w->stride, bytes);
+        if (storage != SQ_STORED_AS_IS) {
+            __builtin_memcpy((char *)to + place * w->padded * size, column, (size_t)bytes);
+            continue;
         }
-        const ptrdiff_t tile = NAME(TILE) * LANES;
-        for (ptrdiff_t r = 0; r < width; r += tile) {
-            ptrdiff_t tile_width = width - r < tile ? width - r : tile;
-            for (ptrdiff_t i = 0; i < n; i++) {
-                if (begin[i] == end[i]) continue;
-                NAME(add_columns)(columns + first + r, m_out, indices + begin[i],
-                                  values + begin[i], end[i] - begin[i],
-                                  out + i * m_out + first + r, tile_width);
+        real *part = to + place * tile;
+        ptrdiff_t r = 0;
+        for (; r + tile <= w->width; r += tile, part += SQ_COLUMN_BLOCK * tile)
+            for (ptrdiff_t v = 0; v < tile; v += LANES)
+                store(part + v, load((const real *)column + r + v));
+        __builtin_memcpy(part, (const real *)column + r, (size_t)(w->width - r) * sizeof(real));
+    }
+}
+
+/* sums[row, :] += sum_p values[p] * tile[places[p], :] for some visits; the entries move on. */
+static inline void NAME(add_visits)(
+    const real *tile, const sq_visit *visits, ptrdiff_t n_visits, const int32_t **places,
+    const real **values, real *sums) {
+    const int32_t *place = *places;
+    const real *value = *values;
+    for (ptrdiff_t i = 0; i < n_visits; i++) {
+        real *row = sums + visits[i].row * (ptrdiff_t)NAME(TILE_WIDTH);
+        const int32_t *end = place + visits[i].count;
+        vec sum[NAME(TILE)];
+        for (int v = 0; v < NAME(TILE); v++) sum[v] = load(row + v * LANES);
+        for (; place < end; place++, value++) {
+            const real *column = tile + *place * (ptrdiff_t)NAME(TILE_WIDTH);
+            const vec factor = broadcast(*value);
+            for (int v = 0; v < NAME(TILE); v++) sum[v] += factor * load(column + v * LANES);
+        }
+        for (int v = 0; v < NAME(TILE); v++) store(row + v * LANES, sum[v]);
+    }
+    *places = place;
+    *values = value;
+}
+
+/* sums is [tile][row][output in the tile]; scratch has two staged blocks and a decoded tile. */
+static inline __attribute__((always_inline)) void NAME(add_blocked)(
+    NAME(source) w, const sq_column_plan *plan, ptrdiff_t n, real *sums, real *scratch,
+    const int storage) {
+    const ptrdiff_t tile = NAME(TILE_WIDTH), size = NAME(stored_bytes)(storage);
+    const ptrdiff_t n_tiles = w.padded / tile, n_active = plan->n_active;
+    real *stages[2] = {scratch, scratch + SQ_COLUMN_BLOCK * w.padded};
+    real *decoded = scratch + 2 * SQ_COLUMN_BLOCK * w.padded;
+    NAME(stage)(&w, plan, n_active < SQ_COLUMN_BLOCK ? n_active : SQ_COLUMN_BLOCK, stages[0],
+                storage);
+    for (ptrdiff_t b = 0; b * SQ_COLUMN_BLOCK < n_active; b++) {
+        const ptrdiff_t staged = w.next, left = n_active - staged;
+        const ptrdiff_t count = left < SQ_COLUMN_BLOCK ? left : SQ_COLUMN_BLOCK;
+        const ptrdiff_t first = plan->visit_starts[b], end = plan->visit_starts[b + 1];
+        const ptrdiff_t n_steps = n_tiles * ((end - first + NAME(CHUNK) - 1) / NAME(CHUNK));
+        ptrdiff_t step = 0;
+        for (ptrdiff_t t = 0; t < n_tiles; t++) {
+            const real *columns = stages[b & 1] + t * SQ_COLUMN_BLOCK * tile;
+            const int32_t *places = plan->places + plan->starts[b];
+            const real *values = (const real *)plan->values + plan->starts[b];
+            if (storage != SQ_STORED_AS_IS) {
+                const char *from = (const char *)stages[b & 1] + t * tile * size;
+                for (ptrdiff_t k = 0; k < staged - b * SQ_COLUMN_BLOCK; k++)
+                    NAME(decode)(from + k * w.padded * size, decoded + k * tile, tile, storage);
+                columns = decoded;
+            }
+            for (ptrdiff_t v = first; v < end; v += NAME(CHUNK)) {
+                NAME(add_visits)(columns, plan->visits + v,
+                                 end - v < NAME(CHUNK) ? end - v : NAME(CHUNK), &places, &values,
+                                 sums + t * n * tile);
+                step++;
+                NAME(stage)(&w, plan, staged + count * step / n_steps, stages[(b + 1) & 1],
+                            storage);
             }
         }
     }
+}
+
+/* sums is [row][output]; scratch has one decoded column. */
+static inline __attribute__((always_inline)) void NAME(add_scattered)(
+    NAME(source) w, const sq_column_plan *plan, real *sums, real *scratch, const int storage) {
+    const ptrdiff_t size = NAME(stored_bytes)(storage), bytes = w.width * size;
+    const ptrdiff_t ahead = 1 + NAME(AHEAD) / bytes;
+    const int direct = storage == SQ_STORED_AS_IS && w.width == w.padded;
+    for (ptrdiff_t k = 0; k < plan->n_active; k++) {
+        const char *stored = w.first + plan->active[k] * w.stride;
+        const char *later = k + ahead < plan->n_active
+                                ? w.first + plan->active[k + ahead] * w.stride : stored;
+        const real *column = direct ? (const real *)stored : scratch;
+        const ptrdiff_t line = 64 / size; /* outputs */
+        if (!direct) {
+            for (ptrdiff_t r = 0; r < w.width; r += 4 * line) {
+                NAME(request)(later + r * size, w.width - r < 4 * line ? (w.width - r) * size : 256);
+                NAME(decode)(stored + r * size, scratch + r,
+                             w.width - r < 4 * line ? w.width - r : 4 * line, storage);
+            }
+        }
+        for (ptrdiff_t p = plan->starts[k]; p < plan->starts[k + 1]; p++) {
+            real *row = sums + plan->places[p] * w.padded;
+            const vec factor = broadcast(((const real *)plan->values)[p]);
+            for (ptrdiff_t r = 0; r < w.padded; r += NAME(TILE_WIDTH)) {
+                if (direct)
+                    NAME(request)(later + r * size, NAME(TILE_WIDTH) * (ptrdiff_t)sizeof(real));
+                for (int v = 0; v < NAME(TILE); v++)
+                    store(row + r + v * LANES, load(row + r + v * LANES)
+                                                   + factor * load(column + r + v * LANES));
+            }
+        }
+    }
+}
+
+/* Copy between `out` and the sums, [tile][row][output in the tile]. */
+static inline void NAME(move)(real *out, ptrdiff_t m_out, ptrdiff_t n, ptrdiff_t width,
+                              ptrdiff_t tile, real *sums, const int back) {
+    for (ptrdiff_t r = 0; r < width; r += tile) {
+        const size_t bytes = (size_t)(width - r < tile ? width - r : tile) * sizeof(real);
+        for (ptrdiff_t i = 0; i < n; i++, sums += tile) {
+            if (back) __builtin_memcpy(out + i * m_out + r, sums, bytes);
+            else __builtin_memcpy(sums, out + i * m_out + r, bytes);
+        }
+    }
+}
+
+static void NAME(column_panel)(
+    int storage, const void *columns, ptrdiff_t m_out, ptrdiff_t first, ptrdiff_t width,
+    ptrdiff_t n, const sq_column_plan *plan, real *out, real *scratch) {
+    const ptrdiff_t size = NAME(stored_bytes)(storage), tile = NAME(TILE_WIDTH);
+    const NAME(source) w = {.first = (const char *)columns + first * size, .stride = m_out * size,
+                            .width = width, .padded = (width + tile - 1) / tile * tile};
+    real *sums = scratch, *rest = scratch + n * w.padded;
+    NAME(move)(out + first, m_out, n, width, plan->scattered ? w.padded : tile, sums, 0);
+#define SQ_ADD(storage)                                                                            \
+    if (plan->scattered) NAME(add_scattered)(w, plan, sums, rest, storage);                        \
+    else NAME(add_blocked)(w, plan, n, sums, rest, storage)
+#if SQ_IS_F32
+    if (storage == SQ_STORED_BFLOAT16) {
+        SQ_ADD(SQ_STORED_BFLOAT16);
+    } else if (storage == SQ_STORED_INT8) {
+        SQ_ADD(SQ_STORED_INT8);
+    } else
+#endif
+    {
+        SQ_ADD(SQ_STORED_AS_IS);
+    }
+#undef SQ_ADD
+    NAME(move)(out + first, m_out, n, width, plan->scattered ? w.padded : tile, sums, 1);
 }
