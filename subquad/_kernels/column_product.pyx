@@ -112,8 +112,8 @@ def column_product(
     if out.shape[0] == 0 or out.shape[1] == 0 or indptr[out.shape[0]] == indptr[0]:
         return
     cdef uint8_t[::1] space = room(scratch, scratch_bytes(
-        out.shape[0], columns.shape[0], out.shape[1], indptr[out.shape[0]] - indptr[0], sizeof(real_t), sizeof(real_t),
-        n_threads))
+        out.shape[0], columns.shape[0], out.shape[1], indptr[out.shape[0]] - indptr[0],
+        sizeof(real_t), sizeof(real_t), n_threads))
     with nogil:
         product[real_t](SQ_STORED_AS_IS, sizeof(real_t), &columns[0, 0], columns.shape[0], 1,
                         &indptr[0], &indices[0], &values[0], out, &space[0], n_threads)
