@@ -10,7 +10,7 @@ import pytest
 import reference_kernels
 
 from subquad._kernels import _simd, coactivation
-from subquad._kernels.column_product import column_product
+from subquad._kernels.column_product import column_product, scratch_bytes
 
 AVAILABLE_LEVELS = _simd.LEVELS[: _simd.LEVELS.index(_simd.best_level()) + 1]
 
@@ -85,8 +85,10 @@ def test_levels_differ_by_rounding_only(rng, dtype, simd_level):
     for level in ("baseline", simd_level):
         _simd.use_level(level)
         products[level] = np.zeros((8, 530), dtype)
-        cursor = np.empty((1, 16), np.intp)
-        column_product(columns, *reference_kernels.csr(H), products[level], cursor, 1)
+        csr = reference_kernels.csr(H)
+        sizes = len(H), *columns.shape, len(csr[1]), dtype.itemsize, dtype.itemsize, 1
+        scratch = np.empty(scratch_bytes(*sizes), np.uint8)
+        column_product(columns, *csr, products[level], scratch, 1)
     _, magnitude = reference_kernels.column_product(columns, H, products["baseline"] * 0)
     difference = np.abs(products["baseline"].astype(np.float64) - products[simd_level])
     assert np.all(difference <= 2 * reference_kernels.gamma(200, dtype) * magnitude)

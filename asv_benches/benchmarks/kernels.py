@@ -5,7 +5,7 @@ import scipy.linalg
 import scipy.sparse
 
 from subquad._kernels import coactivation, gauss_newton, low_rank
-from subquad._kernels.column_product import column_product
+from subquad._kernels.column_product import column_product, scratch_bytes
 from subquad._parallel import resolve_threads
 
 try:
@@ -53,7 +53,8 @@ class ColumnProduct(Suite):
         self.csr = scipy.sparse.csr_array(self.H)
         self.indptr = self.csr.indptr.astype(np.intp)
         self.indices = self.csr.indices.astype(np.intp)
-        self.cursor = np.empty((resolve_threads(), 2 * n), np.intp)
+        sizes = n, width, width, self.csr.nnz, 4, 4, resolve_threads()
+        self.scratch = np.empty(scratch_bytes(*sizes), np.uint8)
         self.arrays = self.H, self.columns, self.out
         self.choose(implementation)
 
@@ -62,7 +63,7 @@ class ColumnProduct(Suite):
 
     def run_subquad(self):
         column_product(
-            self.columns, self.indptr, self.indices, self.csr.data, self.out, self.cursor,
+            self.columns, self.indptr, self.indices, self.csr.data, self.out, self.scratch,
             self.n_threads,
         )  # fmt: skip
 

@@ -10,7 +10,6 @@ depend neither on the other rows nor on the number of threads.
 The columns may be stored compactly, as bfloat16 (the upper halves of float32 numbers, in uint16)
 or as int8 multiples of one scale. They are decoded in cache, and the sums are float32.
 """
-import numpy as np
 
 from cython.parallel cimport prange
 from libc.stdint cimport int8_t, uint8_t, uint16_t
@@ -92,31 +91,21 @@ def scratch_bytes(
     return sq_lay_out_plan(&plan, NULL, n, m_in, m_out, nnz, stored, real_bytes, n_threads)
 
 
-def room(scratch, intp_t n_bytes):
-    """Return scratch, or new memory where it is too small: a product of another size, say."""
-    if scratch.dtype == np.uint8 and scratch.ndim == 1 and scratch.size >= n_bytes:
-        return scratch
-    return np.empty(n_bytes, np.uint8)
-
-
 def column_product(
     const real_t[:, ::1] columns not None,  # IN      (m_in, m_out), row j is W[:, j]
     const intp_t[::1] indptr not None,      # IN      (n + 1,)
     const intp_t[::1] indices not None,     # IN      (nnz,)
     const real_t[::1] values not None,      # IN      (nnz,)
     real_t[:, ::1] out not None,            # IN/OUT  (n, m_out)
-    scratch,                                # scratch, scratch_bytes(...) of uint8; see `room`
+    uint8_t[::1] scratch not None,          # scratch, (scratch_bytes(...),)
     int n_threads,
 ):
     """Add W @ h_i to out[i] for every sparse row h_i."""
     if out.shape[0] == 0 or out.shape[1] == 0 or indptr[out.shape[0]] == indptr[0]:
         return
-    cdef uint8_t[::1] space = room(scratch, scratch_bytes(
-        out.shape[0], columns.shape[0], out.shape[1], indptr[out.shape[0]] - indptr[0],
-        sizeof(real_t), sizeof(real_t), n_threads))
     with nogil:
         product[real_t](SQ_STORED_AS_IS, sizeof(real_t), &columns[0, 0], columns.shape[0], 1,
-                        &indptr[0], &indices[0], &values[0], out, &space[0], n_threads)
+                        &indptr[0], &indices[0], &values[0], out, &scratch[0], n_threads)
 
 
 def column_product_bfloat16(
@@ -125,18 +114,15 @@ def column_product_bfloat16(
     const intp_t[::1] indices not None,       # IN      (nnz,)
     const float[::1] values not None,         # IN      (nnz,)
     float[:, ::1] out not None,               # IN/OUT  (n, m_out)
-    scratch,                                  # scratch, scratch_bytes(...) of uint8; see `room`
+    uint8_t[::1] scratch not None,            # scratch, (scratch_bytes(...),)
     int n_threads,
 ):
     """Add W @ h_i to out[i] for every sparse row h_i."""
     if out.shape[0] == 0 or out.shape[1] == 0 or indptr[out.shape[0]] == indptr[0]:
         return
-    cdef uint8_t[::1] space = room(scratch, scratch_bytes(
-        out.shape[0], columns.shape[0], out.shape[1], indptr[out.shape[0]] - indptr[0], 2, 4,
-        n_threads))
     with nogil:
         product[float](SQ_STORED_BFLOAT16, 2, &columns[0, 0], columns.shape[0], 1,
-                       &indptr[0], &indices[0], &values[0], out, &space[0], n_threads)
+                       &indptr[0], &indices[0], &values[0], out, &scratch[0], n_threads)
 
 
 def column_product_int8(
@@ -146,15 +132,12 @@ def column_product_int8(
     const intp_t[::1] indices not None,     # IN      (nnz,)
     const float[::1] values not None,       # IN      (nnz,)
     float[:, ::1] out not None,             # IN/OUT  (n, m_out)
-    scratch,                                # scratch, scratch_bytes(...) of uint8; see `room`
+    uint8_t[::1] scratch not None,          # scratch, (scratch_bytes(...),)
     int n_threads,
 ):
     """Add W @ h_i to out[i] for every sparse row h_i, as sums of (scale h_ij) columns[j]."""
     if out.shape[0] == 0 or out.shape[1] == 0 or indptr[out.shape[0]] == indptr[0]:
         return
-    cdef uint8_t[::1] space = room(scratch, scratch_bytes(
-        out.shape[0], columns.shape[0], out.shape[1], indptr[out.shape[0]] - indptr[0], 1, 4,
-        n_threads))
     with nogil:
         product[float](SQ_STORED_INT8, 1, &columns[0, 0], columns.shape[0], scale,
-                       &indptr[0], &indices[0], &values[0], out, &space[0], n_threads)
+                       &indptr[0], &indices[0], &values[0], out, &scratch[0], n_threads)
