@@ -17,6 +17,7 @@ Notation (capitals are matrices; row i of a matrix is data point i)
 Modules
     activations     ReLU, ShiftedReLU, ThresholdedReLU
     weights         DenseWeights: products with sparse rows
+    hadamard        fwht: fast Walsh-Hadamard transforms
     networks        WideNetwork, LastLayer
     training        LastLayerGaussNewton
     estimators      GaussNewtonRegressor, GaussNewtonClassifier (scikit-learn)
@@ -40,11 +41,13 @@ __version__ = "0.1.0"
 _HOME = {
     "KhatriRao": "subquad.jacobian",
     "LowRankMaintenance": "subquad.lowrank",
+    "fwht": "subquad.hadamard",
     "show_config": "subquad._config",
 }
 _MODULES = (
     "activations",
     "estimators",
+    "hadamard",
     "io",
     "jacobian",
     "lowrank",
@@ -55,7 +58,7 @@ _MODULES = (
     "weights",
 )
 
-__all__ = ["KhatriRao", "LowRankMaintenance", "show_config", *_MODULES]
+__all__ = ["KhatriRao", "LowRankMaintenance", "fwht", "show_config", *_MODULES]
 
 
 def __getattr__(name):

@@ -3,6 +3,9 @@
 W (m_out, m_in) maps m_in neurons to m_out. Sparse activations read only the columns of the neurons
 that fired, so W is stored as `_columns` (m_in, m_out), whose row j is the column W[:, j]. Rows are
 data points everywhere: a forward pass of H (n, m_in) is H W^T, a backward pass of G (n, m_out) G W.
+
+Long because each public product documents its shapes, cost and errors in place; what is computed
+lives in `_products`.
 """
 
 import numpy as np

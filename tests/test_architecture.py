@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LEVELS = [
     ["_kernels"],
     ["_machine", "_validation", "_parallel"],
-    ["activations", "_products", "_factors", "weights", "lowrank"],
+    ["activations", "hadamard", "_products", "_factors", "weights", "lowrank"],
     ["jacobian"],
     ["solvers", "networks"],
     ["training"],

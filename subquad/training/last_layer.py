@@ -1,4 +1,7 @@
-"""Gauss-Newton training of the last hidden layer of a wide network."""
+"""Gauss-Newton training of the last hidden layer of a wide network.
+
+Half of the file is the class docstring; what decides about steps, and what holds Z, live beside it.
+"""
 
 import warnings
 

@@ -1,0 +1,118 @@
+"""The Walsh-Hadamard transform of rows in place, against numpy, scipy and torch."""
+
+import numpy as np
+import scipy.linalg
+
+from subquad.hadamard import fwht
+
+from .kernels import Suite, torch
+
+LARGEST_MATRIX = 1 << 12
+LARGEST_ARRAY = 1 << 24
+
+
+def numpy_butterflies(x, spare):
+    """Transform the rows of x in place, a level at a time; `spare` holds half as many reals."""
+    stride = 1
+    while stride < x.shape[-1]:
+        pairs = x.reshape(-1, 2, stride)
+        sums, differences = pairs[:, 0], pairs[:, 1]
+        difference = np.subtract(sums, differences, out=spare.reshape(-1, stride))
+        sums += differences
+        differences[:] = difference
+        stride *= 2
+
+
+class Transform(Suite):
+    """Rows of one length in place, orthonormal so that repeating it keeps the norm."""
+
+    params = [
+        ["subquad", "numpy", "scipy", "torch"],
+        [1 << 8, 1 << 10, 1 << 12, 1 << 14, 1 << 17, 1 << 20, 1 << 24],
+        [1, 64],
+        ["float32", "float64"],
+    ]
+    param_names = ["implementation", "length", "rows", "dtype"]
+
+    def setup(self, implementation, length, rows, dtype):
+        if length * rows > LARGEST_ARRAY:
+            raise NotImplementedError("too large")
+        if implementation == "scipy" and length > LARGEST_MATRIX:
+            raise NotImplementedError("its matrix is too large")
+        self.x = np.random.default_rng(0).standard_normal((rows, length)).astype(dtype)
+        self.arrays = self.x, np.empty(self.x.size // 2, dtype)
+        self.scale = self.x.dtype.type(length**-0.5)
+        if implementation == "scipy":
+            self.H = scipy.linalg.hadamard(length, dtype) * self.scale
+        self.choose(implementation)
+
+    def time_transform(self, implementation, length, rows, dtype):
+        self.run()
+
+    def run_subquad(self):
+        fwht(self.x, orthonormal=True, out=self.x, n_threads=self.n_threads)
+
+    def run_numpy(self):
+        numpy_butterflies(*self.arrays)
+        self.x *= self.scale
+
+    def run_scipy(self):
+        np.matmul(self.x, self.H)
+
+    def run_torch(self):
+        x, spare = self.tensors
+        stride = 1
+        while stride < x.shape[-1]:
+            pairs = x.view(-1, 2, stride)
+            sums, differences = pairs[:, 0], pairs[:, 1]
+            difference = torch.sub(sums, differences, out=spare.view(-1, stride))
+            sums += differences
+            differences.copy_(difference)
+            stride *= 2
+        x *= float(self.scale)
+
+
+class FurtherOrders(Suite):
+    """Rows of 12, 20 and 28 times a power of two; scipy multiplies by the matrix."""
+
+    params = [["subquad", "scipy"], [12 << 6, 20 << 6, 28 << 6, 12 << 10, 28 << 10], [1, 64]]
+    param_names = ["implementation", "length", "rows"]
+
+    def setup(self, implementation, length, rows):
+        if implementation == "scipy" and length > LARGEST_MATRIX:
+            raise NotImplementedError("its matrix is too large")
+        self.x = np.random.default_rng(0).standard_normal((rows, length)).astype(np.float32)
+        if implementation == "scipy":
+            self.H = fwht(np.eye(length, dtype=np.float32), orthonormal=True)
+        self.choose(implementation)
+
+    def time_transform(self, implementation, length, rows):
+        self.run()
+
+    def run_subquad(self):
+        fwht(self.x, orthonormal=True, out=self.x, n_threads=self.n_threads)
+
+    def run_scipy(self):
+        np.matmul(self.x, self.H)
+
+
+class FirstAxis(Suite):
+    """The first axis of an array, which lies apart in memory; numpy transposes and is timed so."""
+
+    params = [["subquad", "transposed"], [1 << 8, 1 << 12], [16, 256]]
+    param_names = ["implementation", "length", "columns"]
+
+    def setup(self, implementation, length, columns):
+        x = np.random.default_rng(0).standard_normal((length, columns))
+        self.x = x.astype(np.float32)
+        self.choose(implementation)
+
+    def time_transform(self, implementation, length, columns):
+        self.run()
+
+    def run_subquad(self):
+        fwht(self.x, axis=0, orthonormal=True, out=self.x, n_threads=self.n_threads)
+
+    def run_transposed(self):
+        rows = self.x.T.copy()
+        self.x[:] = fwht(rows, orthonormal=True, out=rows, n_threads=self.n_threads).T

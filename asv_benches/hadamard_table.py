@@ -1,0 +1,166 @@
+"""Print, as Markdown, how fast the Walsh-Hadamard transform is on this machine, by one thread.
+
+    python asv_benches/hadamard_table.py [--levels baseline avx2 avx512] [--bursts 9]
+
+The bound is log2(m) / 2 cycles for each 64 bytes: two additions of 64-byte vectors a cycle, and
+nothing else. The clock is measured beside each transform, by additions that wait for each other, in
+a few lines of C that this script compiles. The numpy butterfly is benchmarks.hadamard's.
+
+Both contenders work in place. They are alternated in one process, in bursts of which the first
+call, which finds the cache as the other left it, is not counted. Figures are medians; what takes
+milliseconds is measured in processor time, since other work on the machine stops it. A single
+vector of the first caches is timed inside the kernel, as many rows that lie in one place: a call
+takes longer.
+"""
+
+import argparse
+import ctypes
+import functools
+import math
+import os
+import pathlib
+import subprocess
+import sysconfig
+import tempfile
+import time
+
+import numpy as np
+from benchmarks.hadamard import numpy_butterflies
+from numpy.lib.stride_tricks import as_strided
+
+from subquad._kernels import _simd, hadamard
+
+# (rows, log2 of the length)
+TRANSFORMS = [*((1, k) for k in range(10, 16)), (64, 12), (64, 14), (1, 20), (1, 24)]
+LARGEST_REPEATED, REALS_REPEATED, MILLISECONDS = 1 << 16, 1 << 19, 1 << 21  # reals
+CALLS_IN_A_BURST = {"subquad": 4, "numpy": 2}
+
+CHAIN = """
+unsigned long chain(unsigned long n) {
+    unsigned long x = n, y = n;
+    __asm__ volatile("" : "+r"(y));
+    for (unsigned long i = 0; i < n; i += 8) {
+#define ADD x += y; __asm__ volatile("" : "+r"(x));
+        ADD ADD ADD ADD ADD ADD ADD ADD
+    }
+    return x;
+}
+"""
+CHAIN_LENGTH = 400_000
+
+
+def compiled_chain():
+    """Return a function of n that takes n cycles, and a few."""
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = pathlib.Path(folder, "chain.c"), pathlib.Path(folder, "chain.so")
+        source.write_text(CHAIN)
+        command = [*compiler.split(), "-O1", "-shared", "-fPIC", str(source), "-o", str(library)]
+        subprocess.run(command, check=True)
+        chain = ctypes.CDLL(str(library)).chain
+    chain.argtypes, chain.restype = [ctypes.c_ulong], ctypes.c_ulong
+    return chain
+
+
+def seconds_of(run, *arguments, timer=time.perf_counter):
+    """Return the seconds of a call."""
+    start = timer()
+    run(*arguments)
+    return timer() - start
+
+
+class Contest:
+    """Both contenders on the same numbers."""
+
+    def __init__(self, rows, log_length, dtype):
+        length = 1 << log_length
+        self.x = np.random.default_rng(0).standard_normal((rows, length)).astype(dtype)
+        self.spare = np.empty(self.x.size // 2, dtype)
+        self.repeats = REALS_REPEATED // length if self.x.size <= LARGEST_REPEATED else 1
+        if self.repeats > 1:
+            self.x[:] = 0  # which does not grow, and is added as fast
+        self.bound_cycles = log_length / 2 * self.x.nbytes / 64
+        self.seconds = {"subquad": [], "numpy": []}
+        self.fractions = []
+        self.timer = time.perf_counter if self.x.size < MILLISECONDS else time.thread_time
+
+    def burst(self, name, chain):
+        """Time one contender some times, and undo the growth of the numbers."""
+        run = getattr(self, name)
+        cycle = min(seconds_of(chain, CHAIN_LENGTH) for _ in range(3)) / CHAIN_LENGTH
+        run()
+        seconds = [run() for _ in range(CALLS_IN_A_BURST[name])]
+        self.seconds[name] += seconds
+        if name == "subquad":
+            self.fractions += [self.bound_cycles * cycle / taken for taken in seconds]
+        self.x *= self.x.dtype.type(self.x.shape[1] ** (-0.5 * (1 + CALLS_IN_A_BURST[name])))
+
+    def subquad(self):
+        """Return the seconds of one transform of all rows."""
+        x = self.x
+        if self.repeats > 1:
+            x = as_strided(x, (self.repeats, x.shape[1]), (0, x.itemsize))
+        transform = functools.partial(hadamard.transform_rows, x, x, 1, 1.0, 1)
+        return seconds_of(transform, timer=self.timer) / self.repeats
+
+    def numpy(self):
+        """Return the same of the numpy butterfly."""
+        return seconds_of(numpy_butterflies, self.x, self.spare, timer=self.timer)
+
+
+def compare(transform, dtype, bursts, chain):
+    """Return the median (ns a vector, fraction of the bound, ratio to numpy)."""
+    contest = Contest(*transform, dtype)
+    for _ in range(bursts):
+        contest.burst("subquad", chain)
+        contest.burst("numpy", chain)
+    ours, theirs = (float(np.median(contest.seconds[name])) for name in ("subquad", "numpy"))
+    return 1e9 * ours / transform[0], float(np.median(contest.fractions)), theirs / ours
+
+
+def print_table(level, results):
+    """Print one row for each transform, the dtypes side by side."""
+    dtypes = list(results)
+    heads = ["ns a vector", "of the bound", "numpy takes"]
+    print(f"{level} | " + " | ".join(f"{name}: {head}" for name in dtypes for head in heads))
+    print("---:" + "|---:" * (len(dtypes) * len(heads)))
+    for transform in TRANSFORMS:
+        cells = [f"{transform[0]} x 2^{transform[1]}"]
+        for name in dtypes:
+            nanoseconds, fraction, ratio = results[name][transform]
+            cells += [f"{significant(nanoseconds)}", f"{100 * fraction:.0f} %", f"{ratio:.0f}x"]
+        print(" | ".join(cells))
+
+
+def significant(number, digits=3):
+    """Return the number with so many digits, without an exponent."""
+    return f"{round(number, digits - 1 - math.floor(math.log10(number))):.0f}"
+
+
+def arguments():
+    """Return the parsed command line."""
+    available = _simd.LEVELS[: _simd.LEVELS.index(_simd.best_level()) + 1]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--levels", nargs="+", choices=available, default=available)
+    parser.add_argument("--bursts", type=int, default=9)
+    return parser.parse_args()
+
+
+def main():
+    """Measure and print."""
+    options = arguments()
+    chain = compiled_chain()
+    for level in options.levels:
+        _simd.use_level(level)
+        results = {
+            dtype: {t: compare(t, dtype, options.bursts, chain) for t in TRANSFORMS}
+            for dtype in ("float32", "float64")
+        }
+        print_table(level, results)
+        print()
+
+
+if __name__ == "__main__":
+    main()
