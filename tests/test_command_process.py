@@ -16,8 +16,8 @@ if sys.platform == "win32":
     pytest.skip("signals and terminals of POSIX", allow_module_level=True)
 
 COMMAND = [sys.executable, "-P", "-m", "subquad"]  # not the sources in this folder
-# Interpolation of noisy labels takes a dozen steps: time for a signal to arrive between two.
-LONG_FIT = ["fit", "digits", "--width", "1024", "--regularization", "0", "--dtype", "float64"]
+# Three steps of more than a second each, by conjugate gradients: time for a signal to arrive.
+LONG_FIT = ["fit", "digits", "--width", "512", "--readout", "dense"]
 SHORT_FIT = ["fit", "diabetes", "--width", "512", "--max-steps", "3"]
 
 
