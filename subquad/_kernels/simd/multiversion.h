@@ -52,7 +52,7 @@
 #ifdef __clang__
 #pragma clang attribute push(                                                                  \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vpopcntdq,"    \
-                          "avx2,fma,bmi,bmi2,popcnt,prefer-vector-width=512"))),               \
+                          "avx2,fma,bmi,bmi2,popcnt"))),                                       \
     apply_to = function)
 #else
 #pragma GCC push_options
