@@ -1,5 +1,6 @@
 """The command as a process: signals, terminals, pipes that close, and what a start costs."""
 
+import functools
 import json
 import os
 import signal
@@ -22,6 +23,8 @@ SHORT_FIT = ["fit", "diabetes", "--width", "512", "--max-steps", "3"]
 
 
 def start(*words, **options):
+    # A shell's background job ignores Ctrl-C, and so would everything it starts.
+    options["preexec_fn"] = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen([*COMMAND, *map(str, words)], text=True, **options)
 
 
