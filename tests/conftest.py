@@ -31,3 +31,11 @@ def n_threads(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def own_folder(monkeypatch, tmp_path_factory):
+    """Run the test in an empty folder: the command saves its model where it is run."""
+    folder = tmp_path_factory.mktemp("folder")
+    monkeypatch.chdir(folder)
+    return folder

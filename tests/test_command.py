@@ -16,6 +16,7 @@ from subquad._command.ridge import fit_ridge, one_hot
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 SMALL = ("--width", 512, "--seed", 3)
 
@@ -57,7 +58,8 @@ def test_digits_are_fitted_in_six_steps_and_recognised(capsys):
 def test_lines_for_a_person_hold_every_fact_and_a_row_for_each_step(capsys, table):
     assert run("fit", table, "--target", "y", *SMALL) == 0
     captured = capsys.readouterr()
-    labels = ["data", "network", "forecast", "training", "memory", "scores", "ridge", "seconds"]
+    labels = ["data", "network", "forecast", "training", "memory", "model", "scores", "ridge"]
+    labels += ["seconds"]
     found = [line.split()[0] for line in captured.out.splitlines() if line[0] != " "]
     assert found == labels
     steps = int(re.search(r"training +(\d+) steps", captured.out)[1])
@@ -235,3 +237,10 @@ def test_a_plan_of_any_size_is_made_at_once_and_allocates_nothing(capsys):
     )
     assert run("plan", "--n", 10**6, "--width", 10**6, "--depth", 3) == 0
     assert "does not fit" in capsys.readouterr().out
+
+
+def test_a_fit_saves_its_model_under_the_name_of_its_source(capsys, table, own_folder):
+    fitted(capsys, table, "--target", "y", *SMALL)
+    assert [path.name for path in own_folder.iterdir()] == [f"{table.stem}.subquad"]
+    fitted(capsys, table, "--target", "y", *SMALL, "--no-model")
+    assert len(list(own_folder.iterdir())) == 1

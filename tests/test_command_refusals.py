@@ -9,6 +9,7 @@ from subquad.__main__ import main
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 GOOD = "a,b,y\n" + "".join(f"{i},{i * i},{i / 3}\n" for i in range(12))
 

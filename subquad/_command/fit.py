@@ -22,6 +22,7 @@ OPTIONS = ("width", "depth", "shift", "readout", "dtype", "regularization", "max
 
 def run(args):
     """Fit as `args` say; return the exit status."""
+    args.model = _model_path(args)
     _check(args)
     report = Report(args.json)
     table = read_training(args.source, args.target, args.ignore)
@@ -41,6 +42,14 @@ def run(args):
         _plot(report, args.plot, estimator.history_)
     describe.seconds(report, args.started)
     return _close(report, estimator, interrupted=scores is None)
+
+
+def _model_path(args):
+    """Where the model goes: as asked, else the source's name with .subquad in this folder."""
+    if args.no_model:
+        return None
+    stem = os.path.splitext(os.path.basename(args.source))[0]
+    return f"{stem}.subquad" if args.model is None else args.model
 
 
 def _check(args):

@@ -39,7 +39,14 @@ def _add_fit(commands):
     _add_network(parser.add_argument_group("network"))
     _add_training(parser.add_argument_group("training"))
     output = parser.add_argument_group("output")
-    output.add_argument("--model", metavar="FILE", help="save the fitted model here")
+    model = output.add_mutually_exclusive_group()
+    model.add_argument(
+        "--model",
+        metavar="FILE",
+        help="save the fitted model here (default: the source's name with .subquad, in this "
+        "folder; a file of that name is replaced)",
+    )
+    model.add_argument("--no-model", action="store_true", help="do not save the model")
     output.add_argument("--plot", metavar="FILE", help="save a picture of the residuals here")
     output.add_argument("--json", action="store_true", help="the result as JSON, alone on stdout")
     return parser
@@ -111,7 +118,7 @@ def _add_predict(commands):
         help="predict a table's rows with a saved model",
         description="Predict each row of a table; columns are matched by name where it has names.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a file saved by fit --model")
+    parser.add_argument("model", metavar="MODEL", help="a file saved by fit")
     parser.add_argument("source", metavar="FILE", help=SOURCE_HELP)
     parser.add_argument("--output", metavar="CSV", help="write here (default: standard output)")
     return parser
@@ -124,7 +131,7 @@ def _add_info(commands):
         help="say what a saved model is",
         description="Describe a saved model from its header; no array is read.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a file saved by fit --model")
+    parser.add_argument("model", metavar="MODEL", help="a file saved by fit")
     parser.add_argument("--json", action="store_true", help="the header as JSON")
     return parser
 
