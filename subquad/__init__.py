@@ -16,7 +16,7 @@ Notation (capitals are matrices; row i of a matrix is data point i)
 
 Modules
     activations     ReLU, ShiftedReLU, ThresholdedReLU
-    weights         DenseWeights: products with sparse rows
+    weights         DenseWeights, GaussianWeights: products with sparse rows
     hadamard        fwht: fast Walsh-Hadamard transforms
     networks        WideNetwork, LastLayer
     training        LastLayerGaussNewton

@@ -11,6 +11,7 @@ lives in `_products`.
 import numpy as np
 import scipy.sparse
 
+from subquad._implicit import GaussianWeights
 from subquad._kernels import low_rank
 from subquad._parallel import resolve_threads
 from subquad._products import (
@@ -27,6 +28,8 @@ from subquad._products import (
     transposed_copy,
 )
 from subquad._validation import as_csr, as_matrix, generator, integer, real, require_memory
+
+__all__ = ["DenseWeights", "GaussianWeights"]
 
 _MAX_SIZE = 2**31 - 1  # scipy.linalg.cython_blas takes 32-bit sizes
 _NORMALS_PER_CALL = 2**24

@@ -19,7 +19,17 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LEVELS = [
     ["_kernels"],
     ["_machine", "_validation", "_parallel"],
-    ["activations", "hadamard", "_products", "_factors", "weights", "lowrank"],
+    [
+        "activations",
+        "hadamard",
+        "_shapes",
+        "_products",
+        "_implicit_products",
+        "_implicit",
+        "_factors",
+        "weights",
+        "lowrank",
+    ],
     ["jacobian"],
     ["solvers", "networks"],
     ["training"],

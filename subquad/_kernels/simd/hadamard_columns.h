@@ -1,13 +1,21 @@
 /* H across rows, a vector of columns at a time: H is Sylvester's of order 2, 4, 8 or 16, or that of
-   order 12, 20 or 28. */
+   order 12, 20 or 28. In all of it x is out, or does not overlap it. */
 
 /* Hides where a pointer came from; GCC would keep one in a register for each row. */
 #define HIDE(pointer) __asm__("" : "+r"(pointer))
 
-/* `width` columns, a multiple of LANES. */
+SQ_INLINE void NAME(mix_rows)(vec *v, const int order) {
+    if (order == 12 || order == 20 || order == 28)
+        NAME(mix_order)(v, order);
+    else
+        NAME(mix)(v, order, SQ_LEVEL > SQ_BASELINE);
+}
+
+/* `width` columns, a multiple of LANES. `ahead`, if not NULL, is asked for meanwhile, as many reals
+   as are transformed. */
 SQ_INLINE void NAME(whole_columns)(
     const real *x, ptrdiff_t x_stride, real *out, ptrdiff_t stride, ptrdiff_t width,
-    const int order) {
+    const int order, const real *ahead) {
     for (ptrdiff_t j = 0; j < width; j += LANES) {
         vec v[28];
         const real *from = x + j;
@@ -18,12 +26,10 @@ SQ_INLINE void NAME(whole_columns)(
                 vec row = load(from + k * x_stride);
                 IN_REGISTER(row); /* or GCC reads it for the sum and again for the difference */
                 v[r + k] = row;
+                if (ahead) __builtin_prefetch(ahead + j * order + (r + k) * LANES);
             }
         }
-        if (order % 8 == 4 && order > 4)
-            NAME(mix_order)(v, order);
-        else
-            NAME(mix)(v, order, SQ_LEVEL > SQ_BASELINE);
+        NAME(mix_rows)(v, order);
         for (int r = 0; r < order; r += 4, to += 4 * stride) {
             HIDE(to);
             for (int k = 0; k < 4 && k < order; k++) store(to + k * stride, v[r + k]);
@@ -40,42 +46,70 @@ SQ_INLINE void NAME(few_columns)(
         v[r] = broadcast(0);
         __builtin_memcpy(&v[r], x + r * x_stride, (size_t)width * sizeof(real));
     }
-    NAME(whole_columns)((real *)v, LANES, (real *)v, LANES, LANES, order);
+    NAME(mix_rows)(v, order);
     for (int r = 0; r < order; r++)
         __builtin_memcpy(out + r * stride, &v[r], (size_t)width * sizeof(real));
 }
 
-/* Any number of columns; x is out, or does not overlap it. Stores go to whole cache lines: numpy
-   aligns to 16 bytes, and a store that straddles two lines takes twice as long. */
+#define SELECT(mask, a, b)                                                                         \
+    ((vec)(((NAME(lane_ints))(a) & (mask)) | ((NAME(lane_ints))(b) & ~(mask))))
+
+/* The columns of rows that follow each other in memory whose cache lines hold the end of one row
+   and then `skip` reals of the next; the columns between have been done. */
+SQ_INLINE void NAME(straddling_columns)(
+    const real *x, real *out, ptrdiff_t width, ptrdiff_t skip, const int order) {
+    const ptrdiff_t ends = LANES - skip, last = order * width - LANES;
+    const NAME(lane_ints) lane = {EACH_LANE(LANE_INDEX, 0)};
+    const NAME(lane_ints) in_end = lane < (NAME(lane_int))ends;
+    const NAME(lane_ints) in_start = lane < (NAME(lane_int))skip;
+    real shifted[2 * LANES] = {0};
+    vec v[28], line, previous;
+    store(shifted + ends, load(x));
+    previous = load(shifted);
+    for (int r = 0; r < order - 1; r++) {
+        line = load(x + (r + 1) * width - ends);
+        v[r] = SELECT(in_end, line, previous);
+        previous = line;
+    }
+    store(shifted, load(x + last));
+    v[order - 1] = SELECT(in_end, load(shifted + skip), previous);
+    NAME(mix_rows)(v, order);
+    store(shifted, v[0]);
+    store(out, SELECT(in_start, load(shifted + ends), load(out)));
+    for (int r = 0; r < order - 1; r++)
+        store(out + (r + 1) * width - ends, SELECT(in_end, v[r], v[r + 1]));
+    store(shifted + skip, v[order - 1]);
+    store(out + last, SELECT(in_start, load(out + last), load(shifted)));
+}
+
+/* Any number of columns. Where it pays, stores go to whole cache lines: numpy aligns to 16 bytes,
+   and a store that straddles two lines takes twice as long. */
 SQ_INLINE void NAME(any_columns)(
     const real *x, ptrdiff_t x_stride, real *out, ptrdiff_t stride, ptrdiff_t width,
-    const int order) {
+    const int order, const real *ahead) {
+    const ptrdiff_t rest = width % LANES;
+    const ptrdiff_t skip = (ptrdiff_t)(-(uintptr_t)out % SQ_BYTES / sizeof(real));
+    const int contiguous = stride == width && x_stride == width;
     if (width < LANES) {
         NAME(few_columns)(x, x_stride, out, stride, width, order);
-        return;
-    }
-    const ptrdiff_t skip = (ptrdiff_t)(-(uintptr_t)out % SQ_BYTES / sizeof(real));
-    if (width % LANES == 0 && (skip == 0 || width < 8 * LANES)) {
-        NAME(whole_columns)(x, x_stride, out, stride, width, order);
-        return;
-    }
-    /* The first and the last vector overlap those between them: computed before these change x,
-       stored after. */
-    vec first[28], last[28];
-    const ptrdiff_t between = (width - skip) / LANES * LANES, end = width - LANES;
-    NAME(whole_columns)(x, x_stride, (real *)first, LANES, LANES, order);
-    NAME(whole_columns)(x + end, x_stride, (real *)last, LANES, LANES, order);
-    NAME(whole_columns)(x + skip, x_stride, out + skip, stride, between, order);
-    for (int r = 0; r < order; r++) {
-        store(out + r * stride, first[r]);
-        store(out + r * stride + end, last[r]);
+    } else if (skip > 0 && contiguous && rest == 0 && order * width >= 128 * LANES) {
+        NAME(whole_columns)(x + skip, width, out + skip, width, width - LANES, order, ahead);
+        NAME(straddling_columns)(x, out, width, skip, order);
+    } else if (rest == 0) {
+        NAME(whole_columns)(x, x_stride, out, stride, width, order, ahead);
+    } else {
+        /* Overlaps the others: computed before they change x, stored after. */
+        vec last[28];
+        NAME(whole_columns)(x + width - LANES, x_stride, (real *)last, LANES, LANES, order, NULL);
+        NAME(whole_columns)(x, x_stride, out, stride, width - rest, order, ahead);
+        for (int r = 0; r < order; r++) store(out + r * stride + width - LANES, last[r]);
     }
 }
 
 #define COLUMNS(order)                                                                             \
     static void NAME(columns_##order)(                                                             \
         const real *x, ptrdiff_t x_stride, real *out, ptrdiff_t stride, ptrdiff_t width) {         \
-        NAME(any_columns)(x, x_stride, out, stride, width, order);                                 \
+        NAME(any_columns)(x, x_stride, out, stride, width, order, NULL);                           \
     }
 COLUMNS(2)
 COLUMNS(4)

@@ -17,17 +17,21 @@
 #else
 #define EACH_LANE(f, s) f(0, s), f(1, s)
 #endif
-#define LANE_PARTNER(i, s) ((i) ^ (s))
+#define LANE_INDEX(i, s) i
+#define LANE_PARTNER(i, s) (((i) ^ (s)) % LANES)
 #define LANE_SIGN(i, s) ((i) & (s) ? (real)-1 : (real)1)
+
+#if SQ_IS_F32
+typedef int32_t NAME(lane_int);
+#else
+typedef int64_t NAME(lane_int);
+#endif
+typedef NAME(lane_int) NAME(lane_ints) __attribute__((vector_size(SQ_BYTES)));
 
 #if defined(__clang__) || __GNUC__ >= 12
 #define SWAP_LANES(v, s) __builtin_shufflevector(v, v, EACH_LANE(LANE_PARTNER, s))
-#elif SQ_IS_F32
-typedef int32_t NAME(lanes) __attribute__((vector_size(SQ_BYTES)));
-#define SWAP_LANES(v, s) __builtin_shuffle(v, (NAME(lanes)){EACH_LANE(LANE_PARTNER, s)})
 #else
-typedef int64_t NAME(lanes) __attribute__((vector_size(SQ_BYTES)));
-#define SWAP_LANES(v, s) __builtin_shuffle(v, (NAME(lanes)){EACH_LANE(LANE_PARTNER, s)})
+#define SWAP_LANES(v, s) __builtin_shuffle(v, (NAME(lane_ints)){EACH_LANE(LANE_PARTNER, s)})
 #endif
 
 /* Keeps a vector in a register, and its origin from the compiler. */
@@ -37,23 +41,40 @@ typedef int64_t NAME(lanes) __attribute__((vector_size(SQ_BYTES)));
 #define IN_REGISTER(v) (void)(v)
 #endif
 
-/* All vectors at one level before any at the next, so that none waits for its own last result. */
-#define LANE_LEVEL(s)                                                                              \
+/* One level inside each of `count` vectors. */
+#define LANE_LEVEL(v, s)                                                                           \
     for (int r = 0; r < count; r++)                                                                \
         v[r] = v[r] * (vec){EACH_LANE(LANE_SIGN, s)} + SWAP_LANES(v[r], s)
 
-/* The lowest `levels` levels, inside each of `count` vectors. */
+/* One level across `count` vectors. */
+#define LEVEL(v, s)                                                                                \
+    for (int i = 0; i < count; i++)                                                                \
+        if (!(i & (s))) {                                                                          \
+            vec difference = v[i] - v[i + (s)];                                                    \
+            v[i] += v[i + (s)];                                                                    \
+            v[i + (s)] = difference;                                                               \
+        }
+
+/* The lowest `levels` levels, inside each of `count` vectors: all of them at one level before any
+   at the next, so that none waits for its own last result. */
 SQ_INLINE void NAME(mix_lanes)(vec *v, const int count, const int levels) {
-    if (levels > 0) LANE_LEVEL(1);
-#if SQ_BYTES > 16 || SQ_IS_F32
-    if (levels > 1) LANE_LEVEL(2);
-#endif
-#if SQ_BYTES > 32 || (SQ_BYTES > 16 && SQ_IS_F32)
-    if (levels > 2) LANE_LEVEL(4);
-#endif
-#if SQ_BYTES > 32 && SQ_IS_F32
-    if (levels > 3) LANE_LEVEL(8);
-#endif
+    if (levels > 0) LANE_LEVEL(v, 1);
+    if (levels > 1) LANE_LEVEL(v, 2);
+    if (levels > 2) LANE_LEVEL(v, 4);
+    if (levels > 3) LANE_LEVEL(v, 8);
+}
+
+/* All levels inside each of eight vectors, and beside them the levels across eight others. The
+   first take units that shuffle and multiply-add, the second those that add. */
+SQ_INLINE void NAME(mix_both)(vec *inside, vec *across) {
+    const int count = 8;
+    LANE_LEVEL(inside, 1);
+    LEVEL(across, 1);
+    if (LANES > 2) LANE_LEVEL(inside, 2);
+    LEVEL(across, 2);
+    if (LANES > 4) LANE_LEVEL(inside, 4);
+    LEVEL(across, 4);
+    if (LANES > 8) LANE_LEVEL(inside, 8);
 }
 
 /* out = C w for the conference matrix C = [[A, B], [B, -A]], C C = (2 n - 1) I, of the circulants

@@ -6,7 +6,7 @@
    A row of up to 2^(LOG_LANES + 2 LOG_RADIX) reals takes two passes: from the input to scratch in
    the first-level cache, with the levels inside vectors and LOG_RADIX levels across, and from there
    to the output. A longer row is eight shorter ones, transformed depth first, and a pass across
-   them: not sixteen, since the lines of a column, a power of two apart, share a set of the cache. */
+   them; not sixteen: the lines of a column, a power of two apart, share a set of the cache. */
 #include "hadamard_mix.h"
 #include "hadamard_columns.h"
 
@@ -14,24 +14,48 @@
 #define LOG_BLOCK (LOG_LANES + 2 * LOG_RADIX)
 #define PAGE 4096
 
-/* `count` vectors at a time, of n reals in all: the levels inside them and across them. `fetch`
-   asks for what is needed 16 KiB later, so that memory is busy during the second pass, too. */
+SQ_INLINE void NAME(load_vectors)(
+    const real *x, vec *v, const int count, real scale, const int scaled) {
+    for (int r = 0; r < count; r++) v[r] = load(x + r * LANES);
+    if (scaled)
+        for (int r = 0; r < count; r++) v[r] *= scale;
+}
+
+/* The levels inside and across `count` vectors, n reals in all. */
 SQ_INLINE void NAME(first_levels)(
-    const real *x, real *out, ptrdiff_t n, real scale, const int count, const int fetch,
-    const int scaled) {
+    const real *x, real *out, ptrdiff_t n, const int count, real scale, const int scaled) {
     for (ptrdiff_t i = 0; i < n; i += count * LANES) {
         vec v[1 << LOG_RADIX];
-        for (int r = 0; r < count; r++) {
-            const real *from = x + i + r * LANES;
-            if (fetch) __builtin_prefetch((const void *)((uintptr_t)from + 16384), 0, 2);
-            v[r] = load(from);
-            if (scaled) v[r] *= scale;
-        }
+        NAME(load_vectors)(x + i, v, count, scale, scaled);
         NAME(mix_lanes)(v, count, LOG_LANES);
         NAME(mix)(v, count, 0);
         for (int r = 0; r < count; r++) store(out + i + r * LANES, v[r]);
     }
 }
+
+#if SQ_LEVEL == SQ_AVX512
+/* The same for 16 vectors, eight ahead in the 32 registers; out does not overlap x. */
+SQ_INLINE void NAME(first_levels_ahead)(
+    const real *x, real *out, ptrdiff_t n, real scale, const int scaled) {
+    vec low[8], high[8], next[8];
+    NAME(load_vectors)(x, low, 8, scale, scaled);
+    NAME(mix_lanes)(low, 8, LOG_LANES);
+    for (ptrdiff_t i = 0; i < n; i += 16 * LANES) {
+        NAME(load_vectors)(x + i + 8 * LANES, high, 8, scale, scaled);
+        NAME(mix_both)(high, low);
+        NAME(load_vectors)(i + 16 * LANES < n ? x + i + 16 * LANES : x, next, 8, scale, scaled);
+        NAME(mix_both)(next, high);
+        for (int r = 0; r < 8; r++) {
+            store(out + i + r * LANES, low[r] + high[r]);
+            store(out + i + (8 + r) * LANES, low[r] - high[r]);
+            low[r] = next[r];
+        }
+    }
+}
+#define FIRST_LEVELS(scaled) NAME(first_levels_ahead)(x, scratch, n, scale, scaled)
+#else
+#define FIRST_LEVELS(scaled) NAME(first_levels)(x, scratch, n, 1 << LOG_RADIX, scale, scaled)
+#endif
 
 /* Rows of 2^log_size < LANES reals, n reals in all. */
 static void NAME(short_rows)(const real *x, real *out, ptrdiff_t n, int log_size, real scale) {
@@ -50,7 +74,8 @@ static void NAME(short_rows)(const real *x, real *out, ptrdiff_t n, int log_size
     __builtin_memcpy(out + i, &v, (size_t)(n - i) * sizeof(real));
 }
 
-/* Two passes over n reals, more than 2^(LOG_LANES + LOG_RADIX). */
+/* Two passes over n reals, more than 2^(LOG_LANES + LOG_RADIX). `fetch` keeps memory busy during
+   the second, with what the first needs 16 KiB later. */
 static void NAME(two_passes)(const real *x, real *out, ptrdiff_t n, real scale, int fetch) {
     const ptrdiff_t stride = LANES << LOG_RADIX;
     char room[(sizeof(real) << LOG_BLOCK) + 2 * PAGE];
@@ -59,18 +84,15 @@ static void NAME(two_passes)(const real *x, real *out, ptrdiff_t n, real scale, 
     uintptr_t start = ((uintptr_t)room + PAGE - 1) / PAGE * PAGE;
     start += ((uintptr_t)out - (uintptr_t)stride * sizeof(real) / 2) % PAGE;
     real *scratch = (real *)start;
-#define FIRST_LEVELS(fetch, scaled)                                                                \
-    NAME(first_levels)(x, scratch, n, scale, 1 << LOG_RADIX, fetch, scaled)
-    if (fetch && scale != 1)
-        FIRST_LEVELS(1, 1);
-    else if (fetch)
-        FIRST_LEVELS(1, 0);
-    else if (scale != 1)
-        FIRST_LEVELS(0, 1);
+    if (scale != 1)
+        FIRST_LEVELS(1);
     else
-        FIRST_LEVELS(0, 0);
-#undef FIRST_LEVELS
-    NAME(columns)(scratch, stride, out, stride, stride, (int)(n / stride));
+        FIRST_LEVELS(0);
+    if (fetch && n == stride << LOG_RADIX)
+        NAME(any_columns)(scratch, stride, out, stride, stride, 1 << LOG_RADIX,
+                          (const real *)((uintptr_t)x + 16384));
+    else
+        NAME(columns)(scratch, stride, out, stride, stride, (int)(n / stride));
 }
 
 /* One row of LANES or more reals. */
@@ -85,12 +107,12 @@ static void NAME(row)(const real *x, real *out, int log_size, real scale, int fe
         return;
     }
     switch (log_size - LOG_LANES) {
-    case 0: NAME(first_levels)(x, out, n, scale, 1, 0, 1); break;
-    case 1: NAME(first_levels)(x, out, n, scale, 2, 0, 1); break;
-    case 2: NAME(first_levels)(x, out, n, scale, 4, 0, 1); break;
-    case 3: NAME(first_levels)(x, out, n, scale, 8, 0, 1); break;
+    case 0: NAME(first_levels)(x, out, n, 1, scale, 1); break;
+    case 1: NAME(first_levels)(x, out, n, 2, scale, 1); break;
+    case 2: NAME(first_levels)(x, out, n, 4, scale, 1); break;
+    case 3: NAME(first_levels)(x, out, n, 8, scale, 1); break;
 #if SQ_LEVEL == SQ_AVX512
-    case 4: NAME(first_levels)(x, out, n, scale, 16, 0, 1); break;
+    case 4: NAME(first_levels)(x, out, n, 16, scale, 1); break;
 #endif
     default: NAME(two_passes)(x, out, n, scale, fetch);
     }
@@ -125,9 +147,13 @@ static void NAME(hadamard_columns)(real *out, ptrdiff_t stride, ptrdiff_t width,
 #undef PAGE
 #undef SQ_INLINE
 #undef EACH_LANE
+#undef LANE_INDEX
 #undef LANE_PARTNER
 #undef LANE_SIGN
-#undef LANE_LEVEL
 #undef SWAP_LANES
 #undef IN_REGISTER
+#undef LANE_LEVEL
+#undef LEVEL
+#undef SELECT
 #undef HIDE
+#undef FIRST_LEVELS

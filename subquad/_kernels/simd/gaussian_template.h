@@ -1,0 +1,233 @@
+/* Tiles of the random matrix, and its product with n sparse rows, a panel of outputs at a time.
+
+   The columns that the rows need are visited in blocks. The tiles of a block are generated into
+   scratch that fits the first-level cache, once for all data points; then every data point adds
+   the columns it needs, in runs of at most GAUSSIAN_RUN of them, the longest first, so that runs
+   of equal length follow each other and branches can be foreseen. The sum over the columns of an
+   output runs in their order, whatever the panels, blocks and threads are. */
+#if SQ_IS_F32
+#include "gaussian_words.h"
+
+/* The words of entries row, row + 1, ... of a column in the table law, looked up; row is a multiple
+   of GAUSSIAN_TILE. */
+INLINE void LEVEL_NAME(words_down)(const sq_gaussian *law, ptrdiff_t column, ptrdiff_t row,
+                                   uint32_t *tile) {
+    const uint32_t *key = law->keys + column;
+    const uint32_t a = key[0], b = key[law->stride];
+    const words c = key[2 * law->stride] - (words){0};
+    words x = b + a * (LEVEL_NAME(sq_iota)() + (uint32_t)(row / 4));
+    for (int k = 0; k < GAUSSIAN_TILE / 4; k += WORDS, x += a * (uint32_t)WORDS) {
+        words entries = LEVEL_NAME(sq_look_up)(LEVEL_NAME(sq_mix)(x, c), law->table);
+        __builtin_memcpy(tile + k, &entries, sizeof entries);
+    }
+}
+
+INLINE void LEVEL_NAME(bytes_down)(const sq_gaussian *law, ptrdiff_t column, ptrdiff_t row,
+                                   int8_t *tile) {
+    uint32_t word[GAUSSIAN_TILE / 4];
+    LEVEL_NAME(words_down)(law, column, row, word);
+    LEVEL_NAME(sq_sort_bytes)(word, tile);
+}
+
+static void LEVEL_NAME(gaussian_column_i8)(const sq_gaussian *law, ptrdiff_t column,
+                                           ptrdiff_t n_rows, int8_t *entries) {
+    int8_t tile[GAUSSIAN_TILE];
+    ptrdiff_t row = 0;
+    for (; row + GAUSSIAN_TILE <= n_rows; row += GAUSSIAN_TILE)
+        LEVEL_NAME(bytes_down)(law, column, row, entries + row);
+    LEVEL_NAME(bytes_down)(law, column, row, tile);
+    __builtin_memcpy(entries + row, tile, (size_t)(n_rows - row));
+}
+
+/* Entries row, row + 1, ... of a column of normals. Words r and r + 16 of every 32 make a pair. */
+INLINE void LEVEL_NAME(normals_down)(const sq_gaussian *law, ptrdiff_t column, ptrdiff_t row,
+                                     float *tile) {
+    const uint32_t *key = law->keys + column;
+    const uint32_t a = key[0], b = key[law->stride];
+    const words c = key[2 * law->stride] - (words){0};
+    for (int k = 0; k < GAUSSIAN_TILE; k += k % 16 + WORDS < 16 ? WORDS : WORDS + 16) {
+        words x = b + a * (LEVEL_NAME(sq_iota)() + (uint32_t)(row + k));
+        LEVEL_NAME(sq_normals)(LEVEL_NAME(sq_mix)(x, c), LEVEL_NAME(sq_mix)(x + a * 16u, c),
+                               tile + k, tile + k + 16);
+    }
+}
+
+/* Word w of WORDS columns. */
+INLINE words LEVEL_NAME(sq_word_across)(const sq_gaussian *law, ptrdiff_t column, uint32_t w) {
+    const uint32_t *key = law->keys + column;
+    words a = LEVEL_NAME(sq_load_words)(key), b = LEVEL_NAME(sq_load_words)(key + law->stride);
+    return LEVEL_NAME(sq_mix)(b + a * w, LEVEL_NAME(sq_load_words)(key + 2 * law->stride));
+}
+
+/* Word w of a tile of columns in the table law, looked up: entries of four rows. */
+static void LEVEL_NAME(words_across)(const sq_gaussian *law, ptrdiff_t column, uint32_t w,
+                                     uint32_t *tile) {
+    for (int k = 0; k < GAUSSIAN_TILE; k += WORDS) {
+        words x = LEVEL_NAME(sq_word_across)(law, column + k, w);
+        x = LEVEL_NAME(sq_look_up)(x, law->table);
+        __builtin_memcpy(tile + k, &x, sizeof x);
+    }
+}
+
+/* Rows r and r + 16 of a tile of columns of normals. */
+static void LEVEL_NAME(normals_across)(const sq_gaussian *law, ptrdiff_t column, uint32_t r,
+                                       float *first, float *second) {
+    for (int k = 0; k < GAUSSIAN_TILE; k += WORDS)
+        LEVEL_NAME(sq_normals)(LEVEL_NAME(sq_word_across)(law, column + k, r),
+                               LEVEL_NAME(sq_word_across)(law, column + k, r + 16),
+                               first + k, second + k);
+}
+
+/* What was made for one row of a tile of columns and serves others too: word 16 k + l of rows 64 k
+   + l + 16 t, or the normals of rows 32 k + l + 16 t; of which k, group[l] tells. */
+typedef struct {
+    union {
+        uint32_t word[16][GAUSSIAN_TILE];
+        float normal[16][2][GAUSSIAN_TILE];
+    };
+    ptrdiff_t group[16];
+} LEVEL_NAME(sq_held);
+#endif
+
+enum {
+    NAME(TILE_VECTORS) = GAUSSIAN_TILE / LANES,
+    NAME(VECTORS) = NAME(TILE_VECTORS) < 8 ? NAME(TILE_VECTORS) : 8  /* that registers hold */
+};
+
+/* Byte t of every word, as a signed number. */
+INLINE void NAME(from_bytes)(const uint32_t *word, int t, int count, real scale, real *tile) {
+    for (int k = 0; k < count; k += WORDS) {
+        ints byte = (ints)(LEVEL_NAME(sq_load_words)(word + k) << (24 - 8 * t)) >> 24;
+#if SQ_IS_F32
+        store(tile + k, scale * __builtin_convertvector(byte, vec));
+#else
+        int32_t number[WORDS];
+        __builtin_memcpy(number, &byte, sizeof byte);
+        for (int i = 0; i < WORDS; i++) tile[k + i] = scale * number[i];
+#endif
+    }
+}
+
+/* Entries of one column. */
+INLINE void NAME(tile_down)(const sq_gaussian *law, real scale, ptrdiff_t column, ptrdiff_t row,
+                            real *tile) {
+    if (law->table) {
+        uint32_t word[GAUSSIAN_TILE / 4];
+        LEVEL_NAME(words_down)(law, column, row, word);
+        for (int t = 0; t < 4; t++) NAME(from_bytes)(word, t, 16, scale, tile + 16 * t);
+    } else {
+        float normals[GAUSSIAN_TILE];
+        LEVEL_NAME(normals_down)(law, column, row, normals);
+        for (int k = 0; k < GAUSSIAN_TILE; k++) tile[k] = scale * normals[k];
+    }
+}
+
+/* Entries of one row. */
+INLINE void NAME(tile_across)(const sq_gaussian *law, ptrdiff_t column, ptrdiff_t row,
+                              LEVEL_NAME(sq_held) *held, real *tile) {
+    const ptrdiff_t l = row % 16, group = law->table ? row / 64 : row / 32;
+    const int made = held->group[l] == group;
+    held->group[l] = group;
+    if (law->table) {
+        uint32_t *word = held->word[l];
+        if (!made) LEVEL_NAME(words_across)(law, column, (uint32_t)(16 * group + l), word);
+        NAME(from_bytes)(word, (int)(row / 16 % 4), GAUSSIAN_TILE, 1, tile);
+    } else {
+        float (*normal)[GAUSSIAN_TILE] = held->normal[l];
+        const uint32_t first = (uint32_t)(32 * group + l);
+        if (!made) LEVEL_NAME(normals_across)(law, column, first, normal[0], normal[1]);
+        for (int k = 0; k < GAUSSIAN_TILE; k++) tile[k] = normal[row / 16 % 2][k];
+    }
+}
+
+static void NAME(gaussian_column)(const sq_gaussian *law, double scale, ptrdiff_t column,
+                                  ptrdiff_t n_rows, real *entries) {
+    real tile[GAUSSIAN_TILE];
+    ptrdiff_t row = 0;
+    for (; row + GAUSSIAN_TILE <= n_rows; row += GAUSSIAN_TILE)
+        NAME(tile_down)(law, (real)scale, column, row, entries + row);
+    NAME(tile_down)(law, (real)scale, column, row, tile);
+    __builtin_memcpy(entries + row, tile, (size_t)(n_rows - row) * sizeof(real));
+}
+
+/* sums += sum_p values[p] * tiles[columns[p]] over one run. */
+INLINE void NAME(add_run)(const real *tiles, const uint8_t *columns, const real *values,
+                          const int length, real *sums) {
+    for (int k = 0; k < GAUSSIAN_TILE; k += NAME(VECTORS) * LANES) {
+        vec sum[NAME(VECTORS)];
+        for (int v = 0; v < NAME(VECTORS); v++) sum[v] = load(sums + k + v * LANES);
+        for (int p = 0; p < length; p++) {
+            const real *tile = tiles + columns[p] * GAUSSIAN_TILE + k;
+            vec value = broadcast(values[p]);
+            for (int v = 0; v < NAME(VECTORS); v++) sum[v] += value * load(tile + v * LANES);
+        }
+        for (int v = 0; v < NAME(VECTORS); v++) store(sums + k + v * LANES, sum[v]);
+    }
+}
+
+/* Where in a plan the product is. */
+typedef struct {
+    const int32_t *points;
+    const uint8_t *columns;
+    const real *values, *tiles;
+    real *sums;
+} NAME(sq_place);
+
+/* The runs of one length of a block; a constant length makes a loop without branches. */
+INLINE void NAME(add_runs)(NAME(sq_place) *at, const ptrdiff_t *groups, const int length) {
+    const ptrdiff_t n_runs = groups[GAUSSIAN_RUN - length + 1] - groups[GAUSSIAN_RUN - length];
+    for (ptrdiff_t r = 0; r < n_runs; r++) {
+        NAME(add_run)(at->tiles, at->columns, at->values, length,
+                      at->sums + (ptrdiff_t)*at->points * GAUSSIAN_TILE);
+        at->points += 1;
+        at->columns += length;
+        at->values += length;
+    }
+}
+
+/* out[i, first : first + GAUSSIAN_TILE] += (W @ h_i)[...], or (W^T @ h_i)[...], for all i. */
+static void NAME(gaussian_panel)(const sq_gaussian *law, const sq_plan *plan, int transposed,
+                                 const real *values, ptrdiff_t first, ptrdiff_t n, real *out,
+                                 ptrdiff_t ld, real *scratch) {
+    /* A vector that straddles two cache lines costs two loads. */
+    real *tiles = (real *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+    real *sums = tiles + GAUSSIAN_TILE * GAUSSIAN_TILE;
+    NAME(sq_place) at = {plan->points, plan->columns, values, tiles, sums};
+    const ptrdiff_t *groups = plan->groups;
+    const size_t bytes =
+        (size_t)(ld - first < GAUSSIAN_TILE ? ld - first : GAUSSIAN_TILE) * sizeof(real);
+    LEVEL_NAME(sq_held) held;
+    for (int l = 0; l < 16; l++) held.group[l] = -1;
+    if (bytes < GAUSSIAN_TILE * sizeof(real))
+        __builtin_memset(sums, 0, (size_t)n * GAUSSIAN_TILE * sizeof(real));
+    for (ptrdiff_t i = 0; i < n; i++)
+        __builtin_memcpy(sums + i * GAUSSIAN_TILE, out + i * ld + first, bytes);
+    for (ptrdiff_t s = 0; s < plan->n_sources; s += GAUSSIAN_TILE, groups += GAUSSIAN_RUN + 1) {
+        for (ptrdiff_t t = 0; t < GAUSSIAN_TILE && s + t < plan->n_sources; t++) {
+            real *tile = tiles + t * GAUSSIAN_TILE;
+            if (transposed)
+                NAME(tile_across)(law, first, plan->sources[s + t], &held, tile);
+            else
+                NAME(tile_down)(law, 1, plan->sources[s + t], first, tile);
+        }
+        NAME(add_runs)(&at, groups, 8);
+        NAME(add_runs)(&at, groups, 7);
+        NAME(add_runs)(&at, groups, 6);
+        NAME(add_runs)(&at, groups, 5);
+        NAME(add_runs)(&at, groups, 4);
+        NAME(add_runs)(&at, groups, 3);
+        NAME(add_runs)(&at, groups, 2);
+        NAME(add_runs)(&at, groups, 1);
+    }
+    for (ptrdiff_t i = 0; i < n; i++)
+        __builtin_memcpy(out + i * ld + first, sums + i * GAUSSIAN_TILE, bytes);
+}
+
+#if !SQ_IS_F32
+#undef WORDS
+#undef words
+#undef ints
+#undef floats
+#undef INLINE
+#undef ROUND
+#endif

@@ -1,0 +1,185 @@
+/* Random words and what is made of them, for the current level; knows no dtype.
+
+   Word w of column j, with the keys (a odd, b, c) of that column, is
+
+       x = b + w a;  x ^= x >> 16;  x *= M1;  x ^= (x >> 15) ^ c;  x *= M2;  x ^= x >> 15
+
+   in 32-bit arithmetic. In the table law the words 16 k .. 16 k + 15 make the entries 64 k .. 64 k
+   + 63 of the column: byte t of word 16 k + l, counted from the lowest, is entry 64 k + 16 t + l.
+   Its bits 0 to 6 choose one of 128 numbers, bit 7 the sign. (So bytes become reals by shifts of
+   whole words, without moving between lanes.) Normals take a word each: see sq_normals. Both laws
+   give the same bits on every machine and at every level. */
+#define WORDS (SQ_BYTES / 4)
+#define words LEVEL_NAME(sq_words)
+#define ints LEVEL_NAME(sq_ints)
+#define floats LEVEL_NAME(sq_floats)
+#define INLINE static inline __attribute__((always_inline))
+
+typedef uint32_t words __attribute__((vector_size(SQ_BYTES)));
+typedef int32_t ints __attribute__((vector_size(SQ_BYTES)));
+typedef float floats __attribute__((vector_size(SQ_BYTES)));
+
+INLINE words LEVEL_NAME(sq_load_words)(const uint32_t *p) {
+    words x;
+    __builtin_memcpy(&x, p, sizeof x);
+    return x;
+}
+
+/* 0, 1, 2, ... */
+INLINE words LEVEL_NAME(sq_iota)(void) {
+    static const uint32_t count[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return LEVEL_NAME(sq_load_words)(count);
+}
+
+INLINE words LEVEL_NAME(sq_mix)(words x, words c) {
+    x ^= x >> 16;
+    x *= 0x21F0AAADu;
+    x ^= (x >> 15) ^ c;
+    x *= 0x735A2D97u;
+    return x ^ (x >> 15);
+}
+
+#if SQ_LEVEL == SQ_AVX2
+INLINE __m256i sq_piece_avx2(const int8_t *table, __m256i low) {
+    __m128i numbers = _mm_loadu_si128((const __m128i *)table);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(numbers), low);
+}
+
+INLINE __m256i sq_four_pieces_avx2(const int8_t *table, __m256i low, __m256i b4, __m256i b5) {
+    return _mm256_blendv_epi8(
+        _mm256_blendv_epi8(sq_piece_avx2(table, low), sq_piece_avx2(table + 16, low), b4),
+        _mm256_blendv_epi8(sq_piece_avx2(table + 32, low), sq_piece_avx2(table + 48, low), b4),
+        b5);
+}
+#endif
+
+/* Each byte replaced by its number of the table. */
+INLINE words LEVEL_NAME(sq_look_up)(words x, const int8_t *table) {
+#if SQ_LEVEL == SQ_AVX512
+    __m512i index = (__m512i)x;
+    __m512i low = _mm512_loadu_si512(table), high = _mm512_loadu_si512(table + 64);
+    __m512i entry = _mm512_permutex2var_epi8(low, index, high);
+    __mmask64 negative = _mm512_movepi8_mask(index);
+    return (words)_mm512_mask_sub_epi8(entry, negative, _mm512_setzero_si512(), entry);
+#elif SQ_LEVEL == SQ_AVX2
+    /* Of eight pieces of 16 numbers, bits 4, 5 and 6 choose one. */
+    __m256i index = (__m256i)x, low = _mm256_and_si256(index, _mm256_set1_epi8(15));
+    __m256i b4 = _mm256_slli_epi16(index, 3), b5 = _mm256_slli_epi16(index, 2);
+    __m256i entry = _mm256_blendv_epi8(sq_four_pieces_avx2(table, low, b4, b5),
+                                       sq_four_pieces_avx2(table + 64, low, b4, b5),
+                                       _mm256_slli_epi16(index, 1));
+    return (words)_mm256_sign_epi8(entry, _mm256_or_si256(index, _mm256_set1_epi8(1)));
+#else
+    uint32_t entry[4];
+    for (int i = 0; i < 4; i++)
+        entry[i] = (uint32_t)(uint8_t)table[x[i] & 255]
+                 | (uint32_t)(uint8_t)table[x[i] >> 8 & 255] << 8
+                 | (uint32_t)(uint8_t)table[x[i] >> 16 & 255] << 16
+                 | (uint32_t)(uint8_t)table[x[i] >> 24] << 24;
+    return (words){entry[0], entry[1], entry[2], entry[3]};
+#endif
+}
+
+/* tile[16 t + l] = byte t of word l, l < 16. */
+INLINE void LEVEL_NAME(sq_sort_bytes)(const uint32_t *word, int8_t *tile) {
+#if SQ_LEVEL == SQ_AVX512
+    static const uint8_t order[64] = {
+        0, 4, 8,  12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60,
+        1, 5, 9,  13, 17, 21, 25, 29, 33, 37, 41, 45, 49, 53, 57, 61,
+        2, 6, 10, 14, 18, 22, 26, 30, 34, 38, 42, 46, 50, 54, 58, 62,
+        3, 7, 11, 15, 19, 23, 27, 31, 35, 39, 43, 47, 51, 55, 59, 63};
+    __m512i bytes = _mm512_loadu_si512(word);
+    _mm512_storeu_si512(tile, _mm512_permutexvar_epi8(_mm512_loadu_si512(order), bytes));
+#elif SQ_LEVEL == SQ_AVX2
+    /* Four words with equal t first, then the fours of words 0 and 4, 8 and 12 side by side. */
+    const __m256i fours = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    const __m256i pairs = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i low = _mm256_loadu_si256((const __m256i *)word);
+    __m256i high = _mm256_loadu_si256((const __m256i *)(word + 8));
+    low = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(low, fours), pairs);
+    high = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(high, fours), pairs);
+    __m256i even = _mm256_unpacklo_epi64(low, high), odd = _mm256_unpackhi_epi64(low, high);
+    _mm256_storeu_si256((__m256i *)tile, _mm256_permute2x128_si256(even, odd, 0x20));
+    _mm256_storeu_si256((__m256i *)(tile + 32), _mm256_permute2x128_si256(even, odd, 0x31));
+#else
+    for (int t = 0; t < 4; t++)
+        for (int l = 0; l < 16; l++) tile[16 * t + l] = (int8_t)(word[l] >> 8 * t);
+#endif
+}
+
+/* Forces a product to be rounded before it is used: a compiler must not fuse what it cannot see.
+   Unlike FP_CONTRACT, every compiler and setting respects it, and it costs no instruction. */
+#if SQ_LEVEL == SQ_AVX512
+#define ROUND(x) __asm__("" : "+v"(x))
+#elif defined(__SSE2__)
+#define ROUND(x) __asm__("" : "+x"(x))
+#elif defined(__aarch64__)
+#define ROUND(x) __asm__("" : "+w"(x))
+#else
+#define ROUND(x) __asm__("" : "+m"(x))
+#endif
+
+/* c[0] + c[1] x + ... + c[degree] x^degree, each operation rounded. */
+INLINE floats LEVEL_NAME(sq_polynomial)(floats x, const float *c, int degree) {
+    floats y = x * c[degree];
+    for (int k = degree - 1;; k--) {
+        ROUND(y);
+        y += c[k];
+        if (k == 0) return y;
+        y *= x;
+    }
+}
+
+INLINE floats LEVEL_NAME(sq_sqrt)(floats x) {
+#if SQ_LEVEL == SQ_AVX512
+    return (floats)_mm512_sqrt_ps((__m512)x);
+#elif SQ_LEVEL == SQ_AVX2
+    return (floats)_mm256_sqrt_ps((__m256)x);
+#elif defined(__SSE2__)
+    return (floats)_mm_sqrt_ps((__m128)x);
+#else
+    for (int i = 0; i < WORDS; i++) x[i] = __builtin_sqrtf(x[i]);
+    return x;
+#endif
+}
+
+/* sqrt(-2 log u) for u = (k + 1/2) / 2^31 with the upper 31 bits k of each word.
+
+   u 2^31 = 2^e (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), and log(1 + f) is f times a polynomial
+   (minimax, error 3.5e-7 |f|); e = 31 comes only with f <= 0, so nothing cancels. */
+INLINE floats LEVEL_NAME(sq_radius)(words x) {
+    static const float log_of_square[8] = {
+        -1.9999998807907104f, 1.000006914138794f,    -0.6667121648788452f, 0.49943119287490845f,
+        -0.39768484234809875f, 0.3442489206790924f, -0.3267618715763092f, 0.20757167041301727f};
+    floats u = __builtin_convertvector((ints)(x >> 1), floats) + 0.5f;
+    ints e = ((ints)u - 0x3F3504F3) >> 23;
+    floats f = (floats)((ints)u - (ints)((words)e << 23)) - 1.0f;
+    floats tail = f * LEVEL_NAME(sq_polynomial)(f, log_of_square, 7);
+    ROUND(tail);
+    floats head = __builtin_convertvector(31 - e, floats) * 1.3862943649291992f;
+    ROUND(head);
+    return LEVEL_NAME(sq_sqrt)(head + tail);
+}
+
+/* Box and Muller's pair (R cos t, R sin t), R from x and the angle t from y: 30 bits of y for an
+   angle in [-pi/4, pi/4), one to exchange the pair and one for the sign of the cosine. */
+INLINE void LEVEL_NAME(sq_normals)(words x, words y, float *first, float *second) {
+    static const float cosine[4] = {1.0f, -0.4999985694885254f, 0.041655026376247406f,
+                                    -0.0013585909036919475f};
+    static const float sine[4] = {1.0f, -0.16666650772094727f, 0.008332036435604095f,
+                                  -0.00019504022202454507f};
+    floats radius = LEVEL_NAME(sq_radius)(x);
+    floats angle = __builtin_convertvector((ints)(y << 2), floats) * 0x1.921fb6p-32f;
+    ROUND(angle);
+    floats square = angle * angle;
+    ROUND(square);
+    words u = (words)(LEVEL_NAME(sq_polynomial)(square, cosine, 3) * radius);
+    words v = (words)(LEVEL_NAME(sq_polynomial)(square, sine, 3) * angle * radius);
+    u ^= y & 0x80000000u;
+    words exchange = (u ^ v) & (words)((ints)(y << 1) >> 31);
+    u ^= exchange;
+    v ^= exchange;
+    __builtin_memcpy(first, &u, sizeof u);
+    __builtin_memcpy(second, &v, sizeof v);
+}
