@@ -27,11 +27,11 @@ from subquad._products import (
     multiply_transposed,
     transposed_copy,
 )
-from subquad._validation import as_csr, as_matrix, generator, integer, real, require_memory
+from subquad._shapes import MAX_SIZE, as_dtype, as_shape, require_matrix_memory
+from subquad._validation import as_csr, as_matrix, generator, real
 
 __all__ = ["DenseWeights", "GaussianWeights"]
 
-_MAX_SIZE = 2**31 - 1  # scipy.linalg.cython_blas takes 32-bit sizes
 _NORMALS_PER_CALL = 2**24
 
 
@@ -136,7 +136,7 @@ class DenseWeights:
         >>> DenseWeights.gaussian((3, 2), std=0.5, rng=0, storage="int8").nbytes
         6
         """
-        m_out, m_in = _as_shape(shape)
+        m_out, m_in = as_shape(shape)
         storage = _as_storage(storage)
         dtype = _as_dtype(dtype, storage)
         std, rng = real(std, "std", minimum=0.0), generator(rng)
@@ -305,17 +305,11 @@ class DenseWeights:
             low_rank.flush(columns, U, block)
 
 
-def _as_dtype(dtype, storage=None):
+def _as_dtype(dtype, storage):
     """Return the numpy dtype of float32 or float64 that weights of this storage have."""
     if dtype is None:
         return np.dtype(np.float64 if storage is None else np.float32)
-    try:
-        if np.dtype(dtype) in (np.float32, np.float64):
-            dtype = np.dtype(dtype)
-    except TypeError:
-        pass
-    if not isinstance(dtype, np.dtype):
-        raise TypeError(f"dtype must be float32 or float64; got {dtype!r}.")
+    dtype = as_dtype(dtype)
     if storage is not None and dtype != np.float32:
         raise ValueError(f"dtype must be float32 or None with storage={storage!r}; got {dtype}.")
     return dtype
@@ -338,19 +332,8 @@ def _require_range(matrix):
         )
 
 
-def _as_shape(shape):
-    """Return (m_out, m_in) as ints."""
-    try:
-        m_out, m_in = shape
-    except (TypeError, ValueError):
-        raise ValueError(f"shape must be a pair (m_out, m_in); got {shape!r}.") from None
-    return tuple(integer(size, "shape", maximum=_MAX_SIZE) for size in (m_out, m_in))
-
-
 def _require_shape(shape, dtype):
     """Raise unless a matrix of this shape can be made and handed to BLAS."""
-    if max(shape) > _MAX_SIZE:
-        raise ValueError(f"matrix must have at most {_MAX_SIZE} rows and columns; got {shape}.")
-    n_bytes = shape[0] * shape[1] * np.dtype(dtype).itemsize
-    what = f"A {shape[0]} x {shape[1]} weight matrix in {np.dtype(dtype)}"
-    require_memory(n_bytes, what, "Use a smaller width, or float32.")
+    if max(shape) > MAX_SIZE:
+        raise ValueError(f"matrix must have at most {MAX_SIZE} rows and columns; got {shape}.")
+    require_matrix_memory(shape, dtype)

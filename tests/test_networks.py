@@ -195,6 +195,7 @@ def test_last_layer_holds_what_the_network_computes(dtype):
         ({"activation": "relu"}, TypeError, "activation must be .*; got"),
         ({"rng": "seed"}, TypeError, "rng must be"),
         ({"rng": -1}, ValueError, "rng must be"),
+        ({"dtype": np.dtype(np.int64)}, TypeError, "dtype must be float32 or float64; got dtype"),
         ({"dtype": np.int64}, TypeError, "dtype must be float32 or float64; got .*int64"),
         ({"dtype": np.float16}, TypeError, "dtype must be float32 or float64; got .*float16"),
         ({"width": 3, "n_outputs": 4}, ValueError, "width must"),

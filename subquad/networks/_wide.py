@@ -6,10 +6,11 @@ import numpy as np
 
 from subquad._kernels.coactivation import count_fired, gather_fired
 from subquad._parallel import resolve_threads
+from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer
 from subquad.activations import ShiftedReLU, _Activation
 from subquad.networks._last_layer import LastLayer, _norms
-from subquad.weights import DenseWeights, _as_dtype
+from subquad.weights import DenseWeights
 
 _BYTES_PER_BLOCK = 2**26
 _FEW = 0.4  # above this density of H the product is a GEMM in any case
@@ -81,7 +82,7 @@ class WideNetwork:
     ):
         n_features = integer(n_features, "n_features")
         depth, n_outputs = integer(depth, "depth", minimum=2), integer(n_outputs, "n_outputs")
-        width, dtype, rng = integer(width, "width"), _as_dtype(dtype), generator(rng)
+        width, dtype, rng = integer(width, "width"), as_dtype(dtype), generator(rng)
         if width < n_outputs:
             raise ValueError(f"width must be at least n_outputs={n_outputs}; got {width}.")
         self.activation = ShiftedReLU() if activation is None else activation
