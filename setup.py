@@ -7,6 +7,7 @@ Environment variables
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import sysconfig
@@ -93,17 +94,28 @@ def flags_stamp():
     return str(stamp)
 
 
+def headers_of(path, found):
+    """Add to `found` the package's own headers that a source names, and those that they name."""
+    for name in re.findall(r'[<"]([\w./]+\.h)[>"]', path.read_text()):
+        for header in (KERNELS / name, KERNELS / "simd" / name):
+            if header.exists() and header not in found:
+                found.add(header)
+                headers_of(header, found)
+    return found
+
+
 def kernel(path):
     """Return the extension of one .pyx, with the C file of its name in simd/ if there is one."""
-    sources = [str(path)]
+    sources = [path]
     body = KERNELS / "simd" / f"{path.stem}.c"
     if body.exists():
-        sources.append(str(body))
+        sources.append(body)
+    headers = set().union(*(headers_of(source, set()) for source in sources))
     return Extension(
         f"subquad._kernels.{path.stem}",
-        sources,
+        [str(source) for source in sources],
         include_dirs=[str(KERNELS), str(KERNELS / "simd")],
-        depends=[flags_stamp(), *map(str, sorted(KERNELS.glob("**/*.h")))],
+        depends=[flags_stamp(), *map(str, sorted(headers))],
         extra_compile_args=list(COMPILE_FLAGS) + ([] if DEBUG else ["-DNDEBUG"]),
     )
 

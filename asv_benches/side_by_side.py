@@ -1,0 +1,57 @@
+"""What the table scripts share: contenders alternated in one process, and tables in Markdown.
+
+Alternation lets whatever else the machine does strike all contenders alike; figures are medians.
+Numbers of threads and instruction-set levels get processes of their own.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def medians(calls, repeats, clock=time.perf_counter):
+    """Return the median seconds of each call (a dict by name), alternated `repeats` times."""
+    seconds = {name: [] for name in calls}
+    for repeat in range(repeats + 1):
+        for name, call in calls.items():
+            start = clock()
+            call()
+            if repeat > 0:  # the first starts threads and touches pages
+                seconds[name].append(clock() - start)
+    return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def in_process(script, threads, *options, level=None):
+    """Run a script with options in a process of so many threads; return the JSON it prints."""
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    if level:
+        environment["SUBQUAD_SIMD_LEVEL"] = level
+    command = [sys.executable, str(Path(script).resolve()), *map(str, options)]
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def installed(module):
+    """Return whether a peer can be imported."""
+    return importlib.util.find_spec(module) is not None
+
+
+def print_table(heads, rows):
+    """Print a Markdown table; cells that are floats with three digits."""
+    print("| " + " | ".join(heads) + " |")
+    print("|---:" * len(heads) + "|")
+    for row in rows:
+        print("| " + " | ".join(cell(value) for value in row) + " |")
+
+
+def cell(value):
+    """Return a table cell."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
