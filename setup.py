@@ -23,6 +23,8 @@ DEBUG = os.environ.get("SUBQUAD_DEBUG", "0") not in ("", "0")
 # instruction sets are compiled beside the baseline and chosen at import (simd/multiversion.h).
 # ISO C forbids to contract a * b + c where the compiler could; without that there is no FMA.
 COMPILE_FLAGS = ["-O3", "-std=c11", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi"]
+# Kernels that promise to round each product and each sum, on every instruction set.
+FURTHER_FLAGS = {"half_space": ["-ffp-contract=off"]}
 
 OPENMP_PROBE = """
 #include <omp.h>
@@ -72,7 +74,12 @@ def probed_openmp_flags():
 
 
 class BuildKernels(build_ext):
-    """Ask for OpenMP only when something is really compiled."""
+    """Compile on all processors; ask for OpenMP only when something is really compiled."""
+
+    def finalize_options(self):
+        """Build as many extensions at once as there are processors, unless told otherwise."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self):
         """Compile, with the OpenMP flags that the probe found."""
@@ -87,7 +94,7 @@ def flags_stamp():
     """Return a file that changes when the flags do: nothing else would rebuild the kernels."""
     stamp = pathlib.Path("build/flags.txt")
     asked = [os.environ.get(name) for name in ("CFLAGS", "SUBQUAD_OPENMP")]
-    flags = f"{COMPILE_FLAGS} {asked} debug={DEBUG}\n"
+    flags = f"{COMPILE_FLAGS} {FURTHER_FLAGS} {asked} debug={DEBUG}\n"
     if not stamp.exists() or stamp.read_text() != flags:
         stamp.parent.mkdir(exist_ok=True)
         stamp.write_text(flags)
@@ -116,7 +123,11 @@ def kernel(path):
         [str(source) for source in sources],
         include_dirs=[str(KERNELS), str(KERNELS / "simd")],
         depends=[flags_stamp(), *map(str, sorted(headers))],
-        extra_compile_args=list(COMPILE_FLAGS) + ([] if DEBUG else ["-DNDEBUG"]),
+        extra_compile_args=[
+            *COMPILE_FLAGS,
+            *FURTHER_FLAGS.get(path.stem, []),
+            *([] if DEBUG else ["-DNDEBUG"]),
+        ],
     )
 
 

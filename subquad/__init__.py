@@ -18,6 +18,8 @@ Modules
     activations     ReLU, ShiftedReLU, ThresholdedReLU
     weights         DenseWeights, GaussianWeights: products with sparse rows
     hadamard        fwht: fast Walsh-Hadamard transforms
+    halfspace       HalfSpaceReport: which points have <x, a> >= b, of a set that changes
+    sketch          CountSketch, SRHT, GaussianSketch, TensorSketch, TensorSRHT
     networks        WideNetwork, LastLayer
     training        LastLayerGaussNewton
     estimators      GaussNewtonRegressor, GaussNewtonClassifier (scikit-learn)
@@ -39,6 +41,7 @@ import importlib
 __version__ = "0.1.0"
 
 _HOME = {
+    "HalfSpaceReport": "subquad.halfspace",
     "KhatriRao": "subquad.jacobian",
     "LowRankMaintenance": "subquad.lowrank",
     "fwht": "subquad.hadamard",
@@ -48,17 +51,19 @@ _MODULES = (
     "activations",
     "estimators",
     "hadamard",
+    "halfspace",
     "io",
     "jacobian",
     "lowrank",
     "networks",
     "plotting",
+    "sketch",
     "solvers",
     "training",
     "weights",
 )
 
-__all__ = ["KhatriRao", "LowRankMaintenance", "fwht", "show_config", *_MODULES]
+__all__ = ["HalfSpaceReport", "KhatriRao", "LowRankMaintenance", "fwht", "show_config", *_MODULES]
 
 
 def __getattr__(name):

@@ -238,6 +238,10 @@ class GaussianWeights:
         U, V
             As in `DenseWeights.add_low_rank`. Not looked at: the answer is always a TypeError.
         """
+        self._absorb(U, V)
+
+    def _absorb(self, U, V):
+        """Trusted twin of `add_low_rank`."""
         raise TypeError(
             "weights must be DenseWeights to take up a low-rank change; got GaussianWeights. Store "
             "them, DenseWeights(W.to_dense()), and give those to LowRankMaintenance."

@@ -1,10 +1,13 @@
 """What this process may use: memory and processors, inside the limits of a container."""
 
+import functools
 import math
 import os
+import time
 from pathlib import Path
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
+_QUOTA_SECONDS = 1.0  # reading the files takes longer than a product of small matrices
 
 
 def available_memory():
@@ -17,12 +20,21 @@ def available_memory():
 
 
 def available_processors():
-    """Return how many processors this process may use: affinity mask and control-group quota."""
+    """Return how many processors this process may use: affinity mask and control-group quota.
+
+    A quota that is changed is noticed within a second.
+    """
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    return max(1, min([count, *_group_quotas()]))
+    return max(1, min(count, _least_quota(int(time.monotonic() / _QUOTA_SECONDS))))
+
+
+@functools.lru_cache(maxsize=1)
+def _least_quota(_now):
+    """Return the least of the control groups' quotas, or infinity; read anew when `_now` moves."""
+    return min(_group_quotas(), default=math.inf)
 
 
 def _free_memory():

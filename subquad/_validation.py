@@ -15,7 +15,24 @@ from subquad._machine import available_memory
 _REAL = (np.float32, np.float64)
 
 
-def as_matrix(x, name, *, n_columns=None, n_rows=None, min_rows=1, dtype=None):
+def as_array(x, name, dtype=None):
+    """Return x as a C-contiguous, aligned, native ndarray of real numbers of any shape.
+
+    As `as_matrix` otherwise, except that NaN and infinity pass.
+    """
+    if scipy.sparse.issparse(x):
+        raise TypeError(f"{name} must be a dense array; got {_describe(x)}. Use .toarray().")
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be masked; got {_describe(x)}. Use .filled() first.")
+    try:
+        x = np.asarray(x)
+    except ValueError:
+        raise ValueError(f"{name} must have rows of equal length; got ragged ones.") from None
+    _require_real(x.dtype, name)
+    return _native(x, dtype)
+
+
+def as_matrix(x, name, *, n_columns=None, n_rows=None, min_rows=1, dtype=None, finite=True):
     """Return x as a C-contiguous, aligned, native, finite real matrix; itself if it is one.
 
     Parameters
@@ -30,6 +47,8 @@ def as_matrix(x, name, *, n_columns=None, n_rows=None, min_rows=1, dtype=None):
         Fewest rows accepted.
     dtype : float32 or float64, optional
         Cast to it; otherwise the dtype of x is kept.
+    finite : bool
+        Refuse NaN and infinity. Who passes False calls `require_finite` when they show.
 
     Returns
     -------
@@ -42,7 +61,7 @@ def as_matrix(x, name, *, n_columns=None, n_rows=None, min_rows=1, dtype=None):
     ValueError
         If x has a wrong shape, or holds NaN or infinity.
     """
-    x = _real_array(x, name, dtype)
+    x = as_array(x, name, dtype)
     expected = f"({_size(n_rows)}, {_size(n_columns)})"
     if x.ndim != 2 or n_columns not in (None, x.shape[1]) or n_rows not in (None, x.shape[0]):
         hint = " Row i is data point i." if x.ndim == 2 else ""
@@ -51,18 +70,19 @@ def as_matrix(x, name, *, n_columns=None, n_rows=None, min_rows=1, dtype=None):
         raise ValueError(
             f"{name} must have at least {_plural(min_rows, 'row')} and 1 column; got {x.shape}."
         )
-    _require_finite(x, name)
+    if finite:
+        require_finite(x, name)
     return x
 
 
 def as_vector(x, name, *, size=None, dtype=None):
     """Return x as a contiguous, aligned, native, finite real vector; as `as_matrix` otherwise."""
-    x = _real_array(x, name, dtype)
+    x = as_array(x, name, dtype)
     if x.ndim != 1 or size not in (None, x.size):
         raise ValueError(f"{name} must have shape ({_size(size)},); got {x.shape}.")
     if x.size == 0:
         raise ValueError(f"{name} must have at least 1 entry; got none.")
-    _require_finite(x, name)
+    require_finite(x, name)
     return x
 
 
@@ -71,7 +91,7 @@ def as_gram(G, name, *, size=None):
 
     Not inspected for NaN, since the upper half may hold anything: whoever factors it notices.
     """
-    G = _real_array(G, name, np.float64)
+    G = as_array(G, name, np.float64)
     if G.ndim != 2 or G.shape[0] != G.shape[1] or 0 in G.shape or size not in (None, len(G)):
         expected = "(n, n)" if size is None else f"({size}, {size})"
         raise ValueError(f"{name} must have shape {expected}; got {G.shape}.")
@@ -111,7 +131,7 @@ def as_csr(x, name, *, n_columns=None, dtype=None):
         x.sum_duplicates()
     nnz = int(x.indptr[-1])
     values = _native(x.data[:nnz], dtype)
-    _require_finite(values, f"{name}.data")
+    require_finite(values, f"{name}.data")
     return _native(x.indptr, np.intp), _native(x.indices[:nnz], np.intp), values
 
 
@@ -153,6 +173,20 @@ def generator(rng):
     return np.random.default_rng(rng)
 
 
+def require_finite(x, name):
+    """Raise unless x is finite; a sum first, since it allocates nothing."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(x.sum()):
+            return
+    wrong = ~np.isfinite(x)
+    if count := np.count_nonzero(wrong):
+        first = tuple(int(i) for i in np.unravel_index(wrong.argmax(), x.shape))
+        raise ValueError(
+            f"{name} must be finite in {x.dtype}; got {_plural(count, 'NaN or infinite value')}, "
+            f"the first at index {first if x.ndim > 1 else first[0]}."
+        )
+
+
 def require_memory(n_bytes, what, remedy):
     """Raise MemoryError, naming `what` and the `remedy`, where n_bytes cannot be had."""
     available = available_memory()
@@ -161,20 +195,6 @@ def require_memory(n_bytes, what, remedy):
             f"{what} must fit in memory; needs {n_bytes / 1e9:.3g} GB ({int(n_bytes)} bytes) "
             f"and {available / 1e9:.3g} GB are available. {remedy}"
         )
-
-
-def _real_array(x, name, dtype):
-    """X as a C-contiguous, aligned, native ndarray of real numbers of any shape."""
-    if scipy.sparse.issparse(x):
-        raise TypeError(f"{name} must be a dense array; got {_describe(x)}. Use .toarray().")
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} must not be masked; got {_describe(x)}. Use .filled() first.")
-    try:
-        x = np.asarray(x)
-    except ValueError:
-        raise ValueError(f"{name} must have rows of equal length; got ragged ones.") from None
-    _require_real(x.dtype, name)
-    return _native(x, dtype)
 
 
 def _native(x, dtype):
@@ -189,20 +209,6 @@ def _require_real(dtype, name):
         raise TypeError(
             f"{name} must be a float32 or float64 array; got {dtype}. "
             "Convert it with .astype(np.float64)."
-        )
-
-
-def _require_finite(x, name):
-    """Raise unless x is finite; a sum first, since it allocates nothing."""
-    with np.errstate(all="ignore"):
-        if np.isfinite(x.sum()):
-            return
-    wrong = ~np.isfinite(x)
-    if count := np.count_nonzero(wrong):
-        first = tuple(int(i) for i in np.unravel_index(wrong.argmax(), x.shape))
-        raise ValueError(
-            f"{name} must be finite in {x.dtype}; got {_plural(count, 'NaN or infinite value')}, "
-            f"the first at index {first if x.ndim > 1 else first[0]}."
         )
 
 

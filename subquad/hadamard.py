@@ -6,7 +6,7 @@ import numpy as np
 
 from subquad._kernels import hadamard
 from subquad._parallel import resolve_threads
-from subquad._validation import _real_array, integer, require_memory
+from subquad._validation import as_array, integer, require_memory
 
 __all__ = ["fwht", "next_length"]
 
@@ -75,7 +75,7 @@ def fwht(x, axis=-1, orthonormal=False, out=None, n_threads=None):
     >>> bool(np.allclose(fwht(fwht(x, orthonormal=True), orthonormal=True), x))
     True
     """
-    x = _real_array(x, "x", None)
+    x = as_array(x, "x")
     axis = _axis(axis, x.ndim)
     m = x.shape[axis]
     order = _order(m, axis)

@@ -9,7 +9,7 @@ from subquad._factors import LowRankFactors
 from subquad._parallel import resolve_threads
 from subquad._products import dense_rows
 from subquad._validation import as_csr, as_matrix, integer, real
-from subquad.weights import DenseWeights
+from subquad.weights import DenseWeights, GaussianWeights
 
 
 class LowRankMaintenance:
@@ -20,9 +20,9 @@ class LowRankMaintenance:
 
     Parameters
     ----------
-    W : DenseWeights or array_like, shape (m_out, m_in)
+    W : DenseWeights, GaussianWeights or array_like, shape (m_out, m_in)
         The matrix at the start. An array is copied; DenseWeights are shared, so that flushes show
-        in them, unless `copy`.
+        in them, unless `copy`. Compact and implicit weights need `rank_budget=inf`.
     rank_budget : int, inf or None
         Rank at which the factors are given up. None means min(m_out, m_in) / 8, at least 1; inf
         never flushes.
@@ -32,18 +32,19 @@ class LowRankMaintenance:
     rtol : float or None
         Tolerance of these recompressions; see `recompress`.
     copy : bool
-        Copy DenseWeights as well.
+        Copy DenseWeights as well; GaussianWeights never change.
 
     Attributes
     ----------
-    weights : DenseWeights
+    weights : DenseWeights or GaussianWeights
         W as of the last flush.
     rank_budget : int or inf
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described.
+        If an argument is not as described; TypeError also for a finite budget with weights that
+        cannot be changed in place.
 
     Notes
     -----
@@ -66,14 +67,15 @@ class LowRankMaintenance:
     """
 
     def __init__(self, W, *, rank_budget=None, when_full="flush", rtol=None, copy=False):
-        if not isinstance(W, DenseWeights):
+        if not isinstance(W, (DenseWeights, GaussianWeights)):
             W = DenseWeights(as_matrix(W, "W"))
-        elif copy:
+        elif copy and isinstance(W, DenseWeights):
             W = W.copy()
         if when_full not in ("flush", "recompress"):
             raise ValueError(f"when_full must be 'flush' or 'recompress'; got {when_full!r}.")
         self.weights = W
         self.rank_budget = _as_budget(rank_budget, W.shape)
+        _require_changeable(W, self.rank_budget)
         self._when_full = when_full
         self._rtol = _as_rtol(rtol)
         self._change = LowRankFactors(W.shape, W.dtype)
@@ -266,6 +268,15 @@ class LowRankMaintenance:
         if rtol is None:
             rtol = self.rank * float(np.finfo(self.dtype).eps)
         self._change.compress(rtol)
+
+
+def _require_changeable(W, rank_budget):
+    """Raise unless W can take up the change that a full budget flushes into it."""
+    if rank_budget < math.inf and (isinstance(W, GaussianWeights) or W.storage is not None):
+        raise TypeError(
+            f"W must be stored in float32 or float64, to be changed when rank_budget={rank_budget} "
+            f"is reached; got {W!r}. Give rank_budget=inf, or DenseWeights(W.to_dense())."
+        )
 
 
 def _as_budget(rank_budget, shape):

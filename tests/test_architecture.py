@@ -29,6 +29,8 @@ LEVELS = [
         "_factors",
         "weights",
         "lowrank",
+        "halfspace",
+        "sketch",
     ],
     ["jacobian"],
     ["solvers", "networks"],

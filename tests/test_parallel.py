@@ -27,8 +27,10 @@ def cgroups(monkeypatch, tmp_path):
             _machine, "_read", lambda p: membership if p == "/proc/self/cgroup" else real_read(p)
         )
         monkeypatch.setattr(_machine, "_CGROUP_ROOT", tmp_path)
+        _machine._least_quota.cache_clear()
 
-    return replace
+    yield replace
+    _machine._least_quota.cache_clear()
 
 
 @pytest.mark.usefixtures("processors")
@@ -82,6 +84,26 @@ def test_a_quota_of_one_and_a_half_processors_allows_two(monkeypatch, cgroups, m
     monkeypatch.setattr(_machine.os, "sched_getaffinity", lambda _: range(16), raising=False)
     cgroups(membership, files)
     assert _machine.available_processors() == 2
+
+
+def test_a_quota_is_read_once_in_a_second_and_the_affinity_always(monkeypatch, cgroups):
+    now, read = [100.0], []
+    cgroups("0::/job", {"job/cpu.max": "300000 100000"})
+    real_read = _machine._read
+    monkeypatch.setattr(_machine, "_read", lambda p: read.append(p) or real_read(p))
+    monkeypatch.setattr(_machine.time, "monotonic", lambda: now[0])
+    for allowed, expected in ((16, 3), (2, 2), (16, 3)):
+        affinity = range(allowed)
+        monkeypatch.setattr(
+            _machine.os, "sched_getaffinity", lambda _, a=affinity: a, raising=False
+        )
+        assert _machine.available_processors() == expected
+    n_reads = len(read)
+    cgroups("0::/job", {"job/cpu.max": "100000 100000"})
+    _machine.available_processors()
+    now[0] += 1.0
+    assert _machine.available_processors() == 1
+    assert 0 < n_reads < len(read)
 
 
 @pytest.mark.parametrize(

@@ -109,14 +109,26 @@ class TorchSteps:
     def __init__(self, problem, n_threads=None):
         import torch
 
-        self.torch = torch
         if n_threads is not None:
             torch.set_num_threads(n_threads)
-        self.V, self.W = torch.from_numpy(problem.V), torch.from_numpy(problem.W.copy())
-        self.readout, self.y = torch.from_numpy(problem.readout), torch.from_numpy(problem.y)
-        self.K = self.V @ self.V.T
-        self.scale = problem.activation.scale
-        self.thresholds = torch.from_numpy(problem.thresholds.astype(np.float32))[:, None]
+        V, W = torch.from_numpy(problem.V), torch.from_numpy(problem.W.copy())
+        readout, y = torch.from_numpy(problem.readout), torch.from_numpy(problem.y)
+        thresholds = torch.from_numpy(problem.thresholds.astype(np.float32))
+        self._begin(torch, V, W, readout, y, problem.activation.scale, thresholds)
+
+    @classmethod
+    def from_tensors(cls, *parts):
+        """Begin from V, W (changed in place), readout, y, scale of the activation, thresholds."""
+        import torch
+
+        self = cls.__new__(cls)
+        self._begin(torch, *parts)
+        return self
+
+    def _begin(self, torch, V, W, readout, y, scale, thresholds):
+        self.torch, self.V, self.W, self.readout, self.y = torch, V, W, readout, y
+        self.scale, self.thresholds = scale, thresholds[:, None]
+        self.K = V @ V.T
 
     def restart(self):
         """Do nothing."""
@@ -124,16 +136,32 @@ class TorchSteps:
     def step(self):
         """Take one step."""
         with self.torch.inference_mode():
-            fired, residual = self._linearise()
-            U = self.scale * fired * self.readout
-            G = self.K * (U @ U.T)
-            g = self.torch.cholesky_solve(residual[:, None], self.torch.linalg.cholesky(G))
-            self.W.addmm_((g * U).T, self.V, alpha=-1)
+            self._step_from(*self._linearise())
+
+    def fit(self, tol, max_steps=20):
+        """Step until |f - y| is `tol` of what it was; return (clock, |f - y|) before each step.
+
+        One product with W tells both how good a step was and where the next one starts.
+        """
+        with self.torch.inference_mode():
+            history = []
+            while True:
+                fired, residual = self._linearise()
+                history.append((time.perf_counter(), float(self.torch.linalg.norm(residual))))
+                if history[-1][1] <= tol * history[0][1] or len(history) > max_steps:
+                    return history
+                self._step_from(fired, residual)
 
     def residual_norm(self):
         """|f - y| after the steps taken."""
         with self.torch.inference_mode():
             return float(self.torch.linalg.norm(self._linearise()[1]))
+
+    def _step_from(self, fired, residual):
+        U = self.scale * fired * self.readout
+        G = self.K * (U @ U.T)
+        g = self.torch.cholesky_solve(residual[:, None], self.torch.linalg.cholesky(G))
+        self.W.addmm_((g * U).T, self.V, alpha=-1)
 
     def _linearise(self):
         """Who fires, and f - y."""

@@ -32,10 +32,10 @@ def step_problem(n, width, *, depth=3, with_weights=False, seed=0):
     rng = np.random.default_rng(seed)
     activation = ShiftedReLU.for_sparsity(ALPHA, width)
     std = np.sqrt(2 / width)
-    H = _unit_rows(rng.standard_normal((n, N_INPUTS)))
+    H = unit_rows(rng.standard_normal((n, N_INPUTS)))
     for _ in range(depth - 1):
         Z = _products_with_gaussian(H, width, std, rng)
-        H = _unit_rows(activation(Z, activation.thresholds(np.ones(n), std)))
+        H = unit_rows(activation(Z, activation.thresholds(np.ones(n), std)))
     V = H.astype(np.float32)
     W = None
     if with_weights:
@@ -59,5 +59,6 @@ def _products_with_gaussian(H, width, std, rng):
     return std * (root @ rng.standard_normal((len(H), width)))
 
 
-def _unit_rows(X):
+def unit_rows(X):
+    """Return the rows divided by their norms."""
     return X / np.linalg.norm(X, axis=1, keepdims=True)

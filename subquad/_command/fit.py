@@ -17,7 +17,10 @@ TEST_FRACTION = 0.25
 # The split on which the package's own measurements on digits are made: 1000 rows to train on.
 DIGITS_TEST_FRACTION = 797 / 1797
 # Options that are the estimator's own, and take its defaults where they are left out.
-OPTIONS = ("width", "depth", "shift", "readout", "dtype", "regularization", "max_steps")
+OPTIONS = (
+    *("width", "depth", "shift", "readout", "weights", "dtype"),
+    *("regularization", "max_steps"),
+)
 
 
 def run(args):
@@ -106,6 +109,7 @@ def _forecast_of(estimator, split, task):
         shift=estimator.shift,
         dtype=np.dtype(estimator.dtype).name,
         readout=estimator.readout,
+        weights=estimator.weights,
     )
 
 

@@ -34,11 +34,23 @@ class Fit:
     shift: float = 0.0
     dtype: str = "float64"
     readout: str = "partition"
+    weights: str = "dense"
 
     @property
     def itemsize(self):
         """Bytes of a number."""
         return np.dtype(self.dtype).itemsize
+
+    @property
+    def hidden_weights(self):
+        """Numbers of the matrices between hidden layers."""
+        return (self.depth - 1) * self.width**2
+
+    @property
+    def weight_bytes(self):
+        """Bytes of all weights as they are kept."""
+        kept = {"dense": self.itemsize, "int8": 1, "implicit": 0}[self.weights]
+        return self.width * self.n_features * self.itemsize + self.hidden_weights * kept
 
     @property
     def expected_active(self):
@@ -67,7 +79,7 @@ def memory(fit):
     """Bytes by purpose, and their total."""
     n, m = fit.n, fit.width
     parts = {
-        "weights": m * (fit.n_features + (fit.depth - 1) * m) * fit.itemsize,
+        "weights": fit.weight_bytes,
         "activations": ARRAYS_PER_SAMPLE * m * n * fit.itemsize,
         "gram": (GRAMS_PER_OUTPUT * fit.n_outputs + GRAM_WORKSPACE) * n * n * 8,
     }
@@ -77,12 +89,13 @@ def memory(fit):
 def seconds(fit, rates, n_steps):
     """Seconds by phase of the work, and their total."""
     n, m = fit.n, fit.width
-    n_weights = m * (fit.n_features + (fit.depth - 1) * m)
-    forward = max(2 * n * n_weights / rates.products, n_weights * fit.itemsize / rates.copied_bytes)
+    n_weights = m * fit.n_features + fit.hidden_weights
+    n_drawn = n_weights if fit.weights == "dense" else n_weights - fit.hidden_weights
+    forward = max(2 * n * n_weights / rates.products, fit.weight_bytes / rates.copied_bytes)
     cube = fit.n_outputs * n**3 / rates.products64
     step = 2 * m * n * n / rates.products + CHOLESKY_OPERATIONS * cube
     phases = {
-        "weights": n_weights / rates.normals,
+        "weights": n_drawn / rates.normals,
         "features": forward,
         "regularization": EIGEN_OPERATIONS * cube,
         "steps": n_steps * step,

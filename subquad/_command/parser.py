@@ -8,6 +8,11 @@ SOURCE_HELP = (
     "a .csv, .tsv, .parquet or .npz file (arrays X and y), or a data set bundled with "
     "scikit-learn: digits, diabetes, breast_cancer"
 )
+WEIGHTS = ["dense", "int8", "implicit"]
+WEIGHTS_HELP = (
+    "between hidden layers: normals, stored; one of 163 values, a byte each (float32 only); or "
+    "those values made in cache and never stored (default dense)"
+)
 
 
 def build_parser():
@@ -89,6 +94,7 @@ def _add_network(group):
     group.add_argument(
         "--readout", choices=["partition", "dense"], help="with several outputs (default partition)"
     )
+    group.add_argument("--weights", choices=WEIGHTS, help=WEIGHTS_HELP)
     group.add_argument(
         "--dtype", choices=["float32", "float64"], help="of the network (default float64)"
     )
@@ -154,6 +160,7 @@ def _add_plan(commands):
     parser.add_argument("--steps", type=int, default=5, metavar="K", help="default 5")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     parser.add_argument("--readout", choices=["partition", "dense"], default="partition")
+    parser.add_argument("--weights", choices=WEIGHTS, default="dense", help=WEIGHTS_HELP)
     parser.add_argument("--json", action="store_true", help="the forecast as JSON")
     return parser
 

@@ -41,6 +41,7 @@ def _fit(args):
         shift=args.shift,
         dtype=args.dtype,
         readout=args.readout,
+        weights=args.weights,
     )
 
 

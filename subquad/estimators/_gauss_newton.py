@@ -41,6 +41,8 @@ _PARAMETERS = """
         most of what was measured; a fit with 1 is several times faster at large widths.
     readout : {"partition", "dense"}
         With several outputs: each has its own neurons (exact and fast), or all share all.
+    weights : {"dense", "int8", "implicit"}
+        How the matrices between hidden layers are kept, see `WideNetwork`: "implicit" never.
     regularization : "loo" or float
         mu of |f - y|^2 + mu ||W - W(0)||_F^2, on the scaled targets. "loo" takes the mu of least
         leave-one-out error of the linearised fit; 0 interpolates, as the papers do.
@@ -99,6 +101,7 @@ class _GaussNewtonModel(BaseEstimator):
         depth=2,
         shift=0.0,
         readout="partition",
+        weights="dense",
         regularization="loo",
         scale_features=True,
         constant="loo",
@@ -115,6 +118,7 @@ class _GaussNewtonModel(BaseEstimator):
         self.depth = depth
         self.shift = shift
         self.readout = readout
+        self.weights = weights
         self.regularization = regularization
         self.scale_features = scale_features
         self.constant = constant
@@ -197,6 +201,7 @@ class _GaussNewtonModel(BaseEstimator):
             n_outputs=T.shape[1],
             activation=ShiftedReLU(self.shift),
             readout=self.readout,
+            weights=self.weights,
             rng=np.random.default_rng(seed),
             dtype=np.dtype(self.dtype),
         )
@@ -392,6 +397,7 @@ class GaussNewtonClassifier(ClassifierMixin, _GaussNewtonModel):
         depth=2,
         shift=0.0,
         readout="partition",
+        weights="dense",
         regularization="loo",
         scale_features=False,
         constant=1.0,

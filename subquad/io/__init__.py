@@ -51,8 +51,9 @@ def save_model(estimator, path, *, notes=None):
     Notes
     -----
     Weights are saved as they are and not as a seed, since NumPy does not promise that a seed
-    draws the same numbers in its next version. `callback` is not saved, and a `random_state` that
-    is no integer becomes None.
+    draws the same numbers in its next version. Implicit weights are saved as their seed: the
+    numbers that `GaussianWeights` makes of it are subquad's own. `callback` is not saved, and a
+    `random_state` that is no integer becomes None.
 
     Examples
     --------

@@ -8,11 +8,12 @@ import math
 
 import numpy as np
 
-from subquad._validation import as_matrix
+from subquad._products import STORAGES, CompactColumns
+from subquad._validation import as_matrix, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.networks import WideNetwork
 from subquad.training import StepRecord
-from subquad.weights import DenseWeights
+from subquad.weights import DenseWeights, GaussianWeights
 
 _ACTIVATIONS = {cls.__name__: cls for cls in (ReLU, ShiftedReLU, ThresholdedReLU)}
 
@@ -52,7 +53,7 @@ class Writer:
             return {"activation": self.encode(name, {"class": type(value).__name__, **fields})}
         if isinstance(value, WideNetwork):
             parts = {"activation": value.activation, "readout": value.readout}
-            columns = [weights._columns for weights in value.weights]
+            columns = [_columns_of(weights) for weights in value.weights]
             return {"network": self.encode(name, {**parts, "columns": columns})}
         raise TypeError(f"{name} must be plain to be saved; got {type(value).__name__}.")
 
@@ -99,15 +100,40 @@ def _activation(shift, relative, **names):
     return cls(relative=relative) if cls is ReLU else cls(shift, relative)
 
 
+def _columns_of(W):
+    """Columns of weights as an array, or in plain values what stands for them."""
+    if isinstance(W, GaussianWeights):
+        return {name: getattr(W, name) for name in ("shape", "seed", "grid", "std")}
+    if W.storage is not None:
+        return {"stored": W._columns.stored, "scale": W._columns.scale}
+    return W._columns
+
+
 def _network(activation, readout, columns):
     """WideNetwork of given weights, once shapes and types fit: the kernels trust them."""
-    width = readout.shape[1]
-    shapes = [(len(columns[0]), width)] + [(width, width)] * (len(columns) - 1)
-    if len(columns) < 2 or [matrix.shape for matrix in columns] != shapes:
-        raise ValueError("weights whose shapes do not fit together")
     readout = as_matrix(readout, "readout")
+    width = readout.shape[1]
+    shapes = [(width, len(columns[0]))] + [(width, width)] * (len(columns) - 1)
+    if len(columns) < 2:
+        raise ValueError("too few weights")
     weights = [
-        DenseWeights._from_columns(as_matrix(matrix, "weights", dtype=readout.dtype))
-        for matrix in columns
+        _weights(part, shape, readout.dtype) for part, shape in zip(columns, shapes, strict=True)
     ]
     return WideNetwork._from_parts(weights, readout, activation)
+
+
+def _weights(columns, shape, dtype):
+    """Weights of a shape (m_out, m_in) from what `_columns_of` gave."""
+    if isinstance(columns, dict) and "seed" in columns:
+        if tuple(columns.pop("shape")) != shape:
+            raise ValueError("weights whose shapes do not fit together")
+        return GaussianWeights(shape, **columns, dtype=dtype)
+    stored = columns["stored"] if isinstance(columns, dict) else columns
+    if stored.shape != shape[::-1]:
+        raise ValueError("weights whose shapes do not fit together")
+    if not isinstance(columns, dict):
+        return DenseWeights._from_columns(as_matrix(columns, "weights", dtype=dtype))
+    if stored.dtype not in STORAGES.values() or dtype != np.float32:
+        raise ValueError("compact weights of a type that does not fit")
+    scale = real(columns["scale"], "scale")
+    return DenseWeights._from_columns(CompactColumns(np.ascontiguousarray(stored), scale))

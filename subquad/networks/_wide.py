@@ -9,11 +9,11 @@ from subquad._parallel import resolve_threads
 from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer
 from subquad.activations import ShiftedReLU, _Activation
+from subquad.networks._initial import as_kind, hidden_weights, kind_of, signs
 from subquad.networks._last_layer import LastLayer, _norms
-from subquad.weights import DenseWeights
 
 _BYTES_PER_BLOCK = 2**26
-_FEW = 0.4  # above this density of H the product is a GEMM in any case
+_FEW = 0.4  # above this density of H the product with dense weights is a GEMM in any case
 
 
 class WideNetwork:
@@ -39,12 +39,16 @@ class WideNetwork:
         "partition": output c reads, with signs, the c-th of n_outputs nearly equal blocks of
         neurons; the outputs are then trained independently and exactly. "dense": every output
         reads every neuron with a sign.
+    weights : {"dense", "int8", "implicit"}
+        How the m x m matrices are kept. "dense": normals in `dtype`. "implicit": not at all; they
+        are `GaussianWeights` of the int8 grid, made anew in cache for every product. "int8": the
+        same numbers, stored in a byte each (float32 only). W_1 is dense in any case.
     rng : int, numpy.random.Generator or None
     dtype : float32 or float64
 
     Attributes
     ----------
-    weights : list of DenseWeights
+    weights : list of DenseWeights or GaussianWeights
         W_1 .. W_L.
     readout : ndarray, shape (n_outputs, width)
 
@@ -59,7 +63,9 @@ class WideNetwork:
     -----
     Departures from [SZZ24], Section 2 and Definition F.3: layers are normalised and thresholds
     follow the norm of the input, since with the printed constants the second layer is silent; a
-    partitioned readout is an extension to several outputs.
+    partitioned readout is an extension to several outputs. "int8" and "implicit" weights have the
+    mean and variance of the normal law but 163 values (see `GaussianWeights`). Drawing m^2 normals
+    takes far longer than a fit at large widths, making them in cache does not.
 
     Examples
     --------
@@ -77,6 +83,7 @@ class WideNetwork:
         n_outputs=1,
         activation=None,
         readout="partition",
+        weights="dense",
         rng=None,
         dtype=np.float64,
     ):
@@ -94,16 +101,17 @@ class WideNetwork:
         if readout not in ("partition", "dense"):
             raise ValueError(f"readout must be 'partition' or 'dense'; got {readout!r}.")
         self.weight_std = math.sqrt(2 / width)
+        kinds = ["dense"] + [as_kind(weights, dtype)] * (depth - 1)
         shapes = [(width, n_features)] + [(width, width)] * (depth - 1)
         self.weights = [
-            DenseWeights.gaussian(shape, std=self.weight_std, rng=rng, dtype=dtype)
-            for shape in shapes
+            hidden_weights(kind, shape, self.weight_std, rng, dtype)
+            for kind, shape in zip(kinds, shapes, strict=True)
         ]
-        self.readout = _signs(n_outputs, width, readout, rng).astype(dtype)
+        self.readout = signs(n_outputs, width, readout, rng).astype(dtype)
 
     @classmethod
     def _from_parts(cls, weights, readout, activation):
-        """Network of trusted DenseWeights W_1 .. W_L and a readout of their dtype."""
+        """Network of trusted weights W_1 .. W_L and a readout of their dtype."""
         self = cls.__new__(cls)
         self.weights, self.readout, self.activation = weights, readout, activation
         self.weight_std = math.sqrt(2 / readout.shape[1])
@@ -140,9 +148,12 @@ class WideNetwork:
         return sum(W.nbytes for W in self.weights)
 
     def __repr__(self):
+        kind = kind_of(self.weights[-1])
+        weights = f"weights={kind!r}, " if kind != "dense" else ""
         return (
             f"WideNetwork(n_features={self.n_features}, width={self.width}, depth={self.depth}, "
-            f"n_outputs={self.n_outputs}, activation={self.activation}, dtype={self.dtype})"
+            f"n_outputs={self.n_outputs}, activation={self.activation}, {weights}"
+            f"dtype={self.dtype})"
         )
 
     def features(self, X, n_threads=None):
@@ -236,7 +247,7 @@ class WideNetwork:
 
     def _apply(self, W, H, n_threads):
         """Rows W h_i; the neurons that fired are found in one pass where they are few."""
-        if self.activation.firing_probability > _FEW:
+        if self.activation.firing_probability > _FEW and kind_of(W) == "dense":
             return W._apply_dense(H, n_threads)
         return W._apply_csr(*_positive_entries(H, n_threads), n_threads)
 
@@ -250,15 +261,3 @@ def _positive_entries(H, n_threads):
     indices, values = np.empty(indptr[-1] + 1, np.intp), np.empty(indptr[-1] + 1, H.dtype)
     gather_fired(H, zero, indptr, indices, values, n_threads)
     return indptr, indices[:-1], values[:-1]
-
-
-def _signs(n_outputs, width, kind, rng):
-    """The readout: signs, each neuron's for one output ("partition") or for all ("dense")."""
-    if kind == "dense":
-        return rng.choice([-1.0, 1.0], (n_outputs, width))
-    readout = np.zeros((n_outputs, width))
-    edges = np.arange(n_outputs + 1) * width // n_outputs
-    for c in range(n_outputs):
-        block = slice(edges[c], edges[c + 1])
-        readout[c, block] = rng.choice([-1.0, 1.0], edges[c + 1] - edges[c])
-    return readout

@@ -1,0 +1,335 @@
+"""The tree of a half-space report: which point lies in which block.
+
+Leaves l0 <= l < l1 are split in two at leaf `halfway(l0, l1)`, by one coordinate; the split is
+stored under that number. So the cells of the leaves tile space, and a point finds its leaf.
+Nothing here computes an inner product: see half_space.pyx.
+"""
+from libc.math cimport INFINITY, NAN
+
+from subquad._kernels._types cimport int32_t, intp_t, real_t, uint64_t
+
+cdef extern from *:
+    """
+    #define sq_lowest_bit(x) __builtin_ctzll(x)
+    """
+    int sq_lowest_bit(uint64_t) noexcept nogil
+
+cdef enum:
+    FAN = 16
+    LANES = 64
+    SAMPLE = 63   # rows from which a pivot is guessed
+
+
+cdef inline intp_t halfway(intp_t low, intp_t high) noexcept nogil:
+    """Return the leaf that begins the second half: a whole number of the largest nodes inside."""
+    cdef intp_t size = 1
+    while size * FAN < high - low:
+        size *= FAN
+    return low + size * (((high - low + size - 1) // size + 1) // 2)
+
+
+def split(
+    real_t[:, ::1] rows not None,           # IN/OUT  (n, d): in the order of the leaves
+    int32_t[::1] ids not None,              # IN/OUT  (n,)
+    int32_t[::1] split_axis not None,       # OUT     (n_leaves,)
+    real_t[::1] split_value not None,       # OUT     (n_leaves,)
+    intp_t[::1] begins not None,            # OUT     (n_leaves + 1,): first row of each leaf
+):
+    """Share out the points evenly to the leaves, halving along the longest side each time."""
+    cdef intp_t n_leaves = split_axis.shape[0]
+    begins[0] = 0
+    begins[n_leaves] = rows.shape[0]
+    if rows.shape[0] == 0:
+        begins[:] = 0
+        split_axis[:] = 0
+        split_value[:] = 0
+        return
+    with nogil:
+        split_range(&rows[0, 0], rows.shape[1], &ids[0], 0, n_leaves, &split_axis[0],
+                    &split_value[0], &begins[0])
+
+
+cdef void split_range(
+    real_t *rows, intp_t d, int32_t *ids, intp_t low, intp_t high, int32_t *split_axis,
+    real_t *split_value, intp_t *begins,
+) noexcept nogil:
+    """Split leaves low <= l < high, whose rows are known."""
+    cdef:
+        intp_t middle, row, axis
+        intp_t begin = begins[low]
+        intp_t end = begins[high]
+    if high - low < 2:
+        return
+    middle = halfway(low, high)
+    row = begin + (end - begin) * (middle - low) // (high - low)
+    axis = longest_side(rows + begin * d, end - begin, d)
+    if begin < row < end:
+        select_row(rows, d, ids, begin, end, row, axis)
+    begins[middle] = row
+    split_axis[middle] = <int32_t> axis
+    split_value[middle] = rows[row * d + axis] if row < end else 0
+    split_range(rows, d, ids, low, middle, split_axis, split_value, begins)
+    split_range(rows, d, ids, middle, high, split_axis, split_value, begins)
+
+
+cdef intp_t longest_side(const real_t *rows, intp_t n, intp_t d) noexcept nogil:
+    """Return the coordinate in which the points lie furthest apart."""
+    cdef:
+        intp_t i, j, longest = 0
+        real_t low, high, length = -1
+    for j in range(d):
+        low = INFINITY
+        high = -INFINITY
+        for i in range(n):
+            low = min(low, rows[i * d + j])
+            high = max(high, rows[i * d + j])
+        if high - low > length:
+            length = high - low
+            longest = j
+    return longest
+
+
+cdef void select_row(
+    real_t *rows, intp_t d, int32_t *ids, intp_t begin, intp_t end, intp_t row, intp_t axis,
+) noexcept nogil:
+    """Reorder rows begin <= i < end: none before `row` is larger than any from it on."""
+    cdef:
+        intp_t i, j
+        real_t pivot
+    while end - begin > 1:
+        pivot = guess(rows, d, begin, end, row, axis)
+        i = begin
+        j = end - 1
+        while i <= j:
+            while rows[i * d + axis] < pivot:
+                i += 1
+            while rows[j * d + axis] > pivot:
+                j -= 1
+            if i <= j:
+                swap_rows(rows, d, ids, i, j)
+                i += 1
+                j -= 1
+        if row <= j:
+            end = j + 1
+        elif row >= i:
+            begin = i
+        else:
+            return
+
+
+cdef real_t guess(
+    const real_t *rows, intp_t d, intp_t begin, intp_t end, intp_t row, intp_t axis,
+) noexcept nogil:
+    """Return one of the values near the wanted rank, beyond it on the side of the most rows."""
+    cdef:
+        real_t sample[SAMPLE]
+        real_t x
+        intp_t n = min(end - begin, <intp_t> SAMPLE)
+        intp_t i, j, rank
+    for i in range(n):
+        x = rows[(begin + i * (end - begin) // n) * d + axis]
+        j = i
+        while j > 0 and sample[j - 1] > x:
+            sample[j] = sample[j - 1]
+            j -= 1
+        sample[j] = x
+    rank = (row - begin) * n // (end - begin)
+    if end - begin > SAMPLE:
+        rank += 4 if 2 * rank < n else -4
+    return sample[max(0, min(n - 1, rank))]
+
+
+cdef inline void swap_rows(
+    real_t *rows, intp_t d, int32_t *ids, intp_t i, intp_t j,
+) noexcept nogil:
+    cdef intp_t k
+    for k in range(d):
+        rows[i * d + k], rows[j * d + k] = rows[j * d + k], rows[i * d + k]
+    ids[i], ids[j] = ids[j], ids[i]
+
+
+def fill(
+    const real_t[:, ::1] rows not None,       # IN   (n, d)
+    const int32_t[::1] row_ids not None,      # IN   (n,)
+    const intp_t[::1] begins not None,        # IN   (n_leaves + 1,): at most 64 rows a leaf
+    real_t[:, :, ::1] points not None,        # OUT  (n_blocks, d, 64)
+    int32_t[:, ::1] ids not None,             # OUT  (n_blocks, 64)
+    uint64_t[::1] taken not None,             # OUT  (n_blocks,): which lanes hold a point
+    int32_t[::1] slots not None,              # OUT  (n_ids,): 64 * block + lane of each id
+):
+    """Put rows into the lanes of their leaves; blocks past the leaves become empty."""
+    cdef:
+        intp_t block, lane, j, i
+        intp_t n_leaves = begins.shape[0] - 1
+        intp_t d = points.shape[1]
+    with nogil:
+        for block in range(points.shape[0]):
+            taken[block] = 0
+            for lane in range(LANES):
+                i = begins[block] + lane if block < n_leaves else 0
+                if block < n_leaves and i < begins[block + 1]:
+                    for j in range(d):
+                        points[block, j, lane] = rows[i, j]
+                    ids[block, lane] = row_ids[i]
+                    slots[row_ids[i]] = <int32_t> (LANES * block + lane)
+                    taken[block] |= <uint64_t> 1 << lane
+                else:
+                    for j in range(d):
+                        points[block, j, lane] = NAN
+                    ids[block, lane] = -1
+
+
+def gather(
+    const real_t[:, :, ::1] points not None,  # IN   (n_blocks, d, 64)
+    const int32_t[::1] slots not None,        # IN   (n_ids,)
+    const intp_t[::1] which not None,         # IN   (n,): ids
+    real_t[:, ::1] rows not None,             # OUT  (n, d)
+):
+    """Copy points out of their lanes."""
+    cdef:
+        intp_t i, j, slot
+    with nogil:
+        for i in range(which.shape[0]):
+            slot = slots[which[i]]
+            for j in range(points.shape[1]):
+                rows[i, j] = points[slot // LANES, j, slot % LANES]
+
+
+def widen(
+    const real_t[:, :, :, ::1] bounds not None,  # IN   (n_nodes, d, 2, 16): boxes just fitted
+    double slack,
+    real_t[:, :, ::1] homes not None,            # OUT  (n_leaves, d, 2)
+):
+    """homes[leaf] = its box, longer by the slack, a fraction of its side, at either end."""
+    cdef:
+        intp_t leaf, j
+        real_t low, high, more
+    with nogil:
+        for leaf in range(homes.shape[0]):
+            for j in range(homes.shape[1]):
+                low = bounds[leaf // FAN, j, 0, leaf % FAN]
+                high = bounds[leaf // FAN, j, 1, leaf % FAN]
+                more = <real_t> (slack * (high - low)) if low <= high else 0
+                homes[leaf, j, 0] = low - more
+                homes[leaf, j, 1] = high + more
+
+
+def place(
+    const intp_t[::1] which not None,        # IN      (k,): distinct ids
+    const real_t[:, ::1] rows not None,      # IN      (k, d): where these points are now
+    const int32_t[::1] split_axis not None,  # IN      (n_leaves,)
+    const real_t[::1] split_value not None,  # IN      (n_leaves,)
+    const real_t[:, :, ::1] homes not None,  # IN      (n_leaves, d, 2)
+    intp_t end,                              # slots taken, with k more after them
+    real_t[:, :, ::1] points not None,       # IN/OUT  (n_blocks, d, 64)
+    int32_t[:, ::1] ids not None,            # IN/OUT  (n_blocks, 64)
+    uint64_t[::1] taken not None,            # IN/OUT  (n_blocks,)
+    int32_t[::1] slots not None,             # IN/OUT  (n_ids,): -1 for a point that is new
+    unsigned char[::1] stale not None,       # IN/OUT  (n_leaves,)
+):
+    """Move points, or put in new ones; return the number of slots taken afterwards.
+
+    A point stays in its leaf while it is near the leaf's box as first fitted, else it moves to the
+    leaf in whose cell it is, and past the leaves where that has no lane free.
+    """
+    cdef:
+        intp_t i, slot, leaf, target
+        intp_t d = rows.shape[1]
+        intp_t n_leaves = split_axis.shape[0]
+    if which.shape[0] == 0:
+        return end
+    with nogil:
+        for i in range(which.shape[0]):
+            slot = slots[which[i]]
+            leaf = slot // LANES
+            if slot >= 0 and (
+                leaf >= n_leaves or is_inside(&rows[i, 0], &homes[leaf, 0, 0], d)
+            ):
+                write_point(&rows[i, 0], d, &points[leaf, 0, slot % LANES])
+                if leaf < n_leaves:
+                    stale[leaf] = 1
+                continue
+            target = find_leaf(&rows[i, 0], &split_axis[0], &split_value[0], n_leaves) \
+                if n_leaves > 0 else -1
+            if slot >= 0 and target == leaf:
+                write_point(&rows[i, 0], d, &points[leaf, 0, slot % LANES])
+                stale[leaf] = 1
+                continue
+            if slot >= 0:
+                erase(slot, d, &points[leaf, 0, 0], &ids[leaf, 0], &taken[leaf])
+                stale[leaf] = 1
+            if target >= 0 and ~taken[target] != 0:
+                slot = LANES * target + sq_lowest_bit(~taken[target])
+                stale[target] = 1
+            else:
+                slot = end
+                end += 1
+            leaf = slot // LANES
+            slots[which[i]] = <int32_t> slot
+            taken[leaf] |= <uint64_t> 1 << slot % LANES
+            ids[leaf, slot % LANES] = <int32_t> which[i]
+            write_point(&rows[i, 0], d, &points[leaf, 0, slot % LANES])
+    return end
+
+
+def remove(
+    const intp_t[::1] which not None,     # IN      (k,): distinct ids
+    real_t[:, :, ::1] points not None,    # IN/OUT  (n_blocks, d, 64)
+    int32_t[:, ::1] ids not None,         # IN/OUT  (n_blocks, 64)
+    uint64_t[::1] taken not None,         # IN/OUT  (n_blocks,)
+    int32_t[::1] slots not None,          # IN/OUT  (n_ids,)
+    unsigned char[::1] stale not None,    # IN/OUT  (n_leaves,)
+):
+    """Take points out."""
+    cdef intp_t i, slot, leaf
+    with nogil:
+        for i in range(which.shape[0]):
+            slot = slots[which[i]]
+            leaf = slot // LANES
+            slots[which[i]] = -1
+            erase(slot, points.shape[1], &points[leaf, 0, 0], &ids[leaf, 0], &taken[leaf])
+            if leaf < stale.shape[0]:
+                stale[leaf] = 1
+
+
+cdef inline bint is_inside(const real_t *x, const real_t *home, intp_t d) noexcept nogil:
+    cdef:
+        intp_t j
+        bint inside = True
+    for j in range(d):
+        inside = inside & (home[2 * j] <= x[j]) & (x[j] <= home[2 * j + 1])
+    return inside
+
+
+cdef inline intp_t find_leaf(
+    const real_t *x, const int32_t *split_axis, const real_t *split_value, intp_t n_leaves,
+) noexcept nogil:
+    """Return the leaf in whose cell x lies."""
+    cdef:
+        intp_t low = 0
+        intp_t high = n_leaves
+        intp_t middle
+    while high - low > 1:
+        middle = halfway(low, high)
+        if x[split_axis[middle]] < split_value[middle]:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+cdef inline void write_point(const real_t *x, intp_t d, real_t *lane) noexcept nogil:
+    cdef intp_t j
+    for j in range(d):
+        lane[j * LANES] = x[j]
+
+
+cdef inline void erase(
+    intp_t slot, intp_t d, real_t *block, int32_t *ids, uint64_t *taken,
+) noexcept nogil:
+    """Empty one lane of a block."""
+    cdef intp_t j
+    for j in range(d):
+        block[j * LANES + slot % LANES] = NAN
+    ids[slot % LANES] = -1
+    taken[0] &= ~(<uint64_t> 1 << slot % LANES)

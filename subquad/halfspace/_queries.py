@@ -1,0 +1,50 @@
+"""The border of the half-space report: thresholds and indices."""
+
+import numbers
+
+import numpy as np
+
+
+def thresholds(b, n_queries, dtype):
+    """Return one threshold for each query in dtype, rounded up, which changes no answer."""
+    if not isinstance(b, (numbers.Real, np.ndarray, list, tuple)) or isinstance(b, (bool, np.bool_)):
+        raise TypeError(f"b must be a real number or an array of them; got {type(b).__name__}.")
+    b = np.asarray(b)
+    if b.dtype.kind not in "fiu":
+        raise TypeError(f"b must hold real numbers; got {b.dtype}.")
+    if b.shape not in ((), (n_queries,)):
+        raise ValueError(f"b must be a number or have shape ({n_queries},); got {b.shape}.")
+    if np.isnan(b).any():
+        raise ValueError("b must not be NaN; got one.")
+    exact = b.astype(np.float64)
+    with np.errstate(over="ignore"):
+        rounded = exact.astype(dtype)
+    low = rounded < exact
+    rounded = np.where(low, np.nextafter(rounded, dtype.type(np.inf)), rounded)
+    return np.ascontiguousarray(np.broadcast_to(rounded, (n_queries,)))
+
+
+def as_indices(indices, slots):
+    """Return indices as intp, distinct and of points that are there (slots[i] >= 0)."""
+    indices = np.asarray(indices)
+    if indices.ndim != 1:
+        raise ValueError(f"indices must have shape (any,); got {indices.shape}.")
+    if indices.size == 0:
+        return np.empty(0, np.intp)
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"indices must hold integers; got {indices.dtype}.")
+    low, high = int(indices.min()), int(indices.max())
+    if low < 0 or high >= slots.size:
+        wrong = low if low < 0 else high
+        raise ValueError(f"indices must be in [0, {slots.size}); got {wrong}.")
+    indices = np.require(indices, np.intp, "CA")
+    if (gone := slots[indices] < 0).any():
+        raise ValueError(
+            f"indices must name points that are there; got {indices[gone.argmax()]}, "
+            "which was deleted."
+        )
+    if (indices[1:] <= indices[:-1]).any():
+        rising = np.sort(indices)
+        if (twice := rising[1:] == rising[:-1]).any():
+            raise ValueError(f"indices must be distinct; got {rising[twice.argmax()]} twice.")
+    return indices

@@ -1,0 +1,108 @@
+"""The answers of a store to a batch of queries."""
+
+import math
+
+import numpy as np
+
+from subquad._kernels import half_space
+from subquad._validation import require_memory
+
+_GROUP = half_space.QUERIES_PER_GROUP
+_PRODUCTS_PER_CALL = 1 << 31  # multiplications: a quarter of a second
+_LARGE = 1 << 27  # bytes before which available memory is asked for
+
+
+class Search:
+    """Buffers for the hits of a batch, kept from one batch to the next."""
+
+    def __init__(self):
+        self._capacity = 0  # of the fullest row of the last batch
+        self._ids = np.empty(0, np.int32)
+        self._values = np.empty(0, np.int32)
+        self._scratch = np.empty(0, np.uint64)
+
+    def batch(self, store, A, b, n_threads):
+        """Return the CSR triple of the answers, and how many points were tested in all."""
+        step = _GROUP * n_threads
+        parts = [
+            self._part(store, A[i : i + step], b[i : i + step], n_threads)
+            for i in range(0, len(A), step)
+        ]
+        tested = sum(part[-1] for part in parts)
+        if len(parts) == 1:
+            return *parts[0][:-1], tested
+        counts = np.concatenate([np.diff(indptr) for indptr, *_ in parts])
+        indices, values = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
+        return _pointers(counts), indices, values, tested
+
+    def _part(self, store, A, b, n_threads):
+        """The answers to few enough queries to go through the points once."""
+        counts, tested = self._collect(store, A, b, n_threads)
+        most = int(counts.max())
+        if most > self._capacity:
+            self._capacity = most + most // 8
+            counts, tested = self._collect(store, A, b, n_threads)
+        indptr = _pointers(counts)
+        indices, values = _results(int(indptr[-1]), store.dtype)
+        key_bits = (store.slots.size - 1).bit_length() if store.n_leaves else 0
+        if self._scratch.size < 2 * most * n_threads:
+            self._scratch = np.empty(2 * (most + most // 8) * n_threads, np.uint64)
+        scratch = self._scratch[: 2 * most * n_threads].reshape(n_threads, -1)
+        half_space.sort_hits(
+            self.hit_ids, self.hit_values, indptr, key_bits, scratch, indices, values, n_threads
+        )
+        return indptr, indices, values, tested
+
+    def _collect(self, store, A, b, n_threads):
+        """Fill the buffers; return the number of hits of every query and of points tested."""
+        self._make_room(store, len(A))
+        counts = np.zeros(len(A), np.intp)
+        tested = np.zeros(max(n_threads, -(-len(A) // _GROUP)), np.intp)
+        for level, begin, end in _pieces(store, len(A)):
+            half_space.collect(
+                store.points, store.ids, store.bounds, store.first, store.n_leaves, level, begin,
+                end, A, b, self.hit_ids, self.hit_values, counts, tested, n_threads,
+            )  # fmt: skip
+        return counts, half_space.BLOCK * int(tested.sum())
+
+    def _make_room(self, store, n_queries):
+        """Shape the buffers for n_queries rows of the capacity."""
+        # A tree may report many more points than the last time: counting them first costs double.
+        self._capacity = max(self._capacity, min(store.size, 1024 + store.size // 64))
+        width = self._capacity + half_space.SLACK
+        if self._values.dtype != store.dtype or self._values.size < n_queries * width:
+            if (n_bytes := n_queries * width * (4 + store.dtype.itemsize)) > _LARGE:
+                require_memory(n_bytes, "The hits of a batch", "Ask fewer queries at a time.")
+            self._ids = np.empty(n_queries * width, np.int32)
+            self._values = np.empty(n_queries * width, store.dtype)
+        self.hit_ids = self._ids[: n_queries * width].reshape(n_queries, width)
+        self.hit_values = self._values[: n_queries * width].reshape(n_queries, width)
+
+
+def _pieces(store, n_queries):
+    """Yield (level, begin, end) of what to search, in pieces that take less than a second."""
+    blocks = max(1, _PRODUCTS_PER_CALL // (half_space.BLOCK * store.dimension * n_queries))
+    if store.n_leaves:
+        level = store.first.size - 1
+        while level > 0 and 16 ** (level + 1) > blocks and store.n_leaves > blocks:
+            level -= 1
+        nodes = -(-store.n_leaves // 16 ** (level + 1))
+        step = max(1, blocks // 16 ** (level + 1))
+        for begin in range(0, nodes, step):
+            yield level, begin, min(begin + step, nodes)
+    end = math.ceil(store.end / half_space.BLOCK)
+    for begin in range(store.n_leaves, end, blocks):
+        yield -1, begin, min(begin + blocks, end)
+
+
+def _results(count, dtype):
+    """Return arrays for so many answers."""
+    if (n_bytes := count * (8 + dtype.itemsize)) > _LARGE:
+        require_memory(n_bytes, "The answers", "Ask fewer queries at a time, or raise b.")
+    return np.empty(count, np.intp), np.empty(count, dtype)
+
+
+def _pointers(counts):
+    indptr = np.zeros(counts.size + 1, np.intp)
+    np.cumsum(counts, out=indptr[1:])
+    return indptr

@@ -1,0 +1,192 @@
+"""Two-layer networks of paired neurons, zero as drawn."""
+
+import math
+
+import numpy as np
+from scipy import special
+
+from subquad._shapes import as_dtype
+from subquad._validation import as_matrix, generator, integer, real, require_memory
+
+_REALS_PER_BLOCK = 2**22
+_MAX_SHIFT = 8.0
+_CURVE_BITS = 48  # of a place on the curve that numbers the neurons
+
+
+class PairedNetwork:
+    """Two-layer network with shifted ReLU whose neurons come in pairs that cancel.
+
+    f(x) = B / sqrt(2 m) sum_{r < 2 m} a_r max(0, <w_r, x> - b_0)
+
+    with w_r from N(0, I_d) and signs a_r drawn for r < m, w_{m + r} = w_r and a_{m + r} = -a_r: as
+    drawn, f is 0. Points are meant to be unit rows; then a neuron fires with probability Q(b_0).
+
+    Parameters
+    ----------
+    n_features : int
+        d.
+    width : int
+        2 m, the number of neurons; even.
+    n_outputs : int
+        C. Each output has signs of its own for every neuron.
+    shift : float or None
+        b_0, at most 8; None is sqrt(0.4 log(2 m)), for which fewer than (2 m)^(4/5) neurons fire
+        at a point.
+    scale : float
+        B, the size of the readout. The larger it is, the less the neurons move while the network
+        learns; from about 32 on it learns as its tangent kernel does.
+    rng : int, numpy.random.Generator or None
+    dtype : float32 or float64
+
+    Attributes
+    ----------
+    weights : ndarray, shape (width, n_features)
+        Rows w_r as drawn, read-only.
+    signs : ndarray of int8, shape (width, n_outputs)
+        a_r, read-only.
+    shift, scale : float
+        b_0 and B.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    MemoryError
+        If the weights do not fit in memory.
+
+    Notes
+    -----
+    [QSY23], Definitions 1.2 and 1.3, with a_{m + r} = -a_r: with the printed a_{m + r} = a_r the
+    pairs do not cancel. The pairs are numbered along a space-filling curve, so that neurons that
+    fire together lie together in memory; their law does not change.
+
+    Examples
+    --------
+    >>> network = PairedNetwork(3, width=512, rng=0)
+    >>> X = np.eye(3)
+    >>> bool(np.abs(network.outputs(X)).max() < 1e-12)
+    True
+    >>> round(network.shift, 3), round(network.firing_probability, 3)
+    (1.58, 0.057)
+    """
+
+    def __init__(
+        self,
+        n_features,
+        *,
+        width=4096,
+        n_outputs=1,
+        shift=None,
+        scale=8.0,
+        rng=None,
+        dtype=np.float64,
+    ):
+        n_features, width = integer(n_features, "n_features"), integer(width, "width", minimum=2)
+        if width % 2:
+            raise ValueError(f"width must be even, since neurons come in pairs; got {width}.")
+        n_outputs, dtype, rng = integer(n_outputs, "n_outputs"), as_dtype(dtype), generator(rng)
+        if shift is None:
+            shift = math.sqrt(0.4 * math.log(width))
+        self.shift = real(shift, "shift", minimum=0.0, maximum=_MAX_SHIFT)
+        self.scale = real(scale, "scale", minimum=0.0, exclusive_minimum=True)
+        require_memory(
+            2 * width * (n_features * 8 + n_outputs),
+            f"A network of {width} neurons with {n_features} features",
+            "Use fewer neurons.",
+        )
+        rows = rng.standard_normal((width // 2, n_features))
+        rows = rows[_along_a_curve(rows)].astype(dtype)
+        signs = rng.choice(np.array([-1, 1], np.int8), (width // 2, n_outputs))
+        self.weights, self.signs = np.concatenate([rows, rows]), np.concatenate([signs, -signs])
+        self.weights.flags.writeable = self.signs.flags.writeable = False
+
+    @property
+    def n_features(self):
+        """d, the number of inputs."""
+        return self.weights.shape[1]
+
+    @property
+    def width(self):
+        """2 m, the number of neurons."""
+        return len(self.weights)
+
+    @property
+    def n_outputs(self):
+        """Number of outputs."""
+        return self.signs.shape[1]
+
+    @property
+    def dtype(self):
+        """float32 or float64."""
+        return self.weights.dtype
+
+    @property
+    def firing_probability(self):
+        """Q(b_0), the probability that a neuron fires at a unit vector."""
+        return float(special.ndtr(-self.shift))
+
+    @property
+    def factor(self):
+        """B / sqrt(2 m), the size of what a neuron adds to an output."""
+        return self.scale / math.sqrt(self.width)
+
+    def __repr__(self):
+        return (
+            f"PairedNetwork(n_features={self.n_features}, width={self.width}, "
+            f"n_outputs={self.n_outputs}, shift={self.shift:.4g}, scale={self.scale:.4g}, "
+            f"dtype={self.dtype})"
+        )
+
+    def outputs(self, X, weights=None):
+        """Return f at the rows of X, evaluating every neuron.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        weights : array_like, shape (width, n_features), optional
+            Rows w_r; as drawn by default.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_outputs)
+
+        Notes
+        -----
+        2 n width (n_features + n_outputs) operations. `training.HalfSpaceSGD.outputs` finds the
+        neurons that fire instead.
+        """
+        X = as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
+        if weights is None:
+            weights = self.weights
+        else:
+            weights = as_matrix(
+                weights,
+                "weights",
+                n_rows=self.width,
+                n_columns=self.n_features,
+                dtype=self.dtype,
+            )
+        readout = self.factor * self.signs.astype(self.dtype)
+        out = np.empty((len(X), self.n_outputs))
+        step = max(1, _REALS_PER_BLOCK // self.width)
+        for i in range(0, len(X), step):
+            above = X[i : i + step] @ weights.T
+            above -= self.dtype.type(self.shift)
+            np.maximum(above, 0, out=above)
+            out[i : i + step] = above @ readout
+        return out
+
+
+def _along_a_curve(rows):
+    """Return the order of standard normal rows along a Z-shaped curve through their quantiles."""
+    n_bits = max(1, _CURVE_BITS // rows.shape[1])
+    levels = 1 << min(n_bits, 16)
+    place = np.zeros(len(rows), np.uint64)
+    cells = [
+        np.minimum(special.ndtr(column) * levels, levels - 1).astype(np.uint64)
+        for column in rows.T[:_CURVE_BITS]
+    ]
+    for bit in reversed(range(levels.bit_length() - 1)):
+        for cell in cells:
+            place = (place << np.uint64(1)) | ((cell >> np.uint64(bit)) & np.uint64(1))
+    return np.argsort(place, kind="stable")

@@ -1,0 +1,226 @@
+"""The sketches of vectors: S (s, m), applied to rows or to columns of a matrix."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+
+from subquad._validation import as_csr, as_matrix, generator, integer, require_memory
+from subquad.sketch._base import Frozen, resolve_size, write
+
+PARAMETERS = """
+    Parameters
+    ----------
+    n_features : int
+        m, the length of the vectors.
+    sketch_size : int, optional
+        s, the length of their sketches.
+    n_points, epsilon, delta : int, float, float, optional
+        In place of `sketch_size`: with probability at least 1 - delta,
+        (1 - epsilon) |x|^2 <= |S x|^2 <= (1 + epsilon) |x|^2 for all x of any one subspace of
+        `n_points` dimensions that was fixed before S was drawn. The Notes say for which s.
+    rng : int, numpy.random.Generator or None
+        What S is drawn from, here and never again.
+
+    Attributes
+    ----------
+    n_features, sketch_size : int
+    guarantee : tuple (n_points, epsilon, delta) or None
+        What `sketch_size` was derived from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter has the wrong kind or value, or both or neither of `sketch_size` and
+        (n_points, epsilon, delta) are given.
+"""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A matrix in canonical CSR; row pointers need not begin at 0."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    shape: tuple
+
+    @property
+    def dtype(self):
+        """Dtype of the values."""
+        return self.values.dtype
+
+    @property
+    def csr(self):
+        """(indptr, indices, values)."""
+        return self.indptr, self.indices, self.values
+
+    @property
+    def count(self):
+        """How many entries are stored."""
+        return int(self.indptr[-1] - self.indptr[0])
+
+    def __getitem__(self, rows):
+        indptr = self.indptr[rows.start : rows.stop + 1]
+        return Rows(indptr, self.indices, self.values, (len(indptr) - 1, self.shape[1]))
+
+    def transposed(self):
+        """Return the transposed matrix."""
+        csr = scipy.sparse.csr_array((self.values, self.indices, self.indptr), shape=self.shape)
+        csr = csr.T.tocsr()
+        indptr, indices = (x.astype(np.intp, copy=False) for x in (csr.indptr, csr.indices))
+        return Rows(indptr, indices, csr.data, csr.shape)
+
+    def fill(self, out):
+        """Write the dense matrix into the first columns of `out`, zeros elsewhere."""
+        out[:] = 0
+        stored = slice(self.indptr[0], self.indptr[-1])
+        row = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+        out[row, self.indices[stored]] = self.values[stored]
+
+
+def as_rows(X, name, *, n_columns=None, n_rows=None):
+    """Return X as an ndarray, or as Rows where it is sparse."""
+    if not scipy.sparse.issparse(X):
+        return as_matrix(X, name, n_columns=n_columns, n_rows=n_rows)
+    indptr, indices, values = as_csr(X, name, n_columns=n_columns)
+    if n_rows not in (None, X.shape[0]):
+        expected = f"({n_rows}, {'any' if n_columns is None else n_columns})"
+        raise ValueError(f"{name} must have shape {expected}; got {X.shape}.")
+    return Rows(indptr, indices, values, X.shape)
+
+
+class MatrixSketch(Frozen):
+    """A sketch of vectors, S (s, m). Subclasses draw it and multiply by it."""
+
+    def __init__(
+        self, n_features, sketch_size=None, *, n_points=None, epsilon=None, delta=None, rng=None
+    ):
+        n_features = integer(n_features, "n_features")
+        size, guarantee = resolve_size(
+            sketch_size, n_points, epsilon, delta, lambda g: self._required_size(g, n_features)
+        )
+        self._set(n_features=n_features, sketch_size=size, guarantee=guarantee)
+        self._draw(generator(rng))
+
+    def __repr__(self):
+        name, m, s = type(self).__name__, self.n_features, self.sketch_size
+        return f"{name}(n_features={m}, sketch_size={s})"
+
+    def apply(self, X, out=None, n_threads=None):
+        """Return X S^T, the sketch of every row.
+
+        Parameters
+        ----------
+        X : array_like or sparse array, shape (n, m)
+            In float32 or float64, which the result keeps.
+        out : ndarray, shape (n, s), optional
+            Where to put the result; may overlap X.
+        n_threads : int, optional
+            None means all available; as in scikit-learn otherwise.
+
+        Returns
+        -------
+        ndarray, shape (n, s)
+            `out` if it was given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not a finite real matrix of m columns, or `out` cannot take the result.
+        """
+        X = as_rows(X, "X", n_columns=self.n_features)
+        shape = X.shape[0], self.sketch_size
+        return self._write(out, shape, X, lambda target: self._apply(X, target, n_threads))
+
+    def apply_columns(self, A, out=None, n_threads=None):
+        """Return S A, the sketch of every column.
+
+        Parameters
+        ----------
+        A : array_like or sparse array, shape (m, k)
+            In float32 or float64, which the result keeps.
+        out : ndarray, shape (s, k), optional
+        n_threads : int, optional
+
+        Returns
+        -------
+        ndarray, shape (s, k)
+            `out` if it was given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `apply`.
+        """
+        A = as_rows(A, "A", n_rows=self.n_features)
+        shape = self.sketch_size, A.shape[1]
+        return self._write(out, shape, A, lambda target: self._apply_columns(A, target, n_threads))
+
+    def apply_transposed(self, Y, out=None, n_threads=None):
+        """Return Y S, what S^T makes of every row.
+
+        Parameters
+        ----------
+        Y : array_like, shape (n, s)
+            In float32 or float64, which the result keeps.
+        out : ndarray, shape (n, m), optional
+        n_threads : int, optional
+
+        Returns
+        -------
+        ndarray, shape (n, m)
+            `out` if it was given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `apply`.
+        """
+        Y = as_matrix(Y, "Y", n_columns=self.sketch_size)
+        shape = Y.shape[0], self.n_features
+        return self._write(
+            out, shape, Y, lambda target: self._apply_transposed(Y, target, n_threads)
+        )
+
+    def matrix(self):
+        """Return S, shape (s, m), in float64: for small checks.
+
+        Raises
+        ------
+        MemoryError
+            If it does not fit.
+        """
+        shape = self.sketch_size, self.n_features
+        require_memory(8 * shape[0] * shape[1], f"S with shape {shape}", "apply(X) avoids it.")
+        return self._matrix()
+
+    def _write(self, out, shape, source, compute):
+        inputs = (source.values,) if isinstance(source, Rows) else (source,)
+        return write(out, shape, source.dtype, inputs, compute)
+
+    @staticmethod
+    @abstractmethod
+    def _required_size(guarantee, n_features):
+        """Rows that suffice for a guarantee."""
+
+    @abstractmethod
+    def _draw(self, rng):
+        """Set the random attributes."""
+
+    @abstractmethod
+    def _apply(self, X, out, n_threads):
+        """Fill `out` with X S^T for an ndarray or Rows."""
+
+    @abstractmethod
+    def _apply_columns(self, A, out, n_threads):
+        """Fill `out` with S A for an ndarray or Rows."""
+
+    @abstractmethod
+    def _apply_transposed(self, Y, out, n_threads):
+        """Fill `out` with Y S."""
+
+    @abstractmethod
+    def _matrix(self):
+        """S in float64."""
