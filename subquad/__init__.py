@@ -20,9 +20,10 @@ Modules
     hadamard        fwht: fast Walsh-Hadamard transforms
     halfspace       HalfSpaceReport: which points have <x, a> >= b, of a set that changes
     sketch          CountSketch, SRHT, GaussianSketch, TensorSketch, TensorSRHT
-    networks        WideNetwork, LastLayer
-    training        LastLayerGaussNewton
-    estimators      GaussNewtonRegressor, GaussNewtonClassifier (scikit-learn)
+    networks        WideNetwork, PairedNetwork, LastLayer
+    training        LastLayerGaussNewton, HalfSpaceSGD
+    estimators      GaussNewtonRegressor, GaussNewtonClassifier, PolynomialTensorSketch
+                    (scikit-learn)
     solvers         damped Gram systems, leave-one-out, conjugate gradients
     io, plotting    models as files, curves
 

@@ -222,13 +222,13 @@ class GaussianWeights:
         G = as_matrix(G, "G", n_columns=self.shape[0], dtype=self.dtype)
         return self._apply_transposed_dense(G, n_threads)
 
-    def _apply_transposed_dense(self, G, n_threads=None):
+    def _apply_transposed_dense(self, G, n_threads):
         """Return rows W^T g_i of dense G."""
-        return product(self, *nonzeros(G), resolve_threads(n_threads), transposed=True)
+        return product(self, *nonzeros(G), n_threads, transposed=True)
 
-    def _apply_transposed_csr(self, indptr, indices, values, n_threads=None):
+    def _apply_transposed_csr(self, indptr, indices, values, n_threads):
         """Return rows W^T g_i of G in CSR."""
-        return product(self, indptr, indices, values, resolve_threads(n_threads), transposed=True)
+        return product(self, indptr, indices, values, n_threads, transposed=True)
 
     def add_low_rank(self, U, V):
         """Refuse to change W, which is nowhere stored.

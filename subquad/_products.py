@@ -29,7 +29,12 @@ _ROWS_PER_CALL = 1024  # of the sparse kernel: their sums are to stay in the sec
 #     AVX-512    m = 2048   n = 16  .62 .66 .82 .92 1.0    n = 256  .26 .42 .59 .76 .92
 #                m = 8192   n = 16  .60 .70 .80 .90 .96    n = 64   .30 .43 .57 .75 .85
 # and for n = 1 below one up to .8 everywhere. Less is asked for here: BLAS differs by machine.
+# W^T at m = 8192, density .05, AVX-512, BLAS over the kernel for n = 1, 4, 16, 64, 256:
+#     float32   .40 .90 1.4 3.0 5.8    float64  .59 1.5 2.0 3.4 6.4
+#     bfloat16  .84 .99 1.5 3.6 7.2    int8     2.1 2.3 2.9 5.5 8.0
+# and at the densities below still 1.2 or more for n = 64 and 256, at every level.
 _CROSSOVER = {"baseline": 0.2, "avx2": 0.45, "avx512": 0.6}
+_FEWEST_ROWS = {8: 8, 4: 12, 2: 8, 1: 1}  # of a product with W^T, by bytes of a number of W
 _TILE = 64  # transposing by tiles is 3x faster than by rows (float32, float64; m = 2048, 8192)
 _SEARCH = 256  # finding the nonzeros of dense rows takes as long as so many outputs of their GEMM
 
@@ -41,10 +46,8 @@ def _crossover():
 
 def multiply_dense(H, columns, n_threads):
     """Return H @ columns for dense H, through the sparse kernel where H is mostly zeros."""
-    if isinstance(columns, CompactColumns):
-        return _column_product(columns, *nonzeros(H), n_threads)
-    limit = _crossover() * (1.0 - _SEARCH / columns.shape[1]) * H.size
-    if limit > 0.0 and np.count_nonzero(H) < limit:
+    compact = isinstance(columns, CompactColumns)
+    if compact or _is_sparse(H, columns.shape[1]):
         return _column_product(columns, *nonzeros(H), n_threads)
     return gemm(H, columns)
 
@@ -57,8 +60,35 @@ def multiply_csr(indptr, indices, values, columns, n_threads):
     return gemm(dense_rows(indptr, indices, values, m_in), columns)
 
 
-def multiply_transposed(G, columns):
-    """Return G @ columns.T for dense G, by BLAS."""
+def multiply_transposed(G, columns, n_threads):
+    """Return G @ columns.T for dense G, through the sparse kernel where G is mostly zeros."""
+    if len(G) >= _fewest_rows(columns) and _is_sparse(G, len(columns)):
+        return _column_product(columns, *nonzeros(G), n_threads, transposed=True)
+    return _gemm_transposed(G, columns)
+
+
+def multiply_transposed_csr(indptr, indices, values, columns, n_threads):
+    """Return G @ columns.T for G in CSR, through BLAS where G is mostly nonzeros."""
+    n, m_out = len(indptr) - 1, columns.shape[1]
+    if n >= _fewest_rows(columns) and len(indices) < _crossover() * n * m_out:
+        return _column_product(columns, indptr, indices, values, n_threads, transposed=True)
+    return _gemm_transposed(dense_rows(indptr, indices, values, m_out), columns)
+
+
+def _is_sparse(H, n_outputs):
+    """Return whether looking for the nonzeros of dense H pays."""
+    limit = _crossover() * (1.0 - _SEARCH / n_outputs) * H.size
+    return limit > 0.0 and np.count_nonzero(H) < limit
+
+
+def _fewest_rows(columns):
+    """Return from how many rows on the sparse kernel may beat BLAS on W^T."""
+    stored = columns.stored if isinstance(columns, CompactColumns) else columns
+    return _FEWEST_ROWS[stored.itemsize]
+
+
+def _gemm_transposed(G, columns):
+    """Return G @ columns.T by BLAS."""
     if not isinstance(columns, CompactColumns):
         return gemm(G, columns.T)
     out = np.empty((len(G), len(columns)), columns.dtype)
@@ -77,30 +107,25 @@ def gemm(A, B):
     return out
 
 
-def _column_product(columns, indptr, indices, values, n_threads):
-    """H @ columns by the sparse kernel, a block of rows of H at a time."""
-    n, (m_in, m_out) = len(indptr) - 1, columns.shape
+def _column_product(columns, indptr, indices, values, n_threads, transposed=False):
+    """H @ columns, or H @ columns.T, by the sparse kernel, a block of rows of H at a time."""
+    n, (m_in, m_out) = len(indptr) - 1, columns.shape[::-1] if transposed else columns.shape
     out = np.zeros((n, m_out), columns.dtype)
+    compact = isinstance(columns, CompactColumns)
+    stored = columns.stored if compact else columns
     multiply_adds = _SPARSE_COST * len(indices) / n * m_out
     for rows in blocks(n, max(multiply_adds, _MULTIPLY_ADDS_PER_CALL / _ROWS_PER_CALL)):
         pointers, part = indptr[rows.start : rows.stop + 1], out[rows]
-        sizes = len(part), m_in, m_out, pointers[-1] - pointers[0]
-        if isinstance(columns, CompactColumns):
-            scratch = _scratch(*sizes, columns.stored.itemsize, out.itemsize, n_threads)
-            csr = pointers, indices, values, part, scratch, n_threads
-            if columns.storage == "int8":
-                kernels.column_product_int8(columns.stored, columns.scale, *csr)
-            else:
-                kernels.column_product_bfloat16(columns.stored, *csr)
+        sizes = len(part), m_in, m_out, pointers[-1] - pointers[0], stored.itemsize, out.itemsize
+        scratch = np.empty(kernels.scratch_bytes(*sizes, n_threads, transposed), np.uint8)
+        csr = pointers, indices, values, part, scratch, n_threads, transposed
+        if not compact:
+            kernels.column_product(stored, *csr)
+        elif columns.storage == "int8":
+            kernels.column_product_int8(stored, columns.scale, *csr)
         else:
-            scratch = _scratch(*sizes, out.itemsize, out.itemsize, n_threads)
-            kernels.column_product(columns, pointers, indices, values, part, scratch, n_threads)
+            kernels.column_product_bfloat16(stored, *csr)
     return out
-
-
-def _scratch(*sizes):
-    """Scratch of the sparse kernel."""
-    return np.empty(kernels.scratch_bytes(*sizes), np.uint8)
 
 
 def blocks(size, multiply_adds):

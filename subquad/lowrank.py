@@ -198,13 +198,15 @@ class LowRankMaintenance:
             self._change.add_product(out, dense_rows(indptr, indices, values, self.shape[1]))
         return out
 
-    def query_transposed(self, X):
+    def query_transposed(self, X, n_threads=None):
         """Return (W + dW)^T x_i for every data point i: the backward pass.
 
         Parameters
         ----------
         X : array_like or sparse array, shape (n, m_out)
             Row i is x_i. Cast to the dtype of W.
+        n_threads : int or None
+            Threads of the sparse kernel; BLAS keeps its own.
 
         Returns
         -------
@@ -218,16 +220,16 @@ class LowRankMaintenance:
         Notes
         -----
         What [SZZ24], Lemma C.4 and Remark C.6 need of the structure, and its Algorithm 4 lacks.
-        2 n (m_out m_in + rank (m_out + m_in)) operations; see `DenseWeights.apply_transposed`.
+        2 m_in nnz(X) + 2 n rank (m_out + m_in) operations; see `DenseWeights.apply_transposed`.
         """
-        m_out = self.shape[0]
+        n_threads, m_out = resolve_threads(n_threads), self.shape[0]
         if scipy.sparse.issparse(X):
             csr = as_csr(X, "X", n_columns=m_out, dtype=self.dtype)
-            out = self.weights._apply_transposed_csr(*csr)
+            out = self.weights._apply_transposed_csr(*csr, n_threads)
             X = dense_rows(*csr, m_out)
         else:
             X = as_matrix(X, "X", n_columns=m_out, dtype=self.dtype)
-            out = self.weights._apply_transposed_dense(X)
+            out = self.weights._apply_transposed_dense(X, n_threads)
         self._change.add_transposed_product(out, X)
         return out
 

@@ -21,10 +21,10 @@ from subquad._products import (
     blocks,
     compact_gaussian,
     compressed,
-    dense_rows,
     multiply_csr,
     multiply_dense,
     multiply_transposed,
+    multiply_transposed_csr,
     transposed_copy,
 )
 from subquad._shapes import MAX_SIZE, as_dtype, as_shape, require_matrix_memory
@@ -227,13 +227,15 @@ class DenseWeights:
         """Return rows W h_i of H in CSR."""
         return multiply_csr(indptr, indices, values, self._columns, n_threads)
 
-    def apply_transposed(self, G):
+    def apply_transposed(self, G, n_threads=None):
         """Return W^T g_i for every data point i.
 
         Parameters
         ----------
         G : array_like or sparse array, shape (n, m_out)
             Row i is g_i. Cast to the dtype of the weights.
+        n_threads : int or None
+            Threads of the sparse kernel; BLAS keeps its own.
 
         Returns
         -------
@@ -246,27 +248,24 @@ class DenseWeights:
 
         Notes
         -----
-        2 n m_in m_out operations by BLAS. The transposed product of [SZZ24], Lemma C.4 with sparse
-        g_i would take 2 nnz(G) m_in, but reads W across its rows.
+        2 nnz(G) m_in operations ([SZZ24], Lemma C.4 and Remark C.6), though all of W is read: the
+        rows that are needed lie across its memory. By BLAS, 2 n m_in m_out operations, where G has
+        fewer than about ten rows, or is as full as in `apply`.
         """
+        n_threads = resolve_threads(n_threads)
         if scipy.sparse.issparse(G):
             csr = as_csr(G, "G", n_columns=self.shape[0], dtype=self.dtype)
-            return self._apply_transposed_csr(*csr)
+            return self._apply_transposed_csr(*csr, n_threads)
         G = as_matrix(G, "G", n_columns=self.shape[0], dtype=self.dtype)
-        return self._apply_transposed_dense(G)
+        return self._apply_transposed_dense(G, n_threads)
 
-    def _apply_transposed_dense(self, G):
+    def _apply_transposed_dense(self, G, n_threads):
         """Return rows W^T g_i of dense G."""
-        return multiply_transposed(G, self._columns)
+        return multiply_transposed(G, self._columns, n_threads)
 
-    def _apply_transposed_csr(self, indptr, indices, values):
-        """Return rows W^T g_i of G in CSR.
-
-        By BLAS on G made dense. scipy's sparse product, on blocks of W transposed in cache, was
-        1.4-3x faster for n = 256 and density .01, but 1.2-2.3x slower for n = 64 and density .05,
-        and 10-24x slower for n = 1 (one thread, m = 2048 and 8192, both dtypes).
-        """
-        return self._apply_transposed_dense(dense_rows(indptr, indices, values, self.shape[0]))
+    def _apply_transposed_csr(self, indptr, indices, values, n_threads):
+        """Return rows W^T g_i of G in CSR."""
+        return multiply_transposed_csr(indptr, indices, values, self._columns, n_threads)
 
     def add_low_rank(self, U, V):
         """Add U^T V to W in place.

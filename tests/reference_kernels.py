@@ -81,10 +81,10 @@ def coactivation_counts(D):
     return D.astype(np.int64) @ D.T.astype(np.int64)
 
 
-def weighted_gram(D, weights, S):
-    """S + D^T diag(weights) D for D (m, n)."""
+def weighted_gram(D, weights, K):
+    """K o D^T diag(weights) D for D (m, n)."""
     D = D.astype(np.float64)
-    return S + D.T @ (weights[:, None] * D), np.abs(S) + D.T @ (np.abs(weights)[:, None] * D)
+    return K * (D.T @ (weights[:, None] * D)), np.abs(K) * (D.T @ (np.abs(weights)[:, None] * D))
 
 
 # ---- gauss_newton

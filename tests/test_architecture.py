@@ -32,7 +32,7 @@ LEVELS = [
         "halfspace",
         "sketch",
     ],
-    ["jacobian"],
+    ["jacobian", "ntk"],
     ["solvers", "networks"],
     ["training"],
     ["estimators", "io", "plotting", "_command", "__main__"],
@@ -41,6 +41,8 @@ LEVELS = [
 HEIGHT = {room: i for i, room in enumerate(itertools.chain(*LEVELS))}
 CORE = set(itertools.chain(*LEVELS[:6]))
 CORE_DEPENDENCIES = {"numpy", "scipy", "subquad", *sys.stdlib_module_names}
+# To give BLAS fewer threads; to transform faster than scipy does.
+USED_WHERE_INSTALLED = {"_parallel": {"threadpoolctl"}, "sketch._fft": {"pyfftw"}}
 HEAVY = {"matplotlib", "pandas", "sklearn", "torch", "tqdm"}
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -110,8 +112,7 @@ def test_kernels_import_nothing_of_the_package_outside_their_folder(path):
 @pytest.mark.parametrize("name", [name for name in NAMES if room_of(name) in CORE])
 def test_the_core_depends_on_numpy_and_scipy_alone(name):
     imported = {imported.split(".")[0] for imported in imports_of(NAMES[name])}
-    # Used where it is installed, to give BLAS fewer threads: results do not depend on it.
-    assert imported - ({"threadpoolctl"} if name == "_parallel" else set()) <= CORE_DEPENDENCIES
+    assert imported - USED_WHERE_INSTALLED.get(name, set()) <= CORE_DEPENDENCIES
 
 
 def test_importing_the_package_loads_no_optional_dependency():

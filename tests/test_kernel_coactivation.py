@@ -22,30 +22,42 @@ def preactivations(rng, n, m, dtype):
     return np.where(tie, thresholds[:, None], Z).astype(dtype), thresholds
 
 
+def mark(Z, thresholds, n_threads=1):
+    """Bits and number of the fired neurons."""
+    fired = np.full((len(Z), -(-Z.shape[1] // 64)), 2**64 - 1, np.uint64)
+    counts = np.full(len(Z), -1, np.intp)
+    coactivation.mark_fired(Z, thresholds, fired, counts, n_threads)
+    return fired, counts
+
+
 def gather(Z, thresholds, n_threads=1):
     """CSR rows of the fired neurons, by the two kernels."""
-    counts = np.full(len(Z), -1, np.intp)
-    coactivation.count_fired(Z, thresholds, counts, n_threads)
+    fired, counts = mark(Z, thresholds, n_threads)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
     indices = np.full(indptr[-1], -1, np.intp)
     values = np.full(indptr[-1], np.nan, Z.dtype)
-    coactivation.gather_fired(Z, thresholds, indptr, indices, values, n_threads)
+    coactivation.gather_fired(Z, fired, indptr, indices, values, n_threads)
     return indptr, indices, values
 
 
 @pytest.mark.parametrize("n", [1, 2, 16, 17])
 @pytest.mark.parametrize("m", WIDTHS)
-def test_gather_lists_the_fired_neurons_in_order(rng, dtype, n, m):
+def test_fired_neurons_are_marked_counted_and_listed_in_order(rng, dtype, simd_level, n, m):
     Z, thresholds = preactivations(rng, n, m, dtype)
     D = reference_kernels.fired(Z, thresholds)
+    fired, counts = mark(Z, thresholds)
+    np.testing.assert_array_equal(unpack_bits(fired, m), D)
+    np.testing.assert_array_equal(counts, D.sum(axis=1))
     indptr, indices, values = gather(Z, thresholds)
     np.testing.assert_array_equal(np.diff(indptr), D.sum(axis=1))
     np.testing.assert_array_equal(indices, np.nonzero(D)[1])
     np.testing.assert_array_equal(values, Z[D])
 
 
-def test_nan_does_not_fire_and_infinity_does(dtype):
-    Z = np.array([[np.nan, np.inf, -np.inf, 1.0]], dtype)
+@pytest.mark.parametrize("m", [4, 64, 100])
+def test_nan_does_not_fire_and_infinity_does(dtype, simd_level, m):
+    Z = np.full((1, m), -1.0, dtype)
+    Z[0, :4] = [np.nan, np.inf, -np.inf, 1.0]
     np.testing.assert_array_equal(gather(Z, np.zeros(1, dtype))[1], [1, 3])
 
 
@@ -170,32 +182,32 @@ def test_gram_does_not_depend_on_n_threads(rng, n_threads):
     np.testing.assert_array_equal(gram_of(D, K, 0.7, n_threads), gram_of(D, K, 0.7))
 
 
-def weighted_gram_of(D, weights, S, n_threads=1):
-    S = S.copy()
-    coactivation.weighted_gram(pack_bits(D), weights, S, n_threads)
-    return S
+def weighted_gram_of(D, weights, K, n_threads=1):
+    G = np.full(K.shape, np.nan)
+    coactivation.weighted_gram(pack_bits(D), weights, K, G, n_threads)
+    return G
 
 
 @pytest.mark.parametrize("n", [1, 2, 16, 63, 64, 65, 129])
 @pytest.mark.parametrize("m", [1, 64, 257])
-def test_weighted_gram_is_the_sum_of_outer_products(rng, n, m):
+def test_weighted_gram_is_the_weighed_sum_of_outer_products(rng, n, m):
     D, weights = random_bits(rng, m, n), rng.standard_normal(m)
-    S = rng.standard_normal((n, n))
-    expected = reference_kernels.weighted_gram(D, weights, S)
-    actual = weighted_gram_of(D, weights, S)
+    K = rng.standard_normal((n, n))
+    expected = reference_kernels.weighted_gram(D, weights, K)
+    actual = weighted_gram_of(D, weights, K)
     reference_kernels.assert_within_rounding(actual, expected, m, np.float64)
 
 
 def test_weighted_gram_with_equal_weights_is_the_counts(rng):
     D = random_bits(rng, 90, 70)
-    S = weighted_gram_of(np.ascontiguousarray(D.T), np.ones(70), np.zeros((90, 90)))
+    S = weighted_gram_of(np.ascontiguousarray(D.T), np.ones(70), np.ones((90, 90)))
     np.testing.assert_array_equal(S, counts_of(D))
 
 
 def test_weighted_gram_does_not_depend_on_n_threads(rng, n_threads):
-    D, weights, S = random_bits(rng, 150, 80), rng.standard_normal(150), np.zeros((80, 80))
-    several = weighted_gram_of(D, weights, S, n_threads)
-    np.testing.assert_array_equal(several, weighted_gram_of(D, weights, S))
+    D, weights, K = random_bits(rng, 150, 80), rng.standard_normal(150), inner_products(rng, 80)
+    several = weighted_gram_of(D, weights, K, n_threads)
+    np.testing.assert_array_equal(several, weighted_gram_of(D, weights, K))
 
 
 def test_no_points_or_no_neurons_are_taken(simd_level):
@@ -208,8 +220,9 @@ def test_no_points_or_no_neurons_are_taken(simd_level):
     assert gram_of(none, np.zeros((0, 0)), 1.0).shape == (0, 0)
     np.testing.assert_array_equal(counts_of(np.zeros((3, 0), bool)), np.zeros((3, 3)))
     np.testing.assert_array_equal(gram_of(np.zeros((3, 0), bool), np.ones((3, 3)), 1.0), 0)
-    S = np.ones((3, 3))
-    np.testing.assert_array_equal(weighted_gram_of(np.zeros((0, 3), bool), np.ones(0), S), S)
+    K = np.ones((3, 3))
+    np.testing.assert_array_equal(weighted_gram_of(np.zeros((0, 3), bool), np.ones(0), K), 0)
+    assert weighted_gram_of(np.zeros((4, 0), bool), np.ones(4), np.zeros((0, 0))).shape == (0, 0)
 
 
 def test_inputs_may_be_read_only_and_are_not_modified(rng, dtype):
@@ -224,6 +237,6 @@ def test_inputs_may_be_read_only_and_are_not_modified(rng, dtype):
     coactivation.count_bits(bits, np.empty(5, np.int32), 1)
     coactivation.coactivation_gram(bits, K, 1.0, np.empty((5, 5)), np.empty((1, 1024), np.int32), 1)
     coactivation.transpose_bits(bits, np.empty((70, 1), np.uint64), 1)
-    coactivation.weighted_gram(bits, weights, np.zeros((70, 70)), 1)
+    coactivation.weighted_gram(bits, weights, np.ones((70, 70)), np.empty((70, 70)), 1)
     for x, copy in zip(inputs, copies, strict=True):
         np.testing.assert_array_equal(x, copy)

@@ -48,17 +48,18 @@ def random_rows(rng, n, m_in, dtype, density=0.2):
     return H.astype(dtype)
 
 
-def run(columns, H, out, n_threads=1):
-    """Return out + H W^T, through the entry for the dtype of the columns."""
+def run(columns, H, out, n_threads=1, transposed=False):
+    """Return out + H W^T, or out + H W, through the entry for the dtype of the columns."""
     out, csr = out.copy(), reference_kernels.csr(H)
-    sizes = len(H), *columns.shape, len(csr[1]), columns.itemsize, out.itemsize, n_threads
-    scratch = np.full(scratch_bytes(*sizes), 255, np.uint8)  # NaNs, -1
+    sizes = *H.shape, out.shape[1], len(csr[1]), columns.itemsize, out.itemsize, n_threads
+    scratch = np.full(scratch_bytes(*sizes, transposed), 255, np.uint8)  # NaNs, -1
+    rest = *csr, out, scratch, n_threads, transposed
     if columns.dtype == np.int8:
-        column_product_int8(columns, SCALE, *csr, out, scratch, n_threads)
+        column_product_int8(columns, SCALE, *rest)
     elif columns.dtype == np.uint16:
-        column_product_bfloat16(columns, *csr, out, scratch, n_threads)
+        column_product_bfloat16(columns, *rest)
     else:
-        column_product(columns, *csr, out, scratch, n_threads)
+        column_product(columns, *rest)
     return out
 
 

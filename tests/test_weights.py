@@ -357,3 +357,19 @@ def test_a_matrix_that_cannot_fit_is_refused_before_it_is_allocated(monkeypatch)
         with pytest.raises(MemoryError, match=r"weight matrix in float64 must fit.*1600 bytes"):
             call()
     assert DenseWeights.gaussian((20, 10), std=1.0, dtype=np.float32).nbytes == 800
+
+
+@BOTH
+@pytest.mark.parametrize("storage", [None, "bfloat16", "int8"])
+@pytest.mark.parametrize("n", [1, 7, 8, 13, 40])
+@pytest.mark.parametrize("density", [0.0, 0.05, 0.9])
+def test_transposed_products_of_many_rows_equal_those_of_the_matrix(
+    dtype, storage, n, density, rng
+):
+    W = DenseWeights(rng.standard_normal((700, 270)).astype(dtype), storage)
+    G = sparse_rows(rng, (n, 700), density, W.dtype)
+    matrix = W.to_dense()
+    for form in (np.asarray, scipy.sparse.csr_array):
+        result = W.apply_transposed(form(G), n_threads=1)
+        assert_product(result, G, matrix)
+        np.testing.assert_array_equal(W.apply_transposed(form(G), n_threads=2), result)

@@ -96,10 +96,11 @@ class FiredNeurons(Suite):
 
     def run_subquad(self):
         indptr = np.zeros(len(self.Z) + 1, np.intp)
-        coactivation.count_fired(self.Z, self.thresholds, indptr[1:], self.n_threads)
+        fired = np.empty((len(self.Z), self.Z.shape[1] // 64), np.uint64)
+        coactivation.mark_fired(self.Z, self.thresholds, fired, indptr[1:], self.n_threads)
         np.cumsum(indptr, out=indptr)
         indices, values = np.empty(indptr[-1], np.intp), np.empty(indptr[-1], np.float32)
-        coactivation.gather_fired(self.Z, self.thresholds, indptr, indices, values, self.n_threads)
+        coactivation.gather_fired(self.Z, fired, indptr, indices, values, self.n_threads)
 
     def run_numpy(self):
         fired = self.Z > self.thresholds[:, None]

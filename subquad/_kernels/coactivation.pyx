@@ -16,6 +16,10 @@ cdef extern from "coactivation.h" nogil:
         const uint64_t *, intp_t, const uint64_t *, intp_t, intp_t, int32_t *, intp_t,
     ) noexcept nogil
     const popcount_block_fn *popcount_block
+    ctypedef intp_t (*mark_row_f32_fn)(const float *, intp_t, float, uint64_t *) noexcept nogil
+    ctypedef intp_t (*mark_row_f64_fn)(const double *, intp_t, double, uint64_t *) noexcept nogil
+    const mark_row_f32_fn *mark_row_f32
+    const mark_row_f64_fn *mark_row_f64
     void transpose_64(uint64_t *)
 
 cdef extern from *:
@@ -29,62 +33,69 @@ cdef enum:
     ROW_BLOCK = 32
 
 
-def count_fired(
+def mark_fired(
     const real_t[:, ::1] Z not None,            # IN   (n, m)
     const real_t[::1] thresholds not None,      # IN   (n,)
+    uint64_t[:, ::1] fired not None,            # OUT  (n, words of m)
     intp_t[::1] counts not None,                # OUT  (n,)
     int n_threads,
 ):
-    """counts[i] = number of neurons that fire at data point i."""
+    """fired[i] = the neurons that fire at data point i, as bits; counts[i] = their number."""
     cdef:
         intp_t i
         intp_t n = Z.shape[0]
         intp_t m = Z.shape[1]
+        int level = simd_level()
     if n == 0:
         return
+    if m == 0:
+        counts[:] = 0
+        return
     for i in prange(n, nogil=True, schedule="static", num_threads=n_threads):
-        counts[i] = count_above(&Z[i, 0] if m > 0 else NULL, m, thresholds[i])
-
-
-cdef inline intp_t count_above(const real_t *z, intp_t m, real_t threshold) noexcept nogil:
-    """Number of entries above the threshold."""
-    cdef intp_t r, count = 0
-    for r in range(m):
-        count += z[r] > threshold
-    return count
+        if real_t is float:
+            counts[i] = mark_row_f32[level](&Z[i, 0], m, thresholds[i], &fired[i, 0])
+        else:
+            counts[i] = mark_row_f64[level](&Z[i, 0], m, thresholds[i], &fired[i, 0])
 
 
 def gather_fired(
     const real_t[:, ::1] Z not None,            # IN   (n, m)
-    const real_t[::1] thresholds not None,      # IN   (n,)
-    const intp_t[::1] indptr not None,          # IN   (n + 1,), sums of count_fired
+    const uint64_t[:, ::1] fired not None,      # IN   (n, words of m), from mark_fired
+    const intp_t[::1] indptr not None,          # IN   (n + 1,), sums of its counts
     intp_t[::1] indices not None,               # OUT  (nnz,)
     real_t[::1] values not None,                # OUT  (nnz,)
     int n_threads,
 ):
-    """Write the fired neurons of every data point and their pre-activations as CSR rows."""
+    """Write the fired neurons of every data point and their pre-activations as CSR rows.
+
+    Only the bits, and Z where they are set, are read.
+    """
     cdef:
         intp_t i
         intp_t n = Z.shape[0]
-        intp_t m = Z.shape[1]
-    if n == 0 or m == 0 or indices.shape[0] == 0:
+    if n == 0 or indices.shape[0] == 0:
         return
     for i in prange(n, nogil=True, schedule="static", num_threads=n_threads):
-        gather_above(&Z[i, 0], m, thresholds[i], &indices[0] + indptr[i], &values[0] + indptr[i],
-                     indptr[i + 1] - indptr[i])
+        gather_row(&Z[i, 0], &fired[i, 0], fired.shape[1], &indices[0] + indptr[i],
+                   &values[0] + indptr[i])
 
 
-cdef inline void gather_above(
-    const real_t *z, intp_t m, real_t threshold, intp_t *indices, real_t *values, intp_t count,
+cdef inline void gather_row(
+    const real_t *z, const uint64_t *fired, intp_t words, intp_t *indices, real_t *values,
 ) noexcept nogil:
-    """Compress the entries above the threshold, of which there are count."""
-    cdef intp_t r = 0, found = 0
-    while found < count:
-        # Written always, kept only when it fires: a branch here would be mispredicted.
-        indices[found] = r
-        values[found] = z[r]
-        found += z[r] > threshold
-        r += 1
+    """List the bits that are set, and the entries of z where they are."""
+    cdef:
+        intp_t w, r
+        intp_t found = 0
+        uint64_t bits
+    for w in range(words):
+        bits = fired[w]
+        while bits:
+            r = 64 * w + sq_lowest_bit(bits)
+            indices[found] = r
+            values[found] = z[r]
+            found += 1
+            bits &= bits - 1
 
 
 def transpose_bits(
@@ -220,20 +231,29 @@ cdef void gram_rows(
 
 
 def weighted_gram(
-    const uint64_t[:, ::1] fired not None,  # IN      (m, words of n): where each neuron fires
-    const double[::1] weights not None,     # IN      (m,)
-    double[:, ::1] S not None,              # IN/OUT  (n, n)
+    const uint64_t[:, ::1] fired not None,  # IN   (m, words of n): where each neuron fires
+    const double[::1] weights not None,     # IN   (m,)
+    const double[:, ::1] K not None,        # IN   (n, n)
+    double[:, ::1] G not None,              # OUT  (n, n)
     int n_threads,
 ):
-    """S += sum_r weights[r] d_r d_r^T, d_r the 0/1 vector of the points where neuron r fires."""
+    """G = K o sum_r weights[r] d_r d_r^T, d_r the 0/1 vector of the points where neuron r fires.
+
+    A row is weighed by K while it is in the cache.
+    """
     cdef:
-        intp_t i
-        intp_t n = S.shape[0]
-    if n == 0 or fired.shape[0] == 0:
+        intp_t i, j
+        intp_t n = G.shape[0]
+    if n == 0:
         return
     # Row i is one thread's alone, so every sum runs over the neurons in order.
     for i in prange(n, nogil=True, schedule="dynamic", num_threads=n_threads):
-        add_pairs(&fired[0, 0], fired.shape[0], fired.shape[1], &weights[0], i, &S[0, 0] + i * n)
+        for j in range(n):
+            G[i, j] = 0
+        if fired.shape[0] > 0:
+            add_pairs(&fired[0, 0], fired.shape[0], fired.shape[1], &weights[0], i, &G[i, 0])
+        for j in range(n):
+            G[i, j] = G[i, j] * K[i, j]
 
 
 cdef void add_pairs(

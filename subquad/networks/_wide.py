@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from subquad._kernels.coactivation import count_fired, gather_fired
+from subquad._kernels.coactivation import gather_fired, mark_fired
 from subquad._parallel import resolve_threads
 from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer
@@ -254,10 +254,10 @@ class WideNetwork:
 
 def _positive_entries(H, n_threads):
     """(indptr, indices, values) of the entries of H above zero."""
-    zero = np.zeros(len(H), H.dtype)
-    counts = np.empty(len(H), np.intp)
-    count_fired(H, zero, counts, n_threads)
+    n, m = H.shape
+    fired, counts = np.empty((n, -(-m // 64)), np.uint64), np.empty(n, np.intp)
+    mark_fired(H, np.zeros(n, H.dtype), fired, counts, n_threads)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
-    indices, values = np.empty(indptr[-1] + 1, np.intp), np.empty(indptr[-1] + 1, H.dtype)
-    gather_fired(H, zero, indptr, indices, values, n_threads)
-    return indptr, indices[:-1], values[:-1]
+    indices, values = np.empty(indptr[-1], np.intp), np.empty(indptr[-1], H.dtype)
+    gather_fired(H, fired, indptr, indices, values, n_threads)
+    return indptr, indices, values

@@ -24,8 +24,9 @@ class Frozen:
 
     def _set(self, **attributes):
         for name, value in attributes.items():
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
+            for part in value if isinstance(value, tuple) else (value,):
+                if isinstance(part, np.ndarray):
+                    part.flags.writeable = False
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name, value):

@@ -6,7 +6,8 @@ import numpy as np
 
 from subquad._kernels import count_sketch as kernels
 from subquad.sketch._base import blocks, useful_threads
-from subquad.sketch._matrix_sketch import PARAMETERS, MatrixSketch, Rows
+from subquad.sketch._matrix_sketch import PARAMETERS, MatrixSketch
+from subquad.sketch._rows import Rows, entries
 
 _ADDITIONS_PER_CALL = 2**27  # of a kernel: a tenth of a second, or half of one from slow memory
 _REALS_AT_ONCE = 2**17  # of a gather
@@ -50,9 +51,8 @@ class CountSketch(MatrixSketch):
         return math.ceil(n * (n + 1) / (epsilon**2 * delta))
 
     def _draw(self, rng):
-        buckets = rng.integers(0, self.sketch_size, self.n_features, dtype=np.intp)
-        signs = 1 - 2 * rng.integers(0, 2, self.n_features, dtype=np.int8)
-        self._set(buckets=buckets, signs=signs, _code=encoded(buckets, signs))
+        buckets, signs, code = draw(rng, self.n_features, self.sketch_size)
+        self._set(buckets=buckets, signs=signs, _code=code)
 
     def _apply(self, X, out, n_threads):
         sketch_rows(X, self._code, out, n_threads)
@@ -60,8 +60,8 @@ class CountSketch(MatrixSketch):
     def _apply_columns(self, A, out, n_threads):
         out[:] = 0
         m = len(self._code)
-        n_threads = useful_threads(n_threads, _count(A))
-        for rows in blocks(m, max(1, _count(A) // m), _ADDITIONS_PER_CALL):
+        n_threads = useful_threads(n_threads, entries(A))
+        for rows in blocks(m, max(1, entries(A) // m), _ADDITIONS_PER_CALL):
             part, code = A[rows], self._code[rows]
             if isinstance(A, Rows):
                 kernels.add_csr_columns(*part.csr, code, out, n_threads)
@@ -79,24 +79,27 @@ class CountSketch(MatrixSketch):
         return S
 
 
+def draw(rng, m, s):
+    """Buckets and signs of a new count sketch, and their code."""
+    buckets = rng.integers(0, s, m, dtype=np.intp)
+    signs = 1 - 2 * rng.integers(0, 2, m, dtype=np.int8)
+    return buckets, signs, encoded(buckets, signs)
+
+
 def encoded(buckets, signs):
     """Buckets and signs as the kernels take them."""
     return (2 * buckets + (signs < 0)).astype(np.int32)
 
 
-def sketch_rows(X, code, out, n_threads=1):
+def sketch_rows(X, code, out, n_threads=1, scratch=None):
     """Fill `out` with X S^T for an ndarray or Rows, in calls of bounded length."""
     n, s = out.shape
-    count = _count(X)
+    count = entries(X)
     n_threads = useful_threads(n_threads, count + out.size)
     for rows in blocks(n, count // n + s, _ADDITIONS_PER_CALL):
         if isinstance(X, Rows):
             kernels.sketch_csr_rows(*X[rows].csr, code, out[rows], n_threads)
         else:
-            scratch = np.empty(n_threads * kernels.ROWS * s, X.dtype)
+            if scratch is None:
+                scratch = np.empty(n_threads * kernels.ROWS * s, X.dtype)
             kernels.sketch_rows(X[rows], code, out[rows], scratch, n_threads)
-
-
-def _count(X):
-    """Entries of an ndarray, stored entries of Rows."""
-    return X.count if isinstance(X, Rows) else X.size

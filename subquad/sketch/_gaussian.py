@@ -7,7 +7,8 @@ import numpy as np
 from subquad._products import gemm, multiply_csr
 from subquad._validation import require_memory
 from subquad.sketch._base import blocks, useful_threads
-from subquad.sketch._matrix_sketch import PARAMETERS, MatrixSketch, Rows
+from subquad.sketch._matrix_sketch import PARAMETERS, MatrixSketch
+from subquad.sketch._rows import Rows
 
 _REALS_AT_ONCE = 2**22  # of S cast to float64
 

@@ -1,13 +1,12 @@
 """The sketches of vectors: S (s, m), applied to rows or to columns of a matrix."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
 
-from subquad._validation import as_csr, as_matrix, generator, integer, require_memory
+from subquad._validation import as_matrix, generator, integer, require_memory
 from subquad.sketch._base import Frozen, resolve_size, write
+from subquad.sketch._rows import Rows, as_rows, is_finite, require_finite_entries
 
 PARAMETERS = """
     Parameters
@@ -35,60 +34,6 @@ PARAMETERS = """
         If a parameter has the wrong kind or value, or both or neither of `sketch_size` and
         (n_points, epsilon, delta) are given.
 """
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A matrix in canonical CSR; row pointers need not begin at 0."""
-
-    indptr: np.ndarray
-    indices: np.ndarray
-    values: np.ndarray
-    shape: tuple
-
-    @property
-    def dtype(self):
-        """Dtype of the values."""
-        return self.values.dtype
-
-    @property
-    def csr(self):
-        """(indptr, indices, values)."""
-        return self.indptr, self.indices, self.values
-
-    @property
-    def count(self):
-        """How many entries are stored."""
-        return int(self.indptr[-1] - self.indptr[0])
-
-    def __getitem__(self, rows):
-        indptr = self.indptr[rows.start : rows.stop + 1]
-        return Rows(indptr, self.indices, self.values, (len(indptr) - 1, self.shape[1]))
-
-    def transposed(self):
-        """Return the transposed matrix."""
-        csr = scipy.sparse.csr_array((self.values, self.indices, self.indptr), shape=self.shape)
-        csr = csr.T.tocsr()
-        indptr, indices = (x.astype(np.intp, copy=False) for x in (csr.indptr, csr.indices))
-        return Rows(indptr, indices, csr.data, csr.shape)
-
-    def fill(self, out):
-        """Write the dense matrix into the first columns of `out`, zeros elsewhere."""
-        out[:] = 0
-        stored = slice(self.indptr[0], self.indptr[-1])
-        row = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
-        out[row, self.indices[stored]] = self.values[stored]
-
-
-def as_rows(X, name, *, n_columns=None, n_rows=None):
-    """Return X as an ndarray, or as Rows where it is sparse."""
-    if not scipy.sparse.issparse(X):
-        return as_matrix(X, name, n_columns=n_columns, n_rows=n_rows)
-    indptr, indices, values = as_csr(X, name, n_columns=n_columns)
-    if n_rows not in (None, X.shape[0]):
-        expected = f"({n_rows}, {'any' if n_columns is None else n_columns})"
-        raise ValueError(f"{name} must have shape {expected}; got {X.shape}.")
-    return Rows(indptr, indices, values, X.shape)
 
 
 class MatrixSketch(Frozen):
@@ -132,7 +77,7 @@ class MatrixSketch(Frozen):
         """
         X = as_rows(X, "X", n_columns=self.n_features)
         shape = X.shape[0], self.sketch_size
-        return self._write(out, shape, X, lambda target: self._apply(X, target, n_threads))
+        return self._write(out, shape, X, "X", lambda target: self._apply(X, target, n_threads))
 
     def apply_columns(self, A, out=None, n_threads=None):
         """Return S A, the sketch of every column.
@@ -156,7 +101,9 @@ class MatrixSketch(Frozen):
         """
         A = as_rows(A, "A", n_rows=self.n_features)
         shape = self.sketch_size, A.shape[1]
-        return self._write(out, shape, A, lambda target: self._apply_columns(A, target, n_threads))
+        return self._write(
+            out, shape, A, "A", lambda target: self._apply_columns(A, target, n_threads)
+        )
 
     def apply_transposed(self, Y, out=None, n_threads=None):
         """Return Y S, what S^T makes of every row.
@@ -178,10 +125,10 @@ class MatrixSketch(Frozen):
         TypeError, ValueError
             As `apply`.
         """
-        Y = as_matrix(Y, "Y", n_columns=self.sketch_size)
+        Y = as_matrix(Y, "Y", n_columns=self.sketch_size, finite=False)
         shape = Y.shape[0], self.n_features
         return self._write(
-            out, shape, Y, lambda target: self._apply_transposed(Y, target, n_threads)
+            out, shape, Y, "Y", lambda target: self._apply_transposed(Y, target, n_threads)
         )
 
     def matrix(self):
@@ -196,9 +143,20 @@ class MatrixSketch(Frozen):
         require_memory(8 * shape[0] * shape[1], f"S with shape {shape}", "apply(X) avoids it.")
         return self._matrix()
 
-    def _write(self, out, shape, source, compute):
+    def _write(self, out, shape, source, name, compute):
+        """Let compute(array) fill `out`; NaN and infinity are noticed in it where it is smaller."""
+        small_result = shape[0] * shape[1] < source.shape[0] * source.shape[1]
+
+        def checked(target):
+            if not small_result:
+                require_finite_entries(source, name)
+            with np.errstate(all="ignore"):
+                compute(target)
+            if small_result and not is_finite(target):
+                require_finite_entries(source, name)
+
         inputs = (source.values,) if isinstance(source, Rows) else (source,)
-        return write(out, shape, source.dtype, inputs, compute)
+        return write(out, shape, source.dtype, inputs, checked)
 
     @staticmethod
     @abstractmethod

@@ -6,7 +6,8 @@ import numpy as np
 
 from subquad.hadamard import fwht, next_length
 from subquad.sketch._base import blocks, useful_threads
-from subquad.sketch._matrix_sketch import PARAMETERS, MatrixSketch, Rows
+from subquad.sketch._matrix_sketch import PARAMETERS, MatrixSketch
+from subquad.sketch._rows import Rows, padded
 
 _REALS_AT_ONCE = 2**18  # of padded rows, which then stay in the second cache
 _COLUMN_REALS = 2**21  # of padded columns
@@ -74,10 +75,10 @@ class SRHT(MatrixSketch):
         m, M = self.n_features, self.padded_length
         n_threads = useful_threads(n_threads, X.shape[0] * M * 8)
         for some in blocks(X.shape[0], M, n_threads * _REALS_AT_ONCE):
-            padded = padded_rows(X[some], M)
-            padded[:, :m] *= self.signs
-            fwht(padded, out=padded, n_threads=n_threads)
-            np.take(padded, self.rows, axis=1, out=out[some], mode="clip")
+            rows = padded(X[some], M)
+            rows[:, :m] *= self.signs
+            fwht(rows, out=rows, n_threads=n_threads)
+            np.take(rows, self.rows, axis=1, out=out[some], mode="clip")
         out *= self._scale(out)
 
     def _apply_columns(self, A, out, n_threads):
@@ -90,20 +91,20 @@ class SRHT(MatrixSketch):
         signs = self.signs[:, None]
         step = _COLUMNS * max(1, _COLUMN_REALS // (_COLUMNS * M))
         for some in blocks(A.shape[1], 1, step):
-            padded = np.zeros((M, some.stop - some.start), A.dtype)
-            np.multiply(A[:, some], signs, out=padded[:m])
-            fwht(padded, axis=0, out=padded, n_threads=n_threads)
-            out[:, some] = padded[self.rows]
+            columns = np.zeros((M, some.stop - some.start), A.dtype)
+            np.multiply(A[:, some], signs, out=columns[:m])
+            fwht(columns, axis=0, out=columns, n_threads=n_threads)
+            out[:, some] = columns[self.rows]
         out *= self._scale(out)
 
     def _apply_transposed(self, Y, out, n_threads):
         m, M = self.n_features, self.padded_length
         n_threads = useful_threads(n_threads, Y.shape[0] * M * 8)
         for some in blocks(Y.shape[0], M, n_threads * _REALS_AT_ONCE):
-            padded = np.zeros((some.stop - some.start, M), Y.dtype)
-            padded[:, self.rows] = Y[some]
-            fwht(padded, out=padded, n_threads=n_threads)
-            np.multiply(padded[:, :m], self.signs, out=out[some])
+            rows = np.zeros((some.stop - some.start, M), Y.dtype)
+            rows[:, self.rows] = Y[some]
+            fwht(rows, out=rows, n_threads=n_threads)
+            np.multiply(rows[:, :m], self.signs, out=out[some])
         out *= self._scale(out)
 
     def _matrix(self):
@@ -114,15 +115,3 @@ class SRHT(MatrixSketch):
 
     def _scale(self, out):
         return out.dtype.type(1 / math.sqrt(self.sketch_size))
-
-
-def padded_rows(X, length):
-    """Return an ndarray or Rows as a new array with zeros up to so many columns."""
-    n, m = X.shape
-    padded = np.empty((n, length), X.dtype)
-    if isinstance(X, Rows):
-        X.fill(padded)
-    else:
-        padded[:, :m] = X
-        padded[:, m:] = 0
-    return padded

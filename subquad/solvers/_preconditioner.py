@@ -107,10 +107,12 @@ def _clearly_regular(R, rank_tol):
 
 def _extreme_singular_values(R):
     """Estimates of the largest and the smallest singular value of a regular R, by power steps."""
+    scale = np.abs(R).max()
+    R = R / scale  # squares must not underflow
     start = np.random.default_rng(0).standard_normal(len(R))
     x, y = start.copy(), start.copy()
     for _ in range(_POWER_STEPS):
         x = R.T @ (R @ (x / np.linalg.norm(x)))
         y = solve_triangular(R, y / np.linalg.norm(y), trans="T", check_finite=False)
         y = solve_triangular(R, y, check_finite=False)
-    return float(np.sqrt(np.linalg.norm(x))), float(1 / np.sqrt(np.linalg.norm(y)))
+    return float(scale * np.linalg.norm(x) ** 0.5), float(scale / np.linalg.norm(y) ** 0.5)

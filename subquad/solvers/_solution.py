@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 
+class SolverWarning(UserWarning):
+    """A solver did not reach the accuracy asked for; the message says why, and what to do."""
+
+
 @dataclass(frozen=True, eq=False)
 class Solution:
     """The solution of a linear system, and how it was reached.

@@ -6,6 +6,7 @@ import numpy as np
 
 from subquad._validation import as_matrix, as_vector, real, require_memory
 from subquad.lowrank import LowRankMaintenance
+from subquad.solvers._gram_solvers import as_solver
 from subquad.training._dense import DenseState, MaintainedState
 from subquad.training._record import TrainingWarning
 from subquad.training._separable import SeparableState, is_separable
@@ -13,11 +14,11 @@ from subquad.training._separable import SeparableState, is_separable
 _WARN_ACTIVE = 32
 
 
-def targets(y, layer):
+def targets(y, network, n):
     """Y as float64, shape (n, C)."""
-    if np.ndim(y) == 1 and layer.n_outputs == 1:
-        return as_vector(y, "y", size=layer.n, dtype=np.float64)[:, None]
-    return as_matrix(y, "y", n_rows=layer.n, n_columns=layer.n_outputs, dtype=np.float64)
+    if np.ndim(y) == 1 and network.n_outputs == 1:
+        return as_vector(y, "y", size=n, dtype=np.float64)[:, None]
+    return as_matrix(y, "y", n_rows=n, n_columns=network.n_outputs, dtype=np.float64)
 
 
 def regularization(value):
@@ -70,22 +71,32 @@ def active_neurons(layer, minimum):
         )
 
 
-def memory(layer):
-    """Refuse a fit whose arrays do not fit: 4 m n numbers and 4 matrices n x n per output."""
-    n, m, itemsize = layer.n, layer.width, layer.dtype.itemsize
+def bytes_for(network, n):
+    """Bytes of a fit with Gram matrices: 4 m n numbers and 4 matrices n x n per output."""
+    numbers = 4 * n * network.width * network.dtype.itemsize
+    return numbers + 8 * n * n * (3 * network.n_outputs + 2)
+
+
+def memory(network, n):
+    """Refuse a fit whose arrays do not fit."""
     require_memory(
-        4 * n * m * itemsize + 8 * n * n * (3 * layer.n_outputs + 2),
-        f"Training {n} data points at width {m} with {layer.n_outputs} outputs",
+        bytes_for(network, n),
+        f"Training {n} data points at width {network.width} with {network.n_outputs} outputs",
         "Use fewer data points, a smaller width, or float32.",
     )
 
 
-def state(layer, weights, n_threads, maintenance):
+def solver(value, rng=None):
+    """The solver that a name or an object stands for; None for the exact one, which is built in."""
+    return None if isinstance(value, str) and value == "exact" else as_solver(value, rng)
+
+
+def state(layer, weights, n_threads, maintenance, solver):
     """The state that suits the readout, or that talks to `maintenance`."""
     if maintenance is None:
         if is_separable(layer.readout):
-            return SeparableState(layer, weights, n_threads)
-        return DenseState(layer, weights)
+            return SeparableState(layer, weights, n_threads, solver)
+        return DenseState(layer, weights, solver)
     if not isinstance(maintenance, LowRankMaintenance):
         raise TypeError(
             f"maintenance must be a LowRankMaintenance; got {type(maintenance).__name__}."
@@ -93,4 +104,4 @@ def state(layer, weights, n_threads, maintenance):
     shape = (layer.width, layer.features.shape[1])
     if maintenance.shape != shape:
         raise ValueError(f"maintenance must have shape {shape}; got {maintenance.shape}.")
-    return MaintainedState(layer, weights, n_threads, maintenance)
+    return MaintainedState(layer, weights, n_threads, maintenance, solver)

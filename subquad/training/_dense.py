@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from subquad.solvers._gram_system import GramSystem
 from subquad.training._linear_system import BlockSystem, CoupledSystem
 from subquad.training._separable import Trial, is_separable
+from subquad.training._solver_system import SolverSystem
 
 _NEURONS_PER_BLOCK = 2048
 
@@ -26,8 +28,8 @@ class DenseTrial(Trial):
 class DenseState:
     """Z = Z0 + K A with A formed; attributes as `SeparableState`, `terms` being A itself."""
 
-    def __init__(self, layer, weights):
-        self._layer, self._weights = layer, weights
+    def __init__(self, layer, weights, solver=None):
+        self._layer, self._weights, self._solver = layer, weights, solver
         self.K = layer.gram()
         self._readout = layer.activation.scale * layer.readout.astype(np.float64)
         zero = np.zeros_like(layer.preactivations)
@@ -37,6 +39,27 @@ class DenseState:
 
     def linearise(self):
         """Return the system G + mu I at the current iterate."""
+        feeds = (self._readout != 0).T
+        active = (self._fired.astype(np.float32) @ feeds.astype(np.float32)).astype(np.intp)
+        described = active, feeds.sum(axis=0), self._weights
+        if self._solver is not None:
+            return SolverSystem(self._blocks_of_rows(), self._solver, *described)
+        grams = self._grams()
+        if is_separable(self._readout):
+            return BlockSystem(grams, *described)
+        return CoupledSystem(grams, self._gram_product, *described)
+
+    def _blocks_of_rows(self):
+        """One `GramSystem` per output, or one of all n C rows where neurons feed several."""
+        V = self._layer.features.astype(np.float64, copy=False)
+        if is_separable(self._readout):
+            return [GramSystem(self._fired * row, V) for row in self._readout]
+        rows = self._fired[:, None, :] * self._readout
+        n_outputs = len(self._readout)
+        return [GramSystem(rows.reshape(-1, rows.shape[2]), np.repeat(V, n_outputs, axis=0))]
+
+    def _grams(self):
+        """The diagonal blocks of G: one per output, or one that all share."""
         n_outputs, shared = len(self._readout), self._shares_one_block()
         squares = self._readout[: 1 if shared else n_outputs] ** 2
         grams = [np.zeros_like(self.K) for _ in squares]
@@ -46,13 +69,7 @@ class DenseState:
                 G += (D * weights) @ D.T
         for G in grams:
             G *= self.K
-        feeds = (self._readout != 0).T
-        active = self._fired.astype(np.float32) @ feeds.astype(np.float32)
-        if is_separable(self._readout):
-            return BlockSystem(grams, active.astype(np.intp), feeds.sum(axis=0), self._weights)
-        return CoupledSystem(
-            grams, self._gram_product, active.astype(np.intp), feeds.sum(axis=0), self._weights
-        )
+        return grams
 
     def propose(self, coefficients, keep):
         """Return what A = keep * A + D o (coefficients @ readout) would give."""
@@ -116,9 +133,9 @@ class DenseState:
 class MaintainedState(DenseState):
     """The same, with W(0) + A^T V held by a `LowRankMaintenance` and Z by its queries."""
 
-    def __init__(self, layer, weights, n_threads, maintenance):
+    def __init__(self, layer, weights, n_threads, maintenance, solver=None):
         self._maintenance, self._n_threads = maintenance, n_threads
-        super().__init__(layer, weights)
+        super().__init__(layer, weights, solver)
         Z = maintenance.query(layer.features, n_threads)
         tolerance = np.sqrt(np.finfo(layer.dtype).eps) * np.abs(layer.preactivations).max()
         if np.abs(Z - layer.preactivations).max() > tolerance:

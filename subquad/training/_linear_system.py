@@ -1,5 +1,7 @@
 """The damped linear systems (G + mu W^-1) g = r of a Gauss-Newton step."""
 
+import math
+
 import numpy as np
 
 from subquad._parallel import map_in_threads
@@ -18,11 +20,14 @@ class BlockSystem:
     ----------
     active : ndarray, shape (n, C)
         How many neurons of output c fire at data point i.
+    report : dict
+        What a `StepRecord` tells of the last solution: solver, sketch_size, condition.
     """
 
     def __init__(self, grams, active, widths, weights, n_threads=1):
         self.grams, self.active, self._widths, self._weights = grams, active, widths, weights
         self._n_threads = n_threads if len(grams[0]) >= _LARGE_BLOCK else 1
+        self.report = {}
         self.mean_eigenvalue = float(np.mean([np.trace(G) / len(G) for G in grams]))
 
     @property
@@ -34,9 +39,12 @@ class BlockSystem:
         """Return g (n, C) with (G_c + mu W^-1) g_c = r_c, and the number of iterations: 0."""
 
         def solve_block(c):
-            return DampedCholesky(self.grams[c], damping, self._weights)._solve(r[:, c])
+            factor = DampedCholesky(self.grams[c], damping, self._weights)
+            return factor._solve(r[:, c]), _condition(self.grams[c], factor)
 
-        return np.column_stack(self._of_each_output(solve_block, r)), 0
+        columns, conditions = zip(*self._of_each_output(solve_block, r), strict=True)
+        self.report = {"condition": max(conditions)}
+        return np.column_stack(columns), 0
 
     def quadratic(self, g):
         """Return g^T G g, the squared Frobenius norm of the change that g stands for."""
@@ -67,6 +75,13 @@ class BlockSystem:
         return map_in_threads(function, range(r.shape[1]), self._n_threads)
 
 
+def _condition(G, factor):
+    """Condition number of G + mu I to an order of magnitude, in next to no time."""
+    if factor.singular:
+        return factor.condition
+    return (math.sqrt(np.vdot(G, G)) + factor.damping) * factor.inverse_norm
+
+
 class CoupledSystem(BlockSystem):
     """G of a readout that couples the outputs: conjugate gradients on n C unknowns.
 
@@ -89,6 +104,7 @@ class CoupledSystem(BlockSystem):
         roots = np.ones(n) if self._weights is None else np.sqrt(self._weights)
         roots = roots[:, None]
         factors = [DampedCholesky(roots * G * roots.T, damping) for G in self.grams]
+        self.report = {"condition": max(factor.condition for factor in factors)}
 
         def matvec(h):
             return roots * self._product(roots * h) + damping * h

@@ -41,6 +41,13 @@ class StepRecord:
         Iterations of the linear solver; 0 for a direct one.
     seconds : dict of str to float
         "linearise", "solve", "move", "total".
+    solver : str
+        Name of what solved the linear system.
+    sketch_size : int
+        Columns of the sketch that it used; 0 for none.
+    condition : float
+        Estimate of the condition number of the damped system, to an order of magnitude; of the
+        worst output if there are several. NaN where the solver does not tell.
     """
 
     step: int
@@ -56,6 +63,9 @@ class StepRecord:
     n_trials: int
     n_iterations: int
     seconds: dict = field(default_factory=dict, compare=False)
+    solver: str = "exact"
+    sketch_size: int = 0
+    condition: float = float("nan")
 
 
 class Stopwatch:

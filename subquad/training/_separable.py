@@ -12,6 +12,7 @@ import numpy as np
 
 from subquad._kernels import coactivation, gauss_newton, low_rank
 from subquad.training._linear_system import BlockSystem
+from subquad.training._solver_system import FiredSystem, Preparation, SolverSystem
 
 _NEURONS_PER_CHUNK = 256
 _VECTOR_BYTES = 64
@@ -43,8 +44,9 @@ class SeparableState:
         The iterate: A as a sum of (fired masks, coefficients).
     """
 
-    def __init__(self, layer, weights, n_threads):
-        self._layer, self._weights = layer, weights
+    def __init__(self, layer, weights, n_threads, solver=None):
+        self._layer, self._weights, self._solver = layer, weights, solver
+        self._prepare = Preparation(layer.features)
         fired = layer.n * layer.activation.firing_probability
         useful = int(layer.n * layer.width * (16 + fired) / _OPERATIONS_PER_THREAD)
         self._n_threads = max(1, min(n_threads, useful))
@@ -69,6 +71,11 @@ class SeparableState:
         self._exact = self.terms  # the iterate of which `_change` is known to be K A
 
     @property
+    def features(self):
+        """V, shape (n, m_in)."""
+        return self._layer.features
+
+    @property
     def _ld(self):
         """Points per row, padding included."""
         return self._base.shape[1]
@@ -83,8 +90,11 @@ class SeparableState:
             fired = self._transposed(self._fired[neurons])
             self._fired_by_point.append(fired)
             coactivation.count_bits(fired, active[c], self._n_threads)
-            grams.append(self._gram(fired, neurons))
-        return BlockSystem(grams, active.T, np.diff(self._edges), self._weights, self._n_threads)
+            grams.append(self._block(fired, neurons))
+        widths = np.diff(self._edges)
+        if self._solver is not None:
+            return SolverSystem(grams, self._solver, active.T, widths, self._weights)
+        return BlockSystem(grams, active.T, widths, self._weights, self._n_threads)
 
     def propose(self, coefficients, keep):
         """Return what A = keep * A + (readout o D) diag(coefficients) would give.
@@ -150,18 +160,26 @@ class SeparableState:
             kept = self.terms
         return (*kept, (self._fired_by_point, weights)) if weights.any() else kept
 
+    def _block(self, fired, neurons):
+        """The Gram matrix of one output, or what a solver needs in its place."""
+        if self._solver is None:
+            return self._gram(fired, neurons)
+        return FiredSystem(
+            fired, self._readout[neurons], self._layer.features, self.K, self._prepare,
+            self._n_threads,
+        )  # fmt: skip
+
     def _gram(self, fired, neurons):
         """s^2 sum_r a_r^2 d_r d_r^T o K over the neurons of one output."""
         n, readout = self._layer.n, self._readout[neurons]
-        G = np.zeros((n, n))
+        G = np.empty((n, n))
         magnitudes = np.abs(readout)
         if len(readout) and magnitudes.min() == magnitudes.max():
             counts = np.empty((self._n_threads, 1024), np.int32)
             scale = float(magnitudes[0]) ** 2
             coactivation.coactivation_gram(fired, self.K, scale, G, counts, self._n_threads)
             return G
-        coactivation.weighted_gram(self._fired[neurons], readout**2, G, self._n_threads)
-        G *= self.K
+        coactivation.weighted_gram(self._fired[neurons], readout**2, self.K, G, self._n_threads)
         return G
 
     def _transposed(self, bits):

@@ -1,4 +1,4 @@
-/* counts[i, j] = popcount(A[i] & B[j]): how many neurons fire at both data points. */
+/* Who fires, as bits, and counts[i, j] = popcount(A[i] & B[j]): how many fire at both points. */
 #if SQ_IS_F32
 
 #if SQ_LEVEL == SQ_AVX512
@@ -72,3 +72,22 @@ static void LEVEL_NAME(popcount_block)(
 }
 
 #endif
+
+#include "lanes_above.h"
+
+/* fired = the bits of z > threshold; returns how many there are. */
+static ptrdiff_t NAME(mark_row)(const real *z, ptrdiff_t m, real threshold, uint64_t *fired) {
+    const vec least = broadcast(threshold);
+    ptrdiff_t r = 0, count = 0;
+    for (; r + 64 <= m; r += 64) {
+        uint64_t bits = 0;
+        for (int k = 0; k < 64; k += LANES)
+            bits |= NAME(lanes_above)(load(z + r + k), least) << k;
+        fired[r / 64] = bits;
+        count += __builtin_popcountll(bits);
+    }
+    if (r == m) return count;
+    fired[r / 64] = 0;
+    for (; r < m; r++) fired[r / 64] |= (uint64_t)(z[r] > threshold) << r % 64;
+    return count + __builtin_popcountll(fired[(m - 1) / 64]);
+}

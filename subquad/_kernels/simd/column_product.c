@@ -28,29 +28,29 @@ static int scatters(ptrdiff_t n, ptrdiff_t m_in, ptrdiff_t nnz) {
 }
 
 /* Outputs of a panel: a multiple of a tile, and no more than a thread's share. */
-static ptrdiff_t panel_width(int scattered, ptrdiff_t n, ptrdiff_t m_out, ptrdiff_t stored,
-                             ptrdiff_t real_bytes, ptrdiff_t n_threads) {
-    const ptrdiff_t tile = TILE_BYTES / real_bytes;
-    ptrdiff_t piece = (scattered ? LONG_PIECE_BYTES : PIECE_BYTES) / stored;
-    ptrdiff_t sums = (scattered ? FEW_SUMS_BYTES : SUMS_BYTES) / (n * real_bytes);
+static ptrdiff_t panel_width(int scattered, const sq_product_sizes *size) {
+    const ptrdiff_t tile = TILE_BYTES / size->real_bytes;
+    ptrdiff_t piece = (scattered ? LONG_PIECE_BYTES : PIECE_BYTES) / size->stored;
+    ptrdiff_t sums = (scattered ? FEW_SUMS_BYTES : SUMS_BYTES) / (size->n * size->real_bytes);
+    if (size->transposed) piece = tile; /* pieces of W lie across a panel */
     ptrdiff_t width = least(least(piece, sums) / tile * tile,
-                            whole((m_out + n_threads - 1) / n_threads, tile));
+                            whole((size->m_out + size->n_threads - 1) / size->n_threads, tile));
     return width > tile ? width : tile;
 }
 
-ptrdiff_t sq_lay_out_plan(sq_column_plan *plan, char *base, ptrdiff_t n, ptrdiff_t m_in,
-                          ptrdiff_t m_out, ptrdiff_t nnz, ptrdiff_t stored, ptrdiff_t real_bytes,
-                          ptrdiff_t n_threads) {
-    const int scattered = scatters(n, m_in, nnz);
-    const ptrdiff_t most_active = least(m_in, nnz);
+ptrdiff_t sq_lay_out_plan(sq_column_plan *plan, char *base, const sq_product_sizes *size) {
+    const ptrdiff_t nnz = size->nnz, group = size->transposed ? SQ_ROW_GROUP : 1;
+    const int scattered = !size->transposed && scatters(size->n, size->m_in, nnz);
+    const ptrdiff_t most_active = least(size->m_in, nnz * group);
     const ptrdiff_t most_blocks = whole(most_active, SQ_COLUMN_BLOCK) / SQ_COLUMN_BLOCK;
     const ptrdiff_t n_starts = (scattered ? most_active : most_blocks) + 2;
-    const ptrdiff_t most_visits = scattered ? 0 : least(nnz, n * most_blocks);
+    const ptrdiff_t most_visits = scattered ? 0 : least(nnz, size->n * most_blocks);
     const uintptr_t start = (uintptr_t)base;
     uintptr_t end = start + LINE - 1 - (start + LINE - 1) % LINE;
 
     plan->scattered = scattered;
-    plan->width = panel_width(scattered, n, m_out, stored, real_bytes, n_threads);
+    plan->transposed = size->transposed;
+    plan->width = panel_width(scattered, size);
 #define TAKE(field, count, type)                                                                   \
     plan->field = (type *)end, end += (uintptr_t)whole((count) * (ptrdiff_t)sizeof(type), LINE)
     TAKE(active, most_active, ptrdiff_t);
@@ -59,31 +59,34 @@ ptrdiff_t sq_lay_out_plan(sq_column_plan *plan, char *base, ptrdiff_t n, ptrdiff
     TAKE(places, nnz, int32_t);
     TAKE(visits, most_visits, sq_visit);
     TAKE(visit_starts, scattered ? 0 : n_starts, ptrdiff_t);
-    TAKE(numbers, m_in, int32_t);
+    TAKE(numbers, size->m_in, int32_t);
     TAKE(by_row, most_visits, sq_visit);
     TAKE(firsts, most_visits, ptrdiff_t);
 #undef TAKE
     plan->values = (void *)end;
-    end += (uintptr_t)whole(nnz * real_bytes, LINE);
+    end += (uintptr_t)whole(nnz * size->real_bytes, LINE);
     plan->panels = (char *)end;
     /* Sums; two staged blocks and a decoded tile, or a decoded column. */
-    ptrdiff_t numbers = n * plan->width;
+    ptrdiff_t numbers = size->n * plan->width;
     numbers += scattered ? plan->width
-                         : SQ_COLUMN_BLOCK * (2 * plan->width + TILE_BYTES / real_bytes);
-    plan->panel_bytes = numbers * real_bytes;
-    return (ptrdiff_t)(end - start) + n_threads * plan->panel_bytes + LINE;
+                         : SQ_COLUMN_BLOCK * (2 * plan->width + TILE_BYTES / size->real_bytes);
+    plan->panel_bytes = numbers * size->real_bytes;
+    return (ptrdiff_t)(end - start) + size->n_threads * plan->panel_bytes + LINE;
 }
 
-/* List the columns with entries, and number them. */
+/* List the columns with entries, or in a group with one, and number them. */
 static void number_columns(sq_column_plan *plan, ptrdiff_t m_in, const ptrdiff_t *indices,
                            const ptrdiff_t *indices_end) {
+    const ptrdiff_t group = plan->transposed ? SQ_ROW_GROUP : 1;
     memset(plan->numbers, 0, (size_t)m_in * sizeof *plan->numbers);
-    for (; indices < indices_end; indices++) plan->numbers[*indices] = 1;
+    for (; indices < indices_end; indices++) plan->numbers[*indices / group * group] = 1;
     plan->n_active = 0;
-    for (ptrdiff_t j = 0; j < m_in; j++) {
-        if (!plan->numbers[j]) continue;
-        plan->active[plan->n_active] = j;
-        plan->numbers[j] = (int32_t)plan->n_active++;
+    for (ptrdiff_t first = 0; first < m_in; first += group) {
+        if (!plan->numbers[first]) continue;
+        for (ptrdiff_t j = first; j < least(first + group, m_in); j++) {
+            plan->active[plan->n_active] = j;
+            plan->numbers[j] = (int32_t)plan->n_active++;
+        }
     }
 }
 

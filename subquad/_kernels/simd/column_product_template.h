@@ -5,10 +5,14 @@
    The rows add the columns of a block while the next one is staged piece by piece, so that memory
    is never idle; a tile of one output row is in registers meanwhile. Compact storage is decoded
    tile by tile, in the first-level cache. Scattered: each column is added to the rows that need
-   it, whose sums stay in the first-level cache, while the next one is on its way.
+   it, whose sums stay in the first-level cache, while the next one is on its way. Transposed: as
+   blocked, but a column of W^T lies across the memory of W, so that staging transposes squares of
+   W in registers.
 
-   In both, a sum runs in the order of the columns, with the same operations: panels, blocks, tiles
+   In all, a sum runs in the order of the columns, with the same operations: panels, blocks, tiles
    and the choice between the two change no bit. */
+
+#include "transpose.h"
 
 enum {
     NAME(TILE) = 8, /* vectors */
@@ -19,10 +23,11 @@ enum {
 
 /* Where a panel of W lies. */
 typedef struct {
-    const char *first; /* of column 0 */
-    ptrdiff_t stride;  /* bytes from column to column */
+    const char *first; /* of column 0, or of the first output of the panel if transposed */
+    ptrdiff_t stride;  /* bytes from column to column, or from output to output */
     ptrdiff_t width, padded; /* outputs; up to a whole tile */
-    ptrdiff_t next;    /* column to be staged */
+    ptrdiff_t next;    /* column to be staged, or LANES outputs of the next block */
+    ptrdiff_t n_columns; /* of W^T */
 } NAME(source);
 
 static inline __attribute__((always_inline)) ptrdiff_t NAME(stored_bytes)(const int storage) {
@@ -102,6 +107,68 @@ static inline __attribute__((always_inline)) void NAME(stage)(
     }
 }
 
+/* LANES outputs of LANES columns of W^T, which lie in the rows of W: to[k * tile + output]. */
+static inline __attribute__((always_inline)) void NAME(stage_square)(
+    const char *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, real *to,
+    const int storage) {
+    const ptrdiff_t tile = NAME(TILE_WIDTH);
+    vec square[LANES];
+    for (int r = 0; r < LANES; r++) {
+        const char *row = from + (r < rows ? r : rows - 1) * stride;
+        if (columns == LANES && storage == SQ_STORED_AS_IS) {
+            square[r] = load((const real *)row);
+        } else {
+            real part[LANES] = {0};
+            if (columns == LANES) NAME(decode)(row, part, LANES, storage);
+            else NAME(decode)(row, part, columns, storage);
+            square[r] = load(part);
+        }
+    }
+    NAME(transpose)(square);
+    for (int k = 0; k < LANES; k++)
+        if (k < columns) store(to + k * tile, square[k]);
+}
+
+/* Stage outputs before number `stop`, in LANES, of a block of columns of W^T. */
+static inline __attribute__((always_inline)) void NAME(stage_across)(
+    NAME(source) *w, const sq_column_plan *plan, ptrdiff_t block, ptrdiff_t stop, real *to,
+    const int storage) {
+    const ptrdiff_t tile = NAME(TILE_WIDTH), size = NAME(stored_bytes)(storage);
+    const ptrdiff_t first = block * SQ_COLUMN_BLOCK, left = plan->n_active - first;
+    const ptrdiff_t count = left < SQ_COLUMN_BLOCK ? left : SQ_COLUMN_BLOCK;
+    const ptrdiff_t line = 64 / size < SQ_ROW_GROUP ? 64 / size : SQ_ROW_GROUP;
+    for (; w->next < stop; w->next++) {
+        const ptrdiff_t output = w->next * LANES, rows = w->width - output;
+        const char *from = w->first + output * w->stride;
+        real *part = to + output / tile * SQ_COLUMN_BLOCK * tile + output % tile;
+        if (rows <= 0) continue;
+        if (rows > LANES)
+            for (ptrdiff_t r = LANES; r < 2 * LANES && r < rows; r++)
+                for (ptrdiff_t k = 0; k < count; k += line)
+                    __builtin_prefetch(from + r * w->stride + plan->active[first + k] * size);
+        for (ptrdiff_t k = 0; k < count; k += LANES) {
+            const ptrdiff_t column = plan->active[first + k], columns = w->n_columns - column;
+            NAME(stage_square)(from + column * size, w->stride, rows < LANES ? rows : LANES,
+                               columns < LANES ? columns : LANES, part + k * tile, storage);
+        }
+    }
+}
+
+/* Stage the part number `part` of `parts` of a block. */
+static inline __attribute__((always_inline)) void NAME(stage_part)(
+    NAME(source) *w, const sq_column_plan *plan, ptrdiff_t block, ptrdiff_t part, ptrdiff_t parts,
+    real *to, const int storage, const int transposed) {
+    const ptrdiff_t first = block * SQ_COLUMN_BLOCK, left = plan->n_active - first;
+    const ptrdiff_t count = left < SQ_COLUMN_BLOCK ? left : SQ_COLUMN_BLOCK;
+    if (left <= 0) return;
+    if (!transposed) {
+        NAME(stage)(w, plan, first + count * part / parts, to, storage);
+        return;
+    }
+    NAME(stage_across)(w, plan, block, w->padded / LANES * part / parts, to, storage);
+    if (part == parts) w->next = 0;
+}
+
 /* sums[row, :] += sum_p values[p] * tile[places[p], :] for some visits; the entries move on. */
 static inline void NAME(add_visits)(
     const real *tile, const sq_visit *visits, ptrdiff_t n_visits, const int32_t **places,
@@ -127,16 +194,15 @@ static inline void NAME(add_visits)(
 /* sums is [tile][row][output in the tile]; scratch has two staged blocks and a decoded tile. */
 static inline __attribute__((always_inline)) void NAME(add_blocked)(
     NAME(source) w, const sq_column_plan *plan, ptrdiff_t n, real *sums, real *scratch,
-    const int storage) {
+    const int storage, const int transposed) {
     const ptrdiff_t tile = NAME(TILE_WIDTH), size = NAME(stored_bytes)(storage);
     const ptrdiff_t n_tiles = w.padded / tile, n_active = plan->n_active;
     real *stages[2] = {scratch, scratch + SQ_COLUMN_BLOCK * w.padded};
     real *decoded = scratch + 2 * SQ_COLUMN_BLOCK * w.padded;
-    NAME(stage)(&w, plan, n_active < SQ_COLUMN_BLOCK ? n_active : SQ_COLUMN_BLOCK, stages[0],
-                storage);
+    NAME(stage_part)(&w, plan, 0, 1, 1, stages[0], storage, transposed);
     for (ptrdiff_t b = 0; b * SQ_COLUMN_BLOCK < n_active; b++) {
-        const ptrdiff_t staged = w.next, left = n_active - staged;
-        const ptrdiff_t count = left < SQ_COLUMN_BLOCK ? left : SQ_COLUMN_BLOCK;
+        const ptrdiff_t left = n_active - b * SQ_COLUMN_BLOCK;
+        const ptrdiff_t staged = left < SQ_COLUMN_BLOCK ? left : SQ_COLUMN_BLOCK;
         const ptrdiff_t first = plan->visit_starts[b], end = plan->visit_starts[b + 1];
         const ptrdiff_t n_steps = n_tiles * ((end - first + NAME(CHUNK) - 1) / NAME(CHUNK));
         ptrdiff_t step = 0;
@@ -144,9 +210,9 @@ static inline __attribute__((always_inline)) void NAME(add_blocked)(
             const real *columns = stages[b & 1] + t * SQ_COLUMN_BLOCK * tile;
             const int32_t *places = plan->places + plan->starts[b];
             const real *values = (const real *)plan->values + plan->starts[b];
-            if (storage != SQ_STORED_AS_IS) {
+            if (storage != SQ_STORED_AS_IS && !transposed) {
                 const char *from = (const char *)stages[b & 1] + t * tile * size;
-                for (ptrdiff_t k = 0; k < staged - b * SQ_COLUMN_BLOCK; k++)
+                for (ptrdiff_t k = 0; k < staged; k++)
                     NAME(decode)(from + k * w.padded * size, decoded + k * tile, tile, storage);
                 columns = decoded;
             }
@@ -155,8 +221,8 @@ static inline __attribute__((always_inline)) void NAME(add_blocked)(
                                  end - v < NAME(CHUNK) ? end - v : NAME(CHUNK), &places, &values,
                                  sums + t * n * tile);
                 step++;
-                NAME(stage)(&w, plan, staged + count * step / n_steps, stages[(b + 1) & 1],
-                            storage);
+                NAME(stage_part)(&w, plan, b + 1, step, n_steps, stages[(b + 1) & 1], storage,
+                                 transposed);
             }
         }
     }
@@ -208,16 +274,19 @@ static inline void NAME(move)(real *out, ptrdiff_t m_out, ptrdiff_t n, ptrdiff_t
 }
 
 static void NAME(column_panel)(
-    int storage, const void *columns, ptrdiff_t m_out, ptrdiff_t first, ptrdiff_t width,
-    ptrdiff_t n, const sq_column_plan *plan, real *out, real *scratch) {
+    int storage, const void *columns, ptrdiff_t across, ptrdiff_t first, ptrdiff_t width,
+    ptrdiff_t n, ptrdiff_t m_out, const sq_column_plan *plan, real *out, real *scratch) {
     const ptrdiff_t size = NAME(stored_bytes)(storage), tile = NAME(TILE_WIDTH);
-    const NAME(source) w = {.first = (const char *)columns + first * size, .stride = m_out * size,
-                            .width = width, .padded = (width + tile - 1) / tile * tile};
+    const ptrdiff_t skipped = plan->transposed ? first * across : first;
+    const NAME(source) w = {.first = (const char *)columns + skipped * size,
+                            .stride = across * size, .width = width,
+                            .padded = (width + tile - 1) / tile * tile, .n_columns = across};
     real *sums = scratch, *rest = scratch + n * w.padded;
     NAME(move)(out + first, m_out, n, width, plan->scattered ? w.padded : tile, sums, 0);
 #define SQ_ADD(storage)                                                                            \
     if (plan->scattered) NAME(add_scattered)(w, plan, sums, rest, storage);                        \
-    else NAME(add_blocked)(w, plan, n, sums, rest, storage)
+    else if (plan->transposed) NAME(add_blocked)(w, plan, n, sums, rest, storage, 1);              \
+    else NAME(add_blocked)(w, plan, n, sums, rest, storage, 0)
 #if SQ_IS_F32
     if (storage == SQ_STORED_BFLOAT16) {
         SQ_ADD(SQ_STORED_BFLOAT16);

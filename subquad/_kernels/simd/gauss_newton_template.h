@@ -6,8 +6,10 @@
        outputs   += readout[r] * fires * (base + new_change + jump)
        linear    += readout[r] * fires * new_change
    K is stored in tiles (tile, j, point) whose points are SQ_TILE_BYTES of reals. One tile at a time
-   is weighted, into `moves`, and stays in the cache while all neurons of the run use it. base + change is summed in double: in float32 the change is
-   kept apart from Z0, whose last place would otherwise bound the residual. */
+   is weighted, into `moves`, and stays in the cache while all neurons of the run use it. base +
+   change is summed in double: in float32 the change is kept apart from Z0, whose last place would
+   otherwise bound the residual. */
+#include "lanes_above.h"
 
 typedef double NAME(dvec) __attribute__((vector_size(SQ_BYTES)));
 typedef int64_t NAME(ivec) __attribute__((vector_size(SQ_BYTES)));
@@ -27,27 +29,6 @@ static inline NAME(dvec) NAME(load_as_double)(const real *p) {
     return __builtin_convertvector(v, NAME(dvec));
 #else
     return NAME(load_double)(p);
-#endif
-}
-
-/* Bit k says whether lane k is above zero. */
-static inline uint64_t NAME(positive_lanes)(vec v) {
-#if SQ_LEVEL == SQ_AVX512 && SQ_IS_F32
-    return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ);
-#elif SQ_LEVEL == SQ_AVX512
-    return _mm512_cmp_pd_mask((__m512d)v, _mm512_setzero_pd(), _CMP_GT_OQ);
-#elif SQ_LEVEL == SQ_AVX2 && SQ_IS_F32
-    return (unsigned)_mm256_movemask_ps((__m256)(v > 0));
-#elif SQ_LEVEL == SQ_AVX2
-    return (unsigned)_mm256_movemask_pd((__m256d)(v > 0));
-#elif SQ_X86 && SQ_IS_F32
-    return (unsigned)_mm_movemask_ps((__m128)(v > 0));
-#elif SQ_X86
-    return (unsigned)_mm_movemask_pd((__m128d)(v > 0));
-#else
-    uint64_t bits = 0;
-    for (int k = 0; k < LANES; k++) bits |= (uint64_t)(v[k] > 0) << k;
-    return bits;
 #endif
 }
 
@@ -83,7 +64,7 @@ static inline __attribute__((always_inline)) void NAME(move_points)(
         ptrdiff_t i = first + v * LANES;
         vec moved = (real)keep * load(change + i) + (real)readout * sum[v];
         store(new_change + i, moved);
-        new_fired[i / 64] |= NAME(positive_lanes)(load(base + i) + moved) << (i % 64);
+        new_fired[i / 64] |= NAME(lanes_above)(load(base + i) + moved, broadcast(0)) << (i % 64);
         for (ptrdiff_t k = i; k < i + LANES; k += SQ_BYTES / 8)
             NAME(add_response)(base + k, new_change + k, readout, jump ? jump + k : NULL,
                                outputs + k, linear ? linear + k : NULL);

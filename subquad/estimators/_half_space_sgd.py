@@ -1,0 +1,452 @@
+"""Half-space SGD for scikit-learn: rows and targets in, mini-batches out.
+
+The file is long because scikit-learn wants every parameter of two classes documented in place.
+"""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from subquad._validation import integer, real
+from subquad.estimators._preprocessing import (
+    holds_text,
+    root_mean_square,
+    unit_rows,
+    weighted_moments,
+)
+from subquad.networks import PairedNetwork
+from subquad.training import HalfSpaceSGD, TrainingWarning
+
+_PARAMETERS = """
+    Parameters
+    ----------
+    width : int
+        2 m, the number of neurons; even.
+    shift : float or None
+        b_0: a fraction Q(b_0) of the neurons fires at a point. None is sqrt(0.4 log(2 m)).
+    readout_scale : float
+        B. Large values (32 and more) learn as the tangent kernel does; small ones let the neurons
+        move, which was the more accurate in what was measured.
+    learning_rate : float or "auto"
+        eta. Up to 1 is stable whatever the rows; "auto" takes what the first mini-batch bears.
+    batch_size : int
+    n_epochs : int
+        Passes of `fit` over the rows.
+    average : bool
+        Predict with the mean of the iterates, of the second half of `fit` or of all of
+        `partial_fit`, instead of the last.
+    dynamics : {"network", "kernel"}
+        "kernel" trains the tangent features of the network as drawn.
+    report : {"auto", "tree", "scan", None}
+        How the neurons that fire are found; None evaluates all. Predictions are the same to
+        rounding.
+    scale_features : bool
+        Centre the features and divide them by their standard deviations.
+    constant : float
+        Size of the constant coordinate that is appended to every row, in units of the root mean
+        square of the scaled features; rows are then divided by their norms.
+    dtype : {"float64", "float32"}
+        Precision of the network.
+    random_state : int, RandomState instance or None
+        Source of the network and of the order of the rows.
+    n_threads : int or None
+        Results do not depend on it.
+    callback : callable, optional
+        Called with an `SGDRecord` after each step.
+    verbose : int
+        Print a line per pass over the rows if positive.
+
+    Attributes
+    ----------
+    network_ : PairedNetwork
+        The network as drawn.
+    trainer_ : HalfSpaceSGD
+    history_ : list of SGDRecord
+    loss_curve_ : list of float
+        Mean loss of the steps of each pass, in units of the scaled targets.
+    n_steps_ : int
+    n_features_in_ : int
+    feature_names_in_ : ndarray
+"""
+
+
+class _HalfSpaceModel(BaseEstimator):
+    """What regression and classification share: rows in, outputs of the network out."""
+
+    def __init__(
+        self,
+        *,
+        width=4096,
+        shift=None,
+        readout_scale=1.0,
+        learning_rate="auto",
+        batch_size=32,
+        n_epochs=100,
+        average=False,
+        dynamics="network",
+        report="auto",
+        scale_features=True,
+        constant=1.0,
+        dtype="float64",
+        random_state=None,
+        n_threads=None,
+        callback=None,
+        verbose=0,
+    ):
+        self.width = width
+        self.shift = shift
+        self.readout_scale = readout_scale
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_epochs = n_epochs
+        self.average = average
+        self.dynamics = dynamics
+        self.report = report
+        self.scale_features = scale_features
+        self.constant = constant
+        self.dtype = dtype
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.callback = callback
+        self.verbose = verbose
+
+    def _fit(self, X, T):
+        """Fit the targets T (n, C) from a new network."""
+        n_epochs = integer(self.n_epochs, "n_epochs")
+        n_steps = n_epochs * -(-len(X) // integer(self.batch_size, "batch_size"))
+        self._begin(X, T, average_from=n_steps // 2)
+        self._follow(X, T, n_epochs)
+        return self
+
+    def _partial_fit(self, X, T):
+        """Take one pass over the rows in their order, from where the model is."""
+        if not self._has_begun():
+            self._begin(X, T, average_from=0)
+        self._require_outputs(T)
+        first = len(self.history_)
+        self.trainer_.partial_fit(self._rows(X), self._scaled(T))
+        self._note(first)
+        return self
+
+    def _has_begun(self):
+        return hasattr(self, "trainer_")
+
+    def _validated(self, X, y, *, y_numeric, multi_output, reset):
+        """X in float64 and y, in float64 if numeric, refusing text by the argument's name."""
+        try:
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                dtype=np.float64,
+                multi_output=multi_output,
+                y_numeric=y_numeric,
+                reset=reset,
+            )
+            return X, y.astype(np.float64) if y_numeric else y
+        except ValueError as error:
+            if "could not convert string" not in str(error):
+                raise
+            name = "X" if holds_text(X) else "y"
+            raise ValueError(f"{name} must hold numbers; {error}.") from None
+
+    def _begin(self, X, T, average_from):
+        """Measure the rows, draw a network and make its trainer."""
+        vars(self).pop("trainer_", None)  # it belongs to another network
+        constant = real(self.constant, "constant", minimum=0.0)
+        self._measure(X, T)
+        size = root_mean_square((X - self._center) / self._scale, np.ones(len(X))) or 1.0
+        self._constant = constant * size
+        seeds = check_random_state(self.random_state).randint(2**31, size=2)
+        self.network_ = PairedNetwork(
+            X.shape[1] + 1,
+            width=self.width,
+            n_outputs=T.shape[1],
+            shift=self.shift,
+            scale=self.readout_scale,
+            rng=int(seeds[0]),
+            dtype=self.dtype,
+        )
+        self.loss_curve_ = []
+        self.trainer_ = HalfSpaceSGD(
+            self.network_,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            dynamics=self.dynamics,
+            average_from=average_from if self.average else None,
+            report=self.report,
+            rng=int(seeds[1]),
+            n_threads=self.n_threads,
+            callback=self.callback,
+        )
+
+    def _measure(self, X, T):
+        """Take means and deviations of the features, and of the targets where they have any."""
+        weights = np.ones(len(X))
+        self._center, self._scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
+        if self.scale_features:
+            self._center, self._scale = weighted_moments(X, weights)
+        self._target_mean, self._target_scale = np.zeros(T.shape[1]), np.ones(T.shape[1])
+        if isinstance(self, RegressorMixin):
+            self._target_mean, self._target_scale = weighted_moments(T, weights)
+
+    def _follow(self, X, T, n_epochs):
+        rows, T = self._rows(X), self._scaled(T)
+        for _ in range(n_epochs):
+            first = len(self.history_)
+            self.trainer_.run(rows, T)
+            self._note(first)
+            if self.trainer_.diverged:
+                break
+
+    def _note(self, first):
+        """Add the mean loss of the steps since the first."""
+        self.loss_curve_.append(float(np.mean([r.loss for r in self.history_[first:]])))
+        if self.verbose:
+            print(f"pass {len(self.loss_curve_)}: loss {self.loss_curve_[-1]:.3e}")
+
+    def _scaled(self, T):
+        return (T - self._target_mean) / self._target_scale
+
+    def _rows(self, X):
+        """Rows of the network: scaled features and the constant coordinate, of unit norm."""
+        rows = unit_rows(X, self._center, self._scale, self._constant)
+        return rows.astype(self.network_.dtype, copy=False)
+
+    def _outputs(self, X):
+        """Outputs (n, C) in the units of the targets."""
+        check_is_fitted(self, "trainer_")
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        return self.trainer_.outputs(self._rows(X)) * self._target_scale + self._target_mean
+
+    def _require_outputs(self, T):
+        """Refuse rows of targets that the network has no outputs for."""
+        if T.shape[1] != self.network_.n_outputs:
+            raise ValueError(
+                f"y must have {self.network_.n_outputs} outputs, as at first; got {T.shape[1]}."
+            )
+
+    @property
+    def history_(self):
+        """The steps taken."""
+        check_is_fitted(self, "trainer_")
+        return self.trainer_.history
+
+    @property
+    def n_steps_(self):
+        """How many steps were taken."""
+        check_is_fitted(self, "trainer_")
+        return self.trainer_.n_steps
+
+
+class HalfSpaceSGDRegressor(MultiOutputMixin, RegressorMixin, _HalfSpaceModel):
+    __doc__ = f"""Regression by SGD on a wide two-layer network of which few neurons fire.
+
+    f from `PairedNetwork`, fitted to the standardised targets by `HalfSpaceSGD`.
+{_PARAMETERS}
+    Notes
+    -----
+    `partial_fit` takes means and deviations of features and targets from the first rows it sees.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).standard_normal((300, 2))
+    >>> model = HalfSpaceSGDRegressor(width=1024, random_state=0).fit(X, X[:, 0] * X[:, 1])
+    >>> model.score(X, X[:, 0] * X[:, 1]) > 0.9
+    True
+    """
+
+    def fit(self, X, y):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        y : array_like, shape (n,) or (n, n_outputs)
+
+        Returns
+        -------
+        HalfSpaceSGDRegressor
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit together or hold NaN.
+
+        Warns
+        -----
+        TrainingWarning
+            If a target is constant, if few neurons fire, or if the loss grows without bound.
+        """
+        X, T = self._targets(X, y, reset=True)
+        if len(T) > 1 and (T == T[0]).all(axis=0).any():
+            warnings.warn(
+                "y must vary to be learned; got a constant target, which every prediction will be.",
+                TrainingWarning,
+                stacklevel=2,
+            )
+        return self._fit(X, T)
+
+    def partial_fit(self, X, y):
+        """Take one pass over the rows, in their order, from where the model is.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        y : array_like, shape (n,) or (n, n_outputs)
+
+        Returns
+        -------
+        HalfSpaceSGDRegressor
+        """
+        return self._partial_fit(*self._targets(X, y, reset=not self._has_begun()))
+
+    def predict(self, X):
+        """Return predictions.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, n_outputs), as y was
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if self._one_dimensional else outputs
+
+    def _targets(self, X, y, reset):
+        X, y = self._validated(X, y, y_numeric=True, multi_output=True, reset=reset)
+        self._one_dimensional = y.ndim == 1
+        return X, y.reshape(len(y), -1)
+
+
+class HalfSpaceSGDClassifier(ClassifierMixin, _HalfSpaceModel):
+    __doc__ = f"""Classification by SGD on a wide two-layer network of which few neurons fire.
+
+    Least squares on indicators of the classes (+1 and -1), one output per class, or one for two
+    classes, fitted by `HalfSpaceSGD`.
+{_PARAMETERS}
+    classes_ : ndarray, shape (n_classes,)
+
+    Notes
+    -----
+    `partial_fit` takes means and deviations of the features from the first rows it sees.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).standard_normal((300, 2))
+    >>> model = HalfSpaceSGDClassifier(width=1024, random_state=0).fit(X, X[:, 0] * X[:, 1] > 0)
+    >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
+    True
+    """
+
+    def fit(self, X, y):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        y : array_like, shape (n,)
+            Labels of at least two classes.
+
+        Returns
+        -------
+        HalfSpaceSGDClassifier
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit together or hold NaN, or if there are fewer than two classes.
+
+        Warns
+        -----
+        TrainingWarning
+            If few neurons fire, or if the loss grows without bound.
+        """
+        X, y = self._labels(X, y, reset=True)
+        self._set_classes(np.unique(y), "y")
+        return self._fit(X, self._indicators(y))
+
+    def partial_fit(self, X, y, classes=None):
+        """Take one pass over the rows, in their order, from where the model is.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        y : array_like, shape (n,)
+        classes : array_like, optional
+            All labels that will ever come; needed in the first call.
+
+        Returns
+        -------
+        HalfSpaceSGDClassifier
+        """
+        X, y = self._labels(X, y, reset=not self._has_begun())
+        if not self._has_begun():
+            if classes is None:
+                raise ValueError(
+                    "classes must be given in the first call of partial_fit; got None."
+                )
+            self._set_classes(np.unique(classes), "classes")
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be those of the first call, {self.classes_.tolist()}; got "
+                f"{np.unique(classes).tolist()}."
+            )
+        return self._partial_fit(X, self._indicators(y))
+
+    def decision_function(self, X):
+        """Return how much each class is favoured.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n, n_classes), or (n,) for two classes, positive for `classes_[1]`
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if len(self.classes_) == 2 else outputs
+
+    def predict(self, X):
+        """Return the class favoured most.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n,)
+        """
+        scores = self.decision_function(X)
+        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return self.classes_[best]
+
+    def _labels(self, X, y, reset):
+        X, y = self._validated(X, y, y_numeric=False, multi_output=False, reset=reset)
+        check_classification_targets(y)
+        return X, y
+
+    def _set_classes(self, classes, name):
+        if len(classes) < 2:
+            raise ValueError(
+                f"{name} must have at least 2 classes; got the one class {classes.tolist()[0]!r}."
+            )
+        self.classes_ = classes
+
+    def _indicators(self, y):
+        """+1 for the class of a row and -1 for others; a single column for two classes."""
+        unknown = np.setdiff1d(y, self.classes_).tolist()
+        if unknown:
+            raise ValueError(
+                f"y must have no other classes than {self.classes_.tolist()}; got {unknown}."
+            )
+        T = 2.0 * (y.reshape(-1, 1) == self.classes_) - 1.0
+        return T[:, 1:] if len(self.classes_) == 2 else T

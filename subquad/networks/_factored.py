@@ -1,0 +1,263 @@
+"""A wide hidden layer whose weights are a product of factors, one of them trained.
+
+Half of the file is the class docstring.
+"""
+
+import math
+
+import numpy as np
+import scipy.sparse
+
+from subquad._parallel import resolve_threads
+from subquad._shapes import as_dtype, require_matrix_memory
+from subquad._validation import as_matrix, generator, integer
+from subquad.activations import ReLU, _Activation
+from subquad.jacobian import KhatriRao
+from subquad.networks._factored_layer import FactoredLayer
+from subquad.networks._outer import Absent, Dense, HadamardStack
+from subquad.sketch import SRHT, GaussianSketch
+
+_POINTS_PER_BLOCK = 4096
+
+
+class FactoredNetwork:
+    """A hidden layer of m neurons with W = B C, or W = A B C, of which B alone is trained.
+
+    f(x) = a phi(A B C x) / sqrt(m),  C (l, d) and A (m, k) fixed, a (n_outputs, m) of signs,
+
+    B (m, l), or (k, l), from N(0, 1). With u_i = A^T (a o phi'(z_i)) / sqrt(m) and v_i = C x_i the
+    Jacobian has the rows u_i (x) v_i, as in every network here. Over the initialisation an output
+    has variance ||C x||^2 / 2.
+
+    Parameters
+    ----------
+    n_features : int
+        d, the number of inputs.
+    width : int
+        m.
+    inner_size : int
+        l <= d: C has entries of variance 1 / l, so that E[C^T C] = I.
+    outer_size : int or None
+        k <= m: A has entries of variance 1 / k. None: there is no A.
+    sketch : {"srht", "gaussian"}
+        How A and C are drawn. "srht": C is a subsampled randomised Hadamard transform, and A a
+        stack of transforms H D_j with random signs D_j, neither of them stored. "gaussian":
+        dense, with normal entries.
+    n_outputs : int
+    activation : ReLU, ShiftedReLU or ThresholdedReLU, optional
+        ReLU() by default, as in the paper.
+    rng : int, numpy.random.Generator or None
+    dtype : float32 or float64
+
+    Attributes
+    ----------
+    weights : ndarray, shape (m, l) or (k, l)
+        B as drawn.
+    readout : ndarray, shape (n_outputs, m)
+        a.
+    inner : SRHT or GaussianSketch
+        C: ``inner.apply(X)`` is X C^T.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    MemoryError
+        If B and A do not fit in memory.
+
+    Notes
+    -----
+    [AS22], Sections 4 and 5. Outputs and gradients of n data points take O(n k l + n m log k)
+    operations with "srht", O(n m l) without A, O(n m k) with a dense A, and n m / 8 bytes: the
+    pre-activations of all points are never in memory.
+
+    Departures: variances are 1 / l and 1 / k (the paper prints 1 / sqrt(l) and 1 / sqrt(k), with
+    which norms grow by l^1/4); several outputs; A is made of independent transforms of k neurons
+    each rather than of k rows of one transform of order m. That is as random a matrix, A^T A is
+    m / k times the identity just the same, neurons of a block are orthogonal at the start, and it
+    costs log k instead of log m operations a neuron (the trimmed transform that the paper counts
+    on), without leaving the first-level cache.
+
+    Examples
+    --------
+    >>> network = FactoredNetwork(16, width=4096, inner_size=8, outer_size=64, rng=0)
+    >>> network.weights.shape, network.outputs(np.eye(16)).shape
+    ((64, 8), (16, 1))
+    """
+
+    def __init__(
+        self,
+        n_features,
+        *,
+        width,
+        inner_size,
+        outer_size=None,
+        sketch="srht",
+        n_outputs=1,
+        activation=None,
+        rng=None,
+        dtype=np.float64,
+    ):
+        d, width = integer(n_features, "n_features"), integer(width, "width")
+        inner_size = integer(inner_size, "inner_size")
+        if inner_size > d:
+            raise ValueError(
+                f"inner_size must be at most n_features={d}: C reduces dimensions; "
+                f"got {inner_size}."
+            )
+        if outer_size is not None and integer(outer_size, "outer_size") > width:
+            raise ValueError(
+                f"outer_size must be at most width={width}: A^T reduces dimensions; "
+                f"got {outer_size}."
+            )
+        if not isinstance(sketch, str) or sketch not in ("srht", "gaussian"):
+            raise ValueError(f"sketch must be 'srht' or 'gaussian'; got {sketch!r}.")
+        self.activation = ReLU() if activation is None else activation
+        if not isinstance(self.activation, _Activation):
+            raise TypeError(
+                "activation must be one of subquad.activations; "
+                f"got {type(self.activation).__name__}."
+            )
+        n_outputs, dtype, rng = integer(n_outputs, "n_outputs"), as_dtype(dtype), generator(rng)
+        self.n_features, self.width, self.inner_size, self.outer_size = d, width, inner_size, None
+        self.sketch = sketch
+        rows = width if outer_size is None else integer(outer_size, "outer_size")
+        require_matrix_memory((rows, inner_size), dtype)
+        kind = SRHT if sketch == "srht" else GaussianSketch
+        self.inner = kind(d, inner_size, rng=rng)
+        self.weights = rng.standard_normal((rows, inner_size), dtype)
+        self._outer = Absent(width, dtype)
+        if outer_size is not None:
+            self.outer_size = rows
+            if sketch == "gaussian":
+                require_matrix_memory((width, rows), dtype)
+            self._outer = (HadamardStack if sketch == "srht" else Dense)(width, rows, rng, dtype)
+        self.readout = 2.0 * rng.integers(0, 2, (n_outputs, width), dtype=np.int8) - 1.0
+        self._finish(dtype)
+
+    def _finish(self, dtype):
+        """What follows from the readout: its dtype, and the kernel's padded, scaled copy."""
+        self.readout = self.readout.astype(dtype)
+        self._scale = self.activation.scale / math.sqrt(self.width)
+        self._padded_readout = np.zeros((len(self.readout), self._outer.padded), dtype)
+        self._padded_readout[:, : self.width] = self._scale * self.readout
+
+    @property
+    def n_outputs(self):
+        """Number of outputs."""
+        return len(self.readout)
+
+    @property
+    def dtype(self):
+        """float32 or float64."""
+        return self.readout.dtype
+
+    @property
+    def n_parameters(self):
+        """Entries of B, the numbers that training moves."""
+        return self.weights.size
+
+    def __repr__(self):
+        return (
+            f"FactoredNetwork(n_features={self.n_features}, width={self.width}, "
+            f"inner_size={self.inner_size}, outer_size={self.outer_size}, "
+            f"sketch={self.sketch!r}, n_outputs={self.n_outputs}, "
+            f"activation={self.activation}, dtype={self.dtype})"
+        )
+
+    def features(self, X):
+        """Return v_i = C x_i for every data point.
+
+        Parameters
+        ----------
+        X : array_like or sparse array, shape (n, n_features)
+            Cast to the dtype of the network.
+
+        Returns
+        -------
+        ndarray, shape (n, inner_size)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not a finite real matrix with n_features columns.
+        """
+        if not scipy.sparse.issparse(X):
+            X = as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
+        return np.ascontiguousarray(self.inner.apply(X), dtype=self.dtype)
+
+    def outputs(self, X, weights=None, *, centred=False, n_threads=None):
+        """Return f(x_i) for every data point, with B = weights if they are given.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        weights : array_like, optional
+            In place of B, such as `FactoredGradientDescent.weights`.
+        centred : bool
+            Subtract the outputs of the network as drawn.
+        n_threads : int or None
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_outputs)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X or the weights are not finite real matrices of these shapes.
+        """
+        weights, n_threads = self._as_weights(weights), resolve_threads(n_threads)
+        V = self.features(X)
+        out = np.empty((len(V), self.n_outputs))
+        for start in range(0, len(V), _POINTS_PER_BLOCK):
+            layer = FactoredLayer(self, V[start : start + _POINTS_PER_BLOCK], n_threads)
+            out[start : start + _POINTS_PER_BLOCK] = layer.respond(weights).outputs
+            if centred:
+                out[start : start + _POINTS_PER_BLOCK] -= layer.respond(self.weights).outputs
+        return out
+
+    def jacobian(self, X, weights=None, *, output=0, n_threads=None):
+        """Return the Jacobian of one output by B, as `KhatriRao` (U, V).
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        weights : array_like, optional
+            In place of B.
+        output : int
+        n_threads : int or None
+
+        Returns
+        -------
+        KhatriRao
+            Row i is u_i (x) v_i: u_i = A^T (a o phi'(z_i)) / sqrt(m) and v_i = C x_i. Its
+            ``gram()`` is the empirical tangent kernel.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+        MemoryError
+            If U does not fit in memory.
+        """
+        output = integer(output, "output", minimum=0, maximum=self.n_outputs - 1)
+        weights, V = self._as_weights(weights), self.features(X)
+        require_matrix_memory((len(V), len(weights)), self.dtype)
+        layer = FactoredLayer(self, V, resolve_threads(n_threads))
+        return KhatriRao(layer.tangents(layer.respond(weights).fired, output), V)
+
+    def inner_matrix(self):
+        """Return C, shape (l, d), in float64."""
+        return self.inner.matrix()
+
+    def outer_matrix(self):
+        """Return A, shape (m, k), in float64; the identity if there is none."""
+        return self._outer.matrix()
+
+    def _as_weights(self, weights):
+        """B, or what is given in place of it."""
+        if weights is None:
+            return self.weights
+        rows, columns = self.weights.shape
+        return as_matrix(weights, "weights", n_rows=rows, n_columns=columns, dtype=self.dtype)

@@ -1,0 +1,95 @@
+"""The outer factor A (m, k) of a factored layer: none, dense, or a stack of Hadamard transforms.
+
+All have rows of unit norm (on average), so that neurons start out as with independent weights.
+
+    block          entries of a transform that the kernel applies itself; None if it is given z
+    signs          diagonals of the D_j, (m,); empty without a transform
+    padded         neurons with padding, as the kernel wants them
+    narrow         whether k is less than m by construction: U (n, k) may be kept
+    n_forward      columns of what `forward` is multiplied into
+"""
+
+import numpy as np
+import scipy.linalg
+
+_WORD = 64  # neurons are padded to whole words of bits
+
+
+class _Outer:
+    """Defaults of a factor that the kernel does not apply."""
+
+    block = None
+    narrow = True
+    is_dense = False
+
+    def __init__(self, width, outer_size, dtype):
+        self.width, self.size = width, outer_size
+        self.padded = -(-width // _WORD) * _WORD
+        self.signs = np.empty(0, dtype)
+        self.n_forward = width
+
+    def forward(self, weights):
+        """The matrix by which V is multiplied before the kernel."""
+        return weights
+
+    def backward(self, out):
+        """What came out of the kernel, as (points, k)."""
+        return out[:, : self.size]
+
+
+class Absent(_Outer):
+    """W = B C."""
+
+    narrow = False
+
+    def __init__(self, width, dtype):
+        super().__init__(width, width, dtype)
+
+    def matrix(self):
+        """A, dense."""
+        return np.eye(self.width)
+
+
+class Dense(_Outer):
+    """Entries from N(0, 1 / k)."""
+
+    is_dense = True
+
+    def __init__(self, width, outer_size, rng, dtype):
+        super().__init__(width, outer_size, dtype)
+        self._matrix = rng.standard_normal((width, outer_size), dtype)
+        self._matrix /= np.sqrt(dtype.type(outer_size))
+
+    def forward(self, weights):
+        """A, since B has been applied."""
+        return self._matrix
+
+    def backward(self, out):
+        """A^T applied."""
+        return out[:, : self.width] @ self._matrix
+
+    def matrix(self):
+        """A, dense."""
+        return self._matrix.astype(np.float64)
+
+
+class HadamardStack(_Outer):
+    """A = k^-1/2 (H_p D_1; H_p D_2; ...), the first m rows and k columns, p = 2^a >= k."""
+
+    def __init__(self, width, outer_size, rng, dtype):
+        super().__init__(width, outer_size, dtype)
+        self.block = 1 << (outer_size - 1).bit_length()
+        step = max(self.block, _WORD)
+        self.padded = -(-width // step) * step
+        self.n_forward = outer_size
+        signs = np.zeros((self.padded // self.block, self.block), dtype)
+        used = -(-width // self.block)
+        bits = rng.integers(0, 2, (used, outer_size), dtype=np.int8)
+        signs[:used, :outer_size] = (2.0 * bits - 1.0) / np.sqrt(outer_size)
+        self.signs = signs.reshape(-1)
+
+    def matrix(self):
+        """A, dense."""
+        H = scipy.linalg.hadamard(self.block).astype(np.float64)
+        blocks = self.signs.reshape(-1, 1, self.block).astype(np.float64) * H
+        return blocks.reshape(-1, self.block)[: self.width, : self.size]

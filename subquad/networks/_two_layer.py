@@ -1,0 +1,174 @@
+"""The network of one hidden layer."""
+
+import math
+
+import numpy as np
+
+from subquad._shapes import as_dtype
+from subquad._validation import as_matrix, generator, integer, require_memory
+from subquad.activations import ReLU, ShiftedReLU
+from subquad.networks._initial import signs
+from subquad.networks._last_layer import LastLayer, _norms
+
+_BYTES_PER_BLOCK = 2**24
+
+
+class TwoLayerNetwork:
+    """f(x) = a phi(W x), W (m, d) with entries from N(0, 1) and a of entries +-1 / sqrt(m).
+
+    Parameters
+    ----------
+    n_features : int
+        d, the number of inputs. There is no bias: append a constant to x for one.
+    width : int
+        m.
+    activation : ReLU or ShiftedReLU, optional
+        ReLU by default.
+    n_outputs : int
+        Output c reads the c-th of n_outputs nearly equal blocks of neurons.
+    rng : int, numpy.random.Generator or None
+    dtype : float32 or float64
+
+    Attributes
+    ----------
+    weights : ndarray, shape (width, n_features)
+        W as drawn, read-only.
+    readout : ndarray, shape (n_outputs, width)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    MemoryError
+        If the weights do not fit in memory.
+
+    Notes
+    -----
+    [BPSW21], equation (5), with w ~ N(0, I_d) and the factor 1 / sqrt(m) that their Algorithm 1
+    leaves out. Several outputs are an extension.
+
+    Examples
+    --------
+    >>> network = TwoLayerNetwork(3, width=64, rng=0)
+    >>> network.outputs(np.eye(3)).shape
+    (3, 1)
+    """
+
+    weight_std = 1.0
+
+    def __init__(
+        self, n_features, width=2048, *, activation=None, n_outputs=1, rng=None, dtype=np.float64
+    ):
+        n_features, n_outputs = integer(n_features, "n_features"), integer(n_outputs, "n_outputs")
+        width, dtype, rng = integer(width, "width"), as_dtype(dtype), generator(rng)
+        if width < n_outputs:
+            raise ValueError(f"width must be at least n_outputs={n_outputs}; got {width}.")
+        self.activation = ReLU() if activation is None else activation
+        if not isinstance(self.activation, ShiftedReLU):
+            raise TypeError(
+                f"activation must be a ReLU or ShiftedReLU; got {type(self.activation).__name__}."
+            )
+        size = width * (n_features + n_outputs) * 8
+        require_memory(size, f"Weights of shape {(width, n_features)}", "Use a smaller width.")
+        self.weights = rng.standard_normal((width, n_features)).astype(dtype, copy=False)
+        self.weights.flags.writeable = False
+        self.readout = (signs(n_outputs, width, "partition", rng) / math.sqrt(width)).astype(dtype)
+
+    @property
+    def n_features(self):
+        """d, the number of inputs."""
+        return self.weights.shape[1]
+
+    @property
+    def width(self):
+        """m, the number of neurons."""
+        return len(self.weights)
+
+    @property
+    def n_outputs(self):
+        """Number of outputs."""
+        return len(self.readout)
+
+    @property
+    def dtype(self):
+        """float32 or float64."""
+        return self.weights.dtype
+
+    @property
+    def nbytes(self):
+        """Memory of the weights, in bytes."""
+        return self.weights.nbytes
+
+    def __repr__(self):
+        return (
+            f"TwoLayerNetwork(n_features={self.n_features}, width={self.width}, "
+            f"n_outputs={self.n_outputs}, activation={self.activation}, dtype={self.dtype})"
+        )
+
+    def last_layer(self, X):
+        """Return the hidden layer on the rows of X as a `LastLayer`, whose V is X.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+            Cast to the dtype of the network.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not a finite real matrix with n_features columns.
+        """
+        X = self._as_inputs(X)
+        thresholds = self.activation.thresholds(_norms(X), self.weight_std)
+        return LastLayer._trusted(
+            X, X @ self.weights.T, self.readout, self.activation, self.weight_std, thresholds
+        )
+
+    def outputs(self, X, factors=None, *, centred=False):
+        """Return f(x_i) for every data point, with W + A^T V if factors are given.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        factors : pair of array_like, optional
+            A (r, width) and V (r, n_features), as `TwoLayerGaussNewton.factors`.
+        centred : bool
+            Subtract the outputs of the network as drawn.
+
+        Returns
+        -------
+        ndarray, shape (n, n_outputs)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X or the factors are not finite real matrices of these shapes.
+
+        Notes
+        -----
+        2 n m d operations, points taken in blocks of 16 MiB per array of shape (n, width).
+        """
+        X, W = self._as_inputs(X), self.weights
+        if factors is not None:
+            A, V = factors
+            A = as_matrix(A, "factors[0]", n_columns=self.width, dtype=self.dtype)
+            V = as_matrix(
+                V, "factors[1]", n_columns=self.n_features, n_rows=len(A), dtype=self.dtype
+            )
+            W = W + A.T @ V
+        out = self._outputs(X, W)
+        return out - self._outputs(X, self.weights) if centred else out
+
+    def _as_inputs(self, X):
+        return as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
+
+    def _outputs(self, X, W):
+        """Readout times phi(W x_i), for trusted arrays."""
+        thresholds = self.activation.thresholds(_norms(X), self.weight_std)
+        out = np.empty((len(X), self.n_outputs), self.dtype)
+        step = max(1, _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize))
+        for first in range(0, len(X), step):
+            block = slice(first, first + step)
+            Z = X[block] @ W.T
+            out[block] = self.activation._apply(Z, thresholds[block], out=Z) @ self.readout.T
+        return out

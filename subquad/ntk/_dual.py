@@ -1,0 +1,207 @@
+"""The dual of an activation: its second moments, and its derivative's, under correlated normals."""
+
+import math
+
+import numpy as np
+
+from subquad.activations import ReLU, ThresholdedReLU, _Activation
+from subquad.ntk import _moments
+from subquad.ntk._quadrature import expectations
+
+_DIFFERENCE = 6e-6  # about the cube root of the rounding error
+
+
+class DualActivation:
+    """E phi(u) phi(v) and E phi'(u) phi'(v) for normal u, v of given deviations and correlation.
+
+    Parameters
+    ----------
+    activation : ReLU, ShiftedReLU, ThresholdedReLU or callable
+        An activation of `subquad.activations`, whose moments are known in closed form, or any
+        function of an array that acts on each entry, whose moments are found by quadrature.
+    derivative : callable, optional
+        phi' of a callable; by default central differences of it, good to about 1e-10.
+    normalize : bool
+        Divide a callable by sqrt(2 E phi(z)^2), z standard normal, as the activations of
+        `subquad.activations` are: 2 E phi(u)^2 = 1 for deviation 1.
+
+    Raises
+    ------
+    TypeError
+        If the activation or its derivative is not as described.
+    ValueError
+        If a callable gives values that are not finite, or cannot be normalised.
+
+    Notes
+    -----
+    Thresholds are those of the activation for weight_std = 1: `shift` times the deviation, or
+    `shift` if it is not relative. For these activations values and slopes are integrals of positive
+    functions over the angle (Plackett, 1954), where the formulas with Owen's T function cancel;
+    measured relative errors are below 1e-14 for correlations in [-1, 1] and shifts up to 8, except
+    the values of `ThresholdedReLU` at negative correlations, whose errors are below 1e-15 of the
+    value at correlation 1.
+
+    Quadrature takes 8,192 evaluations for each pair of arguments. It is exact to rounding for
+    smooth functions and for functions with a kink or jump at 0 alone, and good to about 1e-3 of the
+    size of any other jump.
+
+    [SZZ24], Definition E.3 and Lemma E.4. Departures: the arc-cosine formulas of the lemma hold for
+    shift 0 alone, where these agree with them.
+
+    Examples
+    --------
+    >>> values, slopes = DualActivation(ReLU()).moments(1.0, 1.0, [0.0, 1.0])
+    >>> np.round(2 * values, 6), 2 * slopes
+    (array([0.31831, 1.     ]), array([0.5, 1. ]))
+    """
+
+    def __init__(self, activation=None, derivative=None, *, normalize=False):
+        self.activation = ReLU() if activation is None else activation
+        self._exact = isinstance(self.activation, _Activation)
+        if self._exact and derivative is not None:
+            raise TypeError("derivative must be None for an activation of subquad; it has its own.")
+        if not self._exact and (
+            isinstance(activation, type) or not all(map(callable, (activation, derivative or abs)))
+        ):
+            raise TypeError(
+                "activation must be one of subquad.activations or a function, and derivative a "
+                f"function; got {activation!r} and {derivative!r}."
+            )
+        self._function, self._derivative = activation, derivative or self._differences
+        self._scale = 1.0
+        if not self._exact:
+            square = self._second_moments(np.ones(1))[0]
+            if not 0 < square < math.inf:
+                raise ValueError(
+                    "activation must have a finite second moment above 0; "
+                    f"got E phi(z)^2 = {square / 2}."
+                )
+            self._scale = 1 / math.sqrt(square) if normalize else 1.0
+
+    def __repr__(self):
+        return f"DualActivation({self.activation!r})"
+
+    def moments(self, std_x, std_y, correlation=None, *, angle=None):
+        """Return E phi(u) phi(v) and E phi'(u) phi'(v).
+
+        Parameters
+        ----------
+        std_x, std_y : array_like
+            Deviations of u and v, at least 0.
+        correlation : array_like
+            In [-1, 1]. All arguments broadcast.
+        angle : array_like
+            arccos(correlation) in [0, pi], instead of it: where the correlation is near 1, only the
+            angle says how near.
+
+        Returns
+        -------
+        values, slopes : ndarray of float64
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of range, or neither or both of the last two are given.
+        """
+        p, q = _numbers(std_x, "std_x", 0, math.inf), _numbers(std_y, "std_y", 0, math.inf)
+        if (correlation is None) == (angle is None):
+            raise TypeError("moments needs one of correlation and angle; got neither or both.")
+        if angle is None:
+            r = _numbers(correlation, "correlation", -1, 1)
+            angle, supplement = _moments.angles((1 - r) / 2, (1 + r) / 2)
+        else:
+            angle = _numbers(angle, "angle", 0, math.pi)
+            supplement = math.pi - angle
+        return self._moments(*np.broadcast_arrays(p, q, angle, supplement))
+
+    @property
+    def homogeneous(self):
+        """Whether phi of a multiple is that multiple of phi: thresholds follow the deviation."""
+        return self._exact and (self.activation.relative or self.activation.shift == 0)
+
+    def _moments(self, p, q, angle, supplement):
+        """Trusted twin of `moments`."""
+        if not self._exact:
+            return self._quadrature(p, q, angle, supplement)
+        h, k = self._thresholds(p), self._thresholds(q)
+        L, M = _moments.orthant_moments(h, k, angle, supplement)
+        if isinstance(self.activation, ThresholdedReLU):
+            M = _moments.product_moment(h, k, angle, supplement, L)
+        c = self.activation.norm_constant
+        return c * p * q * M, c * L
+
+    def _thresholds(self, p):
+        """Thresholds in deviations; finite, since 1e150 is as silent as infinity."""
+        b = self.activation.shift
+        if self.homogeneous:
+            return np.full(np.shape(p), b)
+        return np.minimum(b / np.maximum(p, 1e-300), 1e150)
+
+    def _second_moments(self, p):
+        """2 E phi(u)^2 for deviations p: what the diagonal of a kernel becomes in a layer."""
+        if self.homogeneous:
+            return np.square(p)
+        zeros = np.zeros(np.shape(p))
+        return 2 * self._moments(p, p, zeros, zeros + np.pi)[0]
+
+    def _steps(self, p, angle, supplement):
+        """(2 E phi phi, 2 E phi' phi', what the first lacks of 2 E phi^2) at equal deviations p.
+
+        The last does not cancel at small angles.
+        """
+        values, slopes = self._moments(np.full(np.shape(angle), p), p, angle, supplement)
+        if not self._exact:
+            gap = expectations([self._half_squared_difference], p, p, angle, supplement)[0]
+            return 2 * values, 2 * slopes, 2 * gap
+        h = float(self._thresholds(np.asarray(p)))
+        lost = _moments.lost_moment
+        if isinstance(self.activation, ThresholdedReLU):
+            lost = _moments.lost_product_moment
+        whole = self._second_moments(np.asarray(p, float))
+        scale = 2 * self.activation.norm_constant * p * p
+        near = angle < 1.5
+        gap = scale * lost(h, np.where(near, angle, 0.0))
+        return 2 * values, 2 * slopes, np.where(near & (gap < whole / 2), gap, whole - 2 * values)
+
+    def _quadrature(self, p, q, angle, supplement):
+        """Moments of a callable."""
+        functions = [self._product(self._function), self._product(self._derivative)]
+        values, slopes = expectations(functions, p, q, angle, supplement)
+        return values * self._scale**2, slopes * self._scale**2
+
+    def _product(self, f):
+        return lambda u, v: _finite(f(u)) * _finite(f(v))
+
+    def _half_squared_difference(self, u, v):
+        difference = _finite(self._function(u)) - _finite(self._function(v))
+        return 0.5 * self._scale**2 * np.square(difference)
+
+    def _differences(self, z):
+        step = _DIFFERENCE * np.maximum(1.0, np.abs(z))
+        return (self._function(z + step) - self._function(z - step)) / (2 * step)
+
+
+def as_dual(activation):
+    """Return an activation, or its dual, as a `DualActivation`."""
+    return activation if isinstance(activation, DualActivation) else DualActivation(activation)
+
+
+def _numbers(x, name, lowest, highest):
+    """An array of numbers in a range."""
+    try:
+        x = np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must hold real numbers; got {x!r}.") from None
+    wrong = ~((x >= lowest) & (x <= highest) & np.isfinite(x))
+    if wrong.any():
+        raise ValueError(
+            f"{name} must be finite and in [{lowest}, {highest}]; got {x[wrong].flat[0]}."
+        )
+    return x
+
+
+def _finite(values):
+    """Refuse what a callable must not give."""
+    if not np.isfinite(values).all():
+        raise ValueError("activation must give finite values; got NaN or infinity.")
+    return values

@@ -1,0 +1,138 @@
+"""The recursion over layers, and the functions of one angle that it comes down to.
+
+With equal deviations, or an activation for which they factor out, every entry of every kernel is a
+function of the angle between two inputs, however deep the network. Such a function is tabulated
+once for each network, in pieces that the compiled kernel evaluates.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from subquad._kernels.dual_activation import PIECES_PER_OCTAVE, TERMS
+from subquad.ntk._moments import angles
+
+_OFFSET = -6  # log2 of the length below which half chords share pieces of one length
+_SMALLEST_OFFSET = -44
+
+
+def layers(dual, depth, p, angle, supplement):
+    """Return the kernels K_0 .. K_L and slopes 2 E phi' phi' of layers 1 .. L at deviations p.
+
+    p is one number for all points. [SZZ24], Definition E.3. Departures: layer l has its input's
+    covariance K_{l-1} (the definition's index is off by one), and thresholds follow the layer.
+    """
+    kernels, slopes = [p * p * (1 - 2 * np.square(np.sin(angle / 2)))], []
+    for _ in range(depth):
+        value, slope, gap = dual._steps(p, angle, supplement)
+        square = float(dual._second_moments(np.asarray(p)))
+        require_firing(square)
+        kernels.append(value)
+        slopes.append(slope)
+        p = math.sqrt(square)
+        half = np.clip(gap / (2 * square), 0.0, 1.0)
+        angle, supplement = angles(half, 1 - half)
+    return kernels, slopes
+
+
+def require_firing(squares):
+    """Refuse a layer that is silent: its kernel is zero, and has no angles."""
+    if not np.min(squares) > 0:
+        raise ValueError(
+            "activation must let neurons fire on every row; got a threshold so large, or a row so "
+            "small, that none does. A relative threshold follows the rows."
+        )
+
+
+def combine(kind, kernels, slopes):
+    """Return the kernel of this kind: "ntk", "last" or the number of a layer."""
+    if kind == "ntk":
+        total = kernels[0]
+        for kernel, slope in zip(kernels[1:], slopes, strict=True):
+            total = total * slope + kernel
+        return total
+    if kind == "last":
+        return kernels[-2] * (slopes[-1] / 2)
+    return kernels[kind]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A function of the angle: its value at 0, and pieces in half the chord plus `offset`."""
+
+    table: np.ndarray
+    offset: float
+    at_zero: float
+
+
+ANGLE = "angle"  # the kind whose profile is the angle itself
+
+
+def profiles(dual, depth, kinds, p=1.0):
+    """Return the `Profile` of each kind at deviation p."""
+    if dual._exact:
+        return _known_profiles(dual.activation, depth, tuple(kinds), p)
+    return _tabulate(dual, depth, tuple(kinds), p)
+
+
+@lru_cache(maxsize=64)
+def _known_profiles(activation, depth, kinds, p):
+    """Profiles of an activation of the package, kept: they take some milliseconds to make."""
+    from subquad.ntk._dual import DualActivation
+
+    return _tabulate(DualActivation(activation), depth, kinds, p)
+
+
+def _tabulate(dual, depth, kinds, p):
+    """Sample the functions at the Chebyshev nodes of each piece."""
+    octaves = -_octaves(dual, depth)
+    offset = 2.0**-octaves
+    n_pieces = octaves * PIECES_PER_OCTAVE
+    piece = np.arange(n_pieces)
+    start = offset * 2.0 ** (piece // PIECES_PER_OCTAVE)
+    width = start / PIECES_PER_OCTAVE
+    start = start + piece % PIECES_PER_OCTAVE * width
+    used = start - offset < math.sqrt(0.5) + 1e-6
+    nodes = np.cos((np.arange(TERMS) + 0.5) * np.pi / TERMS)
+    s = np.clip(start[:, None] - offset + width[:, None] * (nodes + 1) / 2, 0.0, 1.0)
+    s[~used] = 0.5
+    square = s * s
+    angle, supplement = angles(
+        np.concatenate([square, 1 - square]), np.concatenate([1 - square, square])
+    )
+    kernels, slopes = layers(dual, depth, p, angle, supplement)
+    zero, pi = np.zeros(1), np.full(1, np.pi)
+    ends = layers(dual, depth, p, zero, pi)
+    made = []
+    for kind in kinds:
+        samples = angle if kind == ANGLE else combine(kind, kernels, slopes)
+        at_zero = 0.0 if kind == ANGLE else float(combine(kind, *ends)[0])
+        made.append(Profile(_coefficients(samples), offset, at_zero))
+    return made
+
+
+def _octaves(dual, depth):
+    """Log2 of the offset: small where the functions change at small scales."""
+    if dual._exact and dual.activation.jumps and depth > 1:
+        return _SMALLEST_OFFSET  # they go like powers of the chord below 1
+    if not dual._exact or dual.activation.shift == 0:
+        return _OFFSET
+    # At r = -1 they go like exp(-b^2 / (2 s^2)), which is nothing below b / 9.
+    return max(_SMALLEST_OFFSET, min(_OFFSET, math.floor(math.log2(dual.activation.shift / 9))))
+
+
+def _coefficients(samples):
+    """Powers of x in [-1, 1] from samples at the Chebyshev nodes, one row per piece."""
+    k = np.arange(TERMS)
+    cosines = np.cos(np.outer(k, k + 0.5) * np.pi / TERMS)
+    chebyshev = samples @ cosines.T * (2 / TERMS)
+    chebyshev[:, 0] /= 2
+    powers = [np.pad(row, (0, TERMS - len(row))) for row in map(_polynomial, k)]
+    return np.ascontiguousarray(chebyshev @ np.array(powers))
+
+
+def _polynomial(k):
+    """Powers of the k-th Chebyshev polynomial."""
+    return np.polynomial.chebyshev.cheb2poly(np.eye(k + 1)[k])

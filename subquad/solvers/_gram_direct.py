@@ -1,0 +1,99 @@
+"""Direct solvers of the Gram equation: by G itself, and by the Gram matrix of a sketch."""
+
+import math
+
+import numpy as np
+
+from subquad._validation import generator, integer
+from subquad.solvers._gram_common import (
+    at_least_n,
+    require_square,
+    residual_norm,
+    singular,
+    sketched,
+    tolerance,
+)
+from subquad.solvers._solution import Solution
+from subquad.solvers.exact import DampedCholesky
+
+
+class ExactSolver:
+    """G formed and factored by Cholesky, by eigenvalues where it is singular.
+
+    Parameters
+    ----------
+    rtol : float in (0, 1]
+        Relative residual that counts as converged.
+
+    Examples
+    --------
+    >>> ExactSolver().name
+    'exact'
+    """
+
+    name = "exact"
+
+    def __init__(self, *, rtol=1e-10):
+        self._rtol = tolerance(rtol)
+
+    def solve(self, system, c, damping=0.0):
+        """Return a `Solution` of (G + damping I) x = c; n^3 / 3 operations beside those of G."""
+        require_square(system.n)
+        factor = DampedCholesky(system.gram(), damping)
+        x = factor._solve(c)
+        residual = residual_norm(system, x, c, damping)
+        converged = bool(residual <= self._rtol * np.linalg.norm(c))
+        info = {"method": self.name, "rank": factor.rank, "condition": factor.condition}
+        return Solution(x, 0, residual, converged, factor.message, info)
+
+
+class SketchSolver:
+    """G replaced by the Gram matrix of a TensorSketch: one factorisation, no iteration.
+
+    Parameters
+    ----------
+    sketch_size : int, optional
+        s >= n; 16 n by default.
+    rng : int, numpy.random.Generator or None
+        Every `solve` draws a new sketch from it.
+    rtol : float in (0, 1]
+        Relative residual that counts as converged.
+
+    Notes
+    -----
+    [SZZ24], Theorem D.10. The relative residual is about eps sqrt(kappa), eps = (1 + sqrt(n/s))^2
+    - 1 and kappa the condition number of G, where the theorem has eps; `info["error_estimate"]`
+    gives it.
+
+    Examples
+    --------
+    >>> SketchSolver(rng=0).name
+    'sketch'
+    """
+
+    name = "sketch"
+
+    def __init__(self, sketch_size=None, *, rng=None, rtol=1e-10):
+        self._sketch_size = None if sketch_size is None else integer(sketch_size, "sketch_size")
+        self._rng = generator(rng)
+        self._rtol = tolerance(rtol)
+
+    def solve(self, system, c, damping=0.0):
+        """Return a `Solution` of (G + damping I) x = c, up to the error of the sketch."""
+        s = at_least_n(self._sketch_size or 16 * system.n, system.n)
+        factor = sketched(system, s, damping, self._rng)
+        x = factor.apply(c)
+        residual, goal = residual_norm(system, x, c, damping), self._rtol * np.linalg.norm(c)
+        kappa = factor.condition_estimate**2
+        info = {"method": self.name, "sketch_size": s, "condition": kappa, "rank": factor.rank}
+        info["epsilon"] = (1 + math.sqrt(system.n / s)) ** 2 - 1
+        info["error_estimate"] = info["epsilon"] * math.sqrt(kappa)
+        converged = bool(residual <= goal) and factor.rank == system.n
+        relative = residual / (np.linalg.norm(c) or 1.0)
+        message = (
+            f"The sketched system left relative residual {relative:.1e}; its size is of the order "
+            f"eps sqrt(kappa) = {info['error_estimate']:.1e}."
+        )
+        if not converged:
+            message += f" {singular(factor.rank, system.n)}Use 'pcg' or 'exact' for accuracy."
+        return Solution(x, 0, residual, converged, message, info)

@@ -1,0 +1,71 @@
+"""A preconditioner that is kept from one Newton step to the next while that pays."""
+
+from subquad._parallel import resolve_threads
+from subquad._validation import generator
+from subquad.solvers import _sketching
+
+_MAX_SKETCHES = 3
+
+
+class KeptPreconditioner:
+    """Builds preconditioners, keeps them while that pays, and strengthens bad ones."""
+
+    def __init__(self, sketch, sketch_size, preconditioner, rng, n_threads):
+        self._arguments = sketch, sketch_size, preconditioner
+        self._rng, self._n_threads = generator(rng), resolve_threads(n_threads)
+        self.M, self.label, self.n_built = None, None, 0
+        self._choice, self._cost, self._wasted, self._usual = None, 0.0, 0.0, 0
+
+    @property
+    def size_in_use(self):
+        """Rows of the sketch in use; 0 for the exact factor."""
+        return 0 if self.label == "exact" else self._size_used
+
+    @property
+    def patience(self):
+        """Iterations after which an old preconditioner is given up."""
+        return self._usual + max(4, int(self._cost))
+
+    @property
+    def serves(self):
+        """Whether the preconditioner at hand may be tried again."""
+        return self.M is not None and self._wasted < self._cost
+
+    def build(self, tall, damping):
+        """Make a preconditioner for this B."""
+        if self._choice is None:
+            self._plan(tall)
+        self.M = _sketching.factored_gram(tall, damping) if self._gram else None
+        self.label = "exact"
+        if self.M is None:
+            self._gram = False
+            self._sketch(tall, damping)
+        built = tall.gram_ns if self._gram else _sketching.build_ns(tall, self._size_used)
+        self._cost = built / tall.pass_ns  # in iterations
+        self.n_built += 1
+
+    def account(self, tall, n_iterations, fresh):
+        """Note the iterations that a step took."""
+        if not fresh:
+            self._wasted += max(n_iterations - self._usual, 0)
+            return
+        self._wasted, self._usual = 0.0, n_iterations
+        if n_iterations > 2 * _sketching.expected_iterations(8) and not self._fixed:
+            self._choice, self._size = _sketching.stronger(tall, self._choice), 2 * self._size
+
+    def _plan(self, tall):
+        sketch, sketch_size, preconditioner = self._arguments
+        self._choice, self._size, self._fixed = _sketching.checked_choice(sketch, sketch_size, tall)
+        asked = self._fixed or sketch is not None
+        self._gram = _sketching.wants_gram(preconditioner, tall, self._size, asked)
+        _sketching.require_room(tall, self._size)
+
+    def _sketch(self, tall, damping):
+        """Sketch B, anew and larger while that loses rank."""
+        for _ in range(_MAX_SKETCHES):
+            self.M, self.label, self._size_used = _sketching.factored(
+                tall, self._choice, self._size, damping, self._rng, self._n_threads
+            )
+            if self._fixed or self.label == "none" or _sketching.is_null(tall, self.M):
+                return
+            self._choice, self._size = _sketching.stronger(tall, self._choice), 2 * self._size

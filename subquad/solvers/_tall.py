@@ -1,0 +1,281 @@
+"""Tall matrices A (N, k) as the iterative solvers see them: A^T (b - A x), S A, A^T A.
+
+One class for each way a matrix may be given. All arithmetic is in float64, block by block where
+A is not, so that float32 storage costs no accuracy. Trusts what `as_tall` has checked.
+`pass_ns` and `gram_ns` forecast nanoseconds of A^T A x and of A^T A.
+"""
+
+import numpy as np
+import scipy.sparse
+from scipy.sparse.linalg import LinearOperator
+
+from subquad._validation import as_csr, as_matrix, require_memory
+from subquad.jacobian import KhatriRao
+
+_BLOCK_ENTRIES = 2**16  # of A, so that a block is still in cache when A^T follows A
+_COPIED_COLUMNS = 32  # at least, where A is converted before it is sketched
+_GRAM_MULTIPLY_ADDS = 1e10  # of one BLAS call, some tenths of a second
+# Nanoseconds on one thread with AVX-512, of which only ratios matter: an entry of a dense A in
+# A^T A x, from memory; a multiply-add of a BLAS product; an entry of a CSR matrix in A^T A x; a
+# multiply-add of scipy's product of sparse matrices.
+_ENTRY_NS, _GEMM_NS, _CSR_NS, _SPARSE_NS = 0.43, 0.025, 2.5, 5.0
+_OPERATOR_COLUMNS = 32  # of the identity, multiplied at a time
+
+
+def as_tall(A, name="A"):
+    """Return A checked and wrapped."""
+    if isinstance(A, KhatriRao):
+        return KhatriRaoTall(A)
+    if isinstance(A, LinearOperator):
+        return OperatorTall(A, name)
+    if scipy.sparse.issparse(A):
+        indptr, indices, values = as_csr(A, name)
+        csr = scipy.sparse.csr_array((values.astype(np.float64), indices, indptr), shape=A.shape)
+        return SparseTall(csr)
+    return DenseTall(as_matrix(A, name))
+
+
+class DenseTall:
+    """A C-contiguous array, read once for each A^T (b - A x).
+
+    With weights w, as `weighted` sets them, it stands for diag(sqrt(w)) A.
+    """
+
+    eps = np.finfo(np.float64).eps
+
+    def __init__(self, A, weights=None):
+        self.A, self.weights, self.shape = A, weights, A.shape
+        self.pass_ns, self.gram_ns = A.size * _ENTRY_NS, A.size * A.shape[1] * _GEMM_NS
+
+    def weighted(self, weights):
+        """Return diag(sqrt(weights)) A, without a copy of A."""
+        return DenseTall(self.A, weights)
+
+    def normal(self, x, b=None):
+        """Return A^T v and ||v||^2 for v = A x, or b - A x if b is given."""
+        out, square = np.zeros(self.shape[1]), 0.0
+        for rows, block in self._blocks(_BLOCK_ENTRIES):
+            v = block @ x
+            if b is not None:
+                np.subtract(b[rows], v, out=v)
+            w = v if self.weights is None else self.weights[rows] * v
+            square += v @ w
+            out += w @ block
+        return out, float(square)
+
+    def multiply(self, X):
+        """Return A X for a vector or a matrix X."""
+        product = np.concatenate([block @ X for _, block in self._blocks(_BLOCK_ENTRIES)])
+        return _rows_times(self.weights, product)
+
+    def transposed(self, v):
+        """Return A^T v."""
+        v = _rows_times(self.weights, v)
+        return sum(v[rows] @ block for rows, block in self._blocks(_BLOCK_ENTRIES))
+
+    def gram(self):
+        """Return A^T A."""
+        G = np.zeros((self.shape[1],) * 2)
+        for rows, block in self._blocks(int(_GRAM_MULTIPLY_ADDS / self.shape[1])):
+            block = self._scaled(block, rows)
+            G += block.T @ block
+        return G
+
+    def sketched(self, sketch, n_threads):
+        """Return S A, shape (s, k)."""
+        if self.A.dtype == np.float64 and self.weights is None:
+            return sketch.apply_columns(self.A, n_threads=n_threads)
+        k = self.shape[1]
+        step = max(_COPIED_COLUMNS, k // 8)
+        copies = (
+            self._scaled(self.A[:, i : i + step].astype(np.float64), slice(None))
+            for i in range(0, k, step)
+        )
+        return np.hstack([sketch.apply_columns(copy, n_threads=n_threads) for copy in copies])
+
+    def dense(self):
+        """Return A as an array in float64."""
+        return self._scaled(self.A.astype(np.float64, copy=False), slice(None))
+
+    def _scaled(self, block, rows):
+        """Rows of A, each times the root of its weight."""
+        return block if self.weights is None else _rows_times(self.weights[rows], block)
+
+    def _blocks(self, entries):
+        """Slices of rows, and these rows in float64."""
+        step = max(1, entries // self.shape[1])
+        for i in range(0, self.shape[0], step):
+            rows = slice(i, i + step)
+            yield rows, self.A[rows].astype(np.float64, copy=False)
+
+
+class SparseTall:
+    """A canonical csr_array in float64, with weights as `DenseTall`."""
+
+    eps = np.finfo(np.float64).eps
+
+    def __init__(self, A, weights=None):
+        self.A, self.weights, self.shape = A, weights, A.shape
+        squares = np.square(np.diff(A.indptr), dtype=np.float64).sum()
+        self.pass_ns, self.gram_ns = A.nnz * _CSR_NS, squares * _SPARSE_NS
+
+    def weighted(self, weights):
+        """Return diag(sqrt(weights)) A, without a copy of A."""
+        return SparseTall(self.A, weights)
+
+    def normal(self, x, b=None):
+        """Return A^T v and ||v||^2 for v = A x, or b - A x if b is given."""
+        v = self.A @ x
+        if b is not None:
+            np.subtract(b, v, out=v)
+        w = v if self.weights is None else self.weights * v
+        return self.A.T @ w, float(v @ w)
+
+    def multiply(self, X):
+        """Return A X for a vector or a matrix X."""
+        return _rows_times(self.weights, self.A @ X)
+
+    def transposed(self, v):
+        """Return A^T v."""
+        return self.A.T @ _rows_times(self.weights, v)
+
+    def gram(self):
+        """Return A^T A."""
+        A = self.scaled()
+        return (A.T @ A).toarray()
+
+    def sketched(self, sketch, n_threads):
+        """Return S A, shape (s, k)."""
+        return sketch.apply_columns(self.scaled(), n_threads=n_threads)
+
+    def dense(self):
+        """Return A as an array."""
+        return self.scaled().toarray()
+
+    def scaled(self):
+        """A with each row times the root of its weight."""
+        if self.weights is None:
+            return self.A
+        A = self.A.copy()
+        A.data *= np.repeat(np.sqrt(self.weights), np.diff(A.indptr))
+        return A
+
+
+class KhatriRaoTall:
+    """A = J^T, one column for each data point; J^T x is formed only where that costs less.
+
+    Otherwise the Gram matrix J J^T, which costs as much as one product by factors, serves all.
+    """
+
+    eps = np.finfo(np.float64).eps
+
+    def __init__(self, J):
+        self.J = KhatriRao(J.U.astype(np.float64), J.V.astype(np.float64))
+        (n, m_u), m_v = J.U.shape, J.V.shape[1]
+        self.shape, self._sides = (m_u * m_v, n), (m_u, m_v)
+        self._G = None
+        self._by_gram = n * (m_u + m_v) < 2 * m_u * m_v
+        self.gram_ns = n * n * (m_u + m_v) * _GEMM_NS
+        self.pass_ns = n * n * _ENTRY_NS if self._by_gram else 2 * n * m_u * m_v * _GEMM_NS
+
+    def normal(self, x, b=None):
+        """Return A^T v and ||v||^2 for v = A x, or b - A x if b is given."""
+        if self._by_gram and b is None:
+            product = self.gram() @ x
+            return product, float(x @ product)
+        v = self.multiply(x)
+        if b is not None:
+            np.subtract(b, v, out=v)
+        return self.transposed(v), float(v @ v)
+
+    def multiply(self, X):
+        """Return A X for a vector or a matrix X."""
+        if X.ndim == 2:
+            return np.stack([self.multiply(x) for x in X.T], axis=1)
+        G, V = self.J.adjoint(X)
+        product = G.T @ V
+        return (product.toarray() if scipy.sparse.issparse(product) else product).ravel()
+
+    def transposed(self, v):
+        """Return A^T v."""
+        return self.J.matvec(v.reshape(self._sides))
+
+    def gram(self):
+        """Return A^T A = (U U^T) o (V V^T)."""
+        if self._G is None:
+            self._G = self.J.gram()
+        return self._G
+
+    def sketched(self, sketch, n_threads):
+        """Return S A, shape (s, k)."""
+        return sketch.apply(self.J.U, self.J.V, n_threads=n_threads).T
+
+    def dense(self):
+        """Return A as an array."""
+        return self.J.to_dense().T
+
+
+class OperatorTall:
+    """A scipy LinearOperator, known by its products; its accuracy is that of its dtype."""
+
+    def __init__(self, op, name):
+        if np.dtype(op.dtype or np.float64).kind not in "fiu":
+            raise TypeError(f"{name} must be a real LinearOperator; got {op.dtype}.")
+        if 0 in op.shape:
+            raise ValueError(f"{name} must have at least 1 row and 1 column; got {op.shape}.")
+        self.A, self._name = op, name
+        self.shape = tuple(int(n) for n in op.shape)
+        self.pass_ns = self.shape[0] * self.shape[1] * _ENTRY_NS
+        self.gram_ns = self.shape[1] * self.pass_ns  # a product for each column
+        single = np.dtype(op.dtype or np.float64) in (np.float16, np.float32)
+        self.eps = float(np.finfo(np.float32 if single else np.float64).eps)
+
+    def normal(self, x, b=None):
+        """Return A^T v and ||v||^2 for v = A x, or b - A x if b is given."""
+        v = self.multiply(x)
+        if b is not None:
+            v = b - v
+        return self.transposed(v), float(v @ v)
+
+    def multiply(self, X):
+        """Return A X for a vector or a matrix X."""
+        return self._checked(self.A.matvec(X) if X.ndim == 1 else self.A.matmat(X), "A @ x")
+
+    def transposed(self, v):
+        """Return A^T v."""
+        return self._checked(self.A.rmatvec(v), "A.rmatvec(v)")
+
+    def gram(self):
+        """Return A^T A, from A as an array."""
+        A = self.dense()
+        return A.T @ A
+
+    def sketched(self, sketch, n_threads):
+        """Return S A, shape (s, k), from products with blocks of the identity."""
+        return np.hstack([sketch.apply_columns(A, n_threads=n_threads) for A in self._columns()])
+
+    def dense(self):
+        """Return A as an array."""
+        require_memory(
+            8 * self.shape[0] * self.shape[1], f"{self._name} as an array", "Use the sketch."
+        )
+        return np.hstack(list(self._columns()))
+
+    def _columns(self):
+        """Blocks of columns of A."""
+        k = self.shape[1]
+        for i in range(0, k, _OPERATOR_COLUMNS):
+            width = min(_OPERATOR_COLUMNS, k - i)
+            yield np.ascontiguousarray(self.multiply(np.eye(k, width, -i)))
+
+    def _checked(self, product, what):
+        """The product in float64; refused unless real and finite."""
+        product = np.asarray(product)
+        if product.dtype.kind == "c" or not np.isfinite(product).all():
+            raise ValueError(f"{self._name} must have real, finite products; {what} has not.")
+        return product.astype(np.float64, copy=False)
+
+
+def _rows_times(weights, X):
+    """The vector or matrix X, each row times the root of its weight."""
+    return X if weights is None else (np.sqrt(weights) * X.T).T

@@ -1,0 +1,311 @@
+"""Regression with a tall matrix, preconditioned by the QR factorisation of a sketch of it."""
+
+import warnings
+
+import numpy as np
+
+from subquad._parallel import resolve_threads
+from subquad._validation import as_vector, generator, integer, real
+from subquad.solvers import _sketching
+from subquad.solvers._normal_cg import System, refine
+from subquad.solvers._solution import Solution, SolverWarning
+from subquad.solvers._tall import as_tall
+
+_MAX_SKETCHES = 3
+_FLOORS = 100.0  # a residual of so many rounding floors is due to rounding
+_EPS = np.finfo(np.float64).eps
+
+
+def fast_regression(
+    A,
+    y,
+    *,
+    damping=0.0,
+    sketch=None,
+    sketch_size=None,
+    preconditioner="auto",
+    rtol=1e-10,
+    max_iterations=200,
+    rng=None,
+    n_threads=None,
+):
+    """Solve min ||(A^T A + mu I) x - y|| for tall A until the residual is at most rtol ||y||.
+
+    Parameters
+    ----------
+    A : array_like, sparse array, KhatriRao or LinearOperator, shape (N, k)
+        Tall: N >> k. A `KhatriRao` J of n data points stands for A = J^T, shape (m_u m_v, n), so
+        that A^T A is the Gram matrix J J^T of [BPSW21], Section 4.
+    y : array_like, shape (k,)
+        If it is A^T b and b is at hand, `fast_least_squares(A, b)` is more accurate.
+    damping : float, at least 0
+        mu.
+    sketch : {"count", "srht", "gaussian"} or object, optional
+        Of the package `subquad.sketch`; an object has `sketch_size` and `apply_columns(A)`. For a
+        KhatriRao, "count" is a TensorSketch, "srht" a TensorSRHT, and an object has `apply(U, V)`.
+        Default: "count".
+    sketch_size : int, optional
+        Rows s of S A, at least k. Default: 8 k to 64 k, whatever a model of the costs of QR and
+        iterations prefers; A itself is factored where that is no compression. If neither a sketch
+        object nor a size is given, a sketch that preconditions badly is replaced by a stronger
+        one, with several nonzeros in a column and twice the rows.
+    preconditioner : {"auto", "sketch", "exact"}
+        "exact" takes the Cholesky factor of A^T A: N k^2 operations and 1 to 4 iterations; a sketch
+        follows where it breaks down, from cond(A) = 1e7 on. "auto" takes it where a model of the
+        costs forecasts that it is faster (k up to some hundreds, or sparse A) and neither a sketch
+        nor its size is asked for.
+    rtol : float in [0, 1]
+    max_iterations : int
+    rng : int, numpy.random.Generator or None
+        Draws the sketch.
+    n_threads : int or None
+        Threads of the sketch; BLAS keeps its own.
+
+    Returns
+    -------
+    Solution
+        x in float64; of least norm if A is rank-deficient and mu = 0, where only the residual in
+        the row space of A is tested. `residual_norm` is that of A^T A x + mu x - y, computed from
+        A at the end. In `info`: `relative_residual`, the share of y outside the row space of A
+        (`inconsistent`), `rank`, `condition_estimate` of A (or of the damped matrix),
+        `preconditioned_condition`, `preconditioner`, `sketch`, `sketch_size`, `n_sketches`
+        tried, `at_rounding_floor`, and `rounding_floor` =
+        eps (||A||^2 ||x|| + ||y||) / ||y||, about eps cond(A) for y = A^T b.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong kind, shape or value, or is not finite.
+    MemoryError
+        If the sketch does not fit.
+
+    Warns
+    -----
+    SolverWarning
+        If rtol is not reached. At the rounding floor no better x exists in float64.
+
+    Notes
+    -----
+    [BPSW21], Algorithm 2, as conjugate gradients: the gradient descent printed there squares the
+    condition number of A R^-1 and diverges for s below about 40 k. y is an argument, and the test
+    is relative to its norm. Each iteration costs one pass over A (dense) and two triangular solves;
+    the error falls by sqrt(k / s) per iteration, whatever cond(A). The sketch costs one pass, its
+    QR 2 s k^2 operations. When the recursive residual meets the test, the true one is computed and
+    the iteration begins anew from it if it does not: iterative refinement. With mu > 0 the rows
+    sqrt(mu) I are appended to S A unsketched. float32 matrices are multiplied in float64, so that
+    accuracy does not depend on how A is stored; a float32 LinearOperator has its own floor.
+    Rank is that of S A, and verified: A times the null space of S A must vanish.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> A, b = rng.standard_normal((1000, 5)), rng.standard_normal(1000)
+    >>> solution = fast_regression(A, A.T @ b, rng=0)
+    >>> bool(np.allclose(solution.x, np.linalg.lstsq(A, b)[0])), solution.converged
+    (True, True)
+    """
+    tall = as_tall(A)
+    y = as_vector(y, "y", size=tall.shape[1], dtype=np.float64)
+    return _solve(
+        "fast_regression", tall, y, None, damping, sketch, sketch_size, preconditioner, rtol,
+        max_iterations, rng, n_threads,
+    )  # fmt: skip
+
+
+def fast_least_squares(
+    A,
+    b,
+    *,
+    damping=0.0,
+    sketch=None,
+    sketch_size=None,
+    preconditioner="auto",
+    rtol=1e-10,
+    max_iterations=200,
+    rng=None,
+    n_threads=None,
+):
+    """Solve min ||A x - b||^2 + mu ||x||^2 for tall A until A x is right to about rtol ||b||.
+
+    The test is ||N^T (A^T (b - A x) - mu x)|| <= rtol ||b||, N the preconditioner, which makes A N
+    nearly orthonormal: so ||A (x - x*)|| is bounded, x* the solution, whatever cond(A).
+
+    Parameters
+    ----------
+    A : array_like, sparse array, KhatriRao or LinearOperator, shape (N, k)
+    b : array_like, shape (N,)
+    damping, sketch, sketch_size, preconditioner, rtol, max_iterations, rng, n_threads
+        As in `fast_regression`.
+
+    Returns
+    -------
+    Solution
+        As of `fast_regression`; `info["misfit"]` is ||A x - b||. Where rounding ends the iteration
+        above rtol, near `rounding_floor` = eps (cond ||A x - b|| + ||A|| ||x|| + ||b||) / ||b||, x
+        has converged: no stable method does better.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `fast_regression`.
+
+    Warns
+    -----
+    SolverWarning
+        If neither rtol nor the rounding floor is reached.
+
+    Notes
+    -----
+    As `fast_regression`, but each refinement starts from A^T (b - A x): x is then as accurate as
+    that of an orthogonal factorisation, where rounding A^T b alone may cost eps cond(A)^2.
+
+    Examples
+    --------
+    >>> fast_least_squares(np.array([[3.0], [4.0]]), np.array([1.0, 1.0])).x.round(12)
+    array([0.28])
+    """
+    tall = as_tall(A)
+    b = as_vector(b, "b", size=tall.shape[0], dtype=np.float64)
+    return _solve(
+        "fast_least_squares", tall, None, b, damping, sketch, sketch_size, preconditioner, rtol,
+        max_iterations, rng, n_threads,
+    )  # fmt: skip
+
+
+def _solve(
+    name, tall, y, b, damping, sketch, sketch_size, preconditioner, rtol, limit, rng, n_threads
+):
+    """Check what both functions take, solve, and report."""
+    damping = real(damping, "damping", minimum=0.0)
+    rtol = real(rtol, "rtol", minimum=0.0, maximum=1.0)
+    limit = integer(limit, "max_iterations")
+    n_threads, rng = resolve_threads(n_threads), generator(rng)
+    choice, size, fixed = _sketching.checked_choice(sketch, sketch_size, tall)
+    gram = _sketching.wants_gram(preconditioner, tall, size, fixed or sketch is not None)
+    _sketching.require_room(tall, size)
+    system = System(tall, y, b, damping, natural=b is not None)
+    scale = float(np.linalg.norm(y if b is None else b))
+    attempts = _attempts(system, choice, size, fixed, gram, rng, n_threads)
+    solution = _report(name, system, _search(system, attempts, rtol * scale, limit), scale, rtol)
+    if not solution.converged:
+        warnings.warn(solution.message, SolverWarning, stacklevel=3)
+    return solution
+
+
+def _attempts(system, choice, size, fixed, gram, rng, n_threads):
+    """Yield ever stronger preconditioners: what they are, and whether there is no other."""
+    tall = system.tall
+    if gram:
+        if (M := _sketching.factored_gram(tall, system.damping)) is not None:
+            yield (
+                M,
+                {"preconditioner": "exact", "sketch_size": 0, "sketch": "none", "n_sketches": 0},
+                False,
+            )
+    for n_sketches in range(1, _MAX_SKETCHES + 1):
+        M, label, size = _sketching.factored(tall, choice, size, system.damping, rng, n_threads)
+        last = fixed or label == "none" or n_sketches == _MAX_SKETCHES
+        info = {"preconditioner": "sketch", "sketch": label, "sketch_size": size}
+        yield M, info | {"n_sketches": n_sketches}, last
+        choice, size = _sketching.stronger(tall, choice), 2 * size
+
+
+def _search(system, attempts, goal, limit):
+    """Solve with the first preconditioner that is good enough."""
+    x, spent = np.zeros(system.tall.shape[1]), 0
+    for M, info, last in attempts:
+        chosen = info
+        verified = _sketching.is_null(system.tall, M)
+        if not (verified or last):
+            continue
+        patience = limit if last else 10 + int(2 * _sketching.expected_iterations(8))
+        progress = refine(system, M, goal, min(limit - spent, patience), x)
+        spent, x = spent + progress.n_iterations, progress.x
+        if last or progress.stopped == "tolerance" or spent >= limit:
+            break
+        if progress.norm <= _FLOORS * _rounding_floor(system, M, progress):
+            break
+    progress.n_iterations = spent
+    return progress, M, verified, chosen
+
+
+def _rounding_floor(system, M, progress):
+    """What rounding x and the products can leave as residual, as `System.norm` measures it."""
+    size = M.norm_estimate * float(np.linalg.norm(progress.x))
+    if system.b is None:
+        noise = M.norm_estimate * size + float(np.linalg.norm(system.y))
+    else:
+        noise = M.condition_estimate * progress.misfit + size + float(np.linalg.norm(system.b))
+    return float(system.tall.eps * noise)
+
+
+def _report(name, system, outcome, scale, rtol):
+    """The Solution, with a sentence on how it was reached."""
+    progress, M, verified, info = outcome
+    k, divisor = M.n_columns, scale or 1.0
+    floor = _rounding_floor(system, M, progress)
+    reached = progress.norm if verified else max(progress.norm, progress.full_norm)
+    at_floor = verified and rtol * scale < reached <= _FLOORS * floor
+    info |= {
+        "relative_residual": reached / divisor,
+        "rank": M.rank,
+        "inconsistent": progress.outside / divisor if system.b is None else 0.0,
+        "condition_estimate": M.condition_estimate,
+        "preconditioned_condition": progress.preconditioned_condition(),
+        "at_rounding_floor": at_floor,
+        "rounding_floor": floor / divisor,
+    }
+    if system.b is not None:
+        info["misfit"] = progress.misfit
+    converged = reached <= rtol * scale or (at_floor and system.b is not None)
+    message = _sentence(name, info, progress.n_iterations, converged, rtol)
+    if M.rank < k:
+        message += _rank_sentence(info, k, verified)
+    return Solution(
+        progress.x, progress.n_iterations, progress.full_norm, bool(converged), message, info
+    )
+
+
+def _sentence(name, info, n_iterations, converged, rtol):
+    """How it went."""
+    relative = info["relative_residual"]
+    if converged and not info["at_rounding_floor"]:
+        return f"{name} reached relative residual {relative:.1e} in {n_iterations} iterations."
+    start = (
+        f"{name} stopped after {n_iterations} iterations at relative residual {relative:.1e}, "
+        f"above rtol={rtol:.0e}."
+    )
+    if info["at_rounding_floor"]:
+        remedy = (
+            ""
+            if converged
+            else (
+                " Raise rtol or add damping; where y = A^T b, fast_least_squares(A, b) is more "
+                "accurate."
+            )
+        )
+        return (
+            f"{start} This is the rounding floor, about {info['rounding_floor']:.0e} as cond(A) is "
+            f"about {info['condition_estimate']:.0e}.{remedy}"
+        )
+    return (
+        f"{start} The condition number of the preconditioned matrix is about "
+        f"{info['preconditioned_condition']:.0e}: raise sketch_size or max_iterations, or try "
+        "sketch='gaussian'."
+    )
+
+
+def _rank_sentence(info, k, verified):
+    """What is to be known where the sketch has not full rank."""
+    if not verified:
+        return (
+            f" The sketch has rank {info['rank']} of {k} although A has more: raise sketch_size or "
+            "use another sketch."
+        )
+    tail = ""
+    if info["inconsistent"] > _FLOORS * _EPS:
+        tail = f" A share of {info['inconsistent']:.1e} of y lies outside and stays as residual."
+    return (
+        f" A is rank-deficient ({info['rank']} of {k}): x is the solution of least norm in its row "
+        f"space.{tail}"
+    )

@@ -1,0 +1,95 @@
+"""Solve the Gauss-Newton equation of a Jacobian with rank-one rows."""
+
+import numpy as np
+
+from subquad._parallel import resolve_threads
+from subquad._validation import as_vector, integer, real
+from subquad.jacobian import KhatriRao
+from subquad.solvers._gram_common import at_least_n, tolerance
+from subquad.solvers._gram_solvers import AutoSolver, ExactSolver, PcgSolver, SketchSolver
+from subquad.solvers._gram_system import GramSystem
+
+_METHODS = ("auto", "exact", "sketch", "pcg")
+
+
+def gram_solve(
+    J, c, method="auto", *, damping=0.0, rtol=1e-10, sketch_size=None, rng=None, n_threads=None
+):
+    """Solve (J J^T + mu I) x = c for J with rows vec(u_i v_i^T).
+
+    Parameters
+    ----------
+    J : KhatriRao
+        n rows. Sums run in float64, whatever the dtype of its factors.
+    c : array_like, shape (n,)
+    method : {"auto", "exact", "sketch", "pcg"}
+        "exact": form G = (U U^T) o (V V^T) and factor it. "sketch": the same with the Gram matrix
+        of a TensorSketch of J. "pcg": conjugate gradients preconditioned by that. "auto": the
+        cheaper of "exact" and "pcg" by forecast.
+    damping : float, at least 0
+        mu.
+    rtol : float in (0, 1]
+        Relative residual to reach, and to call converged. What float64 can reach is about
+        2e-16 times the condition number.
+    sketch_size : int, optional
+        At least n; 4 n by default for "pcg" and 16 n for "sketch". "exact" uses none.
+    rng : int, numpy.random.Generator or None
+        Draws the sketch.
+    n_threads : int or None
+        Threads of the sketch; BLAS keeps its own.
+
+    Returns
+    -------
+    Solution
+        `residual_norm` is that of the true system. `info` has the method, its sketch size, an
+        estimate of the condition number of G + mu I, and for "auto" the forecast in seconds.
+        Where G is numerically singular, x solves the part of the system in its range, `converged`
+        says whether that is all of c, and the message says so.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    MemoryError
+        If the arrays of the method do not fit.
+
+    Notes
+    -----
+    ============  =====================================================================
+    "exact"       n^2 (m_u + m_v) + n^3 / 3 operations
+    "sketch"      nnz(U) + nnz(V) + n s log s + n^2 s + n^3 / 3
+    "pcg"         the same, and 4 nnz(U) m_v or 2 n^2 (G formed) in each iteration
+    ============  =====================================================================
+
+    The relative residual of "sketch" is about eps sqrt(kappa), with eps = (1 + sqrt(n/s))^2 - 1:
+    [SZZ24], Theorem D.10, omits the factor sqrt(kappa). "pcg" iterates 20 to 45 times at s = 4 n,
+    whatever kappa. Above 2048 points without a sketch_size, "pcg" is preconditioned by 512
+    columns of G instead, and needs memory linear in n only.
+
+    [BPSW21], Algorithm 2, has gradient descent in place of conjugate gradients: it diverges for
+    s < 39 n.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> J = KhatriRao(rng.standard_normal((5, 40)), rng.standard_normal((5, 30)))
+    >>> solution = gram_solve(J, np.ones(5), "pcg", rng=0)
+    >>> solution.converged, np.allclose(J.gram() @ solution.x, 1)
+    (True, True)
+    """
+    if not isinstance(J, KhatriRao):
+        raise TypeError(f"J must be a KhatriRao; got {type(J).__name__}.")
+    if not isinstance(method, str) or method not in _METHODS:
+        raise ValueError(f"method must be 'auto', 'exact', 'sketch' or 'pcg'; got {method!r}.")
+    c = as_vector(c, "c", size=J.shape[0], dtype=np.float64)
+    damping, rtol = real(damping, "damping", minimum=0.0), tolerance(rtol)
+    if sketch_size is not None:
+        sketch_size = at_least_n(integer(sketch_size, "sketch_size"), J.shape[0])
+    n_threads = resolve_threads(n_threads)
+    solver = {
+        "auto": lambda: AutoSolver(sketch_size, rng=rng, rtol=rtol),
+        "exact": lambda: ExactSolver(rtol=rtol),
+        "sketch": lambda: SketchSolver(sketch_size, rng=rng, rtol=rtol),
+        "pcg": lambda: PcgSolver(sketch_size, rng=rng, rtol=rtol),
+    }[method]()
+    return solver.solve(GramSystem(J.U, J.V, n_threads), c, damping)

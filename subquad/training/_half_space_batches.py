@@ -1,0 +1,42 @@
+"""Mini-batches of arrays, and of whatever yields pairs."""
+
+import numpy as np
+
+
+def shuffled(X, y, batch_size, n_epochs, rng):
+    """Yield mini-batches of so many passes over the rows, each in an order of its own."""
+    for _ in range(n_epochs):
+        order = rng.permutation(len(X))
+        for i in range(0, len(X), batch_size):
+            rows = order[i : i + batch_size]
+            yield X[rows], y[rows]
+
+
+def in_order(X, y, batch_size):
+    """Yield mini-batches of one pass over the rows as they come."""
+    for i in range(0, len(X), batch_size):
+        yield X[i : i + batch_size], y[i : i + batch_size]
+
+
+def pairs(stream):
+    """Yield the pairs of a stream, refusing anything else."""
+    try:
+        batches = iter(stream)
+    except TypeError:
+        raise TypeError(
+            f"X must be an array with a y, or yield pairs (X, y); got {type(stream).__name__}."
+        ) from None
+    for batch in batches:
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            raise TypeError(f"X must yield pairs (X, y); got {type(batch).__name__}.")
+        yield batch
+
+
+def flips(before, after, width):
+    """How many pairs of a point and a neuron are in one of two CSR answers alone."""
+    first, second = (
+        np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)) * width + indices
+        for indptr, indices, _ in (before, after)
+    )
+    both = len(np.intersect1d(first, second, assume_unique=True))
+    return len(first) + len(second) - 2 * both

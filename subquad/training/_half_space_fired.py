@@ -1,0 +1,88 @@
+"""Who fires: by a half-space report, or by every inner product."""
+
+import numpy as np
+
+from subquad.halfspace import HalfSpaceReport
+
+_REALS_PER_BLOCK = 2**23
+_WORTH_THREADS = 2**24  # products of all pairs: some tenths of a millisecond of a query
+
+
+class ReportedRows:
+    """A half-space report that follows the moves of the rows of W.
+
+    It is built from W at the first query, and again where a move was interrupted before the report
+    had heard of it, or where it was left out of a pickle. The answers are the same.
+    """
+
+    def __init__(self, method, n_threads):
+        self._method, self._n_threads = method, n_threads
+        self._report, self.tested_fraction = None, None
+
+    def engine(self, W):
+        """The engine of the report: "tree" or "scan"."""
+        return self._report_of(W).engine
+
+    def query(self, W, X, threshold):
+        """CSR (indptr, indices, values) of the inner products of at least the threshold."""
+        report = self._report_of(W)
+        n_threads = self._n_threads if X.size * len(W) >= _WORTH_THREADS else 1
+        answer = report.query_batch(X, threshold, n_threads)
+        self.tested_fraction = report.n_tested / (len(X) * len(report))
+        return answer
+
+    def expect_move(self):
+        """Trust the report no more until it has been told."""
+        self._stale = True
+
+    def moved(self, indices, rows):
+        """Tell the report that W[indices] = rows now."""
+        self._report._move(indices, rows)
+        self._stale = False
+
+    def another(self):
+        """The same for other rows."""
+        return ReportedRows(self._method, self._n_threads)
+
+    def _report_of(self, W):
+        if self._report is None or self._stale:
+            self._report = HalfSpaceReport(W, method=self._method, n_threads=self._n_threads)
+            self._stale = False
+        return self._report
+
+    def __getstate__(self):
+        """Leave the report out: it is W once more."""
+        return {**vars(self), "_report": None}
+
+
+class EvaluatedRows:
+    """The same answers from all inner products, 2 m d operations for each point."""
+
+    tested_fraction = 1.0
+
+    def engine(self, W):
+        """Say "dense"."""
+        return "dense"
+
+    def query(self, W, X, threshold):
+        """CSR (indptr, indices, values) of the inner products of at least the threshold."""
+        step = max(1, _REALS_PER_BLOCK // len(W))
+        counts, indices, values = [], [], []
+        for i in range(0, len(X), step):
+            Z = X[i : i + step] @ W.T
+            fired = Z >= W.dtype.type(threshold)
+            counts.append(np.count_nonzero(fired, axis=1))
+            indices.append(np.nonzero(fired)[1])
+            values.append(Z[fired])
+        indptr = np.concatenate([[0], *counts]).cumsum(dtype=np.intp)
+        return indptr, np.concatenate(indices), np.concatenate(values)
+
+    def expect_move(self):
+        """Do nothing: W is read anew at every query."""
+
+    def moved(self, indices, rows):
+        """Do nothing."""
+
+    def another(self):
+        """Itself."""
+        return self

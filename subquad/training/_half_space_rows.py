@@ -1,0 +1,184 @@
+"""The rows that a half-space trainer moves: the network's own, or those of its tangent kernel."""
+
+import copy
+
+import numpy as np
+
+from subquad._kernels import fired_rows
+from subquad.training._half_space_fired import EvaluatedRows, ReportedRows
+
+_NEURONS_PER_TASK = 1 << 15
+_PAIRS_PER_THREAD = 1 << 15  # below, starting a thread costs more than it saves
+
+
+class NetworkRows:
+    """W, moved where its neurons fire ([QSY23], Algorithm 1).
+
+    Attributes
+    ----------
+    rows : ndarray, shape (2 m, d)
+        W.
+    late : ndarray or None
+        sum_s (s - 1 - t_0) Delta_s over the steps s after t_0, the start of an average: the mean of
+        the iterates t_0 + 1 .. t is then W - late / (t - t_0), and no step touches all of W.
+    """
+
+    def __init__(self, network, averaged, report, n_threads):
+        self.network, self._n_threads = network, n_threads
+        self.rows = self._first_rows()
+        self.late = np.zeros_like(self.rows) if averaged else None
+        self._fired = EvaluatedRows() if report is None else ReportedRows(report, n_threads)
+        self._moved = np.zeros((len(self.rows) + 63) // 64, np.uint64)
+        self._room = None
+
+    @property
+    def engine(self):
+        """How the neurons that fire are found: "tree", "scan" or "dense"."""
+        return self._fired.engine(self._searched())
+
+    @property
+    def tested_fraction(self):
+        """Fraction of the inner products that the last query computed, or None."""
+        return self._fired.tested_fraction
+
+    def query(self, X):
+        """CSR of who fires at the rows of X."""
+        return self._fired.query(self._searched(), X, self.network.shift)
+
+    def outputs(self, X, fired):
+        """F at the rows of X, given who fires; shape (b, C)."""
+        return self._sums(*fired, self.network.shift)
+
+    def move(self, X, fired, coefficients, lateness):
+        """Add coefficients[i] a_r X[i] to row r for each r that fires at i; return who moved."""
+        counts = np.empty(-(-len(self.rows) // _NEURONS_PER_TASK), np.intp)
+        self._moved[:] = 0  # an interrupted step may have left its marks
+        self._expect_move()
+        fired_rows.move_rows(
+            fired[0],
+            fired[1],
+            coefficients,
+            self.network.signs,
+            X,
+            self.rows,
+            lateness,
+            self.late,
+            self._moved,
+            _NEURONS_PER_TASK,
+            counts,
+            self._threads(len(fired[1])),
+        )
+        return counts
+
+    def tell(self, counts):
+        """Tell the report which rows moved."""
+        offsets = np.concatenate([[0], counts.cumsum()]).astype(np.intp)
+        indices, rows = self._scratch(int(offsets[-1]))
+        fired_rows.take_moved(
+            self._moved,
+            offsets,
+            _NEURONS_PER_TASK,
+            self.rows,
+            indices,
+            rows,
+            self._threads(len(indices)),
+        )
+        self._fired.moved(indices, rows)
+
+    def mean(self, n_steps):
+        """The same with the mean of the last n_steps iterates, for evaluation."""
+        other = copy.copy(self)
+        other.rows = self.rows - self.late / self.rows.dtype.type(n_steps)
+        other.late = None
+        other._room = None
+        other._fired = self._searcher_of_mean()
+        return other
+
+    def weights(self):
+        """W."""
+        return self.rows.copy()
+
+    def _scratch(self, count):
+        """Room for indices and rows; kept, since fresh pages cost more than what is written."""
+        if self._room is None or count > len(self._room[0]):
+            size = min(count + count // 4, len(self.rows))
+            self._room = (
+                np.empty(size, np.intp),
+                np.empty((size, self.rows.shape[1]), self.rows.dtype),
+            )
+        return tuple(array[:count] for array in self._room)
+
+    def __getstate__(self):
+        """Leave out the room."""
+        return {**vars(self), "_room": None}
+
+    def __setstate__(self, state):
+        """Take rows that can be moved, also from a file that is mapped into memory."""
+        vars(self).update(state)
+        self.rows = np.require(self.rows, requirements="W")
+        self._moved = np.require(self._moved, requirements="W")
+        if self.late is not None:
+            self.late = np.require(self.late, requirements="W")
+
+    def _first_rows(self):
+        return self.network.weights.copy()
+
+    def _searched(self):
+        return self.rows
+
+    def _searcher_of_mean(self):
+        return self._fired.another()
+
+    def _expect_move(self):
+        self._fired.expect_move()
+
+    def _threads(self, n_pairs):
+        return max(1, min(self._n_threads, n_pairs // _PAIRS_PER_THREAD))
+
+    def _sums(self, indptr, indices, values, shift):
+        out = np.empty((len(indptr) - 1, self.network.n_outputs))
+        fired_rows.signed_sums(
+            indptr,
+            indices,
+            values,
+            shift,
+            self.network.signs,
+            out,
+            self._threads(len(indices)),
+        )
+        out *= self.network.factor
+        return out
+
+
+class TangentRows(NetworkRows):
+    """V of the tangent kernel's f(x) = B / sqrt(2 m) sum_r a_r 1[<w_r(0), x> >= b_0] <v_r, x>.
+
+    Who fires is asked of W(0), which never moves; otherwise as `NetworkRows`, V starting at 0.
+    """
+
+    def outputs(self, X, fired):
+        """F at the rows of X, given who fires; shape (b, C)."""
+        indptr, indices, _ = fired
+        values = np.empty(len(indices), self.rows.dtype)
+        n_threads = self._threads(len(indices))
+        fired_rows.inner_products(indptr, indices, X, self.rows, values, n_threads)
+        return self._sums(indptr, indices, values, 0.0)
+
+    def tell(self, counts):
+        """Do nothing: the rows that are searched stay."""
+
+    def weights(self):
+        """W(0) + V."""
+        return self.network.weights + self.rows
+
+    def _first_rows(self):
+        return np.zeros_like(self.network.weights)
+
+    def _searched(self):
+        return self.network.weights
+
+    def _searcher_of_mean(self):
+        return self._fired
+
+    def _expect_move(self):
+        pass

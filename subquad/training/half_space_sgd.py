@@ -1,0 +1,379 @@
+"""Stochastic gradient descent that finds, evaluates and moves only the neurons that fire.
+
+Half of the file is the class docstring; the rows that move, and who fires, live beside it.
+"""
+
+import itertools
+import warnings
+
+import numpy as np
+import scipy.sparse
+
+from subquad._parallel import resolve_threads
+from subquad._validation import as_matrix, as_vector, generator, integer, real, require_memory
+from subquad.networks import PairedNetwork
+from subquad.training._half_space_batches import flips, in_order, pairs, shuffled
+from subquad.training._half_space_record import SGDRecord
+from subquad.training._half_space_rows import NetworkRows, TangentRows
+from subquad.training._record import Stopwatch, TrainingWarning
+
+_PAIRS_PER_BLOCK = 2**22
+_FEW_FIRING = 16
+_DIVERGED = 1e8  # times the largest loss of the zero function so far
+_DYNAMICS = {"network": NetworkRows, "kernel": TangentRows}
+_REPORTS = ("auto", "tree", "scan", None)
+
+
+class HalfSpaceSGD:
+    """Fit a `PairedNetwork` to a stream of mini-batches, at the cost of the neurons that fire.
+
+    For a mini-batch (x_1, y_1) .. (x_b, y_b), with S_i = {r : <w_r, x_i> >= b_0} reported by a
+    half-space report of the rows of W,
+
+        f_i = B / sqrt(2 m) sum_{r in S_i} a_r (<w_r, x_i> - b_0)
+        w_r <- w_r + eta / (B^2 Q(b_0)) mean_i 1[r in S_i] (y_i - f_i) B / sqrt(2 m) a_r x_i
+
+    and the report is told which rows moved. The result is that of ordinary SGD on |f - y|^2 / 2,
+    which would evaluate all 2 m neurons at each point.
+
+    Parameters
+    ----------
+    network : PairedNetwork
+        Where to start; it is not changed.
+    learning_rate : float or "auto"
+        eta. With points of norm 1, up to 1 is stable whatever the batch; up to 16 was, at points
+        spread over the sphere. "auto" is b / lambda_max of the first batch's Gram matrix
+        <x_i, x_j> |S_i and S_j| / (2 m Q(b_0)), half of what gradient descent on it bears.
+    batch_size : int
+        b, for arrays.
+    dynamics : {"network", "kernel"}
+        "kernel" is SGD on the tangent features of the network as drawn, the limit B -> infinity:
+        f(x) = B / sqrt(2 m) sum_r a_r 1[<w_r(0), x> >= b_0] <w_r - w_r(0), x>.
+    average_from : int or None
+        Return, instead of the last iterate, the mean of the iterates after this step; 0 for all.
+    report : {"auto", "tree", "scan", None}
+        Method of the `HalfSpaceReport`; None evaluates every neuron, for comparison.
+    count_flips : bool
+        Ask the report once more after each step, and record how many states changed.
+    rng : int, numpy.random.Generator or None
+        Order of the rows of arrays.
+    n_threads : int or None
+        Results do not depend on it.
+    callback : callable, optional
+        Called with the `SGDRecord` after each step.
+
+    Attributes
+    ----------
+    network : PairedNetwork
+    history : list of SGDRecord
+        May be cleared at any time.
+    n_steps : int
+    diverged : bool
+        Whether the last run ended because its loss grew without bound.
+    weights : ndarray, shape (width, n_features)
+        W of the last iterate, or of the mean.
+    learning_rate : float or None
+        eta; None before the first step of "auto".
+    engine : {"tree", "scan", "dense"}
+        How the neurons that fire are found at present.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    MemoryError
+        If the rows, their report and an average do not fit.
+
+    Warns
+    -----
+    TrainingWarning
+        If fewer than 16 neurons are expected to fire at a point.
+
+    Notes
+    -----
+    [QSY23], Algorithm 1. A step costs the query, and O(k (d + C)) operations for the k pairs of a
+    point and a neuron that fires at it: no pass over the 2 m neurons, but one over a bit for each.
+    With the tree of a half-space report this is sublinear in m for small d; from about d = 8 on,
+    the query is a scan.
+
+    Departures: the sign of the printed update is corrected (lines 25-27), and its sum divided by b;
+    the step carries 1 / (B^2 Q(b_0)), without which no one eta suits all B and m; the points of
+    line 17 are the batch's; the last iterate or a mean is returned, not a random one (line 34).
+    Convergence is proved for Lipschitz losses, which the squared one is not. A neuron exactly at
+    its threshold moves.
+
+    With an average, the last of W and of the iterates' mean are kept by one extra row operation
+    for each row that moves; no step touches all rows.
+
+    Examples
+    --------
+    >>> from subquad.networks import PairedNetwork
+    >>> X = np.random.default_rng(0).standard_normal((512, 3))
+    >>> X /= np.linalg.norm(X, axis=1, keepdims=True)
+    >>> trainer = HalfSpaceSGD(PairedNetwork(3, width=512, rng=0), learning_rate=4.0, rng=0)
+    >>> trainer = trainer.run(X, 4 * X[:, 0] * X[:, 1], n_epochs=10)
+    >>> trainer.n_steps, trainer.history[-1].loss < 0.1 * trainer.history[0].loss
+    (160, True)
+    """
+
+    def __init__(
+        self,
+        network,
+        *,
+        learning_rate=1.0,
+        batch_size=32,
+        dynamics="network",
+        average_from=None,
+        report="auto",
+        count_flips=False,
+        rng=None,
+        n_threads=None,
+        callback=None,
+    ):
+        if not isinstance(network, PairedNetwork):
+            raise TypeError(f"network must be a PairedNetwork; got {type(network).__name__}.")
+        if dynamics not in _DYNAMICS:
+            raise ValueError(f"dynamics must be 'network' or 'kernel'; got {dynamics!r}.")
+        if report not in _REPORTS:
+            raise ValueError(f"report must be 'auto', 'tree', 'scan' or None; got {report!r}.")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
+        self._batch_size = integer(batch_size, "batch_size")
+        if average_from is not None:
+            average_from = integer(average_from, "average_from", minimum=0)
+        self._average_from, self._count_flips = average_from, bool(count_flips)
+        self.learning_rate = None
+        if not (isinstance(learning_rate, str) and learning_rate == "auto"):
+            self.learning_rate = real(
+                learning_rate, "learning_rate", minimum=0.0, exclusive_minimum=True
+            )
+        self._rng, self._callback = generator(rng), callback
+        _require_memory(network, average_from is not None)
+        _warn_of_few(network)
+        self.network, self.history, self.n_steps = network, [], 0
+        self._rows = _DYNAMICS[dynamics](
+            network, average_from is not None, report, resolve_threads(n_threads)
+        )
+        self._largest, self._mean, self.diverged = 0.0, None, False
+
+    def step(self, X, y):
+        """Take one step on a mini-batch.
+
+        Parameters
+        ----------
+        X : array_like, shape (b, n_features)
+        y : array_like, shape (b,) or (b, n_outputs)
+
+        Returns
+        -------
+        SGDRecord
+
+        Raises
+        ------
+        FloatingPointError
+            If the outputs have grown beyond what a float holds; W is as before.
+        """
+        X, y = self._batch(X, y)
+        return self._step(X, y)
+
+    def _step(self, X, y):
+        """Trusted twin of `step`: [QSY23], Algorithm 1, lines 14-32."""
+        rows, watch = self._rows, Stopwatch()
+        with watch.phase("query"):
+            fired = rows.query(X)
+            tested = rows.tested_fraction
+        with watch.phase("forward"):
+            residual = y - rows.outputs(X, fired)
+            loss = self._loss(residual, y)
+            if self.learning_rate is None:
+                self.learning_rate = _stable_rate(self.network, X, fired)
+        with watch.phase("update"):
+            self.n_steps += 1
+            self._mean = None
+            moved = rows.move(X, fired, self._factor / len(X) * residual, self._lateness())
+        with watch.phase("report"):
+            rows.tell(moved)
+        n_pairs, width = len(X) * self.network.width, self.network.width
+        record = SGDRecord(
+            step=self.n_steps,
+            loss=loss,
+            fired_fraction=len(fired[1]) / n_pairs,
+            moved_fraction=int(moved.sum()) / width,
+            flips=flips(fired, rows.query(X), width) if self._count_flips else None,
+            tested_fraction=tested,
+            seconds=watch.stop(),
+        )
+        self.history.append(record)
+        if self._callback is not None:
+            self._callback(record)
+        return record
+
+    def run(self, X, y=None, *, n_epochs=1, max_steps=None):
+        """Take steps over an array, shuffled, or over a stream of mini-batches.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features), or iterable
+            With y, an array; without, anything that yields pairs (X, y), endless or not.
+        y : array_like, shape (n,) or (n, n_outputs), optional
+        n_epochs : int
+            Passes over an array.
+        max_steps : int or None
+            Most steps.
+
+        Returns
+        -------
+        HalfSpaceSGD
+
+        Warns
+        -----
+        TrainingWarning
+            If the loss grows without bound; the run ends there.
+
+        Notes
+        -----
+        An interrupted run (Ctrl-C) keeps the iterate it has: the exception passes, and training
+        may go on.
+        """
+        n_epochs = integer(n_epochs, "n_epochs")
+        if max_steps is not None:
+            max_steps = integer(max_steps, "max_steps", minimum=0)
+        if y is None:
+            batches = (self._batch(*pair) for pair in pairs(X))
+        else:
+            batches = shuffled(*self._batch(X, y), self._batch_size, n_epochs, self._rng)
+        return self._follow(itertools.islice(batches, max_steps))
+
+    def partial_fit(self, X, y):
+        """Take one pass over an array in the order given, `batch_size` rows a step.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        y : array_like, shape (n,) or (n, n_outputs)
+
+        Returns
+        -------
+        HalfSpaceSGD
+        """
+        return self._follow(in_order(*self._batch(X, y), self._batch_size))
+
+    def outputs(self, X):
+        """Return f at the rows of X, of the last iterate or of the mean.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_outputs)
+        """
+        network = self.network
+        X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
+        rows = self._returned()
+        out = np.empty((len(X), network.n_outputs))
+        step = max(1, int(_PAIRS_PER_BLOCK / (network.width * network.firing_probability)))
+        for i in range(0, len(X), step):
+            block = X[i : i + step]
+            out[i : i + step] = rows.outputs(block, rows.query(block))
+        return out
+
+    @property
+    def weights(self):
+        """W of the last iterate, or of the mean, shape (width, n_features)."""
+        return self._returned().weights()
+
+    @property
+    def engine(self):
+        """How the neurons that fire are found at present: "tree", "scan" or "dense"."""
+        return self._rows.engine
+
+    def __getstate__(self):
+        """Leave out the mean, which is computed anew."""
+        return {**vars(self), "_mean": None}
+
+    def _follow(self, batches):
+        for X, y in batches:
+            record = self._step(X, y)
+            self.diverged = record.loss > _DIVERGED * self._largest > 0
+            if self.diverged:
+                warnings.warn(
+                    f"The loss has grown to {record.loss:.1e} after {self.n_steps} steps, and the "
+                    "run ends. Lower learning_rate.",
+                    TrainingWarning,
+                    stacklevel=3,
+                )
+                break
+        return self
+
+    def _batch(self, X, y):
+        """Return X and y (b, C) in trusted form."""
+        network = self.network
+        X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
+        if np.ndim(y) == 1 and network.n_outputs == 1:
+            return X, as_vector(y, "y", size=len(X), dtype=np.float64)[:, None]
+        return X, as_matrix(y, "y", n_rows=len(X), n_columns=network.n_outputs, dtype=np.float64)
+
+    def _loss(self, residual, y):
+        """Mean of |f - y|^2 / 2; the loss of f = 0 is remembered."""
+        with np.errstate(over="ignore"):
+            loss = float(np.square(residual).sum() / (2 * len(y)))
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"The outputs overflow after {self.n_steps} steps. Lower learning_rate."
+            )
+        self._largest = max(self._largest, float(np.square(y).sum() / (2 * len(y))))
+        return loss
+
+    @property
+    def _factor(self):
+        """The step eta / (B^2 Q) times the B / sqrt(2 m) of the gradient."""
+        network = self.network
+        return self.learning_rate * network.factor / network.scale**2 / network.firing_probability
+
+    def _lateness(self):
+        """How many of the averaged iterates a step comes too late for."""
+        return max(0, self.n_steps - 1 - (self._average_from or 0))
+
+    def _returned(self):
+        """The rows of the last iterate, or of the mean."""
+        if self._average_from is None or self.n_steps <= self._average_from:
+            return self._rows
+        if self._mean is None:
+            self._mean = self._rows.mean(self.n_steps - self._average_from)
+        return self._mean
+
+
+def _require_memory(network, averaged):
+    """Refuse a network whose copies (rows, report and average) do not fit."""
+    copies = 4 + 3 * averaged
+    require_memory(
+        copies * network.weights.nbytes,
+        f"Training {network.width} neurons of {network.n_features} features",
+        "Use fewer neurons, or float32.",
+    )
+
+
+def _warn_of_few(network):
+    expected = network.width * network.firing_probability
+    if expected < _FEW_FIRING:
+        warnings.warn(
+            f"width must let more neurons fire: {expected:.1f} are expected per data point (width "
+            f"{network.width}, shift {network.shift:.3g}); below {_FEW_FIRING} some may not be "
+            "fitted. Raise width or lower shift.",
+            TrainingWarning,
+            stacklevel=3,
+        )
+
+
+def _stable_rate(network, X, fired):
+    """The rate b / lambda_max of the Gram matrix of a batch; 1 where nothing fires."""
+    indptr, indices, _ = fired
+    D = scipy.sparse.csr_array(
+        (np.ones(len(indices)), indices, indptr), shape=(len(X), network.width)
+    )
+    X = X.astype(np.float64)
+    gram = (X @ X.T) * (D @ D.T).toarray() / (network.width * network.firing_probability)
+    largest = np.linalg.eigvalsh(gram)[-1]
+    return float(len(X) / largest) if largest > 0 else 1.0
