@@ -21,6 +21,7 @@ Modules
     halfspace       HalfSpaceReport: which points have <x, a> >= b, of a set that changes
     sketch          CountSketch, SRHT, GaussianSketch, TensorSketch, TensorSRHT
     networks        WideNetwork, PairedNetwork, LastLayer
+    ntk             tangent kernels, of infinite and of finite width
     training        LastLayerGaussNewton, HalfSpaceSGD
     estimators      GaussNewtonRegressor, GaussNewtonClassifier, PolynomialTensorSketch
                     (scikit-learn)
@@ -57,6 +58,7 @@ _MODULES = (
     "jacobian",
     "lowrank",
     "networks",
+    "ntk",
     "plotting",
     "sketch",
     "solvers",

@@ -1,10 +1,16 @@
 """The factors of a low-rank matrix: appended to, multiplied with, compressed."""
 
+import functools
+
 import numpy as np
 import scipy.linalg
 
-from subquad._kernels import low_rank
+from subquad._kernels import _simd, low_rank
+from subquad._parallel import resolve_threads
 from subquad._products import blocks
+
+_FEWEST_COLUMNS = 128  # of W for which packing U pays
+_BYTES_PER_THREAD = 2**22  # a quarter of a millisecond
 
 
 class LowRankFactors:
@@ -64,13 +70,31 @@ class LowRankFactors:
 
     def add_to(self, dense):
         """Add U^T V to a dense (m_out, m_in)."""
-        low_rank.flush(dense, self.V, self.U)
+        flushing(dense, self.V, self.U)()
+
+
+def flushing(columns, U, V):
+    """Return a call that adds V^T U to columns: one GEMM, or a kernel that beats it if U is thin.
+
+    The call is C from end to end: no signal is delivered before it has begun.
+
+    Seconds of BLAS over those of the kernel, AVX-512, one thread, m = 8192, rank 1, 8, 16, 32, 64:
+        float32   1.8 1.7 1.8 2.1 1.9    float64   1.6 1.4 1.4 1.5 1.6
+    (OpenBLAS; 1.1 to 1.9 from m = 1000 on). With AVX2 they are equal within a fifth.
+    """
+    thin = len(U) <= low_rank.LARGEST_THIN_RANK and len(columns) >= _FEWEST_COLUMNS
+    if not thin or _simd.level() != "avx512":
+        return functools.partial(low_rank.flush, columns, U, V)
+    tile = low_rank.TILE_BYTES // columns.itemsize
+    packed = np.empty(-(-U.shape[1] // tile) * tile * len(U), columns.dtype)
+    n_threads = max(1, min(resolve_threads(), columns.nbytes // _BYTES_PER_THREAD))
+    return functools.partial(low_rank.flush_thin, columns, U, V, packed, n_threads)
 
 
 def _add_product(out, Y, inner, outer):
     """Add (Y inner^T) outer to out, a block of rows at a time."""
     for rows in blocks(len(out) if len(inner) else 0, inner.size + outer.size):
-        low_rank.flush(out[rows], outer, inner @ Y[rows].T)
+        flushing(out[rows], outer, inner @ Y[rows].T)()
 
 
 def _grown(rows, reserve):

@@ -238,8 +238,8 @@ class LowRankMaintenance:
 
         Notes
         -----
-        2 m_out m_in rank operations by BLAS. An exception on the way (Ctrl-C) loses nothing: what
-        has not arrived in W is still in the factors.
+        2 m_out m_in rank operations, by BLAS from a rank of 65 on. An exception on the way (Ctrl-C)
+        loses nothing: what has not arrived in W is still in the factors.
         """
         self.weights._absorb(self._change.U, self._change.V)
         self._change.clear()

@@ -11,8 +11,8 @@ lives in `_products`.
 import numpy as np
 import scipy.sparse
 
+from subquad._factors import flushing
 from subquad._implicit import GaussianWeights
-from subquad._kernels import low_rank
 from subquad._parallel import resolve_threads
 from subquad._products import (
     BFLOAT16_MAX,
@@ -283,8 +283,8 @@ class DenseWeights:
 
         Notes
         -----
-        2 rank m_in m_out operations by BLAS. An exception on the way (Ctrl-C) leaves the change
-        added for some inputs only; `LowRankMaintenance.flush` loses nothing.
+        2 rank m_in m_out operations, by BLAS from a rank of 65 on. An exception on the way (Ctrl-C)
+        leaves the change added for some inputs only; `LowRankMaintenance.flush` loses nothing.
         """
         U = as_matrix(U, "U", n_columns=self.shape[0], min_rows=0, dtype=self.dtype)
         V = as_matrix(V, "V", n_columns=self.shape[1], n_rows=len(U), min_rows=0, dtype=self.dtype)
@@ -299,9 +299,10 @@ class DenseWeights:
             )
         for inputs in blocks(self.shape[1], len(U) * self.shape[0]):
             block, columns = V[:, inputs].copy(), self._columns[inputs]
+            flush = flushing(columns, U, block)
             # CPython delivers a signal after a call, never between these two statements.
             V[:, inputs] = 0
-            low_rank.flush(columns, U, block)
+            flush()
 
 
 def _as_dtype(dtype, storage):

@@ -1,5 +1,7 @@
 """The kernels of half-space SGD against their definitions."""
 
+import itertools
+
 import numpy as np
 import pytest
 import reference_half_space_sgd as reference
@@ -7,7 +9,7 @@ from reference_kernels import assert_within_rounding
 
 from subquad._kernels import fired_rows
 
-WIDTHS = [1, 63, 64, 65, 300]
+WIDTHS = [1, 63, 64, 65, 300, (1 << 13) + 5]
 DIMENSIONS = [1, 2, 3, 5, 8, 17]
 
 
@@ -34,20 +36,23 @@ def frozen(arrays):
     return arrays
 
 
-def move(p, W, U=None, weight=0.0, per_task=64, n_threads=1):
-    """Call move_rows and take_moved; return (who moved, their rows)."""
-    words = np.zeros((len(W) + 63) // 64, np.uint64)
-    counts = np.empty(-(-len(W) // per_task), np.intp)
+def move(p, W, U=None, weight=0.0, n_shares=1):
+    """Call move_rows; return (who moved, their rows)."""
+    neurons = np.arange(n_shares + 1) * len(W) // n_shares
+    rows = [p["indices"][first:last] for first, last in itertools.pairwise(p["indptr"])]
+    bounds = np.empty((n_shares + 1, len(rows)), np.intp)
+    for i, row in enumerate(rows):
+        bounds[:, i] = p["indptr"][i] + row.searchsorted(neurons)
+    places = (bounds[:-1] - bounds[0]).sum(axis=1)
+    moved = np.full(len(p["indices"]), -1, np.intp)
+    moved_rows = np.full((len(p["indices"]), W.shape[1]), np.nan, W.dtype)
+    counts = np.empty(n_shares, np.intp)
     fired_rows.move_rows(
-        p["indptr"], p["indices"], p["coefficients"], p["signs"], p["X"], W, weight, U, words,
-        per_task, counts, n_threads,
+        p["indices"], bounds[:-1].copy(), bounds[1:], neurons, p["coefficients"], p["signs"],
+        p["X"], W, weight, U, places, moved, moved_rows, counts,
     )  # fmt: skip
-    offsets = np.concatenate([[0], counts.cumsum()]).astype(np.intp)
-    indices = np.empty(offsets[-1], np.intp)
-    rows = np.empty((offsets[-1], W.shape[1]), W.dtype)
-    fired_rows.take_moved(words, offsets, per_task, W, indices, rows, n_threads)
-    assert not words.any()
-    return indices, rows
+    lists = [slice(place, place + count) for place, count in zip(places, counts, strict=True)]
+    return tuple(np.concatenate([array[s] for s in lists]) for array in (moved, moved_rows))
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2, 5])
@@ -75,7 +80,7 @@ def test_inner_products_are_those_of_who_fires(rng, dtype, d):
 @pytest.mark.parametrize("d", DIMENSIONS)
 @pytest.mark.parametrize("m", WIDTHS)
 def test_rows_move_where_they_fire_and_nowhere_else(rng, dtype, m, d, n_outputs):
-    p = batch(rng, 9, m, d, n_outputs, dtype)
+    p = batch(rng, 9, m, d, n_outputs, dtype, density=min(0.3, 100 / m))
     W = p["W"].copy()
     indices, rows = move(frozen(p), W)
     expected = reference.move_rows(
@@ -96,12 +101,12 @@ def test_a_second_array_moves_by_weight_more(rng, dtype):
     assert U.any()
 
 
-@pytest.mark.parametrize("per_task", [64, 128, 1 << 15])
-def test_moves_do_not_depend_on_threads_or_tasks(rng, dtype, n_threads, per_task):
-    p = frozen(batch(rng, 16, 500, 3, 1, dtype))
+@pytest.mark.parametrize("m", [2, 500, (1 << 13) + 1, (1 << 14) + 77])
+def test_moves_do_not_depend_on_the_number_of_shares(rng, dtype, n_threads, m):
+    p = frozen(batch(rng, 16, m, 3, 1, dtype, density=0.1))
     one, more = p["W"].copy(), p["W"].copy()
     first = move(p, one)
-    second = move(p, more, per_task=per_task, n_threads=n_threads)
+    second = move(p, more, n_shares=n_threads)
     np.testing.assert_array_equal(more, one)
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -127,7 +132,7 @@ def test_batches_that_are_empty_silent_or_full(rng, dtype, b, density):
     values = np.empty_like(p["values"])
     fired_rows.signed_sums(p["indptr"], p["indices"], p["values"], 0.0, p["signs"], out, 2)
     fired_rows.inner_products(p["indptr"], p["indices"], p["X"], W, values, 2)
-    indices, _ = move(p, W, n_threads=2)
+    indices, _ = move(p, W, n_shares=2)
     assert len(indices) == (65 if density == 1 else 0)
     assert np.isfinite(out).all()
     if density < 1:

@@ -22,13 +22,50 @@ def test_flush_adds_the_product_of_the_factors(rng, dtype, shape):
     reference_kernels.assert_within_rounding(columns, expected, rank, dtype)
 
 
+def thin(columns, U, V, n_threads=1):
+    """Return columns after flush_thin, its scratch full of NaN before."""
+    tile = low_rank.TILE_BYTES // columns.itemsize
+    packed = np.full(-(-U.shape[1] // tile) * tile * len(U), np.nan, columns.dtype)
+    columns = columns.copy()
+    low_rank.flush_thin(columns, U, V, packed, n_threads)
+    return columns
+
+
+# (rank, m_in, m_out): rows in registers are 4 or 6, chunks of them 192; outputs in registers 4 to
+# 64, their tiles 32 or 64, and a panel of 64-row factors has 1024 of float32.
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *[(1, 1, 1), (1, 5, 7), (2, 6, 63), (3, 7, 64), (16, 23, 65), (63, 24, 31), (64, 25, 33)],
+        *[(5, 191, 3), (5, 192, 16), (5, 193, 17), (64, 12, 1025), (64, 13, 2051), (31, 400, 129)],
+    ],
+    ids=str,
+)
+def test_flush_of_few_factors_adds_their_product(rng, dtype, simd_level, shape):
+    rank, m_in, m_out = shape
+    columns = rng.standard_normal((m_in, m_out)).astype(dtype)
+    U = rng.standard_normal((rank, m_out)).astype(dtype)
+    V = rng.standard_normal((rank, m_in)).astype(dtype)
+    expected = reference_kernels.flush(columns, U, V)
+    for factor in (U, V):
+        factor.flags.writeable = False
+    found = thin(columns, U, V)
+    reference_kernels.assert_within_rounding(found, expected, rank, dtype)
+    np.testing.assert_array_equal(thin(columns, U, V, 3), found)
+    half = -(-m_in // 2)  # rows do not depend on their neighbours
+    part = thin(columns[half:], U, np.ascontiguousarray(V[:, half:]))
+    np.testing.assert_array_equal(part, found[half:])
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4), (2, 3, 0)], ids=str)
 def test_flush_of_nothing_changes_nothing(rng, dtype, shape):
     rank, m_in, m_out = shape
     columns = rng.standard_normal((m_in, m_out)).astype(dtype)
     before = columns.copy()
-    low_rank.flush(columns, np.ones((rank, m_out), dtype), np.ones((rank, m_in), dtype))
+    U, V = np.ones((rank, m_out), dtype), np.ones((rank, m_in), dtype)
+    low_rank.flush(columns, U, V)
     np.testing.assert_array_equal(columns, before)
+    np.testing.assert_array_equal(thin(columns, U, V), before)
 
 
 def accumulation(rng, n, m, dtype):

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-import subquad.weights
+import subquad._factors
 from subquad.jacobian import KhatriRao
 from subquad.lowrank import LowRankMaintenance
 from subquad.weights import DenseWeights
@@ -190,7 +190,7 @@ def test_pickles_hold_no_rows_in_reserve(rng):
 def test_an_interrupted_flush_loses_nothing(rng, monkeypatch):
     matrix, (U, V) = rng.standard_normal((30, 12)), factors(rng, 4, (30, 12))
     expected = matrix + U.T @ V
-    flush, calls = subquad.weights.low_rank.flush, []
+    flush, calls = subquad._factors.low_rank.flush, []
 
     def interrupted(columns, U, V):
         flush(columns, U, V)
@@ -202,7 +202,7 @@ def test_an_interrupted_flush_loses_nothing(rng, monkeypatch):
     lrm = LowRankMaintenance(matrix, rank_budget=9)
     lrm.update(U, V)
     with monkeypatch.context() as patch:
-        patch.setattr(subquad.weights.low_rank, "flush", interrupted)
+        patch.setattr(subquad._factors.low_rank, "flush", interrupted)
         with pytest.raises(KeyboardInterrupt):
             lrm.flush()
     assert calls == [5, 5]  # of 12 inputs

@@ -70,4 +70,4 @@ class TransposedProduct(Suite):
         if implementation == "numpy":
             self.H @ self.W._columns.T
         else:
-            self.W._apply_transposed_csr(*self.csr)
+            self.W._apply_transposed_csr(*self.csr, self.n_threads)

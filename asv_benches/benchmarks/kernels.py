@@ -4,6 +4,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 
+from subquad._factors import flushing
 from subquad._kernels import coactivation, gauss_newton, low_rank
 from subquad._kernels.column_product import column_product, scratch_bytes
 from subquad._parallel import resolve_threads
@@ -204,7 +205,7 @@ class MoveNeurons(Suite):
 class Flush(Suite):
     """W += U^T V in place."""
 
-    params = [["subquad", "numpy", "torch"], [512, 4096, 8192], [32, 256]]
+    params = [["subquad", "BLAS", "numpy", "torch"], [512, 4096, 8192], [32, 64, 256]]
     param_names = ["implementation", "width", "rank"]
 
     def setup(self, implementation, width, rank):
@@ -219,6 +220,9 @@ class Flush(Suite):
         self.run()
 
     def run_subquad(self):
+        flushing(self.columns, self.U, self.V)()
+
+    def run_BLAS(self):
         low_rank.flush(self.columns, self.U, self.V)
 
     def run_numpy(self):

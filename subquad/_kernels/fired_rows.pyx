@@ -12,12 +12,12 @@ from subquad._kernels._types cimport intp_t, real_t, uint64_t
 
 cdef extern from * nogil:
     int __builtin_ctzll(unsigned long long)
-    int __builtin_popcountll(unsigned long long)
     void __builtin_prefetch(const void *, int)
 
 cdef enum:
     LANES = 4   # independent sums, so that an addition need not wait for the one before it
     AHEAD = 24  # rows fetched before their turn: they lie apart
+    CHUNK = 1 << 13  # neurons whose rows stay in the caches while all points move them
 
 
 cdef inline void sum_of_one_output(
@@ -123,36 +123,21 @@ cdef inline void products_of_one_point(
         values[p] = product
 
 
-cdef inline intp_t position(
-    const intp_t *indices, intp_t first, intp_t last, intp_t neuron,
+cdef inline intp_t add_point(
+    const intp_t *indices, intp_t p, intp_t end, intp_t first, intp_t last,
+    const double *coefficients, const int8_t *signs, intp_t n_outputs, const real_t *x, intp_t d,
+    real_t *W, double weight, real_t *U, uint64_t *moved,
 ) noexcept nogil:
-    """The first place in indices[first:last] whose neuron is at least this one."""
+    """W[r] += <coefficients, signs[r]> x for r < last among indices[p:end]; return the next p."""
     cdef:
-        intp_t middle
-    while first < last:
-        middle = first + (last - first) // 2
-        if indices[middle] < neuron:
-            first = middle + 1
-        else:
-            last = middle
-    return first
-
-
-cdef inline void add_point(
-    const intp_t *indices, intp_t count, const double *coefficients, const int8_t *signs,
-    intp_t n_outputs, const real_t *x, intp_t d, real_t *W, double weight, real_t *U,
-    uint64_t *moved,
-) noexcept nogil:
-    """W[r] += <coefficients, signs[r]> x for every neuron r in indices; inlined for each d."""
-    cdef:
-        intp_t p, r, k, c, word
-        intp_t open_word = -1
-        uint64_t bits = 0
+        intp_t r, k, c
         double coefficient
         real_t step
-    for p in range(count):
+    while p < end:
         r = indices[p]
-        if p + AHEAD < count:
+        if r >= last:
+            break
+        if p + AHEAD < end:
             __builtin_prefetch(&W[indices[p + AHEAD] * d], 1)
         coefficient = coefficients[0] * signs[r * n_outputs]
         for c in range(1, n_outputs):
@@ -164,122 +149,109 @@ cdef inline void add_point(
             step = <real_t>(weight * coefficient)
             for k in range(d):
                 U[r * d + k] += step * x[k]
-        word = r >> 6
-        if word != open_word:
-            if open_word >= 0:
-                moved[open_word] |= bits
-            open_word = word
-            bits = 0
-        bits |= <uint64_t>1 << (r & 63)
-    if open_word >= 0:
-        moved[open_word] |= bits
+        moved[(r - first) >> 6] |= <uint64_t>1 << ((r - first) & 63)
+        p += 1
+    return p
 
 
-cdef void add_points(
-    const intp_t *indptr, const intp_t *indices, intp_t b, intp_t first_neuron,
-    intp_t last_neuron, const double *coefficients, const int8_t *signs, intp_t n_outputs,
-    const real_t *X, intp_t d, real_t *W, double weight, real_t *U, uint64_t *moved,
+cdef inline intp_t add_point_of_size(
+    const intp_t *indices, intp_t p, intp_t end, intp_t first, intp_t last,
+    const double *coefficients, const int8_t *signs, intp_t n_outputs, const real_t *x, intp_t d,
+    real_t *W, double weight, real_t *U, uint64_t *moved,
 ) noexcept nogil:
-    """Move the neurons of a range, point after point."""
+    """The same; sizes known to the compiler keep x in registers, for half the time at d = 3."""
+    if n_outputs == 1 and d == 3:
+        return add_point(indices, p, end, first, last, coefficients, signs, 1, x, 3, W, weight, U,
+                         moved)
+    if n_outputs == 1 and d == 5:
+        return add_point(indices, p, end, first, last, coefficients, signs, 1, x, 5, W, weight, U,
+                         moved)
+    if n_outputs == 1:
+        return add_point(indices, p, end, first, last, coefficients, signs, 1, x, d, W, weight, U,
+                         moved)
+    return add_point(indices, p, end, first, last, coefficients, signs, n_outputs, x, d, W, weight,
+                     U, moved)
+
+
+cdef inline intp_t take_rows(
+    uint64_t *moved, intp_t first, const real_t *W, intp_t d, intp_t *indices, real_t *rows,
+) noexcept nogil:
+    """List the neurons whose bits are set, with their rows, and clear the bits."""
     cdef:
-        intp_t i, p, count
-    for i in range(b):
-        p = position(indices, indptr[i], indptr[i + 1], first_neuron)
-        count = position(indices, p, indptr[i + 1], last_neuron) - p
-        # Known sizes let the compiler keep x in registers: half the time at d = 3.
-        if n_outputs == 1 and d == 3:
-            add_point(&indices[p], count, &coefficients[i], signs, 1, &X[i * 3], 3, W, weight, U,
-                      moved)
-        elif n_outputs == 1 and d == 5:
-            add_point(&indices[p], count, &coefficients[i], signs, 1, &X[i * 5], 5, W, weight, U,
-                      moved)
-        elif n_outputs == 1:
-            add_point(&indices[p], count, &coefficients[i], signs, 1, &X[i * d], d, W, weight, U,
-                      moved)
+        intp_t word, r, k
+        intp_t count = 0
+        uint64_t bits
+    for word in range(CHUNK >> 6):
+        bits = moved[word]
+        moved[word] = 0
+        while bits:
+            r = first + (word << 6) + __builtin_ctzll(bits)
+            bits &= bits - 1
+            indices[count] = r
+            for k in range(d):
+                rows[count * d + k] = W[r * d + k]
+            count += 1
+    return count
+
+
+cdef intp_t move_share(
+    const intp_t *indices, intp_t *cursors, const intp_t *ends, intp_t b, intp_t neuron,
+    intp_t last_neuron, const double *coefficients, const int8_t *signs, intp_t n_outputs,
+    const real_t *X, intp_t d, real_t *W, double weight, real_t *U, intp_t *moved_indices,
+    real_t *moved_rows,
+) noexcept nogil:
+    """Move the neurons of a range, a chunk after the other, and list them; return how many."""
+    cdef:
+        uint64_t[CHUNK >> 6] moved
+        intp_t i, last, taken
+        intp_t count = 0
+    for i in range(CHUNK >> 6):
+        moved[i] = 0
+    while neuron < last_neuron:
+        last = min(neuron + CHUNK, last_neuron)
+        for i in range(b):
+            cursors[i] = add_point_of_size(
+                indices, cursors[i], ends[i], neuron, last, &coefficients[i * n_outputs], signs,
+                n_outputs, &X[i * d], d, W, weight, U, moved)
+        if d == 3:
+            taken = take_rows(moved, neuron, W, 3, &moved_indices[count], &moved_rows[count * 3])
         else:
-            add_point(&indices[p], count, &coefficients[i * n_outputs], signs, n_outputs,
-                      &X[i * d], d, W, weight, U, moved)
+            taken = take_rows(moved, neuron, W, d, &moved_indices[count], &moved_rows[count * d])
+        count += taken
+        neuron = last
+    return count
 
 
 def move_rows(
-    const intp_t[::1] indptr not None,          # IN      (b + 1,)
     const intp_t[::1] indices not None,         # IN      (nnz,)
+    intp_t[:, ::1] cursors not None,            # IN/OUT  (n_shares, b), where each share begins
+    const intp_t[:, ::1] ends not None,         # IN      (n_shares, b), and ends, in indices
+    const intp_t[::1] neurons not None,         # IN      (n_shares + 1,), and its neurons
     const double[:, ::1] coefficients not None,  # IN     (b, C)
     const int8_t[:, ::1] signs not None,        # IN      (m, C)
     const real_t[:, ::1] X not None,            # IN      (b, d)
     real_t[:, ::1] W not None,                  # IN/OUT  (m, d)
     double weight,
     real_t[:, ::1] U,                           # IN/OUT  (m, d) or None
-    uint64_t[::1] moved not None,               # IN/OUT  (words of m,), bit r set if r moves
-    intp_t neurons_per_task,                    # a multiple of 64
-    intp_t[::1] counts not None,                # OUT     (n_tasks,), bits set in a task's words
-    int n_threads,
+    const intp_t[::1] places not None,          # IN      (n_shares,), of each share's lists
+    intp_t[::1] moved_indices not None,         # OUT     who moved, rising; room for nnz
+    real_t[:, ::1] moved_rows not None,         # OUT     their rows of W
+    intp_t[::1] counts not None,                # OUT     (n_shares,), how many
 ):
-    """W[r] += sum_i <coefficients[i], signs[r]> X[i] over the i that fire r; U by weight more."""
+    """W[r] += sum_i <coefficients[i], signs[r]> X[i] over the i that fire r; U by weight more.
+
+    A share of the neurons is a thread's.
+    """
     cdef:
-        intp_t t, first, last
-        intp_t m = W.shape[0]
-        intp_t n_tasks = counts.shape[0]
+        intp_t t
+        intp_t n_shares = counts.shape[0]
     if indices.shape[0] == 0:
         counts[:] = 0
         return
-    for t in prange(n_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        first = t * neurons_per_task
-        last = min(first + neurons_per_task, m)
-        add_points(&indptr[0], &indices[0], X.shape[0], first, last, &coefficients[0, 0],
-                   &signs[0, 0], signs.shape[1], &X[0, 0], X.shape[1], &W[0, 0], weight,
-                   &U[0, 0] if U is not None else NULL, &moved[0])
-        counts[t] = bits_set(&moved[0], first >> 6, (last + 63) >> 6)
-
-
-cdef intp_t bits_set(const uint64_t *words, intp_t first, intp_t last) noexcept nogil:
-    """How many bits are set in words[first:last]."""
-    cdef:
-        intp_t word
-        intp_t count = 0
-    for word in range(first, last):
-        count += __builtin_popcountll(words[word])
-    return count
-
-
-def take_moved(
-    uint64_t[::1] moved not None,           # IN/OUT  (words of m,), zero after the call
-    const intp_t[::1] offsets not None,     # IN      (n_tasks + 1,), sums of the counts
-    intp_t neurons_per_task,
-    const real_t[:, ::1] W not None,        # IN      (m, d)
-    intp_t[::1] indices not None,           # OUT     (offsets[-1],)
-    real_t[:, ::1] rows not None,           # OUT     (offsets[-1], d)
-    int n_threads,
-):
-    """indices = the neurons whose bits are set, rising; rows = W[indices]."""
-    cdef:
-        intp_t t
-        intp_t n_tasks = offsets.shape[0] - 1
-        intp_t words = neurons_per_task >> 6
-    if indices.shape[0] == 0:
-        return
-    for t in prange(n_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        if offsets[t + 1] > offsets[t]:
-            take_words(&moved[0], t * words, min((t + 1) * words, moved.shape[0]), &W[0, 0],
-                       W.shape[1], &indices[offsets[t]], &rows[offsets[t], 0])
-
-
-cdef void take_words(
-    uint64_t *moved, intp_t first, intp_t last, const real_t *W, intp_t d, intp_t *indices,
-    real_t *rows,
-) noexcept nogil:
-    """List the bits set in moved[first:last] and their rows, and clear them."""
-    cdef:
-        intp_t word, r, k
-        intp_t place = 0
-        uint64_t bits
-    for word in range(first, last):
-        bits = moved[word]
-        moved[word] = 0
-        while bits:
-            r = (word << 6) + __builtin_ctzll(bits)
-            bits &= bits - 1
-            indices[place] = r
-            for k in range(d):
-                rows[place * d + k] = W[r * d + k]
-            place += 1
+    for t in prange(n_shares, nogil=True, schedule="static", num_threads=<int>n_shares):
+        counts[t] = move_share(
+            &indices[0], &cursors[t, 0], &ends[t, 0], X.shape[0], neurons[t], neurons[t + 1],
+            &coefficients[0, 0], &signs[0, 0], signs.shape[1], &X[0, 0], X.shape[1], &W[0, 0],
+            weight, &U[0, 0] if U is not None else NULL,
+            &moved_indices[min(places[t], moved_indices.shape[0] - 1)],
+            &moved_rows[min(places[t], moved_indices.shape[0] - 1), 0])

@@ -6,7 +6,27 @@ and A (rank, m_out) what moves. In Gauss-Newton training A is sparse where neuro
 from cython.parallel cimport prange
 
 from subquad._kernels._blas cimport gemm
+from subquad._kernels._simd cimport simd_level
 from subquad._kernels._types cimport intp_t, real_t, uint64_t
+
+cdef extern from "low_rank.h" nogil:
+    enum:
+        SQ_FLUSH_TILE_BYTES
+        SQ_FLUSH_RANK
+    ctypedef void (*flush_rows_f32_fn)(
+        float *, intp_t, intp_t, intp_t, intp_t, const float *, const float *, intp_t,
+    ) noexcept nogil
+    ctypedef void (*flush_rows_f64_fn)(
+        double *, intp_t, intp_t, intp_t, intp_t, const double *, const double *, intp_t,
+    ) noexcept nogil
+    const flush_rows_f32_fn *flush_rows_f32
+    const flush_rows_f64_fn *flush_rows_f64
+
+LARGEST_THIN_RANK = SQ_FLUSH_RANK
+TILE_BYTES = SQ_FLUSH_TILE_BYTES
+
+cdef enum:
+    ROWS_PER_CHUNK = 192  # of columns: a thread's share, a multiple of what is in registers
 
 
 def flush(
@@ -24,6 +44,49 @@ def flush(
     with nogil:
         gemm[real_t](True, False, m_in, m_out, rank, 1, &V[0, 0], m_in, &U[0, 0], m_out,
                      1, &columns[0, 0], m_out)
+
+
+def flush_thin(
+    real_t[:, ::1] columns not None,        # IN/OUT  (m_in, m_out), row j is W[:, j]
+    const real_t[:, ::1] U not None,        # IN      (rank, m_out), rank <= LARGEST_THIN_RANK
+    const real_t[:, ::1] V not None,        # IN      (rank, m_in)
+    real_t[::1] packed not None,            # scratch (rank * m_out up to whole TILE_BYTES,)
+    int n_threads,
+):
+    """The same for few factors, without BLAS: columns is read and written once."""
+    cdef:
+        intp_t chunk, first
+        intp_t m_in = columns.shape[0]
+        intp_t m_out = columns.shape[1]
+        intp_t rank = U.shape[0]
+        intp_t n_chunks = (m_in + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK
+        int level = simd_level()
+    if m_in == 0 or m_out == 0 or rank == 0:
+        return
+    with nogil:
+        pack(&U[0, 0], rank, m_out, &packed[0])
+    for chunk in prange(n_chunks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        first = chunk * ROWS_PER_CHUNK
+        if real_t is float:
+            flush_rows_f32[level](&columns[0, 0], m_in, m_out, first,
+                                  min(m_in, first + ROWS_PER_CHUNK), &packed[0], &V[0, 0], rank)
+        else:
+            flush_rows_f64[level](&columns[0, 0], m_in, m_out, first,
+                                  min(m_in, first + ROWS_PER_CHUNK), &packed[0], &V[0, 0], rank)
+
+
+cdef void pack(const real_t *U, intp_t rank, intp_t m_out, real_t *packed) noexcept nogil:
+    """packed = U in the order (tile, k, output), padded with zeros to whole tiles."""
+    cdef:
+        intp_t tile = SQ_FLUSH_TILE_BYTES // <intp_t>sizeof(real_t)
+        intp_t t, first, k, r
+    for t in range((m_out + tile - 1) // tile):
+        first = t * tile
+        for k in range(rank):
+            for r in range(tile):
+                packed[first * rank + k * tile + r] = (
+                    U[k * m_out + first + r] if first + r < m_out else 0
+                )
 
 
 def accumulate(

@@ -4,11 +4,14 @@ GaussNewtonRegressor     wide network, last hidden layer by regularised Gauss-Ne
 GaussNewtonClassifier    the same on indicators of the classes
 HalfSpaceSGDRegressor    wide two-layer network by SGD on the neurons that fire; for streams, too
 HalfSpaceSGDClassifier   the same on indicators of the classes
+NTKRegressor             kernel ridge with the tangent kernel of infinite width
+NTKClassifier            the same on indicators of the classes
 PolynomialTensorSketch   features of a polynomial kernel, as PolynomialCountSketch, faster
 """
 
 from subquad.estimators._gauss_newton import GaussNewtonClassifier, GaussNewtonRegressor
 from subquad.estimators._half_space_sgd import HalfSpaceSGDClassifier, HalfSpaceSGDRegressor
+from subquad.estimators._ntk import NTKClassifier, NTKRegressor
 from subquad.estimators._polynomial_tensor_sketch import PolynomialTensorSketch
 
 __all__ = [
@@ -16,5 +19,7 @@ __all__ = [
     "GaussNewtonRegressor",
     "HalfSpaceSGDClassifier",
     "HalfSpaceSGDRegressor",
+    "NTKClassifier",
+    "NTKRegressor",
     "PolynomialTensorSketch",
 ]

@@ -46,6 +46,11 @@ class FactoredLayer:
         self._scratch = np.empty(
             (self._n_threads, factored.scratch_size(self.outer.block or 1)), V.dtype
         )
+        # Kept from call to call: new pages would cost as much as the work on them. Beyond the
+        # neurons `_z` stays zero.
+        columns = self.outer.block or self.outer.padded
+        self._z = np.zeros((self._points_per_call(), columns), V.dtype)
+        self._u = np.empty_like(self._z)
 
     def respond(self, weights, before=None):
         """Return the `Response` of the layer with B = weights."""
@@ -71,30 +76,31 @@ class FactoredLayer:
         return change
 
     def push_forward(self, fired, change):
-        """Return J vec(change), shape (n, C), for a change of B: what `pull_back` transposes."""
-        out = np.empty((self.n, self.n_outputs))
-        for c in range(self.n_outputs):
-            if self.outer.narrow:
-                moves = self.V @ change.T
-                out[:, c] = np.einsum("ik,ik->i", self.tangents(fired, c), moves)
-                continue
-            for points, U in self._tangents(fired, self._unit(c)):
-                out[points, c] = np.einsum("ik,ik->i", U, self.V[points] @ change.T)
+        """Return J vec(change), shape (n, C), for a change of B if there is no A.
+
+        What `pull_back` transposes; with A it is rowsum(U o V change^T) for the tangents U.
+        """
+        out, m = np.empty((self.n, self.n_outputs)), self.network.width
+        readout = self.network._padded_readout[:, :m].T
+        for points in self._points():
+            moves = self.V[points] @ change.T
+            bits = fired[points].view(np.uint8)
+            moves *= np.unpackbits(bits, axis=1, count=m, bitorder="little")
+            out[points] = moves @ readout
         return out
 
     def tangents(self, fired, c):
         """Return U of output c, shape (n, k): its Jacobian has the rows u_i (x) v_i."""
-        blocks = [U for _, U in self._tangents(fired, self._unit(c))]
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        U = np.empty((self.n, len(self.network.weights)), self.V.dtype)
+        for points, block in self._tangents(fired, self._unit(c)):
+            U[points] = block
+        return U
 
-    def gram(self, fired, c, K):
-        """Return G of output c in float64, for K = V V^T."""
-        if self.outer.narrow:
-            U = self.tangents(fired, c).astype(np.float64)
-            G = U @ U.T
-            G *= K
-            return G
-        # Readouts are +-scale: their products count the neurons that fire at both points.
+    def shared_gram(self, fired, K):
+        """Return G of any output without A, in float64, for K = V V^T.
+
+        Readouts are +-scale: their products count the neurons that fire at both points.
+        """
         G = np.empty_like(K)
         counts = np.empty((self._n_threads, 1024), np.int32)
         scale = self.network._scale**2
@@ -112,37 +118,43 @@ class FactoredLayer:
         coefficients[:, c] = 1.0
         return coefficients
 
-    def _points(self):
-        """Slices of the data points for calls of bounded length and memory."""
+    def _points_per_call(self):
+        """How many data points a call may take: its length and its memory are bounded."""
         size = _ENTRIES_PER_CALL / (self.outer.padded * (1 + self.n_outputs / 8))
         if self.outer.block is None:
             size = min(size, _BLOCK_BYTES / (self.outer.padded * self.V.itemsize))
-        step = max(8, int(size))
+        return min(self.n, max(8, int(size)))
+
+    def _points(self):
+        """Slices of the data points."""
+        step = len(self._z)
         return (slice(start, min(start + step, self.n)) for start in range(0, self.n, step))
 
     def _inputs(self, weights):
         """Slices of points with what the kernel makes their pre-activations of."""
-        outer, dtype = self.outer, self.V.dtype
-        columns = outer.block or outer.padded
-        room = None
+        outer = self.outer
         for points in self._points():
-            V = self.V[points]
-            if room is None:  # beyond the neurons it stays zero
-                room = np.zeros((len(V), columns), dtype)
-            x = room[: len(V)]
-            product = V @ weights.T if outer.is_dense else V
+            x = self._z[: points.stop - points.start]
+            product = self.V[points] @ weights.T if outer.is_dense else self.V[points]
             np.matmul(product, outer.forward(weights).T, out=x[:, : outer.n_forward])
             yield points, x
 
     def _tangents(self, fired, coefficients):
-        """Slices of points with sum_c coefficients[i, c] u_ic, shape (points, k)."""
+        """Slices of points with sum_c coefficients[i, c] u_ic, shape (points, k); used up."""
         outer, readout = self.outer, self.network._padded_readout
         coefficients = np.ascontiguousarray(coefficients, dtype=np.float64)
         for points in self._points():
-            n = points.stop - points.start
-            out = np.empty((n, outer.block or outer.padded), self.V.dtype)
+            out = self._u[: points.stop - points.start]
             factored.backward(
                 fired[points], coefficients[points], outer.signs, readout, out, self._scratch,
                 self._n_threads,
             )  # fmt: skip
             yield points, outer.backward(out)
+
+
+def tangent_gram(U, K):
+    """Return G = (U U^T) o K in float64."""
+    U = U.astype(np.float64, copy=False)
+    G = U @ U.T
+    G *= K
+    return G

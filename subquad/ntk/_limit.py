@@ -169,6 +169,19 @@ def limit_kernels(left, right, dual, depth, kinds, n_threads):
     return outs
 
 
+def ntk_and_slope(rows, depth, activation, n_threads):
+    """Return r, Theta_L and its derivative by r between unit rows: for gradients."""
+    points, norms = as_points(rows, "rows"), [np.ones(len(rows))] * 2
+    profile = profiles(as_dual(activation), depth, ["ntk"])[0]
+    outs = [np.empty((len(rows), len(rows))) for _ in range(2)]
+    _fill(points, None, [profile, profile.derivative()], norms, outs, resolve_threads(n_threads))
+    r = np.clip(points.rows @ points.rows.T, -1.0, 1.0)
+    half_chord = np.sqrt((1 - np.abs(r)) / 2)
+    slope = -np.sign(r) * outs[1] / np.maximum(4 * half_chord, 1e-9)
+    np.fill_diagonal(slope, 0.0)
+    return r, outs[0], slope
+
+
 def _require_room(n_kernels, shape, dtype):
     """Refuse kernels that do not fit, before they are made."""
     n_bytes = n_kernels * shape[0] * shape[1] * dtype.itemsize

@@ -66,6 +66,14 @@ class Profile:
     offset: float
     at_zero: float
 
+    def derivative(self):
+        """The derivative by half the chord, on each side of the right angle its own."""
+        octave = np.arange(len(self.table) // 2) // PIECES_PER_OCTAVE
+        half_widths = self.offset * 2.0**octave / PIECES_PER_OCTAVE / 2
+        table = np.zeros_like(self.table)
+        table[:, :-1] = self.table[:, 1:] * np.arange(1, TERMS)
+        return Profile(table / np.tile(half_widths, 2)[:, None], self.offset, 0.0)
+
 
 ANGLE = "angle"  # the kind whose profile is the angle itself
 

@@ -12,7 +12,7 @@ class KeptPreconditioner:
 
     def __init__(self, sketch, sketch_size, preconditioner, rng, n_threads):
         self._arguments = sketch, sketch_size, preconditioner
-        self._rng, self._n_threads = generator(rng), resolve_threads(n_threads)
+        self._rng, self.n_threads = generator(rng), resolve_threads(n_threads)
         self.M, self.label, self.n_built = None, None, 0
         self._choice, self._cost, self._wasted, self._usual = None, 0.0, 0.0, 0
 
@@ -64,7 +64,7 @@ class KeptPreconditioner:
         """Sketch B, anew and larger while that loses rank."""
         for _ in range(_MAX_SKETCHES):
             self.M, self.label, self._size_used = _sketching.factored(
-                tall, self._choice, self._size, damping, self._rng, self._n_threads
+                tall, self._choice, self._size, damping, self._rng, self.n_threads
             )
             if self._fixed or self.label == "none" or _sketching.is_null(tall, self.M):
                 return

@@ -11,19 +11,16 @@ from scipy.sparse.linalg import LinearOperator
 
 from subquad._validation import as_csr, as_matrix, require_memory
 from subquad.jacobian import KhatriRao
+from subquad.solvers._dense_tall import ENTRY_NS, GEMM_NS, DenseTall, times_roots
 
-_BLOCK_ENTRIES = 2**16  # of A, so that a block is still in cache when A^T follows A
-_COPIED_COLUMNS = 32  # at least, where A is converted before it is sketched
-_GRAM_MULTIPLY_ADDS = 1e10  # of one BLAS call, some tenths of a second
-# Nanoseconds on one thread with AVX-512, of which only ratios matter: an entry of a dense A in
-# A^T A x, from memory; a multiply-add of a BLAS product; an entry of a CSR matrix in A^T A x; a
-# multiply-add of scipy's product of sparse matrices.
-_ENTRY_NS, _GEMM_NS, _CSR_NS, _SPARSE_NS = 0.43, 0.025, 2.5, 5.0
+# Nanoseconds, as in _dense_tall: an entry of a CSR matrix in A^T A x; a multiply-add of scipy's
+# product of sparse matrices.
+_CSR_NS, _SPARSE_NS = 2.5, 5.0
 _OPERATOR_COLUMNS = 32  # of the identity, multiplied at a time
 
 
-def as_tall(A, name="A"):
-    """Return A checked and wrapped."""
+def as_tall(A, name="A", n_threads=1):
+    """Return A checked and wrapped; a dense A divides its rows among n_threads."""
     if isinstance(A, KhatriRao):
         return KhatriRaoTall(A)
     if isinstance(A, LinearOperator):
@@ -32,81 +29,7 @@ def as_tall(A, name="A"):
         indptr, indices, values = as_csr(A, name)
         csr = scipy.sparse.csr_array((values.astype(np.float64), indices, indptr), shape=A.shape)
         return SparseTall(csr)
-    return DenseTall(as_matrix(A, name))
-
-
-class DenseTall:
-    """A C-contiguous array, read once for each A^T (b - A x).
-
-    With weights w, as `weighted` sets them, it stands for diag(sqrt(w)) A.
-    """
-
-    eps = np.finfo(np.float64).eps
-
-    def __init__(self, A, weights=None):
-        self.A, self.weights, self.shape = A, weights, A.shape
-        self.pass_ns, self.gram_ns = A.size * _ENTRY_NS, A.size * A.shape[1] * _GEMM_NS
-
-    def weighted(self, weights):
-        """Return diag(sqrt(weights)) A, without a copy of A."""
-        return DenseTall(self.A, weights)
-
-    def normal(self, x, b=None):
-        """Return A^T v and ||v||^2 for v = A x, or b - A x if b is given."""
-        out, square = np.zeros(self.shape[1]), 0.0
-        for rows, block in self._blocks(_BLOCK_ENTRIES):
-            v = block @ x
-            if b is not None:
-                np.subtract(b[rows], v, out=v)
-            w = v if self.weights is None else self.weights[rows] * v
-            square += v @ w
-            out += w @ block
-        return out, float(square)
-
-    def multiply(self, X):
-        """Return A X for a vector or a matrix X."""
-        product = np.concatenate([block @ X for _, block in self._blocks(_BLOCK_ENTRIES)])
-        return _rows_times(self.weights, product)
-
-    def transposed(self, v):
-        """Return A^T v."""
-        v = _rows_times(self.weights, v)
-        return sum(v[rows] @ block for rows, block in self._blocks(_BLOCK_ENTRIES))
-
-    def gram(self):
-        """Return A^T A."""
-        G = np.zeros((self.shape[1],) * 2)
-        for rows, block in self._blocks(int(_GRAM_MULTIPLY_ADDS / self.shape[1])):
-            block = self._scaled(block, rows)
-            G += block.T @ block
-        return G
-
-    def sketched(self, sketch, n_threads):
-        """Return S A, shape (s, k)."""
-        if self.A.dtype == np.float64 and self.weights is None:
-            return sketch.apply_columns(self.A, n_threads=n_threads)
-        k = self.shape[1]
-        step = max(_COPIED_COLUMNS, k // 8)
-        copies = (
-            self._scaled(self.A[:, i : i + step].astype(np.float64), slice(None))
-            for i in range(0, k, step)
-        )
-        return np.hstack([sketch.apply_columns(copy, n_threads=n_threads) for copy in copies])
-
-    def dense(self):
-        """Return A as an array in float64."""
-        return self._scaled(self.A.astype(np.float64, copy=False), slice(None))
-
-    def _scaled(self, block, rows):
-        """Rows of A, each times the root of its weight."""
-        return block if self.weights is None else _rows_times(self.weights[rows], block)
-
-    def _blocks(self, entries):
-        """Slices of rows, and these rows in float64."""
-        step = max(1, entries // self.shape[1])
-        for i in range(0, self.shape[0], step):
-            rows = slice(i, i + step)
-            yield rows, self.A[rows].astype(np.float64, copy=False)
+    return DenseTall(as_matrix(A, name), n_threads=n_threads)
 
 
 class SparseTall:
@@ -133,11 +56,11 @@ class SparseTall:
 
     def multiply(self, X):
         """Return A X for a vector or a matrix X."""
-        return _rows_times(self.weights, self.A @ X)
+        return times_roots(self.weights, self.A @ X)
 
     def transposed(self, v):
         """Return A^T v."""
-        return self.A.T @ _rows_times(self.weights, v)
+        return self.A.T @ times_roots(self.weights, v)
 
     def gram(self):
         """Return A^T A."""
@@ -175,8 +98,8 @@ class KhatriRaoTall:
         self.shape, self._sides = (m_u * m_v, n), (m_u, m_v)
         self._G = None
         self._by_gram = n * (m_u + m_v) < 2 * m_u * m_v
-        self.gram_ns = n * n * (m_u + m_v) * _GEMM_NS
-        self.pass_ns = n * n * _ENTRY_NS if self._by_gram else 2 * n * m_u * m_v * _GEMM_NS
+        self.gram_ns = n * n * (m_u + m_v) * GEMM_NS
+        self.pass_ns = n * n * ENTRY_NS if self._by_gram else 2 * n * m_u * m_v * GEMM_NS
 
     def normal(self, x, b=None):
         """Return A^T v and ||v||^2 for v = A x, or b - A x if b is given."""
@@ -225,7 +148,7 @@ class OperatorTall:
             raise ValueError(f"{name} must have at least 1 row and 1 column; got {op.shape}.")
         self.A, self._name = op, name
         self.shape = tuple(int(n) for n in op.shape)
-        self.pass_ns = self.shape[0] * self.shape[1] * _ENTRY_NS
+        self.pass_ns = self.shape[0] * self.shape[1] * ENTRY_NS
         self.gram_ns = self.shape[1] * self.pass_ns  # a product for each column
         single = np.dtype(op.dtype or np.float64) in (np.float16, np.float32)
         self.eps = float(np.finfo(np.float32 if single else np.float64).eps)
@@ -274,8 +197,3 @@ class OperatorTall:
         if product.dtype.kind == "c" or not np.isfinite(product).all():
             raise ValueError(f"{self._name} must have real, finite products; {what} has not.")
         return product.astype(np.float64, copy=False)
-
-
-def _rows_times(weights, X):
-    """The vector or matrix X, each row times the root of its weight."""
-    return X if weights is None else (np.sqrt(weights) * X.T).T

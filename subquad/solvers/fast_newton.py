@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from subquad._parallel import blas_threads_for
 from subquad._validation import as_vector, integer, real
 from subquad.solvers._kept_preconditioner import KeptPreconditioner
 from subquad.solvers._normal_cg import System, conjugate_gradients
@@ -135,15 +136,14 @@ def fast_newton(
     k = integer(objective.n_parameters, "objective.n_parameters")
     x = np.zeros(k) if x0 is None else as_vector(x0, "x0", size=k, dtype=np.float64).copy()
     tol = real(tol, "tol", minimum=0.0, maximum=1.0)
-    newton = _Newton(
-        objective, x, KeptPreconditioner(sketch, sketch_size, preconditioner, rng, n_threads)
-    )
     max_steps = integer(max_steps, "max_steps")
     limit = integer(max_iterations, "max_iterations")
-    stopped = None
+    preconditioner = KeptPreconditioner(sketch, sketch_size, preconditioner, rng, n_threads)
+    newton, stopped = _Newton(objective, x, preconditioner), None
     while stopped is None and len(newton.records) < max_steps:
-        stopped = newton.step(tol, limit)
-        if callback is not None and newton.records:
+        with blas_threads_for(k):
+            stopped = newton.step(tol, limit)
+        if callback is not None:
             callback(newton.records[-1])
     solution = newton.solution(stopped or "max_steps", tol)
     if not solution.converged:
@@ -268,7 +268,11 @@ class _Newton:
         """B(x), without a copy of the design where the objective offers that."""
         if hasattr(self.objective, "_weighted_design"):
             return self.objective._weighted_design(self.x)
-        tall = as_tall(self.objective.sqrt_hessian(self.x), "objective.sqrt_hessian(x)")
+        tall = as_tall(
+            self.objective.sqrt_hessian(self.x),
+            "objective.sqrt_hessian(x)",
+            self.preconditioner.n_threads,
+        )
         if tall.shape[1] != len(self.x):
             raise ValueError(
                 f"objective.sqrt_hessian(x) must have {len(self.x)} columns; got {tall.shape}."

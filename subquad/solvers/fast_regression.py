@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from subquad._parallel import resolve_threads
+from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import as_vector, generator, integer, real
 from subquad.solvers import _sketching
 from subquad.solvers._normal_cg import System, refine
@@ -59,7 +59,7 @@ def fast_regression(
     rng : int, numpy.random.Generator or None
         Draws the sketch.
     n_threads : int or None
-        Threads of the sketch; BLAS keeps its own.
+        Threads of the sketch, and of products with a dense A.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def fast_regression(
     >>> bool(np.allclose(solution.x, np.linalg.lstsq(A, b)[0])), solution.converged
     (True, True)
     """
-    tall = as_tall(A)
+    tall = as_tall(A, n_threads=resolve_threads(n_threads))
     y = as_vector(y, "y", size=tall.shape[1], dtype=np.float64)
     return _solve(
         "fast_regression", tall, y, None, damping, sketch, sketch_size, preconditioner, rtol,
@@ -164,7 +164,7 @@ def fast_least_squares(
     >>> fast_least_squares(np.array([[3.0], [4.0]]), np.array([1.0, 1.0])).x.round(12)
     array([0.28])
     """
-    tall = as_tall(A)
+    tall = as_tall(A, n_threads=resolve_threads(n_threads))
     b = as_vector(b, "b", size=tall.shape[0], dtype=np.float64)
     return _solve(
         "fast_least_squares", tall, None, b, damping, sketch, sketch_size, preconditioner, rtol,
@@ -186,7 +186,9 @@ def _solve(
     system = System(tall, y, b, damping, natural=b is not None)
     scale = float(np.linalg.norm(y if b is None else b))
     attempts = _attempts(system, choice, size, fixed, gram, rng, n_threads)
-    solution = _report(name, system, _search(system, attempts, rtol * scale, limit), scale, rtol)
+    with blas_threads_for(tall.shape[1]):
+        outcome = _search(system, attempts, rtol * scale, limit)
+    solution = _report(name, system, outcome, scale, rtol)
     if not solution.converged:
         warnings.warn(solution.message, SolverWarning, stacklevel=3)
     return solution

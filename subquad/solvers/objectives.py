@@ -6,8 +6,10 @@ import numpy as np
 import scipy.sparse
 from scipy.special import expit, xlogy
 
-from subquad._validation import as_vector, real, require_memory
-from subquad.solvers._tall import DenseTall, SparseTall, as_tall
+from subquad._parallel import resolve_threads
+from subquad._validation import as_vector, real
+from subquad.solvers._dense_tall import DenseTall
+from subquad.solvers._tall import SparseTall, as_tall
 
 _PARAMETERS = """
     f(x) = sum_i w_i loss(eta_i, y_i) + l2 / 2 ||x||^2 with eta = X x.
@@ -15,7 +17,7 @@ _PARAMETERS = """
     Parameters
     ----------
     X : array_like or sparse array, shape (N, d)
-        The design: row i is data point i. Copied if it is sparse or there is an intercept.
+        The design: row i is data point i. Copied if it is sparse.
     y : array_like, shape (N,)
         {targets}
     l2 : float, at least 0
@@ -24,6 +26,8 @@ _PARAMETERS = """
         Whether eta = X x[:d] + x[d]; x[d] is not penalised.
     sample_weight : array_like, shape (N,), optional
         w, none negative. Default: 1.
+    n_threads : int, optional
+        Threads among which the rows of a dense X are divided, in `fast_newton` too.
 
     Attributes
     ----------
@@ -66,8 +70,8 @@ class Objective(Protocol):
 class _LinearModel:
     """What the losses share."""
 
-    def __init__(self, X, y, *, l2=1.0, intercept=False, sample_weight=None):
-        tall = as_tall(X, "X")
+    def __init__(self, X, y, *, l2=1.0, intercept=False, sample_weight=None, n_threads=None):
+        tall = as_tall(X, "X", resolve_threads(n_threads))
         if not isinstance(tall, (DenseTall, SparseTall)):
             raise TypeError(f"X must be an array or a sparse array; got {type(X).__name__}.")
         self._tall = _with_ones(tall) if intercept else tall
@@ -205,16 +209,10 @@ class LeastSquares(_LinearModel):
 
 def _with_ones(tall):
     """X with a column of ones at its end."""
-    n, d = tall.shape
-    if isinstance(tall, SparseTall):
-        X = scipy.sparse.hstack([tall.A, np.ones((n, 1))], format="csr")
-        return SparseTall(scipy.sparse.csr_array(X))
-    require_memory(
-        n * (d + 1) * tall.A.itemsize, "X with an intercept", "Centre X and leave the intercept."
-    )
-    X = np.ones((n, d + 1), tall.A.dtype)
-    X[:, :d] = tall.A
-    return DenseTall(X)
+    if isinstance(tall, DenseTall):
+        return DenseTall(tall.A, ones=True, n_threads=tall.n_threads)
+    X = scipy.sparse.hstack([tall.A, np.ones((tall.shape[0], 1))], format="csr")
+    return SparseTall(scipy.sparse.csr_array(X))
 
 
 def _as_floats(y, name, n):

@@ -35,9 +35,10 @@ class ReportedRows:
         """Trust the report no more until it has been told."""
         self._stale = True
 
-    def moved(self, indices, rows):
-        """Tell the report that W[indices] = rows now."""
-        self._report._move(indices, rows)
+    def moved(self, lists):
+        """Tell the report that W[indices] = rows now, for the pairs of a list."""
+        for indices, rows in lists:
+            self._report._move(indices, rows)
         self._stale = False
 
     def another(self):
@@ -80,7 +81,7 @@ class EvaluatedRows:
     def expect_move(self):
         """Do nothing: W is read anew at every query."""
 
-    def moved(self, indices, rows):
+    def moved(self, lists):
         """Do nothing."""
 
     def another(self):

@@ -7,7 +7,6 @@ import numpy as np
 from subquad._kernels import fired_rows
 from subquad.training._half_space_fired import EvaluatedRows, ReportedRows
 
-_NEURONS_PER_TASK = 1 << 15
 _PAIRS_PER_THREAD = 1 << 15  # below, starting a thread costs more than it saves
 
 
@@ -28,7 +27,6 @@ class NetworkRows:
         self.rows = self._first_rows()
         self.late = np.zeros_like(self.rows) if averaged else None
         self._fired = EvaluatedRows() if report is None else ReportedRows(report, n_threads)
-        self._moved = np.zeros((len(self.rows) + 63) // 64, np.uint64)
         self._room = None
 
     @property
@@ -51,39 +49,36 @@ class NetworkRows:
 
     def move(self, X, fired, coefficients, lateness):
         """Add coefficients[i] a_r X[i] to row r for each r that fires at i; return who moved."""
-        counts = np.empty(-(-len(self.rows) // _NEURONS_PER_TASK), np.intp)
-        self._moved[:] = 0  # an interrupted step may have left its marks
+        indptr, indices, _ = fired
+        neurons, bounds = self._shares(indptr, indices)
+        places = (bounds[:-1] - bounds[0]).sum(axis=1)
+        moved, rows = self._scratch(len(indices))
+        counts = np.empty(len(places), np.intp)
         self._expect_move()
         fired_rows.move_rows(
-            fired[0],
-            fired[1],
+            indices,
+            bounds[:-1].copy(),
+            bounds[1:],
+            neurons,
             coefficients,
             self.network.signs,
             X,
             self.rows,
             lateness,
             self.late,
-            self._moved,
-            _NEURONS_PER_TASK,
-            counts,
-            self._threads(len(fired[1])),
-        )
-        return counts
-
-    def tell(self, counts):
-        """Tell the report which rows moved."""
-        offsets = np.concatenate([[0], counts.cumsum()]).astype(np.intp)
-        indices, rows = self._scratch(int(offsets[-1]))
-        fired_rows.take_moved(
-            self._moved,
-            offsets,
-            _NEURONS_PER_TASK,
-            self.rows,
-            indices,
+            places,
+            moved,
             rows,
-            self._threads(len(indices)),
+            counts,
         )
-        self._fired.moved(indices, rows)
+        return [
+            (moved[place : place + count], rows[place : place + count])
+            for place, count in zip(places, counts, strict=True)
+        ]
+
+    def tell(self, moved):
+        """Tell the report which rows moved."""
+        self._fired.moved(moved)
 
     def mean(self, n_steps):
         """The same with the mean of the last n_steps iterates, for evaluation."""
@@ -101,7 +96,7 @@ class NetworkRows:
     def _scratch(self, count):
         """Room for indices and rows; kept, since fresh pages cost more than what is written."""
         if self._room is None or count > len(self._room[0]):
-            size = min(count + count // 4, len(self.rows))
+            size = count + count // 4
             self._room = (
                 np.empty(size, np.intp),
                 np.empty((size, self.rows.shape[1]), self.rows.dtype),
@@ -116,7 +111,6 @@ class NetworkRows:
         """Take rows that can be moved, also from a file that is mapped into memory."""
         vars(self).update(state)
         self.rows = np.require(self.rows, requirements="W")
-        self._moved = np.require(self._moved, requirements="W")
         if self.late is not None:
             self.late = np.require(self.late, requirements="W")
 
@@ -131,6 +125,17 @@ class NetworkRows:
 
     def _expect_move(self):
         self._fired.expect_move()
+
+    def _shares(self, indptr, indices):
+        """Neurons at which the shares of the threads begin, and where in each row of indices."""
+        n_shares = self._threads(len(indices))
+        neurons = np.arange(n_shares + 1) * len(self.rows) // n_shares
+        bounds = np.empty((n_shares + 1, len(indptr) - 1), np.intp)
+        bounds[0], bounds[-1] = indptr[:-1], indptr[1:]
+        for i in range(len(indptr) - 1 if n_shares > 1 else 0):
+            row = indices[indptr[i] : indptr[i + 1]]
+            bounds[1:-1, i] = indptr[i] + row.searchsorted(neurons[1:-1])
+        return neurons, bounds
 
     def _threads(self, n_pairs):
         return max(1, min(self._n_threads, n_pairs // _PAIRS_PER_THREAD))
@@ -164,7 +169,7 @@ class TangentRows(NetworkRows):
         fired_rows.inner_products(indptr, indices, X, self.rows, values, n_threads)
         return self._sums(indptr, indices, values, 0.0)
 
-    def tell(self, counts):
+    def tell(self, moved):
         """Do nothing: the rows that are searched stay."""
 
     def weights(self):

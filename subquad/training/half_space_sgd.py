@@ -198,7 +198,7 @@ class HalfSpaceSGD:
             step=self.n_steps,
             loss=loss,
             fired_fraction=len(fired[1]) / n_pairs,
-            moved_fraction=int(moved.sum()) / width,
+            moved_fraction=sum(len(indices) for indices, _ in moved) / width,
             flips=flips(fired, rows.query(X), width) if self._count_flips else None,
             tested_fraction=tested,
             seconds=watch.stop(),

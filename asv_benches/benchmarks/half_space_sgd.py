@@ -1,0 +1,141 @@
+"""A step of half-space SGD at b = 32, against SGD that evaluates every neuron."""
+
+import importlib.util
+
+import numpy as np
+
+from subquad.networks import PairedNetwork
+from subquad.training import HalfSpaceSGD
+
+BATCH = 32
+IMPLEMENTATIONS = ["subquad", "numpy", "torch"]
+
+
+def batches(d, count, dtype=np.float32, seed=1):
+    """Mini-batches of 3 x1 x2 on the unit sphere of R^d."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        X = rng.standard_normal((BATCH, d))
+        X /= np.linalg.norm(X, axis=1, keepdims=True)
+        yield X.astype(dtype), 3 * X[:, 0] * X[:, 1]
+
+
+class SubquadSGD:
+    """The package."""
+
+    def __init__(self, network, n_threads=None, **options):
+        self.trainer = HalfSpaceSGD(network, n_threads=n_threads, **options)
+
+    def step(self, X, y):
+        """Take a step; return the loss before."""
+        return self.trainer.step(X, y).loss
+
+
+class NumpySGD:
+    """W dense, by numpy and BLAS, the batch as columns so that sums run along memory."""
+
+    def __init__(self, network, n_threads=None):
+        self.W, self.shift = network.weights.copy(), network.dtype.type(network.shift)
+        self.readout = (network.factor * network.signs).astype(network.dtype)
+        self.rate = 1.0 / (network.scale**2 * network.firing_probability)
+
+    def step(self, X, y):
+        """Take a step; return the loss before."""
+        Z = X @ self.W.T
+        Z -= self.shift
+        fired = Z > 0
+        np.maximum(Z, 0, out=Z)
+        residual = y[:, None] - Z @ self.readout
+        np.multiply(fired, self.readout.T, out=Z)
+        self.W += Z.T @ (self.rate / len(X) * residual * X).astype(X.dtype)
+        return float(np.square(residual).mean() / 2)
+
+
+class TorchSGD:
+    """The same by torch on the CPU, in place where it can be."""
+
+    def __init__(self, network, n_threads=None):
+        import torch
+
+        self.torch = torch
+        if n_threads is not None:
+            torch.set_num_threads(n_threads)
+        self.W = torch.from_numpy(network.weights.copy())
+        self.readout = torch.from_numpy((network.factor * network.signs).astype(network.dtype))
+        self.shift = torch.tensor(-network.shift, dtype=self.W.dtype)
+        self.rate = 1.0 / (network.scale**2 * network.firing_probability)
+
+    def step(self, X, y):
+        """Take a step; return the loss before."""
+        with self.torch.inference_mode():
+            X = self.torch.from_numpy(X)
+            Z = self.torch.addmm(self.shift, X, self.W.T)
+            fired = (Z > 0).to(Z.dtype)
+            residual = self.torch.from_numpy(y.astype(np.float32))[:, None] - (
+                Z.mul_(fired) @ self.readout
+            )
+            fired.mul_(self.readout.T)
+            self.W.addmm_(fired.T, residual * X, alpha=self.rate / len(X))
+            return float(residual.square().mean() / 2)
+
+
+CONTENDERS = {"subquad": SubquadSGD, "numpy": NumpySGD, "torch": TorchSGD}
+
+
+def contender(implementation, network, n_threads=None):
+    """Return an implementation; without torch NotImplementedError, which asv skips."""
+    if implementation == "torch" and importlib.util.find_spec("torch") is None:
+        raise NotImplementedError("torch is not installed")
+    return CONTENDERS[implementation](network, n_threads)
+
+
+class Step:
+    """One step at eta = 1, B = 8, float32."""
+
+    params = [IMPLEMENTATIONS, [3, 5], [1 << 10, 1 << 15, 1 << 18, 1 << 21]]
+    param_names = ["implementation", "dimension", "width"]
+
+    def setup(self, implementation, dimension, width):
+        network = PairedNetwork(dimension, width=width, rng=0, dtype=np.float32)
+        self.sgd = contender(implementation, network)
+        self.batches = list(batches(dimension, 16))
+        self.sgd.step(*self.batches[0])  # builds the report, touches pages
+        self.next = 0
+
+    def time_step(self, implementation, dimension, width):
+        self.next = (self.next + 1) % len(self.batches)
+        self.sgd.step(*self.batches[self.next])
+
+
+class Losses:
+    """What is left after some steps: the same for every implementation."""
+
+    params = [IMPLEMENTATIONS, [3, 5], [1 << 10, 1 << 14]]
+    param_names = ["implementation", "dimension", "width"]
+
+    def setup(self, implementation, dimension, width):
+        network = PairedNetwork(dimension, width=width, rng=0, dtype=np.float32)
+        self.sgd = contender(implementation, network)
+
+    def track_loss(self, implementation, dimension, width):
+        return float(np.mean([self.sgd.step(X, y) for X, y in batches(dimension, 50)][-10:]))
+
+    track_loss.unit = "mean of |f - y|^2 / 2"
+
+
+class Passes:
+    """Passes over 1024 points on the sphere, W and its report followed to the end."""
+
+    params = [["auto", "tree", "scan", "none"], [3, 8], [1 << 10, 1 << 14]]
+    param_names = ["implementation", "dimension", "width"]
+
+    def setup(self, implementation, dimension, width):
+        report = None if implementation == "none" else implementation
+        network = PairedNetwork(dimension, width=width, rng=0)
+        self.trainer = HalfSpaceSGD(network, report=report)
+        pairs = list(batches(dimension, 32, np.float64))
+        self.X, self.y = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        self.trainer.partial_fit(self.X, self.y)
+
+    def time_pass(self, implementation, dimension, width):
+        self.trainer.partial_fit(self.X, self.y)
