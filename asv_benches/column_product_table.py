@@ -1,27 +1,22 @@
 """Print, as Markdown, how products with sparse rows compare with dense and sparse ones.
 
-    python asv_benches/column_product_table.py [--threads 1 2] [--width 16384] [--repeats 7]
-        [--points 1 64 256] [--density 0.05] [--level avx512 avx2 baseline]
+    python asv_benches/column_product_table.py [--threads 1 2] [--level avx512 avx2 baseline]
+        [--width 16384] [--points 1 64 256] [--density 0.05] [--repeats 7] [--cpu]
 
-W is width x width and H has n sparse rows, in float32. The contenders are alternated in one
-process, so that whatever else the machine does strikes all of them; figures are medians. Thread
-counts and instruction-set levels run in processes of their own, with every BLAS set to as many
-threads. Where the processors are shared, --cpu counts processor time of one thread instead.
+W is width x width and H has n sparse rows, in float32: H W^T, and after it H W. The bound is the
+larger of the time to read the columns that are needed and that of the multiply-adds, at the rates
+that roofline.py measures. Contenders are alternated in one process; figures are medians.
 """
 
-import argparse
-import json
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
+import roofline
 import scipy.sparse
+from side_by_side import clock_of, medians, parser, print_table, run_script
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 STORAGES = (None, "bfloat16", "int8")
+OURS = [f"subquad {storage or 'float32'}" for storage in STORAGES]
+RIVALS = ["numpy", "scipy CSR", "torch bfloat16"]
+BYTES = dict(zip(OURS, (4, 2, 1), strict=True))
 
 
 def contenders(weights, H, threads):
@@ -29,8 +24,8 @@ def contenders(weights, H, threads):
     csr = scipy.sparse.csr_array(H)
     columns = weights[None]._columns
     calls = {
-        f"subquad {storage or 'float32'}": lambda W=W: W.apply(csr, threads)
-        for storage, W in weights.items()
+        name: lambda W=W: W.apply(csr, threads)
+        for name, W in zip(OURS, weights.values(), strict=True)
     }
     calls["numpy"] = lambda: H @ columns
     if len(H) <= 16:  # hopeless above
@@ -46,23 +41,33 @@ def contenders(weights, H, threads):
     return calls
 
 
-def medians(calls, repeats, clock):
-    """Return the median seconds of each call, alternated."""
-    seconds = {name: [] for name in calls}
-    for repeat in range(repeats + 1):
-        for name, call in calls.items():
-            start = clock()
-            call()
-            if repeat > 0:  # the first starts threads and touches pages
-                seconds[name].append(clock() - start)
-    return {name: float(np.median(values)) for name, values in seconds.items()}
+def transposed_contenders(weights, G, threads):
+    """Return a dict of products G W, by name."""
+    csr = scipy.sparse.csr_array(G)
+    columns = weights[None]._columns
+    calls = {
+        name: lambda W=W: W.apply_transposed(csr, threads)
+        for name, W in zip(OURS, weights.values(), strict=True)
+    }
+    return calls | {"numpy": lambda: G @ columns.T}
 
 
-def measure(width, points, density, threads, repeats, cpu):
-    """Return, for each n, the seconds of each contender in this process."""
+def bounds(H, rates):
+    """Return the least seconds of a product, by storage."""
+    width, active = H.shape[1], np.count_nonzero(H.any(axis=0))
+    arithmetic = 2 * np.count_nonzero(H) * width / rates["float32"]
+    return {
+        name: max(active * width * size / rates["bandwidth"], arithmetic)
+        for name, size in BYTES.items()
+    }
+
+
+def measure(options):
+    """Return, for each n, the seconds of the contenders, of the bounds, and of H W."""
     from subquad.weights import DenseWeights
 
-    rng = np.random.default_rng(0)
+    rng, width, threads = np.random.default_rng(0), options.width, options.threads[0]
+    rates = roofline.measure(threads)
     weights = {
         storage: DenseWeights.gaussian(
             (width, width), std=width**-0.5, rng=rng, dtype=np.float32, storage=storage
@@ -70,75 +75,46 @@ def measure(width, points, density, threads, repeats, cpu):
         for storage in STORAGES
     }
     table = {}
-    for n in points:
+    for n in options.points:
         H = rng.standard_normal((n, width), np.float32)
-        H *= rng.random((n, width)) < density
-        clock = time.thread_time if cpu else time.perf_counter
-        table[n] = medians(contenders(weights, H, threads), repeats, clock)
+        H *= rng.random((n, width)) < options.density
+        timing = options.repeats, clock_of(options)
+        table[n] = {
+            "forward": medians(contenders(weights, H, threads), *timing),
+            "transposed": medians(transposed_contenders(weights, H, threads), *timing),
+            "bounds": bounds(H, rates),
+        }
     return table
 
 
-def in_process(level, threads, options):
-    """Measure in a process of this level and number of threads."""
-    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
-    if level:
-        environment["SUBQUAD_SIMD_LEVEL"] = level
-    command = [sys.executable, str(Path(__file__).resolve()), "--json", "--threads", str(threads)]
-    command += ["--width", str(options.width), "--density", str(options.density)]
-    command += ["--repeats", str(options.repeats), "--points", *map(str, options.points)]
-    command += ["--cpu"] * options.cpu
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
+def print_tables(results):
+    """Print H W^T, and H W."""
+    heads = ["level", "threads", "n", *(f"{name} (ms)" for name in OURS + RIVALS)]
+    heads += [f"numpy takes, of {name}" for name in OURS]
+    print_table([*heads, *(f"{name}: of the bound" for name in OURS)], rows(results, "forward"))
+    print("\nThe transposed product, W^T with sparse rows:\n")
+    print_table(heads, rows(results, "transposed"))
 
 
-def print_table(results):
-    """Print one row for each level, number of threads and n: milliseconds, and times faster."""
-    ours = [f"subquad {storage or 'float32'}" for storage in STORAGES]
-    rivals = ["numpy", "scipy CSR", "torch bfloat16"]
-    heads = ["level", "threads", "n", *(f"{name} (ms)" for name in ours + rivals)]
-    heads += [f"{name}: times numpy" for name in ours]
-    print("| " + " | ".join(heads) + " |")
-    print("|---:" * len(heads) + "|")
+def rows(results, product):
+    """Return the cells of a table."""
     for level, threads, table in results:
-        for n, seconds in table.items():
-            cells = [level or "best", str(threads), str(n)]
-            cells += [
-                f"{1e3 * seconds[name]:.3g}" if name in seconds else "" for name in ours + rivals
-            ]
-            cells += [f"{seconds['numpy'] / seconds[name]:.3g}x" for name in ours]
-            print("| " + " | ".join(cells) + " |")
-
-
-def arguments():
-    """Return the parsed command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--width", type=int, default=16384)
-    parser.add_argument("--points", type=int, nargs="+", default=[1, 64, 256])
-    parser.add_argument("--density", type=float, default=0.05)
-    parser.add_argument("--level", nargs="+", default=[""])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--cpu", action="store_true")
-    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+        for n, measured in table.items():
+            seconds, least = measured[product], measured["bounds"]
+            cells = [1e3 * seconds[name] if name in seconds else "" for name in OURS + RIVALS]
+            cells += [f"{seconds['numpy'] / seconds[name]:.3g}x" for name in OURS]
+            if product == "forward":
+                cells += [f"{100 * least[name] / seconds[name]:.0f} %" for name in OURS]
+            yield [level, threads, n, *cells]
 
 
 def main():
     """Measure and print."""
-    options = arguments()
-    if options.json:
-        sizes = options.width, options.points, options.density, options.threads[0]
-        print(json.dumps(measure(*sizes, options.repeats, options.cpu)))
-        return
-    print_table(
-        [
-            (level, threads, in_process(level, threads, options))
-            for level in options.level
-            for threads in options.threads
-        ]
-    )
+    options = parser(__doc__)
+    options.add_argument("--width", type=int, default=16384)
+    options.add_argument("--points", type=int, nargs="+", default=[1, 64, 256])
+    options.add_argument("--density", type=float, default=0.05)
+    run_script(__file__, options.parse_args(), measure, print_tables)
 
 
 if __name__ == "__main__":

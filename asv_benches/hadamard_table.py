@@ -27,6 +27,7 @@ import time
 import numpy as np
 from benchmarks.hadamard import numpy_butterflies
 from numpy.lib.stride_tricks import as_strided
+from side_by_side import print_table
 
 from subquad._kernels import _simd, hadamard
 
@@ -118,18 +119,19 @@ def compare(transform, dtype, bursts, chain):
     return 1e9 * ours / transform[0], float(np.median(contest.fractions)), theirs / ours
 
 
-def print_table(level, results):
+def print_level(level, results):
     """Print one row for each transform, the dtypes side by side."""
-    dtypes = list(results)
-    heads = ["ns a vector", "of the bound", "numpy takes"]
-    print(f"{level} | " + " | ".join(f"{name}: {head}" for name in dtypes for head in heads))
-    print("---:" + "|---:" * (len(dtypes) * len(heads)))
+    heads = [level]
+    for name in results:
+        heads += [f"{name}: a vector (ns)", f"{name}: of the bound", f"{name}: numpy takes"]
+    rows = []
     for transform in TRANSFORMS:
-        cells = [f"{transform[0]} x 2^{transform[1]}"]
-        for name in dtypes:
-            nanoseconds, fraction, ratio = results[name][transform]
-            cells += [f"{significant(nanoseconds)}", f"{100 * fraction:.0f} %", f"{ratio:.0f}x"]
-        print(" | ".join(cells))
+        row = [f"{transform[0]} x 2^{transform[1]}"]
+        for figures in results.values():
+            nanoseconds, fraction, ratio = figures[transform]
+            row += [significant(nanoseconds), f"{100 * fraction:.0f} %", f"{ratio:.0f}x"]
+        rows.append(row)
+    print_table(heads, rows)
 
 
 def significant(number, digits=3):
@@ -158,7 +160,7 @@ def main():
             dtype: {t: compare(t, dtype, options.bursts, chain) for t in TRANSFORMS}
             for dtype in ("float32", "float64")
         }
-        print_table(level, results)
+        print_level(level, results)
         print()
 
 

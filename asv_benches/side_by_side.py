@@ -1,9 +1,10 @@
-"""What the table scripts share: contenders alternated in one process, and tables in Markdown.
+"""What the table scripts share: their options, alternated contenders, tables in Markdown.
 
 Alternation lets whatever else the machine does strike all contenders alike; figures are medians.
 Numbers of threads and instruction-set levels get processes of their own.
 """
 
+import argparse
 import importlib.util
 import json
 import os
@@ -27,6 +28,41 @@ def medians(calls, repeats, clock=time.perf_counter):
             if repeat > 0:  # the first starts threads and touches pages
                 seconds[name].append(clock() - start)
     return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def parser(doc, *, threads=(1, 2), repeats=7):
+    """Return a parser with what every script takes."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--threads", type=int, nargs="+", default=list(threads))
+    parser.add_argument("--level", nargs="+", default=[None], help="instruction sets")
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument(
+        "--cpu", action="store_true", help="processor time of one thread, on shared processors"
+    )
+    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def clock_of(options):
+    """Return the clock that the options ask for."""
+    return time.thread_time if options.cpu else time.perf_counter
+
+
+def run_script(script, options, measure, print_tables):
+    """Print the tables of (level, threads, what `measure` returns), each from its own process."""
+    if options.json:
+        print(json.dumps(measure(options)))
+        return
+    results = []
+    for level in options.level:
+        for threads in options.threads:
+            asked = (*sys.argv[1:], "--json", "--threads", threads)
+            results.append(
+                (level or "best", threads, in_process(script, threads, *asked, level=level))
+            )
+    print_tables(results)
 
 
 def in_process(script, threads, *options, level=None):

@@ -8,7 +8,7 @@ sums in float64 and sketches u (x) u alone) and against a pipeline of scipy's (s
 the hash matrices for the scatter, which is its fastest form, then scipy.fft.rfft); CountSketch for
 each entry of rows; sketches of a tall matrix, with the distortion of its range beside the time.
 "prepared" has the spectra of V; "spectra" are the products that a Gram is made of, without the
-inverse transform; "gram" adds the product by BLAS, for the pipeline too.
+inverse transform; "gram" adds the product by BLAS, for the pipeline too. TensorSRHT has the same s.
 
 Contenders are alternated in one process, one for each number of threads, and figures are medians.
 Where the processors are shared, --cpu counts processor time of one thread instead.
@@ -23,7 +23,7 @@ import numpy as np
 from side_by_side import in_process, installed, medians, print_table
 
 N, WIDTH, SIZE = 256, 16384, 4096
-PAIRS = ("apply", "prepared", "spectra", "gram")
+PAIRS = ("apply", "prepared", "spectra", "gram", "TensorSRHT")
 RIVALS = ("pipeline", "pipeline gram")
 TALL = {"dense": (200_000, 200), "csr": (200_000, 2000)}
 SCIKIT_LEARN_REPEATS = 1
@@ -33,13 +33,14 @@ def pair_calls(form, dtype, threads, n=N, width=WIDTH, size=SIZE):
     """Return the contenders for sketches of pairs, by name."""
     from benchmarks.sketches import PlainTensorSketch, rows_of
 
-    from subquad.sketch import TensorSketch
+    from subquad.sketch import TensorSketch, TensorSRHT
 
     rng = np.random.default_rng(0)
     U, V = (rows_of(form, rng, n, width, dtype) for _ in range(2))
     sketch = TensorSketch(width, size, rng=0)
     plain = PlainTensorSketch(sketch, dtype, threads)
     prepared = sketch.prepare(V)
+    hadamard = TensorSRHT(width, size, rng=0)
 
     def plain_gram():
         Z = plain.apply(U, V)
@@ -50,6 +51,7 @@ def pair_calls(form, dtype, threads, n=N, width=WIDTH, size=SIZE):
         "prepared": lambda: sketch.apply(U, prepared, n_threads=threads),
         "spectra": lambda: sketch._panel(*sketch._sides(U, prepared), threads),
         "gram": lambda: sketch.gram(U, prepared, n_threads=threads),
+        "TensorSRHT": lambda: hadamard.apply(U, V, n_threads=threads),
         "pipeline": lambda: plain.apply(U, V),
         "pipeline gram": plain_gram,
     }

@@ -11,18 +11,15 @@ n = 256 points, L = 3 and the whole network, drawn in its own process.
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from benchmarks.contenders import HAS_TORCH, NEEDS_WEIGHTS, contender, slope, step_seconds
 from benchmarks.problems import step_problem
+from side_by_side import in_process
 
 N_POINTS = 64
 SLOPE_WIDTHS = (2048, 4096, 8192, 16384, 32768)
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 MEMORY_POINTS, MEMORY_WIDTH, MEMORY_INPUTS = 256, 16384, 16
 
 
@@ -75,14 +72,6 @@ def peak_memory():
     return next(
         1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")
     )
-
-
-def in_process(threads, *options):
-    """Run this script with options in a process of so many threads; return what it measures."""
-    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
-    command = [sys.executable, str(Path(__file__).resolve()), "--json", *map(str, options)]
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
 
 
 def print_table(results):
@@ -141,13 +130,13 @@ def main():
     if options.json == "memory":
         print(json.dumps(measure_memory()))
         return
-    steps = ["steps", "--repeats", options.repeats, "--widths", *options.widths]
-    results = [(threads, in_process(threads, *steps)) for threads in options.threads]
+    steps = ["--json", "steps", "--repeats", options.repeats, "--widths", *options.widths]
+    results = [(threads, in_process(__file__, threads, *steps)) for threads in options.threads]
     print_table(results)
     print()
     print_slopes(results)
     print()
-    print_memory(in_process(max(options.threads), "memory"))
+    print_memory(in_process(__file__, max(options.threads), "--json", "memory"))
 
 
 if __name__ == "__main__":

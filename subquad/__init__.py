@@ -20,12 +20,12 @@ Modules
     hadamard        fwht: fast Walsh-Hadamard transforms
     halfspace       HalfSpaceReport: which points have <x, a> >= b, of a set that changes
     sketch          CountSketch, SRHT, GaussianSketch, TensorSketch, TensorSRHT
-    networks        WideNetwork, PairedNetwork, LastLayer
+    networks        WideNetwork, TwoLayerNetwork, PairedNetwork, LastLayer
     ntk             tangent kernels, of infinite and of finite width
-    training        LastLayerGaussNewton, HalfSpaceSGD
+    training        LastLayerGaussNewton, TwoLayerGaussNewton, HalfSpaceSGD
     estimators      GaussNewtonRegressor, GaussNewtonClassifier, PolynomialTensorSketch
                     (scikit-learn)
-    solvers         damped Gram systems, leave-one-out, conjugate gradients
+    solvers         gram_solve and its methods, leave-one-out, conjugate gradients
     io, plotting    models as files, curves
 
 Bibliography

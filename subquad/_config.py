@@ -8,6 +8,7 @@ import scipy
 from subquad import __version__
 from subquad._kernels import _simd
 from subquad._parallel import resolve_threads
+from subquad.sketch import fft_backend
 
 
 def show_config():
@@ -23,6 +24,7 @@ def show_config():
     SIMD      avx512 (best here: avx512; set SUBQUAD_SIMD_LEVEL to lower it)
     OpenMP    yes
     BLAS      scipy-openblas 0.3.30
+    FFT       pyfftw (set SUBQUAD_FFT_BACKEND to choose)
     threads   2
     """
     for name, value in _configuration().items():
@@ -41,5 +43,6 @@ def _configuration():
         "SIMD": f"{_simd.level()} (best here: {best}; set SUBQUAD_SIMD_LEVEL to lower it)",
         "OpenMP": "yes" if _simd.has_openmp() else "no: the kernels run on one thread",
         "BLAS": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        "FFT": f"{fft_backend()} (set SUBQUAD_FFT_BACKEND to choose)",
         "threads": resolve_threads(None),
     }

@@ -13,7 +13,7 @@ blocks of W made for it (one thread, AVX-512, m = 8192):
 import numpy as np
 
 from subquad._kernels import gaussian
-from subquad._products import blocks, int8_normals
+from subquad._products import SPARSE_COST, blocks, int8_normals
 
 _ROWS = 512  # whose sums over a panel stay in the second-level cache
 _COST = {"int8": 15.0, "float32": 60.0}  # of making an entry, in multiply-adds; less with AVX-512
@@ -36,7 +36,7 @@ def columns_block(W, start, stop, n_threads):
     """Return W[:, start:stop]^T."""
     block = np.empty((stop - start, W.shape[0]), W.dtype)
     n_threads = _useful_threads(n_threads, _COST[W.grid] * block.size)
-    for rows in blocks(len(block), _COST[W.grid] * W.shape[0]):
+    for rows in blocks(len(block), SPARSE_COST * _COST[W.grid] * W.shape[0]):
         first = start + rows.start
         gaussian.fill(W._keys, W._table, W.step, first, block[rows], n_threads)
     return block
@@ -53,7 +53,7 @@ def product(W, indptr, indices, values, n_threads, transposed):
         sources, *runs = _plan(pointers, indices, values, m_in, W.step)
         cost = (_COST[W.grid] * len(sources) + pointers[-1] - pointers[0]) * gaussian.TILE
         useful = _useful_threads(n_threads, cost * m_out / gaussian.TILE)
-        for panels in blocks(-(-m_out // gaussian.TILE), cost):
+        for panels in blocks(-(-m_out // gaussian.TILE), SPARSE_COST * cost):
             gaussian.product(
                 W._keys, W._table, transposed, sources, *runs, panels.start, panels.stop,
                 out[start : start + _ROWS], scratch, useful,

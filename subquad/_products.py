@@ -18,7 +18,10 @@ BFLOAT16_MAX = float(np.uint32(0x7F7F0000).view(np.float32))
 _ENTRIES_PER_CALL = 2**20  # of temporaries that stay in cache, more or less
 _INT8_MAX = 127
 _MULTIPLY_ADDS_PER_CALL = 3e10  # of BLAS on one thread: .4 s in float32, .8 s in float64
-_SPARSE_COST = 3.0  # of a multiply-add in the sparse kernel, in those of BLAS
+# A quarter of a millisecond: less is not worth another thread, which may have to wait longer.
+_MULTIPLY_ADDS_PER_THREAD = 1e7
+_BYTES_PER_THREAD = 2**22
+SPARSE_COST = 3.0  # of a multiply-add in the sparse kernels, in those of BLAS
 _ROWS_PER_CALL = 1024  # of the sparse kernel: their sums are to stay in the second-level cache
 
 # Density of H up to which the sparse kernel beats BLAS. Seconds of the kernel over those of BLAS
@@ -113,10 +116,11 @@ def _column_product(columns, indptr, indices, values, n_threads, transposed=Fals
     out = np.zeros((n, m_out), columns.dtype)
     compact = isinstance(columns, CompactColumns)
     stored = columns.stored if compact else columns
-    multiply_adds = _SPARSE_COST * len(indices) / n * m_out
+    multiply_adds = SPARSE_COST * len(indices) / n * m_out
     for rows in blocks(n, max(multiply_adds, _MULTIPLY_ADDS_PER_CALL / _ROWS_PER_CALL)):
         pointers, part = indptr[rows.start : rows.stop + 1], out[rows]
         sizes = len(part), m_in, m_out, pointers[-1] - pointers[0], stored.itemsize, out.itemsize
+        n_threads = _useful_threads(n_threads, *sizes[1:5])
         scratch = np.empty(kernels.scratch_bytes(*sizes, n_threads, transposed), np.uint8)
         csr = pointers, indices, values, part, scratch, n_threads, transposed
         if not compact:
@@ -126,6 +130,13 @@ def _column_product(columns, indptr, indices, values, n_threads, transposed=Fals
         else:
             kernels.column_product_bfloat16(stored, *csr)
     return out
+
+
+def _useful_threads(n_threads, m_in, m_out, nnz, stored):
+    """Return how many of the threads have enough to multiply, or to read, in a product."""
+    read = min(nnz, m_in) * m_out * stored
+    work = max(nnz * m_out / _MULTIPLY_ADDS_PER_THREAD, read / _BYTES_PER_THREAD)
+    return max(1, min(n_threads, int(work)))
 
 
 def blocks(size, multiply_adds):

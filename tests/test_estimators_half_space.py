@@ -143,6 +143,19 @@ def test_pickled_models_predict_and_go_on_the_same(new):
     np.testing.assert_array_equal(copy._outputs(X), model._outputs(X))
 
 
+def test_models_mapped_from_a_file_predict_and_go_on_the_same(new, tmp_path):
+    joblib = pytest.importorskip("joblib")
+    y = targets_of(new)
+    for options in ({}, {"average": True}, {"report": None}, {"dynamics": "kernel"}):
+        model = new(**options).fit(X, y)
+        joblib.dump(model, tmp_path / "model")
+        mapped = joblib.load(tmp_path / "model", mmap_mode="r")
+        np.testing.assert_array_equal(mapped._outputs(X), model._outputs(X))
+        for each in (model, mapped):
+            each.partial_fit(X, y)
+        np.testing.assert_array_equal(mapped._outputs(X), model._outputs(X))
+
+
 def test_divergence_ends_the_fit_with_a_warning():
     model = regressor(learning_rate=300.0, n_epochs=1000)
     with pytest.warns(TrainingWarning, match="Lower learning_rate"):

@@ -102,6 +102,18 @@ def test_the_error_of_a_sketched_solution_follows_the_condition_number(rng):
         assert again.converged == (left <= 1)
 
 
+def test_a_sketched_solution_may_go_without_its_residual(rng):
+    U, V = factors(rng)
+    c = rng.standard_normal(40)
+    J = KhatriRao(U, V)
+    checked, hasty = (gram_solve(J, c, "sketch", rng=0, verify=v, rtol=1.0) for v in (True, False))
+    np.testing.assert_array_equal(checked.x, hasty.x)
+    assert checked.converged
+    assert not hasty.converged
+    assert np.isnan(hasty.residual_norm)
+    assert "not verified" in hasty.message
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_solution_says_how_it_was_reached(method, rng):
     U, V = factors(rng)

@@ -277,6 +277,7 @@ def test_too_few_neurons_are_warned_of():
     ("options", "error", "message"),
     [
         ({"learning_rate": 0.0}, ValueError, "learning_rate must be greater than 0"),
+        ({"learning_rate": "fast"}, ValueError, "learning_rate must be 'auto' or a number"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
         ({"dynamics": "ntk"}, ValueError, "dynamics must be 'network' or 'kernel'; got 'ntk'"),
         ({"report": "ball"}, ValueError, "report must be 'auto', 'tree', 'scan' or None"),

@@ -25,6 +25,11 @@ def rng():
     return np.random.default_rng(8)
 
 
+@pytest.fixture(autouse=True)
+def threads_for_the_smallest_product(monkeypatch):
+    monkeypatch.setattr(subquad._products, "_MULTIPLY_ADDS_PER_THREAD", 1.0)
+
+
 def sparse_rows(rng, shape, density, dtype):
     return (rng.standard_normal(shape) * (rng.random(shape) < density)).astype(dtype)
 
@@ -373,3 +378,12 @@ def test_transposed_products_of_many_rows_equal_those_of_the_matrix(
         result = W.apply_transposed(form(G), n_threads=1)
         assert_product(result, G, matrix)
         np.testing.assert_array_equal(W.apply_transposed(form(G), n_threads=2), result)
+
+
+def test_small_products_are_not_shared_among_threads(monkeypatch):
+    monkeypatch.setattr(subquad._products, "_MULTIPLY_ADDS_PER_THREAD", 1e6)
+    useful = subquad._products._useful_threads
+    assert useful(8, m_in=100, m_out=100, nnz=500, stored=4) == 1
+    assert useful(8, m_in=1000, m_out=1000, nnz=3100, stored=4) == 3
+    assert useful(8, m_in=10**6, m_out=4000, nnz=10**4, stored=4) == 8
+    assert useful(8, m_in=1000, m_out=10**4, nnz=900, stored=4) == 9 * 4 * 10**6 // 2**22

@@ -8,7 +8,7 @@ from subquad.networks import PairedNetwork
 from subquad.training import HalfSpaceSGD
 
 BATCH = 32
-IMPLEMENTATIONS = ["subquad", "numpy", "torch"]
+IMPLEMENTATIONS = ["subquad", "numpy", "torch", "torch-autograd"]
 
 
 def batches(d, count, dtype=np.float32, seed=1):
@@ -32,7 +32,7 @@ class SubquadSGD:
 
 
 class NumpySGD:
-    """W dense, by numpy and BLAS, the batch as columns so that sums run along memory."""
+    """W dense, by numpy and BLAS, neurons as rows."""
 
     def __init__(self, network, n_threads=None):
         self.W, self.shift = network.weights.copy(), network.dtype.type(network.shift)
@@ -41,18 +41,20 @@ class NumpySGD:
 
     def step(self, X, y):
         """Take a step; return the loss before."""
-        Z = X @ self.W.T
+        Z = self.W @ X.T
         Z -= self.shift
-        fired = Z > 0
         np.maximum(Z, 0, out=Z)
-        residual = y[:, None] - Z @ self.readout
-        np.multiply(fired, self.readout.T, out=Z)
-        self.W += Z.T @ (self.rate / len(X) * residual * X).astype(X.dtype)
+        residual = y[:, None] - (self.readout.T @ Z).T
+        np.multiply(Z > 0, self.readout, out=Z)
+        self.W += Z @ (self.rate / len(X) * residual * X).astype(X.dtype)
         return float(np.square(residual).mean() / 2)
 
 
 class TorchSGD:
-    """The same by torch on the CPU, in place where it can be."""
+    """The same by torch on the CPU, in place, neurons as rows: the fastest whole-array form found.
+
+    What is not 0 after the ReLU fired, so its sign is the mask.
+    """
 
     def __init__(self, network, n_threads=None):
         import torch
@@ -67,24 +69,46 @@ class TorchSGD:
 
     def step(self, X, y):
         """Take a step; return the loss before."""
-        with self.torch.inference_mode():
-            X = self.torch.from_numpy(X)
-            Z = self.torch.addmm(self.shift, X, self.W.T)
-            fired = (Z > 0).to(Z.dtype)
-            residual = self.torch.from_numpy(y.astype(np.float32))[:, None] - (
-                Z.mul_(fired) @ self.readout
-            )
-            fired.mul_(self.readout.T)
-            self.W.addmm_(fired.T, residual * X, alpha=self.rate / len(X))
+        torch = self.torch
+        with torch.inference_mode():
+            X, y = torch.from_numpy(X), torch.from_numpy(y.astype(np.float32))[:, None]
+            Z = torch.addmm(self.shift, self.W, X.T).relu_()
+            residual = y - (self.readout.T @ Z).T
+            self.W.addmm_(Z.sign_().mul_(self.readout), residual * X, alpha=self.rate / len(X))
             return float(residual.square().mean() / 2)
 
 
-CONTENDERS = {"subquad": SubquadSGD, "numpy": NumpySGD, "torch": TorchSGD}
+class TorchAutogradSGD(TorchSGD):
+    """Torch as most would write it: a loss, its gradient, a step."""
+
+    def __init__(self, network, n_threads=None):
+        super().__init__(network, n_threads)
+        self.W.requires_grad_(True)
+
+    def step(self, X, y):
+        """Take a step; return the loss before."""
+        torch = self.torch
+        X, y = torch.from_numpy(X), torch.from_numpy(y.astype(np.float32))[:, None]
+        outputs = torch.relu(X @ self.W.T + self.shift) @ self.readout
+        loss = (outputs - y).square().mean() / 2
+        self.W.grad = None
+        loss.backward()
+        with torch.no_grad():
+            self.W -= self.rate * self.W.grad
+        return float(loss.detach())
+
+
+CONTENDERS = {
+    "subquad": SubquadSGD,
+    "numpy": NumpySGD,
+    "torch": TorchSGD,
+    "torch-autograd": TorchAutogradSGD,
+}
 
 
 def contender(implementation, network, n_threads=None):
     """Return an implementation; without torch NotImplementedError, which asv skips."""
-    if implementation == "torch" and importlib.util.find_spec("torch") is None:
+    if implementation.startswith("torch") and importlib.util.find_spec("torch") is None:
         raise NotImplementedError("torch is not installed")
     return CONTENDERS[implementation](network, n_threads)
 

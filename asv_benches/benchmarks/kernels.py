@@ -5,7 +5,7 @@ import scipy.linalg
 import scipy.sparse
 
 from subquad._factors import flushing
-from subquad._kernels import coactivation, gauss_newton, low_rank
+from subquad._kernels import _simd, coactivation, gauss_newton, low_rank
 from subquad._kernels.column_product import column_product, scratch_bytes
 from subquad._parallel import resolve_threads
 
@@ -13,6 +13,10 @@ try:
     import torch
 except ImportError:
     torch = None
+try:
+    from threadpoolctl import threadpool_limits
+except ImportError:
+    threadpool_limits = None
 
 
 def tensors(*arrays):
@@ -27,25 +31,51 @@ def packed(D):
     return np.packbits(D, axis=1, bitorder="little").view(np.uint64)
 
 
+THREADS, LEVELS = [1, 2], ["best", *_simd.LEVELS]
+
+
 class Suite:
     """Runs `self.run`, which `setup` has chosen, once outside the clock and then on it."""
 
-    def choose(self, implementation):
+    def choose(self, implementation, n_threads=None, level="best"):
         """Prepare and warm up the method named after the implementation."""
-        self.n_threads = resolve_threads()
+        level = _simd.best_level() if level == "best" else level
+        ours = implementation == "subquad"
+        if _simd.LEVELS.index(level) > _simd.LEVELS.index(_simd.best_level()):
+            raise NotImplementedError(f"this processor has no {level}")
+        if not ours and level != _simd.best_level():
+            raise NotImplementedError("the level is subquad's alone")
+        _simd.use_level(level)
+        self.n_threads = resolve_threads(n_threads)
         self.run = getattr(self, f"run_{implementation}")
         if implementation == "torch":
             self.tensors = tensors(*self.arrays)
+            torch.set_num_threads(self.n_threads)
+        elif not ours and n_threads is not None and threadpool_limits is not None:
+            threadpool_limits(n_threads)
         self.run()
+
+    def teardown(self, *_):
+        """Use the best level again, and all threads."""
+        _simd.use_level(_simd.best_level())
+        if threadpool_limits is not None:
+            threadpool_limits(resolve_threads())
 
 
 class ColumnProduct(Suite):
     """W h_i for n sparse rows, into an output that is there."""
 
-    params = [["subquad", "numpy", "scipy", "torch"], [512, 4096, 8192], [64, 256], [0.05, 0.2]]
-    param_names = ["implementation", "width", "n", "density"]
+    params = [
+        ["subquad", "numpy", "scipy", "torch"],
+        [512, 4096, 8192],
+        [64, 256],
+        [0.05, 0.2],
+        THREADS,
+        LEVELS,
+    ]
+    param_names = ["implementation", "width", "n", "density", "n_threads", "level"]
 
-    def setup(self, implementation, width, n, density):
+    def setup(self, implementation, width, n, density, n_threads=None, level="best"):
         rng = np.random.default_rng(0)
         self.columns = rng.standard_normal((width, width), np.float32)
         self.H = rng.standard_normal((n, width), np.float32)
@@ -54,12 +84,12 @@ class ColumnProduct(Suite):
         self.csr = scipy.sparse.csr_array(self.H)
         self.indptr = self.csr.indptr.astype(np.intp)
         self.indices = self.csr.indices.astype(np.intp)
-        sizes = n, width, width, self.csr.nnz, 4, 4, resolve_threads()
+        sizes = n, width, width, self.csr.nnz, 4, 4, resolve_threads(n_threads)
         self.scratch = np.empty(scratch_bytes(*sizes), np.uint8)
         self.arrays = self.H, self.columns, self.out
-        self.choose(implementation)
+        self.choose(implementation, n_threads, level)
 
-    def time_product(self, implementation, width, n, density):
+    def time_product(self, *_):
         self.run()
 
     def run_subquad(self):
@@ -82,17 +112,17 @@ class ColumnProduct(Suite):
 class FiredNeurons(Suite):
     """The neurons above the threshold as CSR rows."""
 
-    params = [["subquad", "numpy", "torch"], [512, 8192], [64, 256]]
-    param_names = ["implementation", "width", "n"]
+    params = [["subquad", "numpy", "torch"], [512, 8192], [64, 256], THREADS, LEVELS]
+    param_names = ["implementation", "width", "n", "n_threads", "level"]
 
-    def setup(self, implementation, width, n):
+    def setup(self, implementation, width, n, n_threads=None, level="best"):
         rng = np.random.default_rng(0)
         self.Z = rng.standard_normal((n, width), np.float32)
         self.thresholds = np.full(n, 1.3, np.float32)
         self.arrays = self.Z, self.thresholds
-        self.choose(implementation)
+        self.choose(implementation, n_threads, level)
 
-    def time_fired(self, implementation, width, n):
+    def time_fired(self, *_):
         self.run()
 
     def run_subquad(self):
@@ -118,10 +148,16 @@ class FiredNeurons(Suite):
 class Gram(Suite):
     """G = K o (D D^T) from who fires, as bits or as numbers; ssyrk is BLAS on half of it."""
 
-    params = [["subquad", "numpy", "ssyrk", "torch"], [512, 4096, 16384], [64, 256, 1024]]
-    param_names = ["implementation", "width", "n"]
+    params = [
+        ["subquad", "numpy", "ssyrk", "torch"],
+        [512, 4096, 16384],
+        [64, 256, 1024],
+        THREADS,
+        LEVELS,
+    ]
+    param_names = ["implementation", "width", "n", "n_threads", "level"]
 
-    def setup(self, implementation, width, n):
+    def setup(self, implementation, width, n, n_threads=None, level="best"):
         rng = np.random.default_rng(0)
         D = rng.random((n, width)) < 0.08
         self.bits, self.D = packed(D), D.astype(np.float32)
@@ -129,11 +165,11 @@ class Gram(Suite):
         self.K = np.asarray(V @ V.T)
         self.K32 = self.K.astype(np.float32)
         self.G = np.empty((n, n))
-        self.counts = np.empty((resolve_threads(), 1024), np.int32)
+        self.counts = np.empty((resolve_threads(n_threads), 1024), np.int32)
         self.arrays = self.D, self.K32
-        self.choose(implementation)
+        self.choose(implementation, n_threads, level)
 
-    def time_gram(self, implementation, width, n):
+    def time_gram(self, *_):
         self.run()
 
     def run_subquad(self):
@@ -153,10 +189,10 @@ class Gram(Suite):
 class MoveNeurons(Suite):
     """The change of the pre-activations by a step, who fires then, and what comes out."""
 
-    params = [["subquad", "numpy", "torch"], [512, 4096, 16384], [64, 256]]
-    param_names = ["implementation", "width", "n"]
+    params = [["subquad", "numpy", "torch"], [512, 4096, 16384], [64, 256], THREADS, LEVELS]
+    param_names = ["implementation", "width", "n", "n_threads", "level"]
 
-    def setup(self, implementation, width, n):
+    def setup(self, implementation, width, n, n_threads=None, level="best"):
         rng = np.random.default_rng(0)
         self.base = rng.standard_normal((width, n), np.float32) - np.float32(1.4)
         self.change = np.zeros((width, n), np.float32)
@@ -176,10 +212,10 @@ class MoveNeurons(Suite):
             self.base, self.change, self.numbers, self.step.astype(np.float32),
             self.readout.astype(np.float32),
         )  # fmt: skip
-        self.moves = np.empty((resolve_threads(), n * tile), np.float32)
-        self.choose(implementation)
+        self.moves = np.empty((resolve_threads(n_threads), n * tile), np.float32)
+        self.choose(implementation, n_threads, level)
 
-    def time_move(self, implementation, width, n):
+    def time_move(self, *_):
         self.run()
 
     def run_subquad(self):
@@ -205,18 +241,24 @@ class MoveNeurons(Suite):
 class Flush(Suite):
     """W += U^T V in place."""
 
-    params = [["subquad", "BLAS", "numpy", "torch"], [512, 4096, 8192], [32, 64, 256]]
-    param_names = ["implementation", "width", "rank"]
+    params = [
+        ["subquad", "BLAS", "numpy", "torch"],
+        [512, 4096, 8192],
+        [32, 64, 256],
+        THREADS,
+        LEVELS,
+    ]
+    param_names = ["implementation", "width", "rank", "n_threads", "level"]
 
-    def setup(self, implementation, width, rank):
+    def setup(self, implementation, width, rank, n_threads=None, level="best"):
         rng = np.random.default_rng(0)
         self.columns = np.zeros((width, width), np.float32)
         self.U = rng.standard_normal((rank, width), np.float32)
         self.V = rng.standard_normal((rank, width), np.float32)
         self.arrays = self.columns, self.U, self.V
-        self.choose(implementation)
+        self.choose(implementation, n_threads, level)
 
-    def time_flush(self, implementation, width, rank):
+    def time_flush(self, *_):
         self.run()
 
     def run_subquad(self):

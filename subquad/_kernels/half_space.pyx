@@ -168,6 +168,7 @@ def refit(
         int simd = simd_level()
         intp_t n_levels = first.shape[0]
         intp_t last
+        real_t *box
     if stale.shape[0] == 0:
         return
     with nogil:
@@ -175,10 +176,11 @@ def refit(
             if stale[i]:
                 stale[i] = 0
                 stale_nodes[i // FAN] = 1
+                box = &bounds[i // FAN, 0, 0, i % FAN]
                 if real_t is float:
-                    half_space_refit_f32[simd](&points[i, 0, 0], d, &bounds[i // FAN, 0, 0, i % FAN])
+                    half_space_refit_f32[simd](&points[i, 0, 0], d, box)
                 else:
-                    half_space_refit_f64[simd](&points[i, 0, 0], d, &bounds[i // FAN, 0, 0, i % FAN])
+                    half_space_refit_f64[simd](&points[i, 0, 0], d, box)
         for k in range(n_levels):
             last = first[k + 1] if k + 1 < n_levels else stale_nodes.shape[0]
             for i in range(first[k], last):

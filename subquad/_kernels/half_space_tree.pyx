@@ -4,8 +4,9 @@ Leaves l0 <= l < l1 are split in two at leaf `halfway(l0, l1)`, by one coordinat
 stored under that number. So the cells of the leaves tile space, and a point finds its leaf.
 Nothing here computes an inner product: see half_space.pyx.
 """
-from libc.math cimport INFINITY, NAN
+from libc.math cimport NAN
 
+from subquad._kernels.half_space_select cimport longest_side, select_row
 from subquad._kernels._types cimport int32_t, intp_t, real_t, uint64_t
 
 cdef extern from *:
@@ -17,7 +18,6 @@ cdef extern from *:
 cdef enum:
     FAN = 16
     LANES = 64
-    SAMPLE = 63   # rows from which a pivot is guessed
 
 
 cdef inline intp_t halfway(intp_t low, intp_t high) noexcept nogil:
@@ -70,82 +70,6 @@ cdef void split_range(
     split_value[middle] = rows[row * d + axis] if row < end else 0
     split_range(rows, d, ids, low, middle, split_axis, split_value, begins)
     split_range(rows, d, ids, middle, high, split_axis, split_value, begins)
-
-
-cdef intp_t longest_side(const real_t *rows, intp_t n, intp_t d) noexcept nogil:
-    """Return the coordinate in which the points lie furthest apart."""
-    cdef:
-        intp_t i, j, longest = 0
-        real_t low, high, length = -1
-    for j in range(d):
-        low = INFINITY
-        high = -INFINITY
-        for i in range(n):
-            low = min(low, rows[i * d + j])
-            high = max(high, rows[i * d + j])
-        if high - low > length:
-            length = high - low
-            longest = j
-    return longest
-
-
-cdef void select_row(
-    real_t *rows, intp_t d, int32_t *ids, intp_t begin, intp_t end, intp_t row, intp_t axis,
-) noexcept nogil:
-    """Reorder rows begin <= i < end: none before `row` is larger than any from it on."""
-    cdef:
-        intp_t i, j
-        real_t pivot
-    while end - begin > 1:
-        pivot = guess(rows, d, begin, end, row, axis)
-        i = begin
-        j = end - 1
-        while i <= j:
-            while rows[i * d + axis] < pivot:
-                i += 1
-            while rows[j * d + axis] > pivot:
-                j -= 1
-            if i <= j:
-                swap_rows(rows, d, ids, i, j)
-                i += 1
-                j -= 1
-        if row <= j:
-            end = j + 1
-        elif row >= i:
-            begin = i
-        else:
-            return
-
-
-cdef real_t guess(
-    const real_t *rows, intp_t d, intp_t begin, intp_t end, intp_t row, intp_t axis,
-) noexcept nogil:
-    """Return one of the values near the wanted rank, beyond it on the side of the most rows."""
-    cdef:
-        real_t sample[SAMPLE]
-        real_t x
-        intp_t n = min(end - begin, <intp_t> SAMPLE)
-        intp_t i, j, rank
-    for i in range(n):
-        x = rows[(begin + i * (end - begin) // n) * d + axis]
-        j = i
-        while j > 0 and sample[j - 1] > x:
-            sample[j] = sample[j - 1]
-            j -= 1
-        sample[j] = x
-    rank = (row - begin) * n // (end - begin)
-    if end - begin > SAMPLE:
-        rank += 4 if 2 * rank < n else -4
-    return sample[max(0, min(n - 1, rank))]
-
-
-cdef inline void swap_rows(
-    real_t *rows, intp_t d, int32_t *ids, intp_t i, intp_t j,
-) noexcept nogil:
-    cdef intp_t k
-    for k in range(d):
-        rows[i * d + k], rows[j * d + k] = rows[j * d + k], rows[i * d + k]
-    ids[i], ids[j] = ids[j], ids[i]
 
 
 def fill(
@@ -230,7 +154,7 @@ def place(
     """Move points, or put in new ones; return the number of slots taken afterwards.
 
     A point stays in its leaf while it is near the leaf's box as first fitted, else it moves to the
-    leaf in whose cell it is, and past the leaves where that has no lane free.
+    leaf in whose cell it is, or to one beside it with a lane free, or past the leaves.
     """
     cdef:
         intp_t i, slot, leaf, target
@@ -249,8 +173,11 @@ def place(
                 if leaf < n_leaves:
                     stale[leaf] = 1
                 continue
-            target = find_leaf(&rows[i, 0], &split_axis[0], &split_value[0], n_leaves) \
-                if n_leaves > 0 else -1
+            target = -1
+            if n_leaves > 0:
+                target = with_room(
+                    find_leaf(&rows[i, 0], &split_axis[0], &split_value[0], n_leaves),
+                    n_leaves, leaf if slot >= 0 else -1, &taken[0])
             if slot >= 0 and target == leaf:
                 write_point(&rows[i, 0], d, &points[leaf, 0, slot % LANES])
                 stale[leaf] = 1
@@ -258,7 +185,7 @@ def place(
             if slot >= 0:
                 erase(slot, d, &points[leaf, 0, 0], &ids[leaf, 0], &taken[leaf])
                 stale[leaf] = 1
-            if target >= 0 and ~taken[target] != 0:
+            if target >= 0:
                 slot = LANES * target + sq_lowest_bit(~taken[target])
                 stale[target] = 1
             else:
@@ -316,6 +243,19 @@ cdef inline intp_t find_leaf(
         else:
             low = middle
     return low
+
+
+cdef inline intp_t with_room(
+    intp_t leaf, intp_t n_leaves, intp_t current, const uint64_t *taken,
+) noexcept nogil:
+    """Return the nearest leaf of the same parent that has a lane free, or is `current`; else -1."""
+    cdef intp_t k, near
+    for k in range(FAN):
+        # The nearest cells differ in the lowest bits.
+        near = leaf ^ k
+        if near == current or (near < n_leaves and ~taken[near] != 0):
+            return near
+    return -1
 
 
 cdef inline void write_point(const real_t *x, intp_t d, real_t *lane) noexcept nogil:

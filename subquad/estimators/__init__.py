@@ -1,5 +1,7 @@
 """scikit-learn estimators. This is the only room that needs scikit-learn.
 
+FactoredRegressor        weights W = B C or A B C, of which B is trained by Gauss-Newton
+FactoredClassifier       the same on indicators of the classes
 GaussNewtonRegressor     wide network, last hidden layer by regularised Gauss-Newton
 GaussNewtonClassifier    the same on indicators of the classes
 HalfSpaceSGDRegressor    wide two-layer network by SGD on the neurons that fire; for streams, too
@@ -9,12 +11,15 @@ NTKClassifier            the same on indicators of the classes
 PolynomialTensorSketch   features of a polynomial kernel, as PolynomialCountSketch, faster
 """
 
+from subquad.estimators._factored import FactoredClassifier, FactoredRegressor
 from subquad.estimators._gauss_newton import GaussNewtonClassifier, GaussNewtonRegressor
 from subquad.estimators._half_space_sgd import HalfSpaceSGDClassifier, HalfSpaceSGDRegressor
 from subquad.estimators._ntk import NTKClassifier, NTKRegressor
 from subquad.estimators._polynomial_tensor_sketch import PolynomialTensorSketch
 
 __all__ = [
+    "FactoredClassifier",
+    "FactoredRegressor",
     "GaussNewtonClassifier",
     "GaussNewtonRegressor",
     "HalfSpaceSGDClassifier",

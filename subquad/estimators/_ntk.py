@@ -48,7 +48,7 @@ _PARAMETERS = """
     constant : "loo" or float
         Size of the constant coordinate that is appended to every row, in units of the root mean
         square of the scaled features; rows are then divided by their norms. "loo" takes 1 or 2,
-        whichever has the smaller leave-one-out error.
+        whichever has the smaller leave-one-out error (1 with scales of maximal likelihood).
     dtype : {"float64", "float32"}
         Precision of rows and kernels; equations are solved in float64.
     n_threads : int or None
@@ -144,7 +144,10 @@ class _NTKModel(BaseEstimator):
                 "scale_features must be True, False or 'marginal_likelihood'; "
                 f"got {self.scale_features!r}."
             )
-        constants = _CONSTANTS if self.constant == "loo" else (self.constant,)
+        constants = (self.constant,)
+        if self.constant == "loo":  # to free scales of the features, one size is as good as another
+            free = self.scale_features == "marginal_likelihood"
+            constants = _CONSTANTS[:1] if free else _CONSTANTS
         depths, shifts = _several(self.depth, "depth"), _several(self.shift, "shift")
         return list(itertools.product(depths, map(float, shifts), map(float, constants)))
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from subquad._kernels import half_space
 from subquad._validation import require_memory
+from subquad.halfspace._store import LARGE
 
 _GROUP = half_space.QUERIES_PER_GROUP
 _PRODUCTS_PER_CALL = 1 << 31  # multiplications: a quarter of a second
-_LARGE = 1 << 27  # bytes before which available memory is asked for
+_FAN = 16
 
 
 class Search:
@@ -71,7 +72,7 @@ class Search:
         self._capacity = max(self._capacity, min(store.size, 1024 + store.size // 64))
         width = self._capacity + half_space.SLACK
         if self._values.dtype != store.dtype or self._values.size < n_queries * width:
-            if (n_bytes := n_queries * width * (4 + store.dtype.itemsize)) > _LARGE:
+            if (n_bytes := n_queries * width * (4 + store.dtype.itemsize)) > LARGE:
                 require_memory(n_bytes, "The hits of a batch", "Ask fewer queries at a time.")
             self._ids = np.empty(n_queries * width, np.int32)
             self._values = np.empty(n_queries * width, store.dtype)
@@ -84,10 +85,10 @@ def _pieces(store, n_queries):
     blocks = max(1, _PRODUCTS_PER_CALL // (half_space.BLOCK * store.dimension * n_queries))
     if store.n_leaves:
         level = store.first.size - 1
-        while level > 0 and 16 ** (level + 1) > blocks and store.n_leaves > blocks:
+        while level > 0 and _FAN ** (level + 1) > blocks and store.n_leaves > blocks:
             level -= 1
-        nodes = -(-store.n_leaves // 16 ** (level + 1))
-        step = max(1, blocks // 16 ** (level + 1))
+        nodes = -(-store.n_leaves // _FAN ** (level + 1))
+        step = max(1, blocks // _FAN ** (level + 1))
         for begin in range(0, nodes, step):
             yield level, begin, min(begin + step, nodes)
     end = math.ceil(store.end / half_space.BLOCK)
@@ -97,7 +98,7 @@ def _pieces(store, n_queries):
 
 def _results(count, dtype):
     """Return arrays for so many answers."""
-    if (n_bytes := count * (8 + dtype.itemsize)) > _LARGE:
+    if (n_bytes := count * (8 + dtype.itemsize)) > LARGE:
         require_memory(n_bytes, "The answers", "Ask fewer queries at a time, or raise b.")
     return np.empty(count, np.intp), np.empty(count, dtype)
 

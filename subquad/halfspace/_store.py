@@ -11,7 +11,11 @@ _BLOCK = half_space.BLOCK
 _FAN = 16
 _FULL = 56  # points of a new leaf, which leaves lanes for points that move in
 _SLACK = 0.25  # of its sides, by which a leaf may grow before points move out
-_LARGE = 1 << 27  # bytes before which available memory is asked for
+_SPARE = 256  # lanes past the leaves, or empty, that matter in no set
+_MOST_PAST = 256  # a tree has decayed when 1 point in so many lies past its leaves
+
+LARGE = 1 << 27  # bytes before which available memory is asked for
+MOST_IDS = 2**31 - 65  # lanes are counted in 32 bits
 
 
 class Store:
@@ -60,10 +64,12 @@ class Store:
         self.stale = np.ones(leaves, np.uint8)
         self.stale_nodes = np.zeros(n_nodes, np.uint8)
 
-    @property
-    def n_past(self):
-        """Lanes used past the leaves."""
-        return self.end - _BLOCK * self.n_leaves
+    def has_decayed(self):
+        """Whether many points lie past the leaves, or many lanes are empty: build again then."""
+        past = self.end - _BLOCK * self.n_leaves
+        if not self.n_leaves:
+            return past > _SPARE + self.size + self.size // 4
+        return past > _SPARE + self.size // _MOST_PAST or self.end > _SPARE + 4 * self.size
 
     def refit(self):
         """Fit the boxes to the points that have moved."""
@@ -72,12 +78,10 @@ class Store:
     def place(self, ids, rows):
         """Move points, or put in new ones, whose ids are then larger than all before."""
         self._reserve(ids.size, int(ids.max(initial=-1)) + 1)
-        was = self.end
         self.end = half_space_tree.place(
             ids, rows, self.split_axis, self.split_value, self.homes, self.end, self.points,
             self.ids, self.taken, self.slots, self.stale,
         )  # fmt: skip
-        return self.end - was
 
     def insert(self, ids, rows):
         """Put in new points."""
@@ -105,8 +109,8 @@ class Store:
         have = len(self.points)
         if n_blocks > have:
             n_blocks = max(n_blocks, have + have // 8)
-            if (more := (n_blocks - have) * self.points[0].nbytes) > _LARGE:
-                require_memory(more + self.points.nbytes, "The report", "Hold fewer points.")
+            if (n_bytes := n_blocks * self.points[0].nbytes) > LARGE:
+                require_memory(n_bytes, "The report", "Hold fewer points.")
             self.points = _longer(self.points, n_blocks, np.nan)
             self.ids = _longer(self.ids, n_blocks, -1)
             self.taken = _longer(self.taken, n_blocks, 0)

@@ -5,12 +5,14 @@ import math
 import numpy as np
 from scipy import special
 
+from subquad._kernels.half_space_tree import split
 from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer, real, require_memory
 
 _REALS_PER_BLOCK = 2**22
 _MAX_SHIFT = 8.0
-_CURVE_BITS = 48  # of a place on the curve that numbers the neurons
+_MAX_WIDTH = 2**31 - 66  # a half-space report counts in 32 bits
+_NEURONS_PER_CELL = 56  # as a half-space report has them in a new leaf
 
 
 class PairedNetwork:
@@ -57,8 +59,8 @@ class PairedNetwork:
     Notes
     -----
     [QSY23], Definitions 1.2 and 1.3, with a_{m + r} = -a_r: with the printed a_{m + r} = a_r the
-    pairs do not cancel. The pairs are numbered along a space-filling curve, so that neurons that
-    fire together lie together in memory; their law does not change.
+    pairs do not cancel. The pairs are numbered by small cells of space, so that neurons that fire
+    together lie together in memory; their law does not change.
 
     Examples
     --------
@@ -81,7 +83,8 @@ class PairedNetwork:
         rng=None,
         dtype=np.float64,
     ):
-        n_features, width = integer(n_features, "n_features"), integer(width, "width", minimum=2)
+        n_features = integer(n_features, "n_features")
+        width = integer(width, "width", minimum=2, maximum=_MAX_WIDTH)
         if width % 2:
             raise ValueError(f"width must be even, since neurons come in pairs; got {width}.")
         n_outputs, dtype, rng = integer(n_outputs, "n_outputs"), as_dtype(dtype), generator(rng)
@@ -95,7 +98,7 @@ class PairedNetwork:
             "Use fewer neurons.",
         )
         rows = rng.standard_normal((width // 2, n_features))
-        rows = rows[_along_a_curve(rows)].astype(dtype)
+        rows = rows[_by_cells(rows)].astype(dtype)
         signs = rng.choice(np.array([-1, 1], np.int8), (width // 2, n_outputs))
         self.weights, self.signs = np.concatenate([rows, rows]), np.concatenate([signs, -signs])
         self.weights.flags.writeable = self.signs.flags.writeable = False
@@ -177,16 +180,10 @@ class PairedNetwork:
         return out
 
 
-def _along_a_curve(rows):
-    """Return the order of standard normal rows along a Z-shaped curve through their quantiles."""
-    n_bits = max(1, _CURVE_BITS // rows.shape[1])
-    levels = 1 << min(n_bits, 16)
-    place = np.zeros(len(rows), np.uint64)
-    cells = [
-        np.minimum(special.ndtr(column) * levels, levels - 1).astype(np.uint64)
-        for column in rows.T[:_CURVE_BITS]
-    ]
-    for bit in reversed(range(levels.bit_length() - 1)):
-        for cell in cells:
-            place = (place << np.uint64(1)) | ((cell >> np.uint64(bit)) & np.uint64(1))
-    return np.argsort(place, kind="stable")
+def _by_cells(rows):
+    """Return the order in which a tree of cells, halved along their longest sides, visits rows."""
+    n_cells = -(-2 * len(rows) // _NEURONS_PER_CELL)
+    order = np.arange(len(rows), dtype=np.int32)
+    axes, values = np.empty(n_cells, np.int32), np.empty(n_cells, rows.dtype)
+    split(rows.copy(), order, axes, values, np.empty(n_cells + 1, np.intp))
+    return order

@@ -14,8 +14,8 @@ import numpy as np
 from subquad._kernels.dual_activation import PIECES_PER_OCTAVE, TERMS
 from subquad.ntk._moments import angles
 
-_OFFSET = -6  # log2 of the length below which half chords share pieces of one length
-_SMALLEST_OFFSET = -44
+_OFFSET = -3  # log2 of the length below which half chords share pieces of one length
+_SMALLEST_OFFSET = -30
 
 
 def layers(dual, depth, p, angle, supplement):
@@ -80,45 +80,53 @@ ANGLE = "angle"  # the kind whose profile is the angle itself
 
 def profiles(dual, depth, kinds, p=1.0):
     """Return the `Profile` of each kind at deviation p."""
-    if dual._exact:
-        return _known_profiles(dual.activation, depth, tuple(kinds), p)
-    return _tabulate(dual, depth, tuple(kinds), p)
+    if not dual._exact:
+        offset, *samples = _samples(dual, depth, p)
+        return [_profile(offset, kind, *samples) for kind in kinds]
+    return [_known_profile(dual.activation, depth, kind, p) for kind in kinds]
 
 
-@lru_cache(maxsize=64)
-def _known_profiles(activation, depth, kinds, p):
-    """Profiles of an activation of the package, kept: they take some milliseconds to make."""
+# Those of activations of the package are kept, since they take some milliseconds to make.
+@lru_cache(maxsize=256)
+def _known_profile(activation, depth, kind, p):
+    """The profile of one kind."""
+    offset, *samples = _known_samples(activation, depth, p)
+    return _profile(offset, kind, *samples)
+
+
+@lru_cache(maxsize=8)
+def _known_samples(activation, depth, p):
+    """What all kinds are made of."""
     from subquad.ntk._dual import DualActivation
 
-    return _tabulate(DualActivation(activation), depth, kinds, p)
+    return _samples(DualActivation(activation), depth, p)
 
 
-def _tabulate(dual, depth, kinds, p):
-    """Sample the functions at the Chebyshev nodes of each piece."""
+def _profile(offset, kind, angle, inner, ends):
+    """Profile of a kind from samples in the pieces and at angle 0."""
+    if kind == ANGLE:
+        return Profile(_coefficients(angle), offset, 0.0)
+    at_zero = float(combine(kind, *ends)[0])
+    return Profile(_coefficients(combine(kind, *inner)), offset, at_zero)
+
+
+def _samples(dual, depth, p):
+    """Offset, angles at the Chebyshev nodes of each piece, layers there, and layers at angle 0."""
     octaves = -_octaves(dual, depth)
     offset = 2.0**-octaves
-    n_pieces = octaves * PIECES_PER_OCTAVE
-    piece = np.arange(n_pieces)
+    piece = np.arange(octaves * PIECES_PER_OCTAVE)
     start = offset * 2.0 ** (piece // PIECES_PER_OCTAVE)
     width = start / PIECES_PER_OCTAVE
     start = start + piece % PIECES_PER_OCTAVE * width
-    used = start - offset < math.sqrt(0.5) + 1e-6
     nodes = np.cos((np.arange(TERMS) + 0.5) * np.pi / TERMS)
     s = np.clip(start[:, None] - offset + width[:, None] * (nodes + 1) / 2, 0.0, 1.0)
-    s[~used] = 0.5
+    s[start - offset > math.sqrt(0.5) + 1e-6] = 0.5  # not in use
     square = s * s
     angle, supplement = angles(
         np.concatenate([square, 1 - square]), np.concatenate([1 - square, square])
     )
-    kernels, slopes = layers(dual, depth, p, angle, supplement)
-    zero, pi = np.zeros(1), np.full(1, np.pi)
-    ends = layers(dual, depth, p, zero, pi)
-    made = []
-    for kind in kinds:
-        samples = angle if kind == ANGLE else combine(kind, kernels, slopes)
-        at_zero = 0.0 if kind == ANGLE else float(combine(kind, *ends)[0])
-        made.append(Profile(_coefficients(samples), offset, at_zero))
-    return made
+    ends = layers(dual, depth, p, np.zeros(1), np.full(1, np.pi))
+    return offset, angle, layers(dual, depth, p, angle, supplement), ends
 
 
 def _octaves(dual, depth):

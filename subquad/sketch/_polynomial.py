@@ -5,9 +5,15 @@ import math
 
 import numpy as np
 
+from subquad._kernels.half_spectrum import multiply_spectra
 from subquad.sketch._base import write
 from subquad.sketch._count_sketch import sketch_rows
-from subquad.sketch._fft import all_blocks, block_rows, transform_threads, workspace
+from subquad.sketch._fft import (
+    all_blocks,
+    block_rows,
+    transform_threads,
+    workspace,
+)
 from subquad.sketch._rows import is_finite, require_finite_entries
 
 
@@ -43,7 +49,7 @@ def polynomial_sketch(X, codes, size, gamma, coef0, n_threads=None):
                 for code in codes[1:]:
                     sketch(code, rows, second)
                     second.forward()
-                    first.spectrum *= second.spectrum
+                    multiply_spectra(first.spectrum, second.spectrum)
                 finite = is_finite(first.spectrum[: len(real), 0])
                 first.backward()
                 np.multiply(first.real[: len(real)], out.dtype.type(1 / size), out=out[rows])

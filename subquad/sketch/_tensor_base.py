@@ -1,4 +1,8 @@
-"""The sketches of pairs: S (s, m_u m_v), applied to rows u_i (x) v_i that are never formed."""
+"""The sketches of pairs: S (s, m_u m_v), applied to rows u_i (x) v_i that are never formed.
+
+A third of this file are the docstrings of its four public methods, and a list of what subclasses
+define: one class, which does not divide.
+"""
 
 from abc import abstractmethod
 
@@ -7,6 +11,7 @@ import numpy as np
 from subquad._validation import generator, integer, require_memory
 from subquad.sketch._base import Frozen, blocks, resolve_size, write
 from subquad.sketch._fft import all_blocks, block_rows, transform_threads
+from subquad.sketch._prepared import Prepared, inner_products, same_sketch
 from subquad.sketch._rows import Rows, as_rows, is_finite, require_finite_entries
 
 PARAMETERS = """
@@ -38,26 +43,6 @@ PARAMETERS = """
 """
 
 _PANEL_BYTES = 2**29  # of transformed rows that a Gram keeps at once
-_MULTIPLY_ADDS_PER_CALL = 2**34  # of BLAS
-
-
-class Prepared:
-    """The transforms of rows v_i by one sketch. Made by `prepare`; slices are of rows."""
-
-    def __init__(self, transforms, dtype, sketch):
-        self._transforms, self._sketch = transforms, sketch
-        self.dtype = dtype
-
-    @property
-    def shape(self):
-        """(n, m_v)."""
-        return len(self._transforms), self._sketch.n_features[1]
-
-    def __repr__(self):
-        return f"Prepared(n={self.shape[0]}, dtype={self.dtype}, sketch={self._sketch!r})"
-
-    def __getitem__(self, rows):
-        return Prepared(self._transforms[rows], self.dtype, self._sketch)
 
 
 class TensorMap(Frozen):
@@ -144,16 +129,19 @@ class TensorMap(Frozen):
             If the n transforms do not fit.
         """
         V = as_rows(V, "V", n_columns=self.n_features[1])
-        transforms = self._empty(V.shape[0], V.dtype, "The transforms of V")
-        n_threads = transform_threads(V, self.sketch_size, n_threads)
+        shape = V.shape[0], self.sketch_size
+        n_bytes = V.dtype.itemsize * shape[0] * shape[1]
+        require_memory(n_bytes, "The transforms of V", "Pass V itself instead.")
+        transforms = np.empty(shape, V.dtype)
+        n_threads = transform_threads(V, self._row_size, n_threads)
 
         def transform(rows):
-            with self._room(block_rows(V.shape[0], self.sketch_size), V.dtype) as room:
+            with self._room(block_rows(V.shape[0], self._row_size), V.dtype) as room:
                 block = self._transform(1, V[rows], room)
                 transforms[rows] = block
                 return is_finite(block[:, 0])
 
-        if not all_blocks(transform, V.shape[0], self.sketch_size, n_threads):
+        if not all_blocks(transform, V.shape[0], self._row_size, n_threads):
             require_finite_entries(V, "V")
         transforms.flags.writeable = False
         return Prepared(transforms, V.dtype, self)
@@ -216,7 +204,7 @@ class TensorMap(Frozen):
             V = as_rows(V, "V", n_columns=self.n_features[1], n_rows=n)
             dtype = np.result_type(U.dtype, V.dtype)
             return U.astype(dtype, copy=False), V.astype(dtype, copy=False)
-        if not self._drew(V._sketch):
+        if not same_sketch(self, V._sketch):
             raise ValueError(f"V must be prepared by this sketch; got one of {V._sketch!r}.")
         if V.shape[0] != n:
             raise ValueError(f"V must have {n} rows as U; got {V.shape[0]}.")
@@ -224,17 +212,10 @@ class TensorMap(Frozen):
             raise TypeError(f"V must be prepared in {U.dtype} as U; got {V.dtype}.")
         return U.astype(V.dtype, copy=False), V
 
-    def _drew(self, other):
-        """Whether another sketch is the same one."""
-        if other is self:
-            return True
-        mine, theirs = vars(self), vars(other)
-        return type(self) is type(other) and all(_same(mine[key], theirs[key]) for key in mine)
-
     def _for_blocks(self, U, V, n_threads, use):
         """Call use(rows, product, room) for blocks of rows; return whether products are finite."""
         n = U.shape[0]
-        count = block_rows(n, self.sketch_size)
+        count = block_rows(n, self._row_size)
 
         def work(rows):
             with self._room(count, U.dtype) as room:
@@ -244,38 +225,43 @@ class TensorMap(Frozen):
                     transforms = self._transform(1, V[rows], other)
                     return self._use(use, rows, U[rows], transforms, room)
 
-        n_threads = transform_threads(U, self.sketch_size, n_threads)
-        return all_blocks(work, n, self.sketch_size, n_threads)
+        n_threads = transform_threads(U, self._row_size, n_threads)
+        return all_blocks(work, n, self._row_size, n_threads)
 
     def _use(self, use, rows, U, transforms, room):
         """Use a product; return whether it is finite."""
         product = self._transform(0, U, room)
         with np.errstate(all="ignore"):
-            product *= transforms
+            self._multiply(product, transforms)
         finite = is_finite(product[:, 0])  # where NaN and infinity of any entry show
         use(rows, product, room)
         return finite
 
     def _fill_gram(self, G, U, V, n_threads):
         """G = (J S^T)(J S^T)^T by panels of rows."""
-        panels = list(blocks(len(G), self._width * G.itemsize, _PANEL_BYTES))
+        panels = list(blocks(len(G), self.sketch_size * G.itemsize, _PANEL_BYTES))
         for i, rows in enumerate(panels):
             P = self._panel(U[rows], V[rows], n_threads)
-            G[rows, rows] = _product(P, P)
+            G[rows, rows] = inner_products(P, P)
             for others in panels[:i]:
-                G[rows, others] = _product(P, self._panel(U[others], V[others], n_threads))
+                G[rows, others] = inner_products(P, self._panel(U[others], V[others], n_threads))
                 G[others, rows] = G[rows, others].T
         G *= G.dtype.type(self._gram_scale)
 
     def _panel(self, U, V, n_threads):
         """Products for a Gram: rows of reals whose inner products are those of the sketches."""
-        panel = np.empty((U.shape[0], self._width), U.dtype)
+        panel = np.empty((U.shape[0], self.sketch_size), U.dtype)
 
         def keep(rows, product, room):
             panel[rows] = self._as_panel(product)
 
         self._for_blocks(U, V, n_threads, keep)
         return panel
+
+    @property
+    def _row_size(self):
+        """Reals of the longest row that is transformed."""
+        return self.sketch_size
 
     def _require_finite(self, finite, U, V):
         """Raise where NaN or infinity came; not where sums overflowed."""
@@ -294,15 +280,6 @@ class TensorMap(Frozen):
     def _draw(self, rng):
         """Set the random attributes."""
 
-    @property
-    @abstractmethod
-    def _width(self):
-        """Reals in a row of a panel."""
-
-    @abstractmethod
-    def _empty(self, n, dtype, what):
-        """Room for n transforms."""
-
     @abstractmethod
     def _room(self, rows, dtype):
         """Context manager: what `_transform` needs."""
@@ -310,6 +287,10 @@ class TensorMap(Frozen):
     @abstractmethod
     def _transform(self, side, X, room):
         """Transforms of a block of rows of U (side 0) or V (side 1), in the room."""
+
+    @abstractmethod
+    def _multiply(self, product, transforms):
+        """Multiply transforms in place."""
 
     @abstractmethod
     def _finish(self, product, out, room):
@@ -322,18 +303,3 @@ class TensorMap(Frozen):
     @abstractmethod
     def _matrix(self):
         """S in float64."""
-
-
-def _product(P, Q):
-    """P Q^T, in calls of bounded length; by half of the operations where Q is P."""
-    G = None
-    for some in blocks(P.shape[1], len(P) * len(Q), _MULTIPLY_ADDS_PER_CALL):
-        part = P[:, some] @ (P if Q is P else Q)[:, some].T
-        G = part if G is None else np.add(G, part, out=G)
-    return G
-
-
-def _same(x, y):
-    if isinstance(x, tuple):
-        return all(map(_same, x, y))
-    return np.array_equal(x, y) if isinstance(x, np.ndarray) else x == y

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import scipy.fft
 
-from subquad._validation import require_memory
+from subquad._kernels.half_spectrum import multiply_spectra
 from subquad.sketch._count_sketch import draw, sketch_rows
-from subquad.sketch._fft import workspace
+from subquad.sketch._fft import real_coefficients, workspace
 from subquad.sketch._tensor_base import PARAMETERS, TensorMap
 
 
@@ -64,18 +64,9 @@ class TensorSketch(TensorMap):
         self._set(buckets=(h_u, h_v), signs=(sigma_u, sigma_v), _codes=(code_u, code_v))
 
     @property
-    def _width(self):
-        return 2 * (self.sketch_size // 2 + 1)
-
-    @property
     def _gram_scale(self):
-        """Every frequency but the first and, for even s, the last stands for two."""
+        """Complex coefficients stand for two frequencies."""
         return 2 / self.sketch_size
-
-    def _empty(self, n, dtype, what):
-        shape = n, self.sketch_size // 2 + 1
-        require_memory(2 * dtype.itemsize * shape[0] * shape[1], what, "Pass V itself instead.")
-        return np.empty(shape, np.result_type(dtype, np.complex64))
 
     def _room(self, rows, dtype):
         return workspace(rows, self.sketch_size, dtype)
@@ -86,16 +77,16 @@ class TensorSketch(TensorMap):
         room.forward()
         return room.spectrum[:count]
 
+    def _multiply(self, product, transforms):
+        multiply_spectra(product, transforms)
+
     def _finish(self, product, out, room):
         room.backward()
         np.multiply(room.real[: len(out)], out.dtype.type(1 / self.sketch_size), out=out)
 
     def _as_panel(self, product):
-        half = product.real.dtype.type(math.sqrt(0.5))
-        product[:, 0] *= half
-        if self.sketch_size % 2 == 0:
-            product[:, -1] *= half
-        return product.view(product.real.dtype)
+        product[:, : real_coefficients(self.sketch_size)] *= product.dtype.type(math.sqrt(0.5))
+        return product
 
     def _matrix(self):
         (h_u, h_v), (sigma_u, sigma_v) = self.buckets, self.signs

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 
-from subquad._validation import require_memory
 from subquad.hadamard import fwht, next_length
 from subquad.sketch._rows import padded
 from subquad.sketch._tensor_base import PARAMETERS, TensorMap
@@ -76,13 +75,8 @@ class TensorSRHT(TensorMap):
         self._set(signs=signs, pairs=pairs, padded_lengths=(M_u, M_v))
 
     @property
-    def _width(self):
-        return self.sketch_size
-
-    def _empty(self, n, dtype, what):
-        shape = n, self.sketch_size
-        require_memory(dtype.itemsize * shape[0] * shape[1], what, "Pass V itself instead.")
-        return np.empty(shape, dtype)
+    def _row_size(self):
+        return max(self.sketch_size, *self.padded_lengths)
 
     def _room(self, rows, dtype):
         return contextlib.nullcontext()
@@ -96,6 +90,9 @@ class TensorSRHT(TensorMap):
         if side == 1:
             picked *= picked.dtype.type(1 / math.sqrt(self.sketch_size))
         return picked
+
+    def _multiply(self, product, transforms):
+        product *= transforms
 
     def _finish(self, product, out, room):
         out[:] = product

@@ -4,6 +4,7 @@ import numpy as np
 
 from subquad._validation import real, require_memory
 from subquad.sketch import TensorSketch
+from subquad.solvers import _gram_cost as cost
 from subquad.solvers._preconditioner import SketchPreconditioner
 
 
@@ -25,7 +26,7 @@ def at_least_n(sketch_size, n):
 def sketched(system, s, damping, sketch):
     """Factor (J S^T)(J S^T)^T + damping I; by QR of the sketch where Cholesky is not safe."""
     n = system.n
-    require_memory(8 * (3 * n * n + 2 * n * s), f"A sketch of {n} x {s}", "Use fewer rows.")
+    _require(8 * (3 * n * n + 2 * n * s), f"A sketch of {n} x {s}", "Use fewer rows.")
     if isinstance(sketch, np.random.Generator):
         sketch = TensorSketch((system.m_u, system.m_v), s, rng=sketch)
     G = system.sketched_gram(sketch)
@@ -37,13 +38,21 @@ def sketched(system, s, damping, sketch):
 
 
 def residual_norm(system, x, c, damping):
-    """||c - (G + mu I) x||."""
+    """||c - (G + mu I) x||, by the cheaper kind of product."""
+    if cost.forming_pays(system, 1):
+        system.gram()
     return float(np.linalg.norm(c - system.product(x) - damping * x))
 
 
 def require_square(n):
     """Refuse a Gram matrix that does not fit, with what factoring it takes."""
-    require_memory(24 * n * n, f"The Gram matrix of {n} rows", "Use landmarks with 'pcg'.")
+    _require(24 * n * n, f"The Gram matrix of {n} rows", "Use landmarks with 'pcg'.")
+
+
+def _require(n_bytes, what, remedy):
+    """Refuse what does not fit; asking the system takes longer than to solve what is small."""
+    if n_bytes > cost.ALWAYS_THERE:
+        require_memory(n_bytes, what, remedy)
 
 
 def singular(rank, n):

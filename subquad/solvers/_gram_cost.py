@@ -10,17 +10,19 @@ from dataclasses import dataclass
 
 from subquad._machine import available_memory
 
-GEMM = 4e-11  # seconds per operation of a product of large float64 matrices
-CHOLESKY = 7e-11  # per operation
+GEMM = 2.8e-11  # seconds per operation of a product of large float64 matrices
+CHOLESKY = 1e-10  # per operation
 SKINNY = 1.5e-10  # per operation of a product with few columns
 SPARSE = 1e-9  # per multiplication of a sparse product
 SCATTER = 1.5e-9  # per entry that a count sketch moves
 FOURIER = 3e-10  # per entry and level of a transform
-POPCOUNT = 2e-10  # per pair of 64-bit words
+POPCOUNT = 4e-11  # per pair of 64-bit words
 
+_ITERATIONS_PER_DIGIT = 10  # with landmarks: what a smooth kernel and some damping take
+ALWAYS_THERE = 2**26  # bytes
 _SPARSE_GRAM_DENSITY = 0.03
-_OVERHEAD = 5e-5  # of a sketch: what many small calls cost
-_ITERATION_OVERHEAD = 1e-5
+_OVERHEAD = 3e-4  # of any solver, and once more of a sketch: what many small calls cost
+_ITERATION_OVERHEAD = 5e-5
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Forecast:
 def exact(system):
     """Form G, factor it."""
     n = system.n
-    return Forecast(gram_seconds(system) + CHOLESKY * n**3 / 3, 3 * 8 * n * n)
+    return Forecast(_OVERHEAD + gram_seconds(system) + CHOLESKY * n**3 / 3, 3 * 8 * n * n)
 
 
 def sketch(system, sketch_size):
@@ -54,9 +56,9 @@ def pcg(system, sketch_size, rtol):
     return Forecast(seconds, 8 * (3 * n * n + 2 * n * sketch_size))
 
 
-def landmark_pcg(system, n_landmarks, iterations):
+def landmark_pcg(system, n_landmarks, rtol):
     """Columns of G at p points, their factorisation, products without G."""
-    n, p = system.n, n_landmarks
+    n, p, iterations = system.n, n_landmarks, math.ceil(_ITERATIONS_PER_DIGIT * -math.log10(rtol))
     seconds = GEMM * (2 * n * p * (system.nnz_u + system.nnz_v) / n + 2 * n * p * p)
     seconds += iterations * (4 * n * p * SKINNY + product_seconds(system))
     return Forecast(seconds, 8 * 3 * n * p)
@@ -108,7 +110,7 @@ def sketch_seconds(system, s):
     levels = max(1.0, math.log2(s))
     transforms = 2 * system.n * s * levels * FOURIER
     scatter = SCATTER * (system.nnz_u + system.nnz_v)
-    return _OVERHEAD + scatter + transforms + GEMM * system.n**2 * s
+    return 2 * _OVERHEAD + scatter + transforms + GEMM * system.n**2 * s
 
 
 def _self_product_seconds(n, m, nnz):
@@ -120,16 +122,14 @@ def _self_product_seconds(n, m, nnz):
 
 def where_it_fits(forecast):
     """Its seconds, or infinity where its arrays exceed the memory that is free."""
+    if forecast.bytes <= ALWAYS_THERE:
+        return forecast.seconds
     available = available_memory()
-    if available is not None and forecast.bytes > available:
-        return math.inf
-    return forecast.seconds
+    return math.inf if available is not None and forecast.bytes > available else forecast.seconds
 
 
 def matrix_free_seconds(n, m, d, n_outputs, n_landmarks, iterations):
-    """A two-layer step without G, in the dtype of most use, float32."""
+    """A two-layer step without G: its products, one kernel, run at four times the rate."""
     p = n_landmarks
     columns = GEMM * (n * p * m + 2 * n_outputs * n * p * p)
-    return columns + iterations * (
-        2 * SKINNY / 4 * 4 * n * m * d / 2 + n_outputs * 4 * n * p * SKINNY
-    )
+    return columns + iterations * SKINNY * n * (m * d + 4 * n_outputs * p)

@@ -71,7 +71,7 @@ class AutoSolver:
 
     def _pcg_forecast(self, system):
         if self._sketch_size is None and system.n > SKETCHED_POINTS:
-            return cost.landmark_pcg(system, min(LANDMARKS, system.n), 40)
+            return cost.landmark_pcg(system, min(LANDMARKS, system.n), self._rtol)
         return cost.pcg(system, self._sketch_size or 4 * system.n, self._rtol)
 
 

@@ -102,9 +102,8 @@ class GramSystem:
         return np.asarray(G, np.float64)
 
     def sketched(self, sketch):
-        """J S^T, shape (n, s), in float64."""
-        rows = sketch.apply(self.U, self.prepared(sketch), n_threads=self._n_threads)
-        return np.asarray(rows, np.float64)
+        """J S^T, shape (n, s), in the dtype of the factors."""
+        return sketch.apply(self.U, self.prepared(sketch), n_threads=self._n_threads)
 
     def prepared(self, sketch):
         """What the sketch keeps of V."""

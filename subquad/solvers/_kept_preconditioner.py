@@ -1,5 +1,7 @@
 """A preconditioner that is kept from one Newton step to the next while that pays."""
 
+import math
+
 from subquad._parallel import resolve_threads
 from subquad._validation import generator
 from subquad.solvers import _sketching
@@ -13,7 +15,7 @@ class KeptPreconditioner:
     def __init__(self, sketch, sketch_size, preconditioner, rng, n_threads):
         self._arguments = sketch, sketch_size, preconditioner
         self._rng, self.n_threads = generator(rng), resolve_threads(n_threads)
-        self.M, self.label, self.n_built = None, None, 0
+        self.M, self.label, self.n_built, self._weights = None, None, 0, None
         self._choice, self._cost, self._wasted, self._usual = None, 0.0, 0.0, 0
 
     @property
@@ -31,8 +33,25 @@ class KeptPreconditioner:
         """Whether the preconditioner at hand may be tried again."""
         return self.M is not None and self._wasted < self._cost
 
+    def expire(self):
+        """Have the next step build a preconditioner of its own."""
+        self._wasted = math.inf
+
+    def least_ratio(self, tall):
+        """The least factor by which weights have changed since M was built, at most 1.
+
+        B^T B is at least that multiple of what it was then, where B = diag(sqrt(w)) A; 0 where B is
+        not given that way.
+        """
+        old, new = self._weights, getattr(tall, "weights", None)
+        if old is None or new is None:
+            return 0.0
+        positive = old > 0
+        return float(min(1.0, (new[positive] / old[positive]).min(initial=1.0)))
+
     def build(self, tall, damping):
         """Make a preconditioner for this B."""
+        self._weights = getattr(tall, "weights", None)
         if self._choice is None:
             self._plan(tall)
         self.M = _sketching.factored_gram(tall, damping) if self._gram else None

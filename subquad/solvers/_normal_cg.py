@@ -87,7 +87,7 @@ def refine(system, M, goal, limit, x):
             best.stopped = "rounding"
         if best.stopped != "limit" or best.n_iterations >= limit:
             break
-        dx, steps = conjugate_gradients(system, M, r, goal, limit - best.n_iterations)
+        dx, steps, _ = conjugate_gradients(system, M, r, goal, limit - best.n_iterations)
         best.n_iterations += len(steps)
         best.steps = best.steps or steps
         x = best.x + dx
@@ -95,12 +95,13 @@ def refine(system, M, goal, limit, x):
 
 
 def conjugate_gradients(system, M, r, goal, limit):
-    """Return x and its (alpha, beta) for the right-hand side r, from 0, without refinement."""
+    """Return x, (alpha, beta) of each step, and success, from 0 and without refinement."""
     dx, r, steps = np.zeros_like(r), r.copy(), []
     z = M.solve_transposed(r)
     gamma, direction = float(z @ z), z
     least, age = np.inf, 0
-    while len(steps) < limit and gamma > 0 and age < _PATIENCE:
+    norm = system.norm(M, r, z)
+    while norm > goal and len(steps) < limit and gamma > 0 and age < _PATIENCE:
         p = M.solve(direction)
         q, curvature = system.multiply(p)
         if not 0 < curvature < np.inf:
@@ -113,7 +114,5 @@ def conjugate_gradients(system, M, r, goal, limit):
         steps.append((alpha, gamma / before))
         direction = z + (gamma / before) * direction
         norm = system.norm(M, r, z)
-        if norm <= goal:
-            break
         least, age = (norm, 0) if norm < least else (least, age + 1)
-    return dx, steps
+    return dx, steps, norm <= goal

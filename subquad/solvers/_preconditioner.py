@@ -1,8 +1,7 @@
 """A sketch S A of a tall matrix A, factored into a preconditioner of A^T A + mu I."""
 
 import numpy as np
-from scipy.linalg import solve_triangular
-from scipy.linalg.lapack import dtrcon
+from scipy.linalg.lapack import dtrcon, dtrtrs
 
 _POWER_STEPS = 12
 
@@ -33,8 +32,8 @@ class SketchPreconditioner:
         self._R = self._N = None
         self.null_space = np.empty((self.n_columns, 0))
         if _clearly_regular(R, rank_tol):
-            self._R, self.rank = R, self.n_columns
-            self.norm_estimate, smallest = _extreme_singular_values(R)
+            self._R, self.rank = np.asfortranarray(R), self.n_columns
+            self.norm_estimate, smallest = _extreme_singular_values(self._R)
         else:
             _, sigma, Vt = np.linalg.svd(R)
             self.rank = int(np.count_nonzero(sigma > rank_tol * sigma[0]))
@@ -78,13 +77,11 @@ class SketchPreconditioner:
 
     def solve(self, x):
         """Return N x: R^-1 x where the sketch has full rank. x is (rank,) or (rank, c)."""
-        return solve_triangular(self._R, x, check_finite=False) if self._N is None else self._N @ x
+        return dtrtrs(self._R, x)[0] if self._N is None else self._N @ x
 
     def solve_transposed(self, x):
         """Return N^T x: R^-T x where the sketch has full rank. x is (k,) or (k, c)."""
-        if self._N is None:
-            return solve_triangular(self._R, x, trans="T", check_finite=False)
-        return self._N.T @ x
+        return dtrtrs(self._R, x, trans=1)[0] if self._N is None else self._N.T @ x
 
     def apply(self, x):
         """Return N N^T x, close to (A^T A + diag(mu))^-1 x: what `pcg` calls a preconditioner."""
@@ -113,6 +110,5 @@ def _extreme_singular_values(R):
     x, y = start.copy(), start.copy()
     for _ in range(_POWER_STEPS):
         x = R.T @ (R @ (x / np.linalg.norm(x)))
-        y = solve_triangular(R, y / np.linalg.norm(y), trans="T", check_finite=False)
-        y = solve_triangular(R, y, check_finite=False)
+        y = dtrtrs(R, dtrtrs(R, y / np.linalg.norm(y), trans=1)[0])[0]
     return float(scale * np.linalg.norm(x) ** 0.5), float(scale / np.linalg.norm(y) ** 0.5)

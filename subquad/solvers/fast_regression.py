@@ -8,12 +8,11 @@ from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import as_vector, generator, integer, real
 from subquad.solvers import _sketching
 from subquad.solvers._normal_cg import System, refine
-from subquad.solvers._solution import Solution, SolverWarning
+from subquad.solvers._regression_report import FLOORS, report, rounding_floor
+from subquad.solvers._solution import SolverWarning
 from subquad.solvers._tall import as_tall
 
 _MAX_SKETCHES = 3
-_FLOORS = 100.0  # a residual of so many rounding floors is due to rounding
-_EPS = np.finfo(np.float64).eps
 
 
 def fast_regression(
@@ -188,7 +187,7 @@ def _solve(
     attempts = _attempts(system, choice, size, fixed, gram, rng, n_threads)
     with blas_threads_for(tall.shape[1]):
         outcome = _search(system, attempts, rtol * scale, limit)
-    solution = _report(name, system, outcome, scale, rtol)
+    solution = report(name, system, outcome, scale, rtol)
     if not solution.converged:
         warnings.warn(solution.message, SolverWarning, stacklevel=3)
     return solution
@@ -197,13 +196,9 @@ def _solve(
 def _attempts(system, choice, size, fixed, gram, rng, n_threads):
     """Yield ever stronger preconditioners: what they are, and whether there is no other."""
     tall = system.tall
-    if gram:
-        if (M := _sketching.factored_gram(tall, system.damping)) is not None:
-            yield (
-                M,
-                {"preconditioner": "exact", "sketch_size": 0, "sketch": "none", "n_sketches": 0},
-                False,
-            )
+    if gram and (M := _sketching.factored_gram(tall, system.damping)) is not None:
+        info = {"preconditioner": "exact", "sketch": "none", "sketch_size": 0}
+        yield M, info | {"n_sketches": 0}, False
     for n_sketches in range(1, _MAX_SKETCHES + 1):
         M, label, size = _sketching.factored(tall, choice, size, system.damping, rng, n_threads)
         last = fixed or label == "none" or n_sketches == _MAX_SKETCHES
@@ -221,93 +216,11 @@ def _search(system, attempts, goal, limit):
         if not (verified or last):
             continue
         patience = limit if last else 10 + int(2 * _sketching.expected_iterations(8))
-        progress = refine(system, M, goal, min(limit - spent, patience), x)
+        progress = refine(system, M, goal, min(limit - spent, patience), M.project(x))
         spent, x = spent + progress.n_iterations, progress.x
         if last or progress.stopped == "tolerance" or spent >= limit:
             break
-        if progress.norm <= _FLOORS * _rounding_floor(system, M, progress):
+        if progress.norm <= FLOORS * rounding_floor(system, M, progress):
             break
     progress.n_iterations = spent
     return progress, M, verified, chosen
-
-
-def _rounding_floor(system, M, progress):
-    """What rounding x and the products can leave as residual, as `System.norm` measures it."""
-    size = M.norm_estimate * float(np.linalg.norm(progress.x))
-    if system.b is None:
-        noise = M.norm_estimate * size + float(np.linalg.norm(system.y))
-    else:
-        noise = M.condition_estimate * progress.misfit + size + float(np.linalg.norm(system.b))
-    return float(system.tall.eps * noise)
-
-
-def _report(name, system, outcome, scale, rtol):
-    """The Solution, with a sentence on how it was reached."""
-    progress, M, verified, info = outcome
-    k, divisor = M.n_columns, scale or 1.0
-    floor = _rounding_floor(system, M, progress)
-    reached = progress.norm if verified else max(progress.norm, progress.full_norm)
-    at_floor = verified and rtol * scale < reached <= _FLOORS * floor
-    info |= {
-        "relative_residual": reached / divisor,
-        "rank": M.rank,
-        "inconsistent": progress.outside / divisor if system.b is None else 0.0,
-        "condition_estimate": M.condition_estimate,
-        "preconditioned_condition": progress.preconditioned_condition(),
-        "at_rounding_floor": at_floor,
-        "rounding_floor": floor / divisor,
-    }
-    if system.b is not None:
-        info["misfit"] = progress.misfit
-    converged = reached <= rtol * scale or (at_floor and system.b is not None)
-    message = _sentence(name, info, progress.n_iterations, converged, rtol)
-    if M.rank < k:
-        message += _rank_sentence(info, k, verified)
-    return Solution(
-        progress.x, progress.n_iterations, progress.full_norm, bool(converged), message, info
-    )
-
-
-def _sentence(name, info, n_iterations, converged, rtol):
-    """How it went."""
-    relative = info["relative_residual"]
-    if converged and not info["at_rounding_floor"]:
-        return f"{name} reached relative residual {relative:.1e} in {n_iterations} iterations."
-    start = (
-        f"{name} stopped after {n_iterations} iterations at relative residual {relative:.1e}, "
-        f"above rtol={rtol:.0e}."
-    )
-    if info["at_rounding_floor"]:
-        remedy = (
-            ""
-            if converged
-            else (
-                " Raise rtol or add damping; where y = A^T b, fast_least_squares(A, b) is more "
-                "accurate."
-            )
-        )
-        return (
-            f"{start} This is the rounding floor, about {info['rounding_floor']:.0e} as cond(A) is "
-            f"about {info['condition_estimate']:.0e}.{remedy}"
-        )
-    return (
-        f"{start} The condition number of the preconditioned matrix is about "
-        f"{info['preconditioned_condition']:.0e}: raise sketch_size or max_iterations, or try "
-        "sketch='gaussian'."
-    )
-
-
-def _rank_sentence(info, k, verified):
-    """What is to be known where the sketch has not full rank."""
-    if not verified:
-        return (
-            f" The sketch has rank {info['rank']} of {k} although A has more: raise sketch_size or "
-            "use another sketch."
-        )
-    tail = ""
-    if info["inconsistent"] > _FLOORS * _EPS:
-        tail = f" A share of {info['inconsistent']:.1e} of y lies outside and stays as residual."
-    return (
-        f" A is rank-deficient ({info['rank']} of {k}): x is the solution of least norm in its row "
-        f"space.{tail}"
-    )

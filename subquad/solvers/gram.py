@@ -13,7 +13,16 @@ _METHODS = ("auto", "exact", "sketch", "pcg")
 
 
 def gram_solve(
-    J, c, method="auto", *, damping=0.0, rtol=1e-10, sketch_size=None, rng=None, n_threads=None
+    J,
+    c,
+    method="auto",
+    *,
+    damping=0.0,
+    rtol=1e-10,
+    sketch_size=None,
+    rng=None,
+    verify=True,
+    n_threads=None,
 ):
     """Solve (J J^T + mu I) x = c for J with rows vec(u_i v_i^T).
 
@@ -35,6 +44,9 @@ def gram_solve(
         At least n; 4 n by default for "pcg" and 16 n for "sketch". "exact" uses none.
     rng : int, numpy.random.Generator or None
         Draws the sketch.
+    verify : bool
+        False leaves out the true residual of "sketch", which then is NaN: where U and V are both
+        wide, it takes G itself, and so more time than the solution.
     n_threads : int or None
         Threads of the sketch; BLAS keeps its own.
 
@@ -89,7 +101,7 @@ def gram_solve(
     solver = {
         "auto": lambda: AutoSolver(sketch_size, rng=rng, rtol=rtol),
         "exact": lambda: ExactSolver(rtol=rtol),
-        "sketch": lambda: SketchSolver(sketch_size, rng=rng, rtol=rtol),
+        "sketch": lambda: SketchSolver(sketch_size, rng=rng, rtol=rtol, verify=verify),
         "pcg": lambda: PcgSolver(sketch_size, rng=rng, rtol=rtol),
     }[method]()
     return solver.solve(GramSystem(J.U, J.V, n_threads), c, damping)

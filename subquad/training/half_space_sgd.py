@@ -142,11 +142,7 @@ class HalfSpaceSGD:
         if average_from is not None:
             average_from = integer(average_from, "average_from", minimum=0)
         self._average_from, self._count_flips = average_from, bool(count_flips)
-        self.learning_rate = None
-        if not (isinstance(learning_rate, str) and learning_rate == "auto"):
-            self.learning_rate = real(
-                learning_rate, "learning_rate", minimum=0.0, exclusive_minimum=True
-            )
+        self.learning_rate = _rate(learning_rate)
         self._rng, self._callback = generator(rng), callback
         _require_memory(network, average_from is not None)
         _warn_of_few(network)
@@ -193,16 +189,20 @@ class HalfSpaceSGD:
             moved = rows.move(X, fired, self._factor / len(X) * residual, self._lateness())
         with watch.phase("report"):
             rows.tell(moved)
-        n_pairs, width = len(X) * self.network.width, self.network.width
-        record = SGDRecord(
+        width = self.network.width
+        return self._note(
             step=self.n_steps,
             loss=loss,
-            fired_fraction=len(fired[1]) / n_pairs,
+            fired_fraction=len(fired[1]) / (len(X) * width),
             moved_fraction=sum(len(indices) for indices, _ in moved) / width,
             flips=flips(fired, rows.query(X), width) if self._count_flips else None,
             tested_fraction=tested,
             seconds=watch.stop(),
         )
+
+    def _note(self, **facts):
+        """Keep the record of a step, and show it."""
+        record = SGDRecord(**facts)
         self.history.append(record)
         if self._callback is not None:
             self._callback(record)
@@ -365,6 +365,15 @@ def _warn_of_few(network):
             TrainingWarning,
             stacklevel=3,
         )
+
+
+def _rate(value):
+    """A positive number, or None for "auto"."""
+    if isinstance(value, str):
+        if value != "auto":
+            raise ValueError(f"learning_rate must be 'auto' or a number; got {value!r}.")
+        return None
+    return real(value, "learning_rate", minimum=0.0, exclusive_minimum=True)
 
 
 def _stable_rate(network, X, fired):

@@ -118,10 +118,14 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         self._set_options(network.dtype, regularization, damping, tol, max_steps, callback)
         _checks.active_neurons(network, integer(min_active, "min_active", minimum=0))
         n_threads, self._network = resolve_threads(n_threads), network
-        solver, implicit = _chosen(solver, network, len(X), regularization == "loo", rng)
+        undamped = regularization == 0 and damping == 0
+        if isinstance(solver, str) and solver == "auto":
+            needs_gram = regularization == "loo" or (undamped and _is_singular(network, len(X)))
+            solver = "exact" if needs_gram or _exact_is_cheaper(network, len(X)) else "pcg"
+        solver, implicit = _chosen(solver, rng)
         self.solver = "exact" if solver is None else solver.name
         if implicit:
-            _require_implicit(network, len(X), regularization, damping)
+            _require_implicit(network, len(X), regularization, undamped)
             state = MatrixFreeState(network, X, weights, solver)
         else:
             _checks.memory(network, len(X))
@@ -144,10 +148,8 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         return A, np.eye(len(A), dtype=A.dtype)
 
 
-def _chosen(solver, network, n, needs_gram, rng):
+def _chosen(solver, rng):
     """The solver (None: exact, built in), and whether to do without the Gram matrix."""
-    if isinstance(solver, str) and solver == "auto":
-        solver = "exact" if needs_gram or _exact_is_cheaper(network, n) else "pcg"
     if isinstance(solver, str) and solver == "pcg":
         return PcgSolver(landmarks=LANDMARKS, rng=rng), True
     solver = _checks.solver(solver, rng)
@@ -164,7 +166,12 @@ def _exact_is_cheaper(network, n):
     return cost.where_it_fits(exact) < cost.matrix_free_seconds(n, m, d, C, LANDMARKS, _ITERATIONS)
 
 
-def _require_implicit(network, n, regularization, damping):
+def _is_singular(network, n):
+    """Whether there are fewer weights than data points."""
+    return n > network.width * network.n_features
+
+
+def _require_implicit(network, n, regularization, undamped):
     """Refuse what products alone cannot do."""
     m, d = network.width, network.n_features
     if regularization == "loo":
@@ -172,7 +179,7 @@ def _require_implicit(network, n, regularization, damping):
             "regularization must be a number where no Gram matrix is formed; got 'loo'. "
             "Choose it with solver='exact' on a part of the data."
         )
-    if n > m * d and regularization == 0 and damping == 0:
+    if undamped and _is_singular(network, n):
         raise ValueError(
             f"regularization or damping must be positive for solver='pcg' with more data points "
             f"({n}) than weights ({m * d}); got 0. The network cannot interpolate."

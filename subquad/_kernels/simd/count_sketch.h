@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "levels.h"
 
-#define SQ_SKETCH_ROWS 16 /* at most so many rows are sketched together: f32 in 64 bytes */
+#define SQ_SKETCH_ROWS 8 /* at most so many rows are sketched together: f32 in 32 bytes */
 
 #define SQ_DECLARE(dtype, real)                                                                    \
     typedef void (*sketch_rows_##dtype##_fn)(                                                      \

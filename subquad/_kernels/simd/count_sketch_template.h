@@ -17,6 +17,7 @@ static inline real NAME(with_sign)(real x, int32_t code) {
     return x;
 }
 
+#if SQ_LEVEL != SQ_AVX512
 /* out[bucket(j)] += sign(j) x[j]. */
 static void NAME(sketch_row)(const real *x, ptrdiff_t m, const int32_t *code, real *out) {
     for (ptrdiff_t j = 0; j < m; j++) out[code[j] >> 1] += NAME(with_sign)(x[j], code[j]);
@@ -65,6 +66,8 @@ static void NAME(sketch_rows)(
         NAME(sketch_row)(x + i * x_stride, m, code, out + i * s);
     }
 }
+
+#endif
 
 /* out[bucket(j)] += sign(j) value for the stored entries of one row. */
 static void NAME(sketch_entries)(

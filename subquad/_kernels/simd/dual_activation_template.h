@@ -62,8 +62,11 @@ static inline void NAME(coefficients)(const double *table, NAME(ivec) place, NAM
         }
     }
 #else
-    for (int k = 0; k < SQ_PROFILE_TERMS; k++)
-        for (int l = 0; l < NAME(DOUBLES); l++) c[k][l] = table[at[l] + k];
+    for (int k = 0; k < SQ_PROFILE_TERMS; k++) {
+        double term[NAME(DOUBLES)];
+        for (int l = 0; l < NAME(DOUBLES); l++) term[l] = table[at[l] + k];
+        __builtin_memcpy(c + k, term, sizeof term);
+    }
 #endif
 }
 

@@ -13,98 +13,138 @@
 #define TILE_QUERIES 2
 #endif
 
+/* Bit k is set if lane k is at least b. */
+static inline __attribute__((always_inline)) uint32_t NAME(half_space_hits)(vec scores, real b) {
+#if SQ_LEVEL == SQ_AVX512 && SQ_IS_F32
+    return _mm512_cmp_ps_mask((__m512)scores, _mm512_set1_ps(b), _CMP_GE_OQ);
+#elif SQ_LEVEL == SQ_AVX512
+    return _mm512_cmp_pd_mask((__m512d)scores, _mm512_set1_pd(b), _CMP_GE_OQ);
+#elif SQ_LEVEL == SQ_AVX2 && SQ_IS_F32
+    return (uint32_t)_mm256_movemask_ps(
+        _mm256_cmp_ps((__m256)scores, _mm256_set1_ps(b), _CMP_GE_OQ));
+#elif SQ_LEVEL == SQ_AVX2
+    return (uint32_t)_mm256_movemask_pd(
+        _mm256_cmp_pd((__m256d)scores, _mm256_set1_pd(b), _CMP_GE_OQ));
+#elif SQ_X86 && defined(__SSE2__) && SQ_IS_F32
+    return (uint32_t)_mm_movemask_ps(_mm_cmpge_ps((__m128)scores, _mm_set1_ps(b)));
+#elif SQ_X86 && defined(__SSE2__)
+    return (uint32_t)_mm_movemask_pd(_mm_cmpge_pd((__m128d)scores, _mm_set1_pd(b)));
+#else
+    uint32_t hits = 0;
+    for (int k = 0; k < LANES; k++) hits |= (uint32_t)(scores[k] >= b) << k;
+    return hits;
+#endif
+}
+
+/* Append the scores whose bits are set, and their ids. */
+static inline void NAME(half_space_append)(
+    const real *scores, uint64_t hits, const int32_t *ids, int32_t *hit_ids, real *hit_values) {
 #if SQ_LEVEL == SQ_AVX512
-/* Append the lanes of a vector that are at least b; return how many there are. */
-static inline __attribute__((always_inline)) int NAME(half_space_append)(
-    vec scores, real b, const int32_t *ids, int32_t *hit_ids, real *hit_values) {
+    enum { FEW = 4 };
+    if (__builtin_popcountll(hits) > FEW) {
+        for (int k = 0; k < HALF_SPACE_LANES; k += LANES, hits >>= LANES) {
 #if SQ_IS_F32
-    __mmask16 hits = _mm512_cmp_ps_mask((__m512)scores, _mm512_set1_ps(b), _CMP_GE_OQ);
-    if (hits == 0) return 0;
-    _mm512_storeu_ps(hit_values, _mm512_maskz_compress_ps(hits, (__m512)scores));
-    _mm512_storeu_si512(hit_ids, _mm512_maskz_compress_epi32(hits, _mm512_loadu_si512(ids)));
+            __mmask16 some = (__mmask16)hits;
+            _mm512_storeu_ps(
+                hit_values, _mm512_maskz_compress_ps(some, _mm512_loadu_ps(scores + k)));
+            _mm512_storeu_si512(
+                hit_ids, _mm512_maskz_compress_epi32(some, _mm512_loadu_si512(ids + k)));
 #else
-    __mmask8 hits = _mm512_cmp_pd_mask((__m512d)scores, _mm512_set1_pd(b), _CMP_GE_OQ);
-    if (hits == 0) return 0;
-    _mm512_storeu_pd(hit_values, _mm512_maskz_compress_pd(hits, (__m512d)scores));
-    _mm256_storeu_si256((__m256i *)hit_ids, _mm256_maskz_compress_epi32(
-        hits, _mm256_loadu_si256((const __m256i *)ids)));
+            __mmask8 some = (__mmask8)hits;
+            _mm512_storeu_pd(
+                hit_values, _mm512_maskz_compress_pd(some, _mm512_loadu_pd(scores + k)));
+            _mm256_storeu_si256((__m256i *)hit_ids, _mm256_maskz_compress_epi32(
+                some, _mm256_loadu_si256((const __m256i *)(ids + k))));
 #endif
-    return __builtin_popcount(hits);
-}
-#else
-static inline __attribute__((always_inline)) int NAME(half_space_append)(
-    vec scores, real b, const int32_t *ids, int32_t *hit_ids, real *hit_values) {
-    real score[LANES];
-    int count = 0, any = 0;
-    store(score, scores);
-    for (int k = 0; k < LANES; k++) any |= score[k] >= b;
-    if (!any) return 0;
-    for (int k = 0; k < LANES; k++) {
-        /* Written always, kept only if it is a hit: a branch here would be mispredicted. */
-        hit_values[count] = score[k];
-        hit_ids[count] = ids[k];
-        count += score[k] >= b;
-    }
-    return count;
-}
-#endif
-
-/* Test one block for n_queries queries, each coordinate of it loaded once for all of them. */
-static inline __attribute__((always_inline)) void NAME(half_space_tile)(
-    half_space_search *search, ptrdiff_t block, const int *queries, const int n_queries) {
-    const ptrdiff_t d = search->d;
-    const real *points = (const real *)search->points + block * d * HALF_SPACE_LANES;
-    const int32_t *ids = search->ids + block * HALF_SPACE_LANES;
-    const real *a[TILE_QUERIES];
-    int32_t *hit_ids[TILE_QUERIES];
-    real *hit_values[TILE_QUERIES];
-    int count[TILE_QUERIES];
-    int32_t spare_ids[2 * HALF_SPACE_LANES];
-    real spare_values[2 * HALF_SPACE_LANES];
-    for (int t = 0; t < n_queries; t++) {
-        ptrdiff_t q = queries[t], found = search->counts[q];
-        a[t] = (const real *)search->A + q * d;
-        /* A whole vector is written wherever there is a hit. */
-        int fits = found + 2 * HALF_SPACE_LANES <= search->capacity;
-        hit_ids[t] = fits ? search->hit_ids + q * search->capacity + found : spare_ids;
-        hit_values[t] =
-            fits ? (real *)search->hit_values + q * search->capacity + found : spare_values;
-        count[t] = 0;
-    }
-    for (int lane = 0; lane < HALF_SPACE_LANES; lane += TILE_VECTORS * LANES) {
-        vec sum[TILE_QUERIES][TILE_VECTORS];
-        for (int v = 0; v < TILE_VECTORS; v++) {
-            vec x = load(points + lane + v * LANES);
-            for (int t = 0; t < n_queries; t++) sum[t][v] = x * a[t][0];
+            hit_values += __builtin_popcount(some);
+            hit_ids += __builtin_popcount(some);
         }
-        for (ptrdiff_t j = 1; j < d; j++)
-            for (int v = 0; v < TILE_VECTORS; v++) {
-                vec x = load(points + j * HALF_SPACE_LANES + lane + v * LANES);
-                for (int t = 0; t < n_queries; t++) sum[t][v] = sum[t][v] + x * a[t][j];
-            }
-        for (int t = 0; t < n_queries; t++)
-            for (int v = 0; v < TILE_VECTORS; v++)
-                count[t] += NAME(half_space_append)(
-                    sum[t][v], ((const real *)search->b)[queries[t]], ids + lane + v * LANES,
-                    hit_ids[t] + count[t], hit_values[t] + count[t]);
-    }
-    for (int t = 0; t < n_queries; t++) search->counts[queries[t]] += count[t];
-}
-
-/* Test one block for the queries whose bits are set. */
-static void NAME(half_space_block)(half_space_search *search, ptrdiff_t block, uint64_t active) {
-    int queries[HALF_SPACE_QUERIES], n = 0, t = 0;
-    for (; active != 0; active &= active - 1) queries[n++] = __builtin_ctzll(active);
-    search->n_tested += n;
-    for (; t + TILE_QUERIES <= n; t += TILE_QUERIES)
-        NAME(half_space_tile)(search, block, queries + t, TILE_QUERIES);
-#if TILE_QUERIES == 4
-    if (t + 2 <= n) {
-        NAME(half_space_tile)(search, block, queries + t, 2);
-        t += 2;
+        return;
     }
 #endif
-    if (t < n) NAME(half_space_tile)(search, block, queries + t, 1);
+    for (; hits != 0; hits &= hits - 1) {
+        int k = __builtin_ctzll(hits);
+        *hit_values++ = scores[k];
+        *hit_ids++ = ids[k];
+    }
+}
+
+/* Append the hits of the blocks that have some. */
+static inline void NAME(half_space_keep)(
+    half_space_search *search, ptrdiff_t q, const real (*scores)[HALF_SPACE_LANES],
+    const uint64_t *hits, const ptrdiff_t *blocks, int n_blocks) {
+    ptrdiff_t found = search->counts[q];
+    for (int i = 0; i < n_blocks; i++) {
+        /* Whole vectors are written: without so much room nothing is, but the hits are counted. */
+        if (found + HALF_SPACE_LANES + LANES <= search->capacity)
+            NAME(half_space_append)(
+                scores[i], hits[i], search->ids + blocks[i] * HALF_SPACE_LANES,
+                search->hit_ids + q * search->capacity + found,
+                (real *)search->hit_values + q * search->capacity + found);
+        found += __builtin_popcountll(hits[i]);
+    }
+    search->counts[q] = found;
+}
+
+/* Test some blocks for n_queries queries, each coordinate loaded once for all of them.
+
+   Which blocks have a hit cannot be foreseen, and a mispredicted branch would wait for the sums:
+   so the scores of every block are written down, over those of the last one if it had no hit. */
+static inline __attribute__((always_inline)) void NAME(half_space_tile)(
+    half_space_search *search, const ptrdiff_t *blocks, int n_blocks, const int *queries,
+    const int n_queries) {
+    const ptrdiff_t d = search->d;
+    const real *a[TILE_QUERIES];
+    real b[TILE_QUERIES];
+    real scores[TILE_QUERIES][HALF_SPACE_FAN][HALF_SPACE_LANES];
+    uint64_t hits[TILE_QUERIES][HALF_SPACE_FAN + 1];
+    ptrdiff_t kept[TILE_QUERIES][HALF_SPACE_FAN + 1];
+    int n_kept[TILE_QUERIES];
+    for (int t = 0; t < n_queries; t++) {
+        a[t] = (const real *)search->A + queries[t] * d;
+        b[t] = ((const real *)search->b)[queries[t]];
+        n_kept[t] = 0;
+    }
+    for (int i = 0; i < n_blocks; i++) {
+        const real *points = (const real *)search->points + blocks[i] * d * HALF_SPACE_LANES;
+        for (int t = 0; t < n_queries; t++) {
+            hits[t][n_kept[t]] = 0;
+            kept[t][n_kept[t]] = blocks[i];
+        }
+        for (int lane = 0; lane < HALF_SPACE_LANES; lane += TILE_VECTORS * LANES) {
+            vec sum[TILE_QUERIES][TILE_VECTORS];
+            for (int v = 0; v < TILE_VECTORS; v++) {
+                vec x = load(points + lane + v * LANES);
+                for (int t = 0; t < n_queries; t++) sum[t][v] = x * a[t][0];
+            }
+            for (ptrdiff_t j = 1; j < d; j++)
+                for (int v = 0; v < TILE_VECTORS; v++) {
+                    vec x = load(points + j * HALF_SPACE_LANES + lane + v * LANES);
+                    for (int t = 0; t < n_queries; t++) sum[t][v] = sum[t][v] + x * a[t][j];
+                }
+            for (int t = 0; t < n_queries; t++)
+                for (int v = 0; v < TILE_VECTORS; v++) {
+                    hits[t][n_kept[t]] |= (uint64_t)NAME(half_space_hits)(sum[t][v], b[t])
+                        << (lane + v * LANES);
+                    store(scores[t][n_kept[t]] + lane + v * LANES, sum[t][v]);
+                }
+        }
+        for (int t = 0; t < n_queries; t++) n_kept[t] += hits[t][n_kept[t]] != 0;
+    }
+    for (int t = 0; t < n_queries; t++)
+        NAME(half_space_keep)(search, queries[t], (const real (*)[HALF_SPACE_LANES])scores[t],
+                              hits[t], kept[t], n_kept[t]);
+    search->n_tested += (ptrdiff_t)n_blocks * n_queries;
+}
+
+/* Test some blocks for all queries. */
+static void NAME(half_space_scan)(
+    half_space_search *search, const ptrdiff_t *blocks, int n_blocks) {
+    int queries[HALF_SPACE_QUERIES], t = 0, n = (int)search->n_queries;
+    for (int q = 0; q < n; q++) queries[q] = q;
+    for (; t + TILE_QUERIES <= n; t += TILE_QUERIES)
+        NAME(half_space_tile)(search, blocks, n_blocks, queries + t, TILE_QUERIES);
+    for (; t < n; t++) NAME(half_space_tile)(search, blocks, n_blocks, queries + t, 1);
 }
 
 /* Bit c is set unless child c of a node lies outside the half-space. */
@@ -160,102 +200,61 @@ static inline void NAME(half_space_wanted)(
 #endif
 }
 
-/* Search one node of a level for the active queries; nodes of level -1 are blocks. */
+/* Test the leaves of a node of level 0 that may have hits. */
+static void NAME(half_space_leaves)(
+    half_space_search *search, ptrdiff_t node, const real *bounds, uint64_t active) {
+    ptrdiff_t blocks[HALF_SPACE_FAN], n_children = search->n_leaves - HALF_SPACE_FAN * node;
+    uint32_t there = n_children < HALF_SPACE_FAN ? (1u << n_children) - 1 : ~0u;
+    for (; active != 0; active &= active - 1) {
+        int q = __builtin_ctzll(active), n = 0;
+        uint32_t children = there & NAME(half_space_children)(
+            bounds, (const real *)search->A + q * search->d, ((const real *)search->b)[q],
+            search->d);
+        for (; children != 0; children &= children - 1)
+            blocks[n++] = HALF_SPACE_FAN * node + __builtin_ctz(children);
+        NAME(half_space_tile)(search, blocks, n, &q, 1);
+    }
+}
+
+/* Search one node of a level for the active queries. */
 static void NAME(half_space_visit)(
     half_space_search *search, int level, ptrdiff_t node, uint64_t active) {
-    if (level < 0) {
-        NAME(half_space_block)(search, node, active);
+    const real *bounds = (const real *)search->bounds
+        + (search->first[level] + node) * 2 * search->d * HALF_SPACE_FAN;
+    if (level == 0) {
+        NAME(half_space_leaves)(search, node, bounds, active);
         return;
     }
     uint64_t wanted[HALF_SPACE_FAN];
-    const ptrdiff_t d = search->d;
     ptrdiff_t n_children = search->n_leaves;
     for (int k = 0; k < level; k++) n_children = (n_children + HALF_SPACE_FAN - 1) / HALF_SPACE_FAN;
     n_children -= HALF_SPACE_FAN * node;
-    NAME(half_space_wanted)(
-        search, (const real *)search->bounds + (search->first[level] + node) * 2 * d * HALF_SPACE_FAN,
-        active, wanted);
+    NAME(half_space_wanted)(search, bounds, active, wanted);
     for (int c = 0; c < HALF_SPACE_FAN && c < n_children; c++)
         if (wanted[c] != 0)
             NAME(half_space_visit)(search, level - 1, HALF_SPACE_FAN * node + c, wanted[c]);
 }
 
-/* Search nodes first <= i < last of a level for all queries. */
+/* Search nodes first <= i < last of a level for all queries; nodes of level -1 are blocks. */
 static void NAME(half_space)(
     half_space_search *search, int level, ptrdiff_t first, ptrdiff_t last) {
+    enum { BYTES = 1 << 17 }; /* of blocks that stay in the second cache from tile to tile */
     uint64_t all = search->n_queries < 64 ? (1ull << search->n_queries) - 1 : ~0ull;
-    for (ptrdiff_t node = first; node < last; node++)
-        NAME(half_space_visit)(search, level, node, all);
-}
-
-/* Write the box of a block as one child's among the bounds of its parent. */
-static void NAME(half_space_refit)(const real *block, ptrdiff_t d, real *bounds) {
-    for (ptrdiff_t j = 0; j < d; j++) {
-        vec low = broadcast((real)INFINITY), high = broadcast(-(real)INFINITY);
-        __typeof__(low < high) smaller;
-        real lows[LANES], highs[LANES];
-        for (int k = 0; k < HALF_SPACE_LANES; k += LANES) {
-            vec x = load(block + j * HALF_SPACE_LANES + k);
-            /* A lane without a point is NaN, and neither smaller nor larger. */
-            smaller = x < low;
-            low = (vec)(((__typeof__(smaller))x & smaller) | ((__typeof__(smaller))low & ~smaller));
-            smaller = high < x;
-            high =
-                (vec)(((__typeof__(smaller))x & smaller) | ((__typeof__(smaller))high & ~smaller));
-        }
-        store(lows, low);
-        store(highs, high);
-        for (int k = 1; k < LANES; k++) {
-            lows[0] = lows[k] < lows[0] ? lows[k] : lows[0];
-            highs[0] = highs[k] > highs[0] ? highs[k] : highs[0];
-        }
-        bounds[2 * j * HALF_SPACE_FAN] = lows[0];
-        bounds[(2 * j + 1) * HALF_SPACE_FAN] = highs[0];
+    if (level >= 0) {
+        for (; first < last; first++) NAME(half_space_visit)(search, level, first, all);
+        return;
+    }
+    ptrdiff_t most = BYTES / (search->d * HALF_SPACE_LANES * (ptrdiff_t)sizeof(real));
+    most = most < 1 ? 1 : most > HALF_SPACE_FAN ? HALF_SPACE_FAN : most;
+    while (first < last) {
+        ptrdiff_t blocks[HALF_SPACE_FAN];
+        int n = 0;
+        while (n < most && first < last) blocks[n++] = first++;
+        NAME(half_space_scan)(search, blocks, n);
     }
 }
 
-/* Sort hits by id, which are distinct and have key_bits bits; scratch has 2 count words. */
-static void NAME(half_space_sort)(
-    const int32_t *ids, const void *hit_values, ptrdiff_t count, int key_bits, uint64_t *scratch,
-    ptrdiff_t *out_ids, void *sorted_values) {
-    const real *values = hit_values;
-    real *out_values = sorted_values;
-    enum { DIGIT = 11, SIZE = 1 << DIGIT };
-    uint32_t place[3][SIZE];
-    int n_digits = (key_bits + DIGIT - 1) / DIGIT;
-    if (n_digits < 1) n_digits = 1;
-    int bits = (key_bits + n_digits - 1) / n_digits;
-    uint32_t mask = (1u << bits) - 1;
-    uint64_t *from = scratch, *to = scratch + count;
-    __builtin_memset(place, 0, sizeof place);
-    for (ptrdiff_t i = 0; i < count; i++) {
-        uint32_t id = (uint32_t)ids[i];
-        for (int digit = 0; digit < n_digits; digit++) place[digit][id >> digit * bits & mask]++;
-    }
-    for (int digit = 0; digit < n_digits; digit++) {
-        uint32_t sum = 0;
-        for (uint32_t k = 0; k <= mask; k++) {
-            uint32_t here = place[digit][k];
-            place[digit][k] = sum;
-            sum += here;
-        }
-    }
-    for (ptrdiff_t i = 0; i < count; i++) {
-        uint32_t id = (uint32_t)ids[i];
-        to[place[0][id & mask]++] = (uint64_t)id << 32 | (uint32_t)i;
-    }
-    for (int digit = 1; digit < n_digits; digit++) {
-        uint64_t *swap = from;
-        from = to;
-        to = swap;
-        for (ptrdiff_t i = 0; i < count; i++)
-            to[place[digit][from[i] >> 32 >> digit * bits & mask]++] = from[i];
-    }
-    for (ptrdiff_t i = 0; i < count; i++) {
-        out_ids[i] = (ptrdiff_t)(to[i] >> 32);
-        out_values[i] = values[(uint32_t)to[i]];
-    }
-}
+#include "half_space_sort.h"
 
 #undef TILE_VECTORS
 #undef TILE_QUERIES

@@ -5,9 +5,11 @@ import numbers
 import numpy as np
 
 
-def thresholds(b, n_queries, dtype):
+def as_thresholds(b, n_queries, dtype):
     """Return one threshold for each query in dtype, rounded up, which changes no answer."""
-    if not isinstance(b, (numbers.Real, np.ndarray, list, tuple)) or isinstance(b, (bool, np.bool_)):
+    if not isinstance(b, (numbers.Real, np.ndarray, list, tuple)) or isinstance(
+        b, (bool, np.bool_)
+    ):
         raise TypeError(f"b must be a real number or an array of them; got {type(b).__name__}.")
     b = np.asarray(b)
     if b.dtype.kind not in "fiu":

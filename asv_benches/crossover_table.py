@@ -1,0 +1,158 @@
+"""Print, as Markdown, which method solves a Gram equation fastest: the crossover map.
+
+    python asv_benches/crossover_table.py [--threads 1 2] [--repeats 5] [--points 64 256 1024]
+        [--widths 1024 4096 16384] [--densities 0.5 0.05] [--cpu]
+
+Three settings, a table each. "wide": J from dense or CSR U and V of the same width, as in the last
+layer of a deep network. "thin": V of 8 columns, a two-layer network. "trainer": as "wide", but with
+what a trainer knows: K = V V^T, the fired neurons as bits, V prepared for sketching. The contenders
+are alternated in one process and figures are medians; thread counts have processes of their own.
+"sketch" has 16 n columns and its relative residual is printed, since it is no solution to the
+tolerance that the other two reach, 1e-10. --cpu counts processor time of one thread.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import numpy as np
+import scipy.sparse
+from side_by_side import in_process, medians, print_table
+
+from subquad.jacobian import KhatriRao
+from subquad.solvers import AutoSolver, ExactSolver, PcgSolver, SketchSolver
+from subquad.solvers._gram_system import GramSystem
+from subquad.training._solver_system import FiredSystem, Preparation
+
+SETTINGS = ("wide", "thin", "trainer")
+METHODS = ("exact", "sketch", "pcg")
+SPARSE = 0.2  # from here on U is CSR
+MOST_NUMBERS = 5e7  # of U and V together
+MOST_SKETCHED = 2**24  # of a sketch: n times 16 n
+
+
+def masks(n, m, density, rng):
+    """Return who fires: biased halfspaces of points on a sphere."""
+    X = rng.standard_normal((n, 16))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    Z = X @ rng.standard_normal((16, m))
+    return np.quantile(Z, 1 - density) < Z
+
+
+def jacobian(setting, n, m, density, rng):
+    """Return a function that makes a fresh system, and J where there is one."""
+    D, V = masks(n, m, density, rng), rng.standard_normal((n, 8 if setting == "thin" else m))
+    V *= V.shape[1] ** -0.5
+    readout = rng.choice([-1.0, 1.0], m) * m**-0.5
+    if setting != "trainer":
+        U = D * readout
+        J = KhatriRao(scipy.sparse.csr_array(U) if density < SPARSE else U, V)
+        return lambda: GramSystem(J.U, J.V)
+    words = np.zeros((n, (m + 63) // 64 * 8), np.uint8)
+    words[:, : (m + 7) // 8] = np.packbits(D, axis=1, bitorder="little")
+    fired, K, prepare = words.view(np.uint64), V @ V.T, Preparation(V)
+    return lambda: FiredSystem(fired, readout, V, K, prepare, 1)
+
+
+def measure(setting, n, m, density, repeats, clock):
+    """Return seconds by method, the residual of the sketch, iterations, and auto's choice."""
+    rng = np.random.default_rng([n, m])
+    system, c = jacobian(setting, n, m, density, rng), rng.standard_normal(n)
+    found = {}
+
+    def solve(method):
+        # Solvers of a trainer stay; a fresh sketch is drawn for each "sketch", as it must.
+        found[method] = solvers[method].solve(system(), c)
+
+    solvers = {
+        "exact": ExactSolver(),
+        "sketch": SketchSolver(rng=0, verify=False),
+        "pcg": PcgSolver(rng=0, rtol=1e-10),
+    }
+    calls = {name: lambda name=name: solve(name) for name in METHODS}
+    if 16 * n * n > MOST_SKETCHED:
+        del calls["sketch"]
+    seconds = medians(calls, repeats, clock)
+    forecast = AutoSolver(rtol=1e-10).forecast(system())
+    left = None
+    if "sketch" in found:
+        left = np.linalg.norm(system().gram() @ found["sketch"].x - c) / np.linalg.norm(c)
+    return {
+        "seconds": seconds,
+        "residual": left,
+        "iterations": found["pcg"].n_iterations,
+        "auto": min(forecast, key=forecast.get),
+        "forecast": forecast,
+    }
+
+
+def cases(options):
+    """Yield the grid, without what would not fit."""
+    for n in options.points:
+        for m in options.widths:
+            for density in options.densities:
+                if 2 * n * m <= MOST_NUMBERS:
+                    yield n, m, density
+
+
+def row(threads, n, m, density, result):
+    """Return the cells of one line."""
+    seconds, forecast = result["seconds"], result["forecast"]
+    milliseconds = [1e3 * seconds[name] if name in seconds else "" for name in METHODS]
+    accurate = min(("exact", "pcg"), key=seconds.get)
+    return [
+        threads, n, m, density, *milliseconds,
+        result["iterations"], "" if result["residual"] is None else result["residual"],
+        min(seconds, key=seconds.get), accurate, result["auto"],
+        1e3 * forecast["exact"], 1e3 * forecast["pcg"],
+    ]  # fmt: skip
+
+
+HEADS = [
+    "threads", "n", "m", "density", "exact (ms)", "sketch (ms)", "pcg (ms)", "pcg iterations",
+    "residual of sketch", "fastest", "fastest to 1e-10", "auto chooses", "forecast exact (ms)",
+    "forecast pcg (ms)",
+]  # fmt: skip
+
+
+def arguments():
+    """Return the parsed command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--points", type=int, nargs="+", default=[64, 256, 1024])
+    parser.add_argument("--widths", type=int, nargs="+", default=[1024, 4096, 16384])
+    parser.add_argument("--densities", type=float, nargs="+", default=[0.5, 0.05])
+    parser.add_argument("--settings", nargs="+", default=SETTINGS, choices=SETTINGS)
+    parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main():
+    """Measure each setting, or in a process of its own one number of threads."""
+    options = arguments()
+    if options.json:
+        clock = time.thread_time if options.cpu else time.perf_counter
+        measured = [
+            [*case, measure(options.settings[0], *case, options.repeats, clock)]
+            for case in cases(options)
+        ]
+        print(json.dumps(measured))
+        return
+    for setting in options.settings:
+        print(f"\n{setting}\n")
+        rows = []
+        for threads in options.threads:
+            grid = ["--points", *options.points, "--widths", *options.widths]
+            grid += ["--densities", *options.densities, "--repeats", options.repeats]
+            grid += ["--settings", setting] + ["--cpu"] * options.cpu
+            rows += [row(threads, *line) for line in in_process(__file__, threads, "--json", *grid)]
+        print_table(HEADS, rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

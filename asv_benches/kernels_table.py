@@ -1,0 +1,91 @@
+"""Print, as Markdown, how the Gram matrix, a flush and the list of fired neurons compare.
+
+    python asv_benches/kernels_table.py [--threads 1 2] [--level avx512 avx2 baseline]
+        [--width 16384] [--flush-width 8192] [--repeats 7] [--cpu]
+
+The Gram matrix K o (D D^T) of who fires (8 %), by popcount of bits, against BLAS's ssyrk on numbers
+and K o its result; W += U^T V in place against one GEMM in place and against numpy's expression,
+with the bound of reading and writing W once (reading at the rate that roofline.py measures, and
+writing as fast); the neurons above a threshold as CSR rows against numpy. All in float32.
+Contenders are alternated in one process; figures are medians.
+"""
+
+import roofline
+from benchmarks import kernels
+from side_by_side import clock_of, medians, parser, print_table, run_script
+
+GRAM_POINTS = (64, 256, 1024, 4096)
+RANKS = (8, 32, 64, 128)
+FIRED_POINTS = (64, 256)
+
+
+def calls_of(suite, implementations, *arguments):
+    """Return the prepared calls of a benchmark, by implementation."""
+    calls = {}
+    for name in implementations:
+        prepared = suite()
+        prepared.setup(name, *arguments)
+        calls[name] = prepared.run
+    return calls
+
+
+def measure(options):
+    """Return what one process, with its level and number of threads, measures."""
+    timing = options.repeats, clock_of(options)
+    width, flushed = options.width, options.flush_width
+    rate = roofline.bandwidth(options.threads[0])
+    return {
+        "gram": {
+            n: medians(calls_of(kernels.Gram, ("subquad", "ssyrk"), width, n), *timing)
+            for n in GRAM_POINTS
+        },
+        "flush": {
+            rank: medians(
+                calls_of(kernels.Flush, ("subquad", "BLAS", "numpy"), flushed, rank), *timing
+            )
+            for rank in RANKS
+        },
+        "flush bound": 2 * 4 * flushed**2 / rate,
+        "fired": {
+            n: medians(calls_of(kernels.FiredNeurons, ("subquad", "numpy"), width, n), *timing)
+            for n in FIRED_POINTS
+        },
+    }
+
+
+def print_tables(results):
+    """Print the three tables."""
+    print("K o (D D^T):\n")
+    print_comparison(results, "gram", "n", "ssyrk")
+    print("\nW += U^T V:\n")
+    print_comparison(results, "flush", "rank", "BLAS", "numpy", bound="flush bound")
+    print("\nFired neurons:\n")
+    print_comparison(results, "fired", "n", "numpy")
+
+
+def print_comparison(results, part, size, *rivals, bound=None):
+    """Print milliseconds, how many times longer rivals take, and the part of the bound."""
+    names = ("subquad", *rivals)
+    heads = ["level", "threads", size, *(f"{name} (ms)" for name in names)]
+    heads += [f"{name} takes" for name in rivals] + ["of the bound"] * bool(bound)
+    rows = []
+    for level, threads, result in results:
+        for value, seconds in result[part].items():
+            cells = [level, threads, value, *(1e3 * seconds[name] for name in names)]
+            cells += [f"{seconds[name] / seconds['subquad']:.3g}x" for name in rivals]
+            if bound:
+                cells.append(f"{100 * result[bound] / seconds['subquad']:.0f} %")
+            rows.append(cells)
+    print_table(heads, rows)
+
+
+def main():
+    """Measure and print."""
+    options = parser(__doc__)
+    options.add_argument("--width", type=int, default=16384)
+    options.add_argument("--flush-width", type=int, default=8192)
+    run_script(__file__, options.parse_args(), measure, print_tables)
+
+
+if __name__ == "__main__":
+    main()

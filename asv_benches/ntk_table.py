@@ -1,0 +1,159 @@
+"""Print, as Markdown, how long kernels of infinite width take, and what NTKClassifier recognises.
+
+    [SUBQUAD_DATA=folder] python asv_benches/ntk_table.py [--rows 4000] [--depths 1 2 3 5]
+                                                          [--repeats 5] [--threads 1 2] [--skip-images]
+
+The rows are images of mnist10k.npz in the folder that SUBQUAD_DATA names, or else random ones of as
+many columns. Contenders are alternated in one process; figures are medians in seconds.
+
+ntk             subquad.ntk.ntk, whose tables are kept between calls, as in use
+first call      the same, tables included
+numpy           the published recursion (arc-cosine kernels), a few arrays n x n at a time
+GEMM            X @ X.T alone, by the same BLAS, all n^2 entries
+memory          the most that ntk allocates, in n x n matrices, its result included
+error           largest difference of ntk and numpy off the diagonal, over the largest entry
+"""
+
+import argparse
+import json
+import os
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+from benchmarks.ntk import relu_ntk
+from side_by_side import in_process, medians, print_table
+
+from subquad.activations import ReLU, ShiftedReLU
+from subquad.ntk import _profile as profile
+from subquad.ntk import ntk
+
+SHIFTED = ShiftedReLU(1.0)
+N_COLUMNS, N_TRAINING = 784, 8000
+
+
+def images():
+    """Return pixels of 0 to 1 and labels, or None without the folder."""
+    if "SUBQUAD_DATA" not in os.environ:
+        return None
+    with np.load(Path(os.environ["SUBQUAD_DATA"]) / "mnist10k.npz") as arrays:
+        return arrays["X"].astype(np.float64) / 255, arrays["y"]
+
+
+def rows(n):
+    """Return n points of 784 columns."""
+    data = images()
+    return np.random.default_rng(0).random((n, N_COLUMNS)) if data is None else data[0][:n]
+
+
+def first_call(X, depth):
+    """Return the seconds of a call that has no tables."""
+    profile._known_profile.cache_clear()
+    profile._known_samples.cache_clear()
+    start = time.perf_counter()
+    ntk(X, depth=depth)
+    return time.perf_counter() - start
+
+
+def measure(n, depths, repeats):
+    """Return one row per depth: seconds, error and memory."""
+    X, measured = rows(n), []
+    for depth in depths:
+        first = first_call(X, depth)
+        seconds = medians(
+            {
+                "ntk": lambda: ntk(X, depth=depth),  # noqa: B023
+                "shifted": lambda: ntk(X, depth=depth, activation=SHIFTED),  # noqa: B023
+                "float32": lambda: ntk(X, depth=depth, dtype=np.float32),  # noqa: B023
+                "numpy": lambda: relu_ntk(X, depth),  # noqa: B023
+                "GEMM": lambda: X @ X.T,
+            },
+            repeats,
+        )
+        measured.append({"depth": depth, "first": first, **seconds, **quality(X, depth)})
+    return measured
+
+
+def quality(X, depth):
+    """Return the relative error and the memory of ntk."""
+    tracemalloc.start()
+    found = ntk(X, depth=depth, activation=ReLU())
+    memory = tracemalloc.get_traced_memory()[1] / (8 * len(X) ** 2)
+    tracemalloc.stop()
+    found -= relu_ntk(X, depth)
+    np.fill_diagonal(found, 0.0)  # where arccos(1 - rounding) is 1e-8
+    largest = (depth + 1) * np.einsum("ij,ij->i", X, X).max()
+    return {"error": float(np.abs(found).max() / largest), "memory": memory}
+
+
+def print_times(threads, measured):
+    """Print what one number of threads gave."""
+    heads = ["threads", "depth", "ntk", "ntk, shift 1", "ntk, float32", "first call", "numpy"]
+    heads += ["GEMM", "numpy / ntk", "ntk / GEMM", "error", "memory"]
+    keys = ("ntk", "shifted", "float32", "first", "numpy", "GEMM")
+    print_table(
+        heads,
+        [
+            [threads, m["depth"], *(m[key] for key in keys), m["numpy"] / m["ntk"],
+             m["ntk"] / m["GEMM"], m["error"], m["memory"]]
+            for m in measured
+        ],
+    )  # fmt: skip
+
+
+def measure_images():
+    """Return accuracy and seconds of NTKClassifier on the last 2,000 images."""
+    from subquad.estimators import NTKClassifier
+
+    X, y = images()
+    start = time.perf_counter()
+    model = NTKClassifier().fit(X[:N_TRAINING], y[:N_TRAINING])
+    fitted = time.perf_counter()
+    accuracy = model.score(X[N_TRAINING:], y[N_TRAINING:])
+    return {
+        "accuracy": accuracy,
+        "depth": model.depth_,
+        "regularization": model.regularization_,
+        "fit": fitted - start,
+        "predict": time.perf_counter() - fitted,
+    }
+
+
+def arguments(words=None):
+    """Return the parsed command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--depths", type=int, nargs="+", default=[1, 2, 3, 5])
+    parser.add_argument("--skip-images", action="store_true", help="leave NTKClassifier out")
+    parser.add_argument("--here", choices=("kernels", "images"), help=argparse.SUPPRESS)
+    return parser.parse_args(words)
+
+
+def main(words=None):
+    """Measure, each number of threads in a process of its own, and print."""
+    options = arguments(words)
+    if options.here:
+        here = options.here == "kernels"
+        found = measure(options.rows, options.depths, options.repeats) if here else measure_images()
+        print(json.dumps(found))
+        return
+    sizes = "--rows", options.rows, "--repeats", options.repeats, "--depths", *options.depths
+    print(f"n = {options.rows} rows of {N_COLUMNS} columns\n")
+    for threads in options.threads:
+        print_times(threads, in_process(__file__, threads, "--here", "kernels", *sizes))
+        print(flush=True)
+    if options.skip_images or "SUBQUAD_DATA" not in os.environ:
+        print("NTKClassifier on images: left out.")
+        return
+    threads = max(options.threads)
+    found = in_process(__file__, threads, "--here", "images")
+    print_table(["threads", *found], [[threads, *found.values()]])
+
+
+if __name__ == "__main__":
+    main()

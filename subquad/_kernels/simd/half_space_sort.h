@@ -1,0 +1,79 @@
+/* Part of half_space_template.h: boxes of blocks, and hits in order. */
+/* Write the box of a block as one child's among the bounds of its parent. */
+static void NAME(half_space_refit)(const real *block, ptrdiff_t d, real *bounds) {
+    for (ptrdiff_t j = 0; j < d; j++) {
+        vec low = broadcast((real)INFINITY), high = broadcast(-(real)INFINITY);
+        __typeof__(low < high) smaller;
+        real lows[LANES], highs[LANES];
+        for (int k = 0; k < HALF_SPACE_LANES; k += LANES) {
+            vec x = load(block + j * HALF_SPACE_LANES + k);
+            /* A lane without a point is NaN, and neither smaller nor larger. */
+            smaller = x < low;
+            low = (vec)(((__typeof__(smaller))x & smaller) | ((__typeof__(smaller))low & ~smaller));
+            smaller = high < x;
+            high =
+                (vec)(((__typeof__(smaller))x & smaller) | ((__typeof__(smaller))high & ~smaller));
+        }
+        store(lows, low);
+        store(highs, high);
+        for (int half = LANES / 2; half > 0; half /= 2)
+            for (int k = 0; k < half; k++) {
+                lows[k] = lows[k + half] < lows[k] ? lows[k + half] : lows[k];
+                highs[k] = highs[k + half] > highs[k] ? highs[k + half] : highs[k];
+            }
+        bounds[2 * j * HALF_SPACE_FAN] = lows[0];
+        bounds[(2 * j + 1) * HALF_SPACE_FAN] = highs[0];
+    }
+}
+
+/* Counting sort by one digit, from lowest to highest; `place` holds the digits' counts. */
+static inline __attribute__((always_inline)) void NAME(half_space_scatter)(
+    const uint64_t *from, uint64_t *to, ptrdiff_t count, uint32_t *place, uint32_t mask, int shift) {
+    uint32_t sum = 0;
+    for (uint32_t k = 0; k <= mask; k++) {
+        uint32_t here = place[k];
+        place[k] = sum;
+        sum += here;
+    }
+    for (ptrdiff_t i = 0; i < count; i++) to[place[from[i] >> shift & mask]++] = from[i];
+}
+
+/* Sort hits by their ids, which are distinct and have key_bits bits; scratch has 2 count words.
+
+   An id is sorted with the bits of its value below it, or, in float64, with its value's place. */
+static void NAME(half_space_sort)(
+    const int32_t *ids, const void *hit_values, ptrdiff_t count, int key_bits, uint64_t *scratch,
+    ptrdiff_t *out_ids, void *sorted_values) {
+    enum { DIGIT = 11, DIGITS = 3 };
+    const uint32_t *value_bits = hit_values;
+    uint32_t place[DIGITS][1 << DIGIT];
+    const int n_digits = key_bits > DIGIT ? (key_bits + DIGIT - 1) / DIGIT : 1;
+    const int bits = (key_bits + n_digits - 1) / n_digits;
+    const uint32_t mask = (1u << bits) - 1;
+    uint64_t *from = scratch, *to = scratch + count;
+    for (int digit = 0; digit < n_digits; digit++)
+        __builtin_memset(place[digit], 0, (mask + 1) * sizeof **place);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        uint32_t id = (uint32_t)ids[i];
+        from[i] = (uint64_t)id << 32 | (SQ_IS_F32 ? value_bits[i] : (uint32_t)i);
+        place[0][id & mask]++;
+        if (n_digits > 1) place[1][id >> bits & mask]++;
+        if (n_digits > 2) place[2][id >> 2 * bits]++;
+    }
+    for (int digit = 0; digit < n_digits; digit++) {
+        NAME(half_space_scatter)(from, to, count, place[digit], mask, 32 + digit * bits);
+        uint64_t *swap = from;
+        from = to;
+        to = swap;
+    }
+    /* The results lie in memory: they are written once, in order. */
+    for (ptrdiff_t i = 0; i < count; i++) out_ids[i] = (ptrdiff_t)(from[i] >> 32);
+#if SQ_IS_F32
+    uint32_t *out_bits = sorted_values;
+    for (ptrdiff_t i = 0; i < count; i++) out_bits[i] = (uint32_t)from[i];
+#else
+    real *out_values = sorted_values;
+    for (ptrdiff_t i = 0; i < count; i++)
+        out_values[i] = ((const real *)hit_values)[(uint32_t)from[i]];
+#endif
+}

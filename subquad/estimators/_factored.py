@@ -1,0 +1,432 @@
+"""Fits of factored networks for scikit-learn.
+
+The file is long because scikit-learn wants every parameter of two classes documented in place.
+"""
+
+import warnings
+
+import numpy as np
+from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from subquad._parallel import blas_threads_for
+from subquad._validation import integer, real
+from subquad.activations import ShiftedReLU
+from subquad.estimators._gauss_newton import _CONSTANTS, _TARGET_DEVIATION, _GaussNewtonModel
+from subquad.estimators._preprocessing import merge_duplicates, unit_rows
+from subquad.networks import FactoredNetwork
+from subquad.solvers import choose_regularization, loo_residuals
+from subquad.training import FactoredGradientDescent, TrainingWarning
+from subquad.training._checks import active_neurons
+
+_INNER_SIZE = 128  # at most, by default
+_MIN_ACTIVE = 16  # neurons to fire at a data point
+
+_PARAMETERS = """
+    Parameters
+    ----------
+    width : int
+        Neurons, m.
+    inner_size : int or None
+        l: features are reduced to so many random combinations. None: 128, or all of them where
+        there are fewer.
+    outer_size : int or None
+        k of W = A B C, which trains k l numbers for each output. None: W = B C, m l numbers, more
+        accurate and dearer.
+    sketch : {"srht", "gaussian"}
+        How A and C are drawn.
+    shift : float
+        b of the activation: a fraction Q(b) of the neurons fire; 0 is ReLU.
+    regularization : "loo" or float
+        mu of |f - y|^2 + mu ||B - B(0)||_F^2, on the scaled targets. "loo" takes the mu of least
+        leave-one-out error of the fit linearised at the start; 0 interpolates.
+    scale_features : bool
+        Centre the features and divide them by their standard deviations.
+    constant : "loo" or float
+        Size of the constant coordinate that is appended to every row, in units of the root mean
+        square of the scaled features; rows are then divided by their norms. "loo" takes 1 or 2,
+        whichever has the smaller leave-one-out error (1 if `regularization` is 0).
+    max_steps : int
+        Most Gauss-Newton steps of an output.
+    tol : float or None
+        With regularization: decrease of the objective, as a fraction of the targets' sum of
+        squares, at which the fit ends. Without: goal for the relative residual.
+    dtype : {"float64", "float32"}
+        Precision of the network.
+    random_state : int, RandomState instance or None
+        Source of the network.
+    n_threads : int or None
+        Results do not depend on it.
+    callback : callable, optional
+        Called with a `StepRecord` after each step.
+    verbose : int
+        Print a line per step if positive.
+
+    Attributes
+    ----------
+    network_ : FactoredNetwork
+        The network as drawn, with one output.
+    weights_ : ndarray, shape (n_outputs, k, l), or (n_outputs, m, l) without A
+        B of each output.
+    histories_ : list of list of StepRecord
+        One for each output.
+    n_iter_ : int
+        Most steps that an output took.
+    regularization_ : float
+        The mu used.
+    loo_error_ : float or None
+        Mean squared leave-one-out error of the fit linearised at the start, as a fraction of the
+        variance of the targets (so that 1 - loo_error_ is a leave-one-out R^2). None for
+        interpolation.
+    n_features_in_ : int
+    feature_names_in_ : ndarray
+"""
+
+_NOTES = """
+    Notes
+    -----
+    [AS22], Sections 4 and 5, by regularised Gauss-Newton steps of `FactoredGradientDescent`. The
+    outputs share A, C, a and B(0), but each has a B of its own: outputs that shared one would have
+    to fit n n_outputs numbers with k l. At the start they therefore have one and the same tangent
+    kernel, and one eigendecomposition chooses mu for all.
+
+    Equal rows are merged into one with their total weight and mean target, which is the same
+    least-squares problem.
+"""
+
+
+class _FactoredModel(_GaussNewtonModel):
+    """What regression and classification share: rows in, outputs of the network out."""
+
+    def __init__(
+        self,
+        *,
+        width=4096,
+        inner_size=None,
+        outer_size=256,
+        sketch="srht",
+        shift=0.0,
+        regularization="loo",
+        scale_features=True,
+        constant="loo",
+        max_steps=20,
+        tol=1e-3,
+        dtype="float64",
+        random_state=None,
+        n_threads=None,
+        callback=None,
+        verbose=0,
+    ):
+        self.width = width
+        self.inner_size = inner_size
+        self.outer_size = outer_size
+        self.sketch = sketch
+        self.shift = shift
+        self.regularization = regularization
+        self.scale_features = scale_features
+        self.constant = constant
+        self.max_steps = max_steps
+        self.tol = tol
+        self.dtype = dtype
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.callback = callback
+        self.verbose = verbose
+
+    def _is_warm(self):
+        return False
+
+    def _fit(self, X, T, sample_weight):
+        """Fit the targets T (n, C)."""
+        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        self._check_parameters()
+        vars(self).pop("weights_", None)  # they belong to another network
+        self._measure(X, T, weights)
+        T = (T - self._target_mean) / self._target_scale
+        X, T, weights = merge_duplicates(X, T, weights)
+        self.network_ = self._new_network()
+        active_neurons(self.network_, _MIN_ACTIVE)
+        with blas_threads_for(len(X)):
+            rows = self._begin(X, T, weights)
+            self._train(rows, T, weights)
+        return self
+
+    def _new_network(self):
+        """A network for rows of the features and a constant, padded to a power of two."""
+        columns = 1 << self.n_features_in_.bit_length()
+        inner_size = min(columns, _INNER_SIZE)
+        if self.inner_size is not None:
+            inner_size = integer(self.inner_size, "inner_size", maximum=columns)
+        seed = check_random_state(self.random_state).randint(2**31)
+        return FactoredNetwork(
+            columns,
+            width=self.width,
+            inner_size=inner_size,
+            outer_size=self.outer_size,
+            sketch=self.sketch,
+            activation=ShiftedReLU(self.shift),
+            rng=np.random.default_rng(seed),
+            dtype=np.dtype(self.dtype),
+        )
+
+    def _begin(self, X, T, weights):
+        """Fix the constant coordinate and mu, and return the rows."""
+        constants = (self.constant,)
+        if self.constant == "loo":
+            constants = _CONSTANTS if self.regularization != 0 else _CONSTANTS[:1]
+        best = None
+        for constant in constants:
+            self._constant = float(constant) * self._feature_size
+            rows = self._rows(X)
+            mu, error = self._regularization_for(rows, T, weights)
+            if best is None or error < best[0]:
+                best = error, mu, self._constant, rows
+        error, self.regularization_, self._constant, rows = best
+        self.loo_error_ = None if self.regularization == 0 else error / _TARGET_DEVIATION**2
+        return rows
+
+    def _regularization_for(self, rows, T, weights):
+        """Mu and the leave-one-out error that it has at the start."""
+        if not isinstance(self.regularization, str):
+            mu = real(self.regularization, "regularization", minimum=0.0)
+            if mu == 0:
+                return mu, 0.0
+        elif self.regularization != "loo":
+            raise ValueError(
+                f"regularization must be 'loo' or a number; got {self.regularization!r}."
+            )
+        G = self.network_.jacobian(rows, n_threads=self.n_threads).gram().astype(np.float64)
+        if self.regularization == "loo":
+            mu, error, _ = choose_regularization([G], T, weights)
+            return mu, error
+        squares = [np.square(loo_residuals(G, column, mu, weights)) for column in T.T]
+        return mu, float(np.average(np.mean(squares, axis=0), weights=weights))
+
+    def _train(self, rows, T, weights):
+        """Fit every output; Ctrl-C keeps what has been reached, and passes."""
+        fitted, histories = [], []
+        try:
+            for targets in T.T:
+                trainer = FactoredGradientDescent(
+                    self.network_,
+                    rows,
+                    np.ascontiguousarray(targets),
+                    method="gauss-newton",
+                    regularization=self.regularization_,
+                    tol=self.tol,
+                    max_steps=self.max_steps,
+                    centred=True,
+                    sample_weight=weights,
+                    n_threads=self.n_threads,
+                    callback=self._report,
+                )
+                try:
+                    trainer.run()
+                finally:
+                    fitted.append(trainer.weights)
+                    histories.append(trainer.history)
+        finally:
+            if any(histories) or len(fitted) == T.shape[1]:
+                missing = T.shape[1] - len(fitted)
+                self.weights_ = np.stack(fitted + [self.network_.weights] * missing)
+                self.histories_ = histories + [[] for _ in range(missing)]
+                self.n_iter_ = max(1, *(len(history) for history in histories))
+
+    def _rows(self, X):
+        """Rows of the network: scaled features, the constant coordinate, zeros; of unit norm."""
+        rows = np.zeros((len(X), self.network_.n_features), self.network_.dtype)
+        rows[:, : X.shape[1] + 1] = unit_rows(X, self._center, self._scale, self._constant)
+        return rows
+
+    def _outputs(self, X):
+        """Outputs (n, C) in the units of the targets."""
+        check_is_fitted(self, "weights_")
+        rows = self._rows(validate_data(self, X, reset=False, dtype=np.float64))
+        network, threads = self.network_, self.n_threads
+        f = np.hstack([network.outputs(rows, B, n_threads=threads) for B in self.weights_])
+        f -= network.outputs(rows, n_threads=threads)
+        return f * self._target_scale + self._target_mean
+
+
+class FactoredRegressor(MultiOutputMixin, RegressorMixin, _FactoredModel):
+    __doc__ = f"""Regression by a wide hidden layer with factored weights, W = B C or A B C.
+
+    f(x) - f_0(x) with f_0 the network as drawn, fitted to scaled targets.
+{_PARAMETERS}{_NOTES}
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).standard_normal((100, 3))
+    >>> model = FactoredRegressor(random_state=0).fit(X, X[:, 0] * X[:, 1])
+    >>> model.score(X, X[:, 0] * X[:, 1]) > 0.9
+    True
+    """
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        y : array_like, shape (n,) or (n, n_outputs)
+        sample_weight : array_like, shape (n,), optional
+
+        Returns
+        -------
+        FactoredRegressor
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit together or hold NaN, if there are fewer than two samples, or
+            if fewer than 16 neurons are expected to fire.
+
+        Warns
+        -----
+        TrainingWarning
+            If a target is constant, if few neurons fire, or if `max_steps` end the fit.
+        """
+        X, y = self._validated(X, y, y_numeric=True, multi_output=True)
+        T = y.reshape(len(y), -1)
+        if (T == T[0]).all(axis=0).any():
+            warnings.warn(
+                "y must vary to be learned; got a constant target, which every prediction will be.",
+                TrainingWarning,
+                stacklevel=2,
+            )
+        self._one_dimensional = y.ndim == 1
+        return self._fit(X, T, sample_weight)
+
+    def predict(self, X):
+        """Return predictions.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, n_outputs), as y was
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if self._one_dimensional else outputs
+
+
+class FactoredClassifier(ClassifierMixin, _FactoredModel):
+    __doc__ = f"""Classification by a wide hidden layer with factored weights, W = B C or A B C.
+
+    Least squares on indicators of the classes (+1 and -1 for two), fitted as by
+    `FactoredRegressor`. Defaults differ: `scale_features=False`, `constant=1.0`, the choice for
+    images and other features of one kind.
+{_PARAMETERS}
+    classes_ : ndarray, shape (n_classes,)
+{_NOTES}
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).standard_normal((100, 3))
+    >>> model = FactoredClassifier(random_state=0).fit(X, X[:, 0] * X[:, 1] > 0)
+    >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        width=4096,
+        inner_size=None,
+        outer_size=256,
+        sketch="srht",
+        shift=0.0,
+        regularization="loo",
+        scale_features=False,
+        constant=1.0,
+        max_steps=20,
+        tol=1e-3,
+        dtype="float64",
+        random_state=None,
+        n_threads=None,
+        callback=None,
+        verbose=0,
+    ):
+        super().__init__(
+            width=width,
+            inner_size=inner_size,
+            outer_size=outer_size,
+            sketch=sketch,
+            shift=shift,
+            regularization=regularization,
+            scale_features=scale_features,
+            constant=constant,
+            max_steps=max_steps,
+            tol=tol,
+            dtype=dtype,
+            random_state=random_state,
+            n_threads=n_threads,
+            callback=callback,
+            verbose=verbose,
+        )
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        y : array_like, shape (n,)
+            Labels of at least two classes.
+        sample_weight : array_like, shape (n,), optional
+
+        Returns
+        -------
+        FactoredClassifier
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit together or hold NaN, if there are fewer than two samples or
+            classes, or if fewer than 16 neurons are expected to fire.
+
+        Warns
+        -----
+        TrainingWarning
+            If few neurons fire, or if `max_steps` end the fit.
+        """
+        X, y = self._validated(X, y, y_numeric=False, multi_output=False)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y must have at least 2 classes; got the one class {self.classes_.tolist()[0]!r}."
+            )
+        T = 2.0 * (y.reshape(-1, 1) == self.classes_) - 1.0
+        return self._fit(X, T[:, 1:] if len(self.classes_) == 2 else T, sample_weight)
+
+    def decision_function(self, X):
+        """Return how much each class is favoured.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n, n_classes), or (n,) for two classes, positive for `classes_[1]`
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if len(self.classes_) == 2 else outputs
+
+    def predict(self, X):
+        """Return the class favoured most.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n,)
+        """
+        scores = self.decision_function(X)
+        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return self.classes_[best]

@@ -1,0 +1,60 @@
+"""Every figure of the gallery is drawn, without a warning and without waiting long."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "examples"
+OPTIONAL = ("matplotlib", "sklearn", "torch")
+SECONDS = 5.0  # of processor time, without the interpreter's start
+
+if not FOLDER.is_dir():
+    pytest.skip("the examples are not beside these tests", allow_module_level=True)
+
+EXAMPLES = sorted(FOLDER.glob("plot_*.py"))
+# What sphinx-gallery does: the figures that a script leaves open are its pictures.
+DRIVER = """
+import runpy, sys, time
+start = time.process_time()
+runpy.run_path(sys.argv[1], run_name="__main__")
+from matplotlib import pyplot
+assert pyplot.get_fignums(), "no figure is open at the end"
+for number in pyplot.get_fignums():
+    pyplot.figure(number).canvas.draw()
+print("seconds", time.process_time() - start)
+"""
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_runs(path):
+    needed = re.findall(
+        r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    for name in {"matplotlib", *needed} & set(OPTIONAL):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+    environment = {**os.environ, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    environment |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", "-c", DRIVER, str(path)]
+    start = time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    spent = float(done.stdout.split()[-1])
+    assert spent < SECONDS, f"{spent:.1f} s ({time.perf_counter() - start:.1f} s by the clock)"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_has_a_title_for_the_gallery(path):
+    title, rule = path.read_text(encoding="utf-8").splitlines()[1:3]
+    assert title
+    assert rule == "=" * len(title)
+
+
+def test_there_are_examples():
+    assert EXAMPLES

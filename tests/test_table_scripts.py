@@ -1,0 +1,125 @@
+"""The scripts that print the tables of docs/performance.md run, at sizes that take no time."""
+
+import importlib
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "asv_benches"
+
+if not FOLDER.is_dir():
+    pytest.skip("the benchmarks are not beside these tests", allow_module_level=True)
+
+TINY = Namespace(threads=[1], level=[None], repeats=1, cpu=True, width=256, flush_width=192)
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Return a function that imports a script."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+@pytest.fixture
+def rates(script, monkeypatch):
+    """Keep from measuring the machine."""
+    figures = {"bandwidth": 1e10, "float32": 1e11, "float64": 5e10}
+    roofline = script("roofline")
+    monkeypatch.setattr(roofline, "measure", lambda *_: figures)
+    monkeypatch.setattr(roofline, "bandwidth", lambda *_: figures["bandwidth"])
+
+
+def tables_in(text, script):
+    """The tables of a text; each row has as many cells as there are heads."""
+    tables = script("performance_page").tables_of(text)
+    for heads, rows in tables:
+        assert rows
+        assert all(len(row) == len(heads) for row in rows)
+    return tables
+
+
+@pytest.mark.usefixtures("rates")
+@pytest.mark.parametrize(
+    ("name", "n_tables"), [("column_product_table", 2), ("gaussian_table", 2), ("kernels_table", 3)]
+)
+def test_contenders_are_timed_and_printed(script, monkeypatch, capsys, name, n_tables):
+    module = script(name)
+    for constant in ("GRAM_POINTS", "FIRED_POINTS", "RANKS"):
+        monkeypatch.setattr(module, constant, (3, 8), raising=False)
+    options = Namespace(**vars(TINY), points=[1, 20], density=0.1)
+    module.print_tables([("best", 1, module.measure(options))])
+    tables = tables_in(capsys.readouterr().out, script)
+    assert len(tables) == n_tables
+    page = script("performance_page")
+    assert all(page.ratios(*table)[1] for table in tables)
+
+
+def test_whole_fits_are_timed_and_reach_their_goal(script, capsys):
+    module = script("fit_table")
+    table = module.measure(1024, 8, repeats=1, n_threads=1)
+    assert {"subquad, dense", "subquad, int8", "subquad, implicit"} <= set(table)
+    for name, figures in table.items():
+        parts = sum(figures[part] for part in module.PARTS)
+        assert figures["total"] == pytest.approx(parts)
+        assert figures["relative residual"] <= (module.EASY_TOL if "torch" in name else module.TOL)
+    module.print_table(["x"] * (9 + len(table) - 3), module.rows([(1, table)]))
+    assert capsys.readouterr().out.count("subquad") == 3
+
+
+def test_pools_are_timed(script):
+    table = script("pools_table").measure(256, [8], repeats=1)
+    assert all(seconds > 0 for seconds in table[8].values())
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_the_roofline_is_measured(script, monkeypatch):
+    roofline = script("roofline")
+    monkeypatch.setattr(roofline, "ITERATIONS", 200_000)
+    figures = roofline.measure(1, megabytes=4)
+    assert set(figures) == {"bandwidth", "float32", "float64"}
+    assert all(1e6 < figure < 1e16 for figure in figures.values())
+
+
+PAGE = """text
+<!-- table: a_table.py --width 3 -->
+old
+<!-- end -->
+more
+<!-- table: b_table.py -->
+<!-- end -->
+"""
+
+
+def test_a_page_gets_what_its_commands_print_and_keeps_the_rest(script):
+    page = script("performance_page")
+    once = page.measured(PAGE, lambda command: f"of {command}\n")
+    assert "old" not in once
+    assert "<!-- table: a_table.py --width 3 -->\n\nof a_table.py --width 3\n\n<!-- end -->" in once
+    assert page.measured(once, lambda command: f"of {command}\n") == once
+    some = page.measured(PAGE, lambda command: "new", only=["b_table"])
+    assert "old" in some
+    assert some.count("new") == 1
+
+
+def test_every_command_of_the_page_is_there(script):
+    page = script("performance_page")
+    if not page.PAGE.exists():
+        pytest.skip("the page is not beside these tests")
+    blocks = page.BLOCK.findall(page.PAGE.read_text(encoding="utf-8"))
+    assert len(blocks) == page.PAGE.read_text(encoding="utf-8").count("<!-- table:")
+    assert all((FOLDER / command.split()[0]).exists() for _, command, _, _ in blocks)
+
+
+def test_ratios_are_drawn_and_tables_without_them_are_not(script, tmp_path):
+    pytest.importorskip("matplotlib")
+    page = script("performance_page")
+    text = (
+        "| n | time (ms) | numpy takes |\n|---:|---:|---:|\n| 1 | 2 | 3.5x |\n| 4 | 5 | 1e+03x |\n"
+    )
+    [(heads, rows)] = page.tables_of(text)
+    assert page.ratios(heads, rows) == (["1", "4"], {"numpy takes": [3.5, 1000.0]})
+    assert page.plot(heads, rows, tmp_path / "a.svg")
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+    assert not page.plot(["n", "time"], [["1", "2"]], tmp_path / "b.svg")
