@@ -1,7 +1,7 @@
 """Print, as Markdown, how long kernels of infinite width take, and what NTKClassifier recognises.
 
     [SUBQUAD_DATA=folder] python asv_benches/ntk_table.py [--rows 4000] [--depths 1 2 3 5]
-                                                          [--repeats 5] [--threads 1 2] [--skip-images]
+                              [--repeats 5] [--threads 1 2] [--skip-images]
 
 The rows are images of mnist10k.npz in the folder that SUBQUAD_DATA names, or else random ones of as
 many columns. Contenders are alternated in one process; figures are medians in seconds.

@@ -23,24 +23,25 @@ import numpy as np
 from side_by_side import in_process, installed, medians, print_table
 
 N, WIDTH, SIZE = 256, 16384, 4096
+SIZES = 1024, 4096, 16384
 PAIRS = ("apply", "prepared", "spectra", "gram", "TensorSRHT")
 RIVALS = ("pipeline", "pipeline gram")
 TALL = {"dense": (200_000, 200), "csr": (200_000, 2000)}
 SCIKIT_LEARN_REPEATS = 1
 
 
-def pair_calls(form, dtype, threads, n=N, width=WIDTH, size=SIZE):
+def pair_calls(form, dtype, threads):
     """Return the contenders for sketches of pairs, by name."""
     from benchmarks.sketches import PlainTensorSketch, rows_of
 
     from subquad.sketch import TensorSketch, TensorSRHT
 
     rng = np.random.default_rng(0)
-    U, V = (rows_of(form, rng, n, width, dtype) for _ in range(2))
-    sketch = TensorSketch(width, size, rng=0)
+    U, V = (rows_of(form, rng, N, WIDTH, dtype) for _ in range(2))
+    sketch = TensorSketch(WIDTH, SIZE, rng=0)
     plain = PlainTensorSketch(sketch, dtype, threads)
     prepared = sketch.prepare(V)
-    hadamard = TensorSRHT(width, size, rng=0)
+    hadamard = TensorSRHT(WIDTH, SIZE, rng=0)
 
     def plain_gram():
         Z = plain.apply(U, V)
@@ -57,13 +58,13 @@ def pair_calls(form, dtype, threads, n=N, width=WIDTH, size=SIZE):
     }
 
 
-def scikit_learn_call(form, dtype, n=N, width=WIDTH, size=SIZE):
+def scikit_learn_call(form, dtype):
     """Return scikit-learn's transform of as many rows."""
     from benchmarks.sketches import rows_of
     from sklearn.kernel_approximation import PolynomialCountSketch
 
-    X = rows_of(form, np.random.default_rng(0), n, width, dtype)
-    theirs = PolynomialCountSketch(n_components=size, random_state=0).fit(X)
+    X = rows_of(form, np.random.default_rng(0), N, WIDTH, dtype)
+    theirs = PolynomialCountSketch(n_components=SIZE, random_state=0).fit(X)
 
     def call():
         with warnings.catch_warnings():
@@ -78,7 +79,7 @@ def measure_pairs(form, dtype, threads, repeats, clock, with_scikit_learn):
     seconds = medians(pair_calls(form, dtype, threads), repeats, clock)
     if with_scikit_learn:
         call = scikit_learn_call(form, dtype)
-        seconds |= medians(call, SCIKIT_LEARN_REPEATS, clock)
+        seconds |= medians(call, SCIKIT_LEARN_REPEATS, clock)  # minutes, for more
     return seconds
 
 
@@ -150,7 +151,7 @@ def worker(options):
             [form, dtype, size, measure_rows(form, dtype, size, threads, repeats, clock)]
             for form in ("dense", "csr")
             for dtype in ("float32", "float64")
-            for size in (1024, 4096, 16384)
+            for size in SIZES
         ],
         "tall": [[form, measure_tall(form, threads, max(1, repeats // 4), clock)] for form in TALL],
     }
@@ -193,6 +194,13 @@ def print_tall(results):
     print_table(["threads", "A", "sketch, s = 4 k", "S A (ms)", "distortion"], rows)
 
 
+def print_tables(results):
+    """Print all three."""
+    for show in (print_pairs, print_rows, print_tall):
+        show(results)
+        print()
+
+
 def arguments():
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(
@@ -218,9 +226,7 @@ def main():
         (threads, in_process(__file__, threads, *flags, "--threads", threads))
         for threads in options.threads
     ]
-    for show in (print_pairs, print_rows, print_tall):
-        show(results)
-        print()
+    print_tables(results)
 
 
 if __name__ == "__main__":

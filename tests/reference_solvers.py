@@ -57,6 +57,14 @@ def preconditioned_condition(A, SA):
     return np.linalg.cond(solve_triangular(R, A.T, trans="T").T)
 
 
+def classes(n=1500, k=20, seed=0, spread=1.0, signal=2.0):
+    """A design whose columns have scales from 1 to `spread`, and labels that depend on it."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, k)) * np.geomspace(1, spread, k)
+    eta = X @ rng.standard_normal(k) * signal / np.sqrt(k)
+    return X, (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(float)
+
+
 def newton(value, gradient, hessian, x, n_steps=100):
     """[BPSW21], Algorithm 3, with exact steps, halved until f falls."""
     for _ in range(n_steps):

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import scipy.sparse
 from reference_solvers import (
     least_norm_solution,
     preconditioned_condition,
@@ -54,6 +55,21 @@ def test_the_number_of_iterations_does_not_depend_on_the_condition_number(cond):
     solution = fast_regression(A, y, sketch_size=320, rtol=1e-9, **SKETCH)
     assert solution.converged
     assert 5 < solution.n_iterations <= 2 * np.log(2e9 * cond) / np.log(4)
+
+
+@pytest.mark.parametrize("kind", ["dense", "CSR with 1 % nonzeros"])
+def test_condition_1e4_takes_at_most_40_iterations_to_1e_10(kind):
+    """As the table of the documentation has it for 200,000 x 200, at a size for tests."""
+    A, b, y = problem(n=10000, k=50, cond=1e4)
+    if kind != "dense":
+        rng = np.random.default_rng(0)
+        A = scipy.sparse.random_array((10000, 50), density=0.01, rng=rng, format="csr")
+        A.data = rng.standard_normal(A.nnz) * np.geomspace(1, 1e-4, 50)[A.indices]
+        y = A.T @ b
+    solution = fast_regression(A, y, **SKETCH)
+    assert solution.info["sketch"] == "count"
+    assert solution.n_iterations <= 40
+    assert relative_residual(A, y, solution.x) <= 1.01e-10
 
 
 @pytest.mark.parametrize("sketch", ["count", "srht", "gaussian"])

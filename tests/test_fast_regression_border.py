@@ -219,6 +219,15 @@ def test_too_few_iterations_are_a_warning_that_says_what_to_do():
     assert solution.n_iterations == 2
 
 
+@pytest.mark.parametrize("scale", [2.0**1010, 2.0**-700])
+def test_right_hand_sides_may_be_huge_or_tiny(scale):
+    A, b, y = problem()
+    for solve, given in ((fast_regression, y), (fast_least_squares, b)):
+        solution = solve(A, scale * given, **SKETCH)
+        assert solution.converged
+        assert np.array_equal(solution.x / scale, solve(A, given, **SKETCH).x)
+
+
 def test_overflowing_products_are_never_a_silent_wrong_number():
     A, _, y = problem()
     with warnings.catch_warnings():

@@ -1,5 +1,7 @@
 """`gram_solve`: every method against dense algebra, what it says of itself, what it refuses."""
 
+import tempfile
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -33,7 +35,25 @@ def readonly_fortran(x):
     return x
 
 
+def memory_mapped(x):
+    with tempfile.TemporaryFile() as file:
+        mapped = np.memmap(file, x.dtype, shape=x.shape)
+    mapped[:] = x
+    return mapped
+
+
+def unsorted_with_duplicates(x):
+    rows, columns = np.nonzero(x)
+    halves = np.tile(x[rows, columns] / 2, 2)
+    order = np.lexsort((-np.tile(columns, 2), np.tile(rows, 2)))
+    indptr = np.searchsorted(np.tile(rows, 2)[order], np.arange(len(x) + 1))
+    indices = np.tile(columns, 2)[order]
+    return scipy.sparse.csr_array((halves[order], indices.astype(np.int64), indptr), shape=x.shape)
+
+
 FORMS = {
+    "memory-mapped": lambda U, V: (memory_mapped(U), memory_mapped(V)),
+    "CSR unsorted": lambda U, V: (unsorted_with_duplicates(U), V),
     "dense": lambda U, V: (U, V),
     "CSR U": lambda U, V: (scipy.sparse.csr_array(U), V),
     "CSR V": lambda U, V: (U, scipy.sparse.csr_array(V)),
@@ -131,11 +151,11 @@ def test_the_solution_says_how_it_was_reached(method, rng):
 def test_the_forecast_decides_and_the_gram_matrix_is_formed_only_where_that_pays():
     wide = GramSystem(np.ones((900, 2000)), np.ones((900, 500)))
     assert cost.forming_pays(wide, 30)
-    thin = GramSystem(np.ones((4000, 4)), np.ones((4000, 1)))
+    thin = GramSystem(np.ones((2500, 4)), np.ones((2500, 1)))
     assert not cost.forming_pays(thin, 30)
     forecast = AutoSolver().forecast(thin)
     assert forecast["pcg"] < forecast["exact"]
-    J, c = KhatriRao(thin.U * np.arange(4000)[:, None], thin.V), np.arange(4000.0)
+    J, c = KhatriRao(thin.U * np.arange(2500)[:, None], thin.V), np.arange(2500.0)
     solution = gram_solve(J, c, damping=1.0, rng=0)
     assert solution.info["method"] == "pcg"
     assert not solution.info["formed"]
@@ -150,6 +170,29 @@ def test_many_rows_are_solved_in_memory_linear_in_n_by_landmarks(rng):
     assert not solution.info["formed"]
     assert solution.converged
     assert relative_residual(dense(U, V), solution.x, c, 10.0) <= 1.01e-10
+
+
+def test_landmarks_are_kept_while_they_serve_and_taken_anew_when_they_do_not(rng):
+    def system(seed):
+        X = np.random.default_rng(seed).standard_normal((200, 3))
+        return GramSystem((X @ rng.standard_normal((3, 100)) > 0) / 10.0, X)
+
+    solver, c = PcgSolver(landmarks=60, rng=0, rtol=1e-8), rng.standard_normal(200)
+    first, other = system(0), system(1)
+    factors, iterations = [], []
+    for G, damping in [(first, 0.1), (first, 0.1), (other, 0.1), (other, 0.1), (other, 0.2)]:
+        solution = solver.solve(G, c, damping)
+        assert solution.converged
+        left = G.gram() @ solution.x + damping * solution.x - c
+        assert np.linalg.norm(left) <= 1.01e-8 * np.linalg.norm(c)
+        factors.append(solver._factor)
+        iterations.append(solution.n_iterations)
+    assert factors[0] is factors[1]  # the same system
+    assert factors[1] is factors[2]  # another one: tried,
+    assert iterations[2] > 1.25 * iterations[0] + 2  # found wanting,
+    assert factors[3] is not factors[2]  # replaced
+    assert iterations[3] < iterations[2]
+    assert factors[4] is not factors[3]  # another damping
 
 
 def test_landmarks_spare_iterations(rng):
@@ -197,6 +240,14 @@ def test_one_row_and_right_hand_side_zero(method):
     solution = gram_solve(J, np.array([90.0]), method, rng=0)
     assert solution.x[0] == pytest.approx(2.0, abs=1.0 if method == "sketch" else 1e-9)
     assert gram_solve(J, np.zeros(1), method, rng=0).x[0] == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_solution_does_not_depend_on_the_number_of_threads(method, rng):
+    U, V = factors(rng, n=120, m_u=2000)
+    J, c = KhatriRao(U, V), rng.standard_normal(120)
+    one, two = (gram_solve(J, c, method, rng=0, n_threads=threads).x for threads in (1, 2))
+    np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.parametrize("method", ["sketch", "pcg"])

@@ -140,9 +140,9 @@ def test_sparse_rows_give_the_kernel_of_dense_ones(rng, dtype, density):
 def test_panels_and_threads_change_nothing(X, monkeypatch, n_threads):
     whole = ntk(X, depth=2, n_threads=1)
     np.testing.assert_array_equal(ntk(X, depth=2, n_threads=n_threads), whole)
-    monkeypatch.setattr("subquad.ntk._limit._FEWEST_ROWS", 3)
+    monkeypatch.setattr("subquad.ntk._panels._FEWEST_ROWS", 3)
     np.testing.assert_allclose(ntk(X, depth=2), whole, rtol=0, atol=1e-12)
-    monkeypatch.setattr("subquad.ntk._limit._ENTRIES_PER_CALL", 100)
+    monkeypatch.setattr("subquad.ntk._panels._ENTRIES_PER_CALL", 100)
     np.testing.assert_allclose(ntk(X, X, depth=2), whole, rtol=0, atol=1e-12)
 
 
@@ -241,11 +241,12 @@ def test_a_kernel_takes_little_memory_beside_itself():
 
     rows = np.random.default_rng(0).standard_normal((1200, 8))
     ntk(rows[:2], depth=3)  # tabulates
-    tracemalloc.start()
-    ntk(rows, depth=3)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 1.1 * 8 * 1200**2
+    for kernel, n_kernels in ((ntk, 1), (layer_kernels, 4)):
+        tracemalloc.start()
+        kernel(rows, depth=3)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < (n_kernels + 0.1) * 8 * 1200**2
 
 
 def test_relu_is_the_default(X):

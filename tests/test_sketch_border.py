@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 from reference_sketch import close, sparse
 
-from subquad.sketch import SRHT, CountSketch, GaussianSketch
+from subquad.sketch import SRHT, CountSketch, GaussianSketch, _base
 
 ALL = [CountSketch, SRHT, GaussianSketch]
 M, S = 53, 20
@@ -143,6 +143,17 @@ class TestOut:
             sketch.apply(X, out=np.empty((6, M), dtype))
         with pytest.raises(ValueError, match="out must be writeable"):
             sketch.apply(X, out=out)
+
+
+def test_a_result_that_would_not_fit_is_refused(sketch, monkeypatch):
+    monkeypatch.setattr(_base, "_LARGE", 100)
+    monkeypatch.setattr("subquad._validation.available_memory", lambda: 1000)
+    X = np.ones((40, M))
+    with pytest.raises(
+        MemoryError, match=r"The result must fit in memory; .* \(6400 bytes\)"
+    ):
+        sketch.apply(X)
+    sketch.apply(X, out=np.empty((40, S)))
 
 
 def test_n_threads_is_checked(sketch):

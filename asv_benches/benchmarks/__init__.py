@@ -3,6 +3,7 @@
     kernels     the compiled kernels, each against the dense form of numpy and torch
     training    a whole Gauss-Newton step and a whole fit of a last layer, and its memory
     hadamard    Walsh-Hadamard transforms          gaussian    weights generated in the product
+    ntk         tangent kernels, of infinite width and of networks
     scaling     seconds per step as a power of the width, and as threads are added
 
 `implementation` is a parameter everywhere; the smallest sizes come first, and the tests of the

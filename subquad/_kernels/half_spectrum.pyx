@@ -30,42 +30,40 @@ def spectrum_of_half(
     real_t[:, ::1] out not None,            # OUT  (n, s)
 ):
     """The spectra of rows whose half transforms are Z. One thread."""
-    cdef:
-        intp_t i
-        intp_t n = Z.shape[0]
-        intp_t half = Z.shape[1] // 2
-        int level = simd_level()
-        # A row of 2 or 4 reals has no frequency in tables.
-        const real_t *c = &cosines[0] if cosines.shape[0] else NULL
-        const real_t *s = &sines[0] if sines.shape[0] else NULL
     with nogil:
-        for i in range(n):
-            if real_t is float:
-                spectrum_of_half_f32[level](&Z[i, 0], half, c, s, &out[i, 0])
-            else:
-                spectrum_of_half_f64[level](&Z[i, 0], half, c, s, &out[i, 0])
+        convert(Z, cosines, sines, out, False)
 
 
 def half_of_spectrum(
     const real_t[:, ::1] X not None,        # IN   (n, s)
     const real_t[::1] cosines not None,     # IN   as above
-    const real_t[::1] sines not None,
+    const real_t[::1] sines not None,       # IN
     real_t[:, ::1] out not None,            # OUT  (n, s): 2 Z
 ):
     """Twice the half transforms of rows with spectra X. One thread."""
+    with nogil:
+        convert(X, cosines, sines, out, True)
+
+
+cdef void convert(
+    const real_t[:, ::1] source, const real_t[::1] cosines, const real_t[::1] sines,
+    real_t[:, ::1] out, bint back,
+) noexcept nogil:
+    """Spectra of half transforms, or back."""
     cdef:
         intp_t i
-        intp_t n = X.shape[0]
-        intp_t half = X.shape[1] // 2
+        intp_t half = source.shape[1] // 2
         int level = simd_level()
+        # Rows of 2 and of 4 have no frequency in the tables.
         const real_t *c = &cosines[0] if cosines.shape[0] else NULL
         const real_t *s = &sines[0] if sines.shape[0] else NULL
-    with nogil:
-        for i in range(n):
-            if real_t is float:
-                half_of_spectrum_f32[level](&X[i, 0], half, c, s, &out[i, 0])
-            else:
-                half_of_spectrum_f64[level](&X[i, 0], half, c, s, &out[i, 0])
+    for i in range(source.shape[0]):
+        if real_t is float:
+            (half_of_spectrum_f32 if back else spectrum_of_half_f32)[level](
+                &source[i, 0], half, c, s, &out[i, 0])
+        else:
+            (half_of_spectrum_f64 if back else spectrum_of_half_f64)[level](
+                &source[i, 0], half, c, s, &out[i, 0])
 
 
 def multiply_spectra(

@@ -4,10 +4,11 @@ import numpy as np
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
-from subquad.ntk._limit import ntk_and_slope
+from subquad.ntk._panels import ntk_and_slope
 
 _MOST_ROWS = 1024  # one evaluation takes n^3 operations
 _MOST_STEPS = 60
+_TOLERANCE = 1e-6  # of a cost in the hundreds or thousands: far below one unit of likelihood
 _LARGEST_LOG = 5.0  # of a scale; a feature of scale exp(-5) is all but left out
 _LOG_NOISE = (-16.0, 2.0)
 
@@ -24,11 +25,13 @@ def likely_factors(rows, T, weights, depth, activation, n_threads=None):
     kept = weights > 0
     data = rows[kept], T[kept], weights[kept], depth, activation, n_threads
     n_factors = rows.shape[1] - 1
+    if not T.any():  # constant targets: every scale explains them
+        return np.ones(n_factors)
     start = np.append(np.zeros(n_factors), np.log(1e-2))
     bounds = [(-_LARGEST_LOG, _LARGEST_LOG)] * n_factors + [_LOG_NOISE]
     found = minimize(
         _cost, start, data, jac=True, method="L-BFGS-B", bounds=bounds,
-        options={"maxiter": _MOST_STEPS},
+        options={"maxiter": _MOST_STEPS, "ftol": _TOLERANCE},
     )  # fmt: skip
     return np.exp(found.x[:-1])
 

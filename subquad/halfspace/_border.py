@@ -7,9 +7,7 @@ import numpy as np
 
 def as_thresholds(b, n_queries, dtype):
     """Return one threshold for each query in dtype, rounded up, which changes no answer."""
-    if not isinstance(b, (numbers.Real, np.ndarray, list, tuple)) or isinstance(
-        b, (bool, np.bool_)
-    ):
+    if not isinstance(b, (numbers.Real, np.ndarray, list, tuple)):
         raise TypeError(f"b must be a real number or an array of them; got {type(b).__name__}.")
     b = np.asarray(b)
     if b.dtype.kind not in "fiu":
@@ -17,12 +15,12 @@ def as_thresholds(b, n_queries, dtype):
     if b.shape not in ((), (n_queries,)):
         raise ValueError(f"b must be a number or have shape ({n_queries},); got {b.shape}.")
     if np.isnan(b).any():
-        raise ValueError("b must not be NaN; got one.")
+        raise ValueError(f"b must not be NaN; got {np.isnan(b).sum()} NaN.")
     exact = b.astype(np.float64)
     with np.errstate(over="ignore"):
         rounded = exact.astype(dtype)
-    low = rounded < exact
-    rounded = np.where(low, np.nextafter(rounded, dtype.type(np.inf)), rounded)
+        higher = np.nextafter(rounded, dtype.type(np.inf))
+    rounded = np.where(rounded < exact, higher, rounded)
     return np.ascontiguousarray(np.broadcast_to(rounded, (n_queries,)))
 
 

@@ -259,7 +259,6 @@ class HalfSpaceReport:
     def _place(self, ids, rows):
         """Move points while nobody else reads or writes."""
         self._store.place(ids, rows)
-        self._n_moved += ids.size
         self._changed = True
 
     def _existing(self, indices):
@@ -270,15 +269,15 @@ class HalfSpaceReport:
         """Hold these points, in the engine that suits them."""
         with_tree = self._method == "tree" or (self._method == "auto" and tree_pays(rows))
         self._store = Store(ids, rows, self._n_ids, with_tree)
-        self._n_moved, self._changed = 0, False
+        self._changed = False
 
     def _refresh(self):
         """Fit the boxes after changes, or build again where that has become worthwhile."""
         if not self._changed:
             return
         store = self._store
-        tired = self._method == "auto" and not store.n_leaves and self._n_moved > store.size
-        if tired or store.has_decayed():
+        scans = self._method == "auto" and not store.n_leaves
+        if (scans and store.n_moved >= store.size) or store.has_decayed():
             ids = store.alive()
             self._build(ids, store.rows(ids))
         store.refit()

@@ -13,6 +13,7 @@ _FULL = 56  # points of a new leaf, which leaves lanes for points that move in
 _SLACK = 0.25  # of its sides, by which a leaf may grow before points move out
 _SPARE = 256  # lanes past the leaves, or empty, that matter in no set
 _MOST_PAST = 256  # a tree has decayed when 1 point in so many lies past its leaves
+_MOST_GROWN = 1.5  # sides of the leaves, over what they were at first
 
 LARGE = 1 << 27  # bytes before which available memory is asked for
 MOST_IDS = 2**31 - 65  # lanes are counted in 32 bits
@@ -32,8 +33,10 @@ class Store:
         self.dtype, self.dimension, self.size = rows.dtype, d, n
         self._lay_out(rows, ids.astype(np.int32), n_ids)
         self.end = _BLOCK * self.n_leaves if with_tree else n
+        self.n_moved = 0
         self.refit()
         half_space_tree.widen(self.bounds, _SLACK, self.homes)
+        self._first_sides = self._sides()
 
     @staticmethod
     def forecast(n, d, itemsize):
@@ -65,11 +68,23 @@ class Store:
         self.stale_nodes = np.zeros(n_nodes, np.uint8)
 
     def has_decayed(self):
-        """Whether many points lie past the leaves, or many lanes are empty: build again then."""
+        """Whether to build again: too many empty lanes, points past the leaves, or large boxes."""
         past = self.end - _BLOCK * self.n_leaves
         if not self.n_leaves:
             return past > _SPARE + self.size + self.size // 4
-        return past > _SPARE + self.size // _MOST_PAST or self.end > _SPARE + 4 * self.size
+        if past > _SPARE + self.size // _MOST_PAST or self.end > _SPARE + 4 * self.size:
+            return True
+        if self.n_moved < self.size:
+            return False
+        self.n_moved = 0
+        self.refit()
+        return self._sides() > _MOST_GROWN * self._first_sides
+
+    def _sides(self):
+        """The sum of the sides of all leaves."""
+        leaves = self.bounds[: -(-self.n_leaves // _FAN)].astype(np.float64)
+        with np.errstate(over="ignore"):
+            return float(np.maximum(leaves[:, :, 1] - leaves[:, :, 0], 0).sum())
 
     def refit(self):
         """Fit the boxes to the points that have moved."""
@@ -82,6 +97,7 @@ class Store:
             ids, rows, self.split_axis, self.split_value, self.homes, self.end, self.points,
             self.ids, self.taken, self.slots, self.stale,
         )  # fmt: skip
+        self.n_moved += ids.size
 
     def insert(self, ids, rows):
         """Put in new points."""

@@ -37,7 +37,7 @@ class DualActivation:
     Thresholds are those of the activation for weight_std = 1: `shift` times the deviation, or
     `shift` if it is not relative. For these activations values and slopes are integrals of positive
     functions over the angle (Plackett, 1954), where the formulas with Owen's T function cancel;
-    measured relative errors are below 1e-14 for correlations in [-1, 1] and shifts up to 8, except
+    measured relative errors are below 2e-14 for correlations in [-1, 1] and shifts up to 8, except
     the values of `ThresholdedReLU` at negative correlations, whose errors are below 1e-15 of the
     value at correlation 1.
 

@@ -41,6 +41,10 @@ class Points:
         """Some of the points."""
         return Points(self.rows[which], self.norms[which])
 
+    def astype(self, dtype):
+        """Points of another dtype; these where they have it."""
+        return Points(self.rows.astype(dtype, copy=False), self.norms)
+
     def parts(self):
         """(values, indptr, indices) for the kernel, the last two None where dense."""
         if not self.sparse:

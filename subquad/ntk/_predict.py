@@ -9,7 +9,7 @@ from scipy.linalg.lapack import dpocon
 from subquad._parallel import resolve_threads
 from subquad._validation import as_matrix, integer, real, require_memory
 from subquad.ntk._dual import as_dual
-from subquad.ntk._limit import limit_kernels
+from subquad.ntk._panels import limit_kernels
 from subquad.ntk._points import as_points
 
 _KERNELS = ("ntk", "nngp")

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from subquad._parallel import resolve_threads
-from subquad._validation import integer, real
+from subquad._validation import integer, real, require_memory
 
 MAX_SIZE = 2**30  # of a sketch: a bucket and a sign are one number of 32 bits
+_LARGE = 2**27  # bytes of a result before which available memory is asked for
 _WORK_PER_THREAD = 2**18  # additions, about .1 ms; for less, a thread that has to wait costs more
 
 
@@ -77,6 +78,9 @@ def useful_threads(n_threads, work):
 def write(out, shape, dtype, inputs, compute):
     """Return `out`, or a new array of this shape and dtype, after compute(array) has filled it."""
     if out is None:
+        n_bytes = dtype.itemsize * shape[0] * shape[1]
+        if n_bytes > _LARGE:
+            require_memory(n_bytes, "The result", "Sketch fewer rows at a time.")
         out = np.empty(shape, dtype)
         compute(out)
         return out

@@ -5,7 +5,6 @@ two thirds of the time of their real transforms. FFTW plans without measuring: t
 the same digits, comes out every time. Set SUBQUAD_FFT_BACKEND to "scipy" or "pyfftw" to choose.
 """
 
-import contextlib
 import functools
 import importlib.util
 import os
@@ -80,20 +79,26 @@ def transform_threads(X, size, n_threads):
     return useful_threads(n_threads, entries(X) + 4 * X.shape[0] * size)
 
 
-@contextlib.contextmanager
-def workspace(rows, size, dtype):
-    """Lend a Workspace, which no other thread has at the time."""
-    key = fft_backend(), rows, size, np.dtype(dtype)
-    with _lock:
-        found = next((i for i, idle in enumerate(_idle) if idle.key == key), None)
-        # Plans are made one at a time: FFTW's planner is not to be entered by two threads.
-        lent = Workspace(*key) if found is None else _idle.pop(found)
-    try:
-        yield lent
-    finally:
-        if lent.nbytes <= _LARGEST_KEPT:
+class Borrowed:
+    """Context manager that lends a Workspace, which no other thread has at the time."""
+
+    def __init__(self, rows, size, dtype):
+        self._key = fft_backend(), rows, size, dtype
+
+    def __enter__(self):
+        with _lock:
+            for i, idle in enumerate(_idle):
+                if idle.key == self._key:
+                    self._lent = _idle.pop(i)
+                    return self._lent
+            # Plans are made one at a time: FFTW's planner is not to be entered by two threads.
+            self._lent = Workspace(*self._key)
+        return self._lent
+
+    def __exit__(self, *_):
+        if self._lent.nbytes <= _LARGEST_KEPT:
             with _lock:
-                _idle.append(lent)
+                _idle.append(self._lent)
                 del _idle[:-_KEPT]
 
 

@@ -9,10 +9,10 @@ from subquad._kernels.half_spectrum import multiply_spectra
 from subquad.sketch._base import write
 from subquad.sketch._count_sketch import sketch_rows
 from subquad.sketch._fft import (
+    Borrowed,
     all_blocks,
     block_rows,
     transform_threads,
-    workspace,
 )
 from subquad.sketch._rows import is_finite, require_finite_entries
 
@@ -39,12 +39,12 @@ def polynomial_sketch(X, codes, size, gamma, coef0, n_threads=None):
     def compute(out):
         def work(rows):
             with contextlib.ExitStack() as rooms:
-                first = rooms.enter_context(workspace(count, size, X.dtype))
+                first = rooms.enter_context(Borrowed(count, size, X.dtype))
                 real = sketch(codes[0], rows, first)
                 if len(codes) == 1:
                     out[rows] = real
                     return is_finite(real)
-                second = rooms.enter_context(workspace(count, size, X.dtype))
+                second = rooms.enter_context(Borrowed(count, size, X.dtype))
                 first.forward()
                 for code in codes[1:]:
                     sketch(code, rows, second)

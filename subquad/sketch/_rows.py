@@ -34,7 +34,7 @@ class Rows:
 
     def __getitem__(self, rows):
         indptr = self.indptr[rows.start : rows.stop + 1]
-        return replace(self, indptr=indptr, shape=(len(indptr) - 1, self.shape[1]))
+        return Rows(indptr, self.indices, self.values, (len(indptr) - 1, self.shape[1]))
 
     def astype(self, dtype, copy=False):
         """Return the matrix with values of a dtype."""

@@ -139,7 +139,7 @@ class TensorMap(Frozen):
             with self._room(block_rows(V.shape[0], self._row_size), V.dtype) as room:
                 block = self._transform(1, V[rows], room)
                 transforms[rows] = block
-                return is_finite(block[:, 0])
+                return bool(np.isfinite(block[:, 0]).all())
 
         if not all_blocks(transform, V.shape[0], self._row_size, n_threads):
             require_finite_entries(V, "V")
@@ -220,7 +220,7 @@ class TensorMap(Frozen):
         def work(rows):
             with self._room(count, U.dtype) as room:
                 if isinstance(V, Prepared):
-                    return self._use(use, rows, U[rows], V[rows]._transforms, room)
+                    return self._use(use, rows, U[rows], V._transforms[rows], room)
                 with self._room(count, U.dtype) as other:
                     transforms = self._transform(1, V[rows], other)
                     return self._use(use, rows, U[rows], transforms, room)
@@ -231,9 +231,8 @@ class TensorMap(Frozen):
     def _use(self, use, rows, U, transforms, room):
         """Use a product; return whether it is finite."""
         product = self._transform(0, U, room)
-        with np.errstate(all="ignore"):
-            self._multiply(product, transforms)
-        finite = is_finite(product[:, 0])  # where NaN and infinity of any entry show
+        self._multiply(product, transforms)
+        finite = bool(np.isfinite(product[:, 0]).all())  # where NaN and infinity show
         use(rows, product, room)
         return finite
 

@@ -7,7 +7,7 @@ import scipy.fft
 
 from subquad._kernels.half_spectrum import multiply_spectra
 from subquad.sketch._count_sketch import draw, sketch_rows
-from subquad.sketch._fft import real_coefficients, workspace
+from subquad.sketch._fft import Borrowed, real_coefficients
 from subquad.sketch._tensor_base import PARAMETERS, TensorMap
 
 
@@ -69,7 +69,7 @@ class TensorSketch(TensorMap):
         return 2 / self.sketch_size
 
     def _room(self, rows, dtype):
-        return workspace(rows, self.sketch_size, dtype)
+        return Borrowed(rows, self.sketch_size, dtype)
 
     def _transform(self, side, X, room):
         count = X.shape[0]

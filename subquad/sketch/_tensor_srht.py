@@ -92,7 +92,8 @@ class TensorSRHT(TensorMap):
         return picked
 
     def _multiply(self, product, transforms):
-        product *= transforms
+        with np.errstate(all="ignore"):  # NaN and infinity are noticed afterwards
+            product *= transforms
 
     def _finish(self, product, out, room):
         out[:] = product

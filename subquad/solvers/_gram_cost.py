@@ -1,7 +1,7 @@
 """Forecasts of what a Gram equation costs by each method: operations times measured rates.
 
-The rates are those of one core of an AVX2 machine with OpenBLAS. Only their ratios decide, and
-these move little from machine to machine; `gram_solvers_table` prints forecasts beside
+The rates are those of one core of an AMD EPYC with OpenBLAS. Only their ratios decide, and
+these move little from machine to machine; `asv_benches/crossover_table.py` prints them beside
 measurements. More BLAS threads speed up the dense products of all methods alike.
 """
 

@@ -20,6 +20,7 @@ from subquad.solvers.conjugate_gradient import pcg
 SKETCHED_POINTS = 2048  # above, n x n arrays cost more than the iterations they save
 LANDMARKS = 512
 _MAX_ITERATIONS = 1000
+_MOST_SKETCHES = 4
 
 
 class PcgSolver:
@@ -34,7 +35,8 @@ class PcgSolver:
         more than 2048 points, unless a sketch_size is given.
     rng : int, numpy.random.Generator or None
         The sketch is drawn at the first `solve` and kept while sizes stay the same: one half of
-        it, that of V, is then prepared once.
+        it, that of V, is then prepared once. Landmarks and what is made of them are kept while the
+        iterations stay as few as at first.
     rtol : float in (0, 1]
         Relative residual to stop at. 1e-3 suffices for a Gauss-Newton step.
 
@@ -63,7 +65,8 @@ class PcgSolver:
             raise ValueError("landmarks must be None where sketch_size is given; got both.")
         self._rng = generator(rng)
         self._rtol = tolerance(rtol)
-        self._kept = None
+        self._sketches = {}
+        self._factor, self._iterations = None, (0, 0)
 
     def solve(self, system, c, damping=0.0):
         """Return a `Solution` of (G + damping I) x = c."""
@@ -78,17 +81,26 @@ class PcgSolver:
             system.gram()
         factor = sketched(system, s, damping, self._sketch_for(system, s))
         info = {"sketch_size": s, "condition": factor.condition_estimate**2, "rank": factor.rank}
-        return self._iterate(system, c, damping, factor, info)
+        return self._iterate(system, c, factor.project(c), damping, factor, info)
 
     def _by_landmarks(self, system, c, damping):
-        count = min(self.landmarks or LANDMARKS, system.n)
-        points = np.sort(self._rng.choice(system.n, count, replace=False))
-        factor = LandmarkPreconditioner(system, points, damping)
-        info = {"sketch_size": count, "condition": factor.condition_estimate, "rank": factor.rank}
-        return self._iterate(system, c, damping, factor, info)
+        """Solve with a factor that is kept from call to call while it serves as well as it did."""
+        first, last = self._iterations
+        factor = self._factor
+        fresh = factor is None or not factor.suits(system.n, damping) or last > 1.25 * first + 2
+        if fresh:
+            count = min(self.landmarks or LANDMARKS, system.n)
+            points = np.sort(self._rng.choice(system.n, count, replace=False))
+            self._factor = factor = LandmarkPreconditioner(system, points, damping)
+        projected = c if damping > 0 else np.where(system.diagonal() > 0, c, 0.0)
+        rank = system.n if damping > 0 else np.count_nonzero(system.diagonal())
+        info = {"sketch_size": factor.size, "condition": factor.condition_estimate, "rank": rank}
+        solution = self._iterate(system, c, projected, damping, factor, info)
+        count = solution.n_iterations
+        self._iterations = (count if fresh else first, count)
+        return solution
 
-    def _iterate(self, system, c, damping, factor, info):
-        projected = factor.project(c)
+    def _iterate(self, system, c, projected, damping, factor, info):
         with np.errstate(over="ignore", invalid="ignore"):  # a singular system may run away
             solution = pcg(
                 lambda x: system.product(x) + damping * x,
@@ -109,8 +121,10 @@ class PcgSolver:
         return Solution(solution.x, solution.n_iterations, residual, converged, message, info)
 
     def _sketch_for(self, system, s):
-        """The sketch in use, drawn anew where the sizes have changed."""
+        """The sketch for these sizes: outputs of one network may have two numbers of neurons."""
         sizes = (system.m_u, system.m_v, s)
-        if self._kept is None or self._kept[0] != sizes:
-            self._kept = sizes, TensorSketch(sizes[:2], s, rng=self._rng)
-        return self._kept[1]
+        if sizes not in self._sketches:
+            if len(self._sketches) == _MOST_SKETCHES:
+                self._sketches.clear()
+            self._sketches[sizes] = TensorSketch(sizes[:2], s, rng=self._rng)
+        return self._sketches[sizes]

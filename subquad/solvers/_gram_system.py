@@ -29,9 +29,12 @@ class GramSystem:
         Whether G has been formed.
     forms_gram : bool
         Whether it can be: False where memory must stay linear in n.
+    dtype : numpy.dtype
+        In which products are summed.
     """
 
     forms_gram = True
+    dtype = np.dtype(np.float64)
 
     def __init__(self, U, V, n_threads=1):
         self.U, self.V, self._n_threads = U, V, n_threads

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
+_SAFE_IN_FLOAT32 = 1e5  # r is reduced by up to this factor, as a difference of two numbers
+
 
 class LandmarkPreconditioner:
     """(F F^T + nu I)^-1, F F^T the Nystrom approximation of G from p of its columns.
@@ -12,38 +14,37 @@ class LandmarkPreconditioner:
 
     Attributes
     ----------
-    rank : int
-        n, less zero rows if mu = 0.
+    size : int
+        p.
     condition_estimate : float
         Of G + mu I: the largest eigenvalue of the approximation over nu.
     """
 
     def __init__(self, system, points, damping):
+        self._n, self.size, self._damping = system.n, len(points), damping
         columns = system.columns(points)
         G = columns[points]
         # A shift keeps repeated landmarks harmless; it is far below what F misses anyway.
         G.flat[:: len(G) + 1] += 1e-10 * max(np.trace(G) / len(G), np.finfo(float).tiny)
         lower = np.linalg.cholesky(G)
         self._F = solve_triangular(lower, columns.T, lower=True, check_finite=False).T
-        diagonal = system.diagonal()
-        self._silent = np.flatnonzero(diagonal == 0) if damping == 0 else []
-        missed = diagonal.sum() - np.einsum("ij,ij->", self._F, self._F)
-        self._nu = damping + max(missed / system.n, 0.0)
+        missed = system.diagonal().sum() - np.einsum("ij,ij->", self._F, self._F)
         inner = self._F.T @ self._F
         least, largest = np.linalg.eigvalsh(inner)[[0, -1]]
-        self._nu = max(self._nu, 1e-12 * largest, np.finfo(float).tiny)
-        inner.flat[:: len(inner) + 1] += self._nu
+        nu = max(damping + max(missed / system.n, 0.0), 1e-12 * largest, np.finfo(float).tiny)
+        inner.flat[:: len(inner) + 1] += nu
         self._inner = cho_factor(inner, lower=True, check_finite=False)
-        self.rank = system.n - len(self._silent)
         least = least if len(points) == system.n else 0.0
-        self.condition_estimate = float((largest + self._nu) / (least + self._nu))
+        self.condition_estimate = float((largest + nu) / (least + nu))
+        if system.dtype == np.float32 and largest < _SAFE_IN_FLOAT32 * nu:
+            self._F = self._F.astype(np.float32)  # reading it is what an application costs
+
+    def suits(self, n, damping):
+        """Whether the sizes and the damping are those it was made for."""
+        return (n, damping) == (self._n, self._damping)
 
     def apply(self, r):
         """Return (F F^T + nu I)^-1 r, times nu: conjugate gradients do not mind the factor."""
-        return r - self._F @ cho_solve(self._inner, self._F.T @ r, check_finite=False)
-
-    def project(self, x):
-        """Return x without what no solution reaches: the entries of zero rows."""
-        x = x.copy()
-        x[self._silent] = 0.0
-        return x
+        F = self._F
+        inner = cho_solve(self._inner, F.T @ r.astype(F.dtype, copy=False), check_finite=False)
+        return r - F @ inner.astype(F.dtype, copy=False)

@@ -66,6 +66,8 @@ class Progress:
         alpha, beta = np.array(self.steps).T
         diagonal = 1 / alpha
         diagonal[1:] += beta[:-1] / alpha[:-1]
+        if not np.isfinite(diagonal).all():
+            return np.inf
         ritz = eigvalsh_tridiagonal(diagonal, np.sqrt(beta[:-1]) / alpha[:-1])
         return float(np.sqrt(ritz[-1] / max(ritz[0], np.finfo(float).tiny)))
 

@@ -19,7 +19,7 @@ def rounding_floor(system, M, progress):
     return float(system.tall.eps * noise)
 
 
-def report(name, system, outcome, scale, rtol):
+def report(name, system, outcome, scale, rtol, unit):
     """The Solution, with a sentence on how it was reached."""
     progress, M, verified, info = outcome
     k, divisor = M.n_columns, scale or 1.0
@@ -36,14 +36,13 @@ def report(name, system, outcome, scale, rtol):
         "rounding_floor": floor / divisor,
     }
     if system.b is not None:
-        info["misfit"] = progress.misfit
+        info["misfit"] = unit * progress.misfit
     converged = reached <= rtol * scale or (at_floor and system.b is not None)
     message = _sentence(name, info, progress.n_iterations, converged, rtol)
     if M.rank < k:
         message += _rank_sentence(info, k, verified)
-    return Solution(
-        progress.x, progress.n_iterations, progress.full_norm, bool(converged), message, info
-    )
+    x, norm = unit * progress.x, unit * progress.full_norm
+    return Solution(x, progress.n_iterations, norm, bool(converged), message, info)
 
 
 def _sentence(name, info, n_iterations, converged, rtol):

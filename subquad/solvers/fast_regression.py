@@ -182,15 +182,24 @@ def _solve(
     choice, size, fixed = _sketching.checked_choice(sketch, sketch_size, tall)
     gram = _sketching.wants_gram(preconditioner, tall, size, fixed or sketch is not None)
     _sketching.require_room(tall, size)
+    unit, y, b = _in_units(y, b)
     system = System(tall, y, b, damping, natural=b is not None)
     scale = float(np.linalg.norm(y if b is None else b))
     attempts = _attempts(system, choice, size, fixed, gram, rng, n_threads)
     with blas_threads_for(tall.shape[1]):
         outcome = _search(system, attempts, rtol * scale, limit)
-    solution = report(name, system, outcome, scale, rtol)
+    solution = report(name, system, outcome, scale, rtol, unit)
     if not solution.converged:
         warnings.warn(solution.message, SolverWarning, stacklevel=3)
     return solution
+
+
+def _in_units(y, b):
+    """A power of two near the largest entry of y or b, and both in that unit: no overflow."""
+    given = y if b is None else b
+    unit = float(2.0 ** (np.frexp(np.abs(given).max())[1] - 1))
+    unit = unit if 0 < unit < np.inf else 1.0
+    return unit, None if y is None else y / unit, None if b is None else b / unit
 
 
 def _attempts(system, choice, size, fixed, gram, rng, n_threads):

@@ -114,7 +114,7 @@ class ImplicitSystem(GramSystem):
 
     def __init__(self, fired, readout, X):
         self._fired, self._readout, self._X = fired, readout, X
-        self.n, self.m_u, self.m_v = len(X), len(readout), X.shape[1]
+        self.n, self.m_u, self.m_v, self.dtype = len(X), len(readout), X.shape[1], X.dtype
 
     @property
     def nnz_u(self):

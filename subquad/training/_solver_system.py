@@ -1,6 +1,7 @@
 """The linear systems of a Gauss-Newton step for solvers that need not have G formed."""
 
 import functools
+from collections import deque
 
 import numpy as np
 
@@ -120,7 +121,7 @@ class FiredSystem(GramSystem):
 
     def prepared(self, sketch):
         """What the sketch keeps of V, made once for all steps."""
-        return self._prepare(sketch)
+        return self._prepare(sketch, self._n_threads)
 
     def _form(self):
         """K o (D diag(a^2) D^T), by counting bits where all readouts are of one size."""
@@ -148,10 +149,12 @@ class Preparation:
     """What the sketch in use keeps of V, which stays the same from step to step."""
 
     def __init__(self, V):
-        self._V, self._sketch, self._prepared = V, None, None
+        self._V, self._kept = V, deque(maxlen=2)
 
-    def __call__(self, sketch):
-        """Prepare, unless this sketch was the last one."""
-        if self._sketch is not sketch:
-            self._sketch, self._prepared = sketch, sketch.prepare(self._V)
-        return self._prepared
+    def __call__(self, sketch, n_threads):
+        """Prepare, unless this sketch was one of the last two."""
+        for known, prepared in self._kept:
+            if known is sketch:
+                return prepared
+        self._kept.append((sketch, sketch.prepare(self._V, n_threads)))
+        return self._kept[-1][1]

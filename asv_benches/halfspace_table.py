@@ -1,0 +1,248 @@
+"""Print, as Markdown, how fast half-space reports are on this machine, beside their peers.
+
+    python asv_benches/halfspace_table.py [--sizes 100000 1000000] [--dimensions 3 5 8 16 32]
+                                          [--repeats 5] [--curve]
+
+Gaussian float32 points; 64 queries at a time, in random directions, each with about 0.8 % of the
+points as its answer. One thread everywhere, contenders alternated in one process for each line,
+processor time of that thread, medians.
+
+Contenders: subquad ("tree", "scan"; "auto" takes one of the two): sorted indices and values as CSR.
+numpy: threshold + nonzero of the scores of one query after the other ("loop", which is better while
+they fit in the cache), or of all together ("batch"); sorted indices and values. faiss-cpu:
+IndexFlatIP.range_search: indices and values. scikit-learn: KDTree and BallTree.query_radius on the
+points with sqrt(R^2 - |x|^2) as a further coordinate, among which <x, a> >= b is a ball; indices
+alone, unsorted, of fewer queries (--slow-queries) where they test nearly all points.
+"""
+
+import argparse
+import json
+import time
+
+import numpy as np
+from scipy.stats import norm
+from side_by_side import in_process, installed, medians, print_table
+
+from subquad import HalfSpaceReport
+
+QUERIES, REPORTED = 64, 0.008
+CURVE = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32]
+PEERS = ["numpy loop", "numpy batch", "faiss", "KDTree", "BallTree"]
+
+
+def problem(n, d):
+    """Return points, directions of unit length, and the threshold."""
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((n, d), np.float32)
+    A = rng.standard_normal((QUERIES, d)).astype(np.float32)
+    return points, A / np.linalg.norm(A, axis=1, keepdims=True), float(norm.isf(REPORTED))
+
+
+def reports(points):
+    """Return a report of either engine."""
+    return {engine: HalfSpaceReport(points, engine, n_threads=1) for engine in ("tree", "scan")}
+
+
+def numpy_loop(points, A, b):
+    """Answer one query after the other."""
+    for a in A:
+        scores = points @ a
+        indices = np.flatnonzero(scores >= b)
+        scores[indices]
+
+
+def numpy_batch(points, A, b):
+    """Answer all queries together."""
+    scores = A @ points.T
+    rows, indices = np.nonzero(scores >= b)
+    scores[rows, indices]
+
+
+def numpy_contenders(points, A, b):
+    """Return the forms of numpy."""
+    return {
+        "numpy loop": lambda: numpy_loop(points, A, b),
+        "numpy batch": lambda: numpy_batch(points, A, b),
+    }
+
+
+def faiss_contender(points, A, b):
+    """Return faiss, by one thread."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    index = faiss.IndexFlatIP(points.shape[1])
+    index.add(points)
+    return {"faiss": lambda: index.range_search(A, b)}
+
+
+def sklearn_contenders(points, A, b):
+    """Return the trees of scikit-learn, on points of one norm R in one dimension more."""
+    from sklearn.neighbors import BallTree, KDTree
+
+    squares = (points.astype(np.float64) ** 2).sum(axis=1)
+    largest = squares.max()
+    raised = np.column_stack([points, np.sqrt(largest - squares)])
+    queries = np.column_stack([A, np.zeros(len(A))])
+    radius = np.sqrt(largest + 1 - 2 * b)  # |x - a|^2 = R^2 + |a|^2 - 2 <x, a>
+    trees = {tree.__name__: tree(raised, leaf_size=40) for tree in (KDTree, BallTree)}
+    return {name: lambda tree=tree: tree.query_radius(queries, radius)
+            for name, tree in trees.items()}  # fmt: skip
+
+
+def clock():
+    """Return the processor time of this thread."""
+    return time.thread_time()
+
+
+def measure_queries(n, d, repeats, slow_queries):
+    """Return microseconds a query by contender, the build times, and the fraction tested."""
+    points, A, b = problem(n, d)
+    built = {}
+    for engine in ("tree", "scan"):
+        start = clock()
+        HalfSpaceReport(points, engine)
+        built[engine] = clock() - start
+    ours = reports(points)
+    calls = {name: lambda r=r: r.query_batch(A, b) for name, r in ours.items()}
+    calls |= numpy_contenders(points, A, b)
+    if installed("faiss"):
+        calls |= faiss_contender(points, A, b)
+    seconds = {name: s / QUERIES for name, s in medians(calls, repeats, clock).items()}
+    if installed("sklearn"):
+        few = QUERIES if d <= 3 else slow_queries
+        slow = sklearn_contenders(points, A[:few], b)
+        seconds |= {name: s / few for name, s in medians(slow, 1, clock).items()}
+    indptr, *_ = ours["tree"].query_batch(A, b)
+    return {
+        "microseconds": {name: 1e6 * s for name, s in seconds.items()},
+        "built": built,
+        "engine": HalfSpaceReport(points, n_threads=1).engine,
+        "answers": float(indptr[-1] / QUERIES),
+        "tested": ours["tree"].n_tested / QUERIES / n,
+    }
+
+
+def changes(kind, points, rng):
+    """Return 1 % of the indices, in order, and where those points go."""
+    n, d = points.shape
+    moved = np.sort(rng.choice(n, n // 100, replace=False))
+    rows = rng.standard_normal((moved.size, d), np.float32)
+    return moved, points[moved] + np.float32(0.01) * rows if kind == "nudged" else rows
+
+
+def measure_updates(n, d, kind, repeats):
+    """Return what a moved point costs, and what queries take afterwards over a fresh build.
+
+    n updates in all, 1 % at a time; the boxes are fitted, and the tree built again where it has
+    decayed, within the next query, and counted here.
+    """
+    points, A, b = problem(n, d)
+    rng = np.random.default_rng(1)
+    report, calls, upkeep = HalfSpaceReport(points, "tree", n_threads=1), [], 0.0
+    for _ in range(100):
+        moved, rows = changes(kind, points, rng)
+        points[moved] = rows
+        start = clock()
+        report.update(moved, rows)
+        calls.append(clock() - start)
+        start = clock()
+        report._refresh()
+        upkeep += clock() - start
+    fresh = HalfSpaceReport(points, "tree", n_threads=1)
+    times = medians(
+        {name: lambda r=r: r.query_batch(A, b) for name, r in (("old", report), ("new", fresh))},
+        repeats, clock,
+    )  # fmt: skip
+    return {
+        "update": 1e6 * float(np.median(calls)) / (n // 100),
+        "upkeep": 1e6 * upkeep / (100 * (n // 100)),
+        "slowdown": times["old"] / times["new"],
+        "tested": report.n_tested / fresh.n_tested,
+    }
+
+
+def print_queries(sizes, dimensions, options):
+    """Print microseconds a query, and how many times those the best peer takes."""
+    rows = []
+    for n in sizes:
+        for d in dimensions:
+            result = in_process(__file__, 1, "--part", "queries", n, d, *options)
+            took = result["microseconds"]
+            ours, peer = took[result["engine"]], min(took[p] for p in PEERS if p in took)
+            batch = min(took[p] for p in PEERS if p in took and p != "numpy loop")
+            rows.append([
+                n, d, took["tree"], took["scan"], result["engine"],
+                *(took.get(peer_name, "") for peer_name in PEERS),
+                f"{peer / ours:.3g}x", f"{batch / ours:.3g}x", f"{100 * result['tested']:.3g} %",
+                result["answers"], result["built"]["tree"],
+            ])  # fmt: skip
+    heads = ["points", "d", "tree", "scan", "auto", *PEERS, "best peer takes",
+             "without numpy loop", "tree tests", "answers", "tree built, s"]  # fmt: skip
+    print("Microseconds a query, batches of 64, one thread\n")
+    print_table(heads, rows)
+
+
+def print_updates(sizes, dimensions, options):
+    """Print microseconds a moved point, and the queries after as many updates as points."""
+    rows = []
+    for n in sizes:
+        for d in (d for d in dimensions if d <= 8):
+            for kind in ("nudged", "resampled"):
+                result = in_process(__file__, 1, "--part", f"updates-{kind}", n, d, *options)
+                update, upkeep = result["update"], result["upkeep"]
+                rows.append([n, d, kind, update, upkeep, update + upkeep,
+                             f"{result['slowdown']:.3f}x", f"{result['tested']:.3f}x"])  # fmt: skip
+    heads = ["points", "d", "1 % of the points", "update, us a point", "upkeep, us a point",
+             "together", "queries after n updates take", "and test"]  # fmt: skip
+    print("\nUpdates of a tree, over a fresh one afterwards\n")
+    print_table(heads, rows)
+
+
+def print_curve(n, options):
+    """Print the fraction a tree tests, and the times of both engines, against the dimension."""
+    rows = []
+    for d in CURVE:
+        result = in_process(__file__, 1, "--part", "queries", n, d, *options)
+        took = result["microseconds"]
+        rows.append([d, f"{100 * result['tested']:.3g} %", took["tree"], took["scan"],
+                     took["numpy loop"], took["numpy batch"], result["engine"]])  # fmt: skip
+    heads = ["d", "a tree tests", "tree, us", "scan, us", "numpy loop", "numpy batch", "auto"]
+    print(f"\n{n} points, by dimension\n")
+    print_table(heads, rows)
+
+
+def arguments():
+    """Return the parsed command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", nargs="+", type=int, default=[100_000, 1_000_000])
+    parser.add_argument("--dimensions", nargs="+", type=int, default=[3, 5, 8, 16, 32])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--slow-queries", type=int, default=4)
+    parser.add_argument("--curve", action="store_true", help="also the curve over dimensions")
+    parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main():
+    """Measure and print."""
+    asked = arguments()
+    if asked.part:
+        part, n, d = asked.part[0], int(asked.part[1]), int(asked.part[2])
+        if part == "queries":
+            result = measure_queries(n, d, asked.repeats, asked.slow_queries)
+        else:
+            result = measure_updates(n, d, part.removeprefix("updates-"), asked.repeats)
+        print(json.dumps(result))
+        return
+    options = ["--repeats", asked.repeats, "--slow-queries", asked.slow_queries]
+    print_queries(asked.sizes, asked.dimensions, options)
+    print_updates(asked.sizes, asked.dimensions, options)
+    if asked.curve:
+        print_curve(max(asked.sizes), options)
+
+
+if __name__ == "__main__":
+    main()

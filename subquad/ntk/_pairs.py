@@ -1,0 +1,47 @@
+"""Kernels where deviations differ from point to point: each pair of points by itself."""
+
+import numpy as np
+
+from subquad.ntk._moments import angles
+from subquad.ntk._profile import combine, require_firing
+
+_PAIRS_PER_BLOCK = 2**14
+
+
+def fill_pairs(dual, depth, kinds, between, norms, outs):
+    """Kernels where deviations differ from point to point, a block of rows at a time."""
+    for size in norms:
+        for p in _deviations(dual, depth, size):
+            require_firing(p)
+    left, right = (_deviations(dual, depth, size) for size in norms)
+    step = max(1, _PAIRS_PER_BLOCK // between.shape[1])
+    for start in range(0, len(between), step):
+        rows = slice(start, start + step)
+        p = [x[rows, None] for x in left]
+        kernels, slopes = _pair_layers(dual, p, right, between[rows])
+        for kind, out in zip(kinds, outs, strict=True):
+            out[rows] = combine(kind, kernels, slopes)
+
+
+def _deviations(dual, depth, p):
+    """Deviations of the pre-activations of layers 1 .. L, and of what would be the next."""
+    found = [p]
+    for _ in range(depth):
+        distinct, back = np.unique(found[-1], return_inverse=True)
+        found.append(np.sqrt(dual._second_moments(distinct))[back])
+    return found
+
+
+def _pair_layers(dual, left, right, angle):
+    """As `layers`, for deviations (rows, 1) and (columns,) of each layer."""
+    same = (angle == 0) & (left[0] == right[0])
+    supplement = np.pi - angle
+    kernels, slopes = [left[0] * right[0] * np.cos(angle)], []
+    for p, q, p_next, q_next in zip(left, right, left[1:], right[1:], strict=False):
+        value, slope = dual._moments(*np.broadcast_arrays(p, q, angle, supplement))
+        kernels.append(2 * value)
+        slopes.append(2 * slope)
+        r = np.clip(kernels[-1] / (p_next * q_next), -1.0, 1.0)
+        angle, supplement = angles((1 - r) / 2, (1 + r) / 2)
+        angle, supplement = np.where(same, 0.0, angle), np.where(same, np.pi, supplement)
+    return kernels, slopes

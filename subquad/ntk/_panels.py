@@ -1,0 +1,106 @@
+"""Kernels of trusted points, a panel of rows at a time: one matrix product, then the profile."""
+
+import numpy as np
+
+from subquad._kernels import dual_activation
+from subquad._parallel import resolve_threads
+from subquad._validation import require_memory
+from subquad.ntk._dual import as_dual
+from subquad.ntk._pairs import fill_pairs
+from subquad.ntk._points import as_points
+from subquad.ntk._profile import ANGLE, profiles, require_firing
+
+_MULTIPLY_ADDS_PER_CALL = 3e10  # of BLAS on one thread: .4 s in float32, .8 s in float64
+_ENTRIES_PER_CALL = 5e7  # of the compiled kernel: a few tenths of a second
+_PANELS = 8  # of a square matrix: 1 / 16 of its product is then made in vain
+_FEWEST_ROWS = 256
+# Squared half chords made from the points: above, a correlation has 2e-13 (float32: 1e-6) of the
+# angle. No points but near duplicates are as close.
+_CLOSE = {np.dtype(np.float64): 2.0**-21, np.dtype(np.float32): 2.0**-11}
+
+
+def limit_kernels(left, right, dual, depth, kinds, n_threads):
+    """Trusted kernels of `Points`; right may be None for left itself."""
+    shape = len(left), len(left if right is None else right)
+    _require_room(len(kinds), shape, left.dtype)
+    outs = np.empty((len(kinds), *shape), left.dtype)
+    if dual.homogeneous:
+        norms = [x.norms for x in (left, right or left)]
+        _fill(left, right, profiles(dual, depth, kinds), norms, outs, n_threads)
+        return outs
+    norm = _common_norm(left, right)
+    ones = [np.ones(size) for size in shape]
+    if norm is not None:
+        _fill(left, right, profiles(dual, depth, kinds, norm), ones, outs, n_threads)
+        return outs
+    if 0.0 in left.norms or (right is not None and 0.0 in right.norms):
+        require_firing(0.0)
+    between = np.empty(shape)
+    precise = [None if x is None else x.astype(np.float64) for x in (left, right)]
+    _fill(*precise, profiles(as_dual(None), 0, [ANGLE]), ones, [between], n_threads)
+    norms = [x.norms for x in (left, right or left)]
+    fill_pairs(dual, depth, kinds, between, norms, outs)
+    return outs
+
+
+def _require_room(n_kernels, shape, dtype):
+    """Refuse kernels that do not fit, before they are made."""
+    n_bytes = n_kernels * shape[0] * shape[1] * dtype.itemsize
+    require_memory(
+        n_bytes,
+        f"{n_kernels} kernel{'s' * (n_kernels > 1)} of shape {shape}",
+        "Give a block of rows as X and all of them as Y, one block after the other, "
+        "or dtype=np.float32.",
+    )
+
+
+def _common_norm(left, right):
+    """The norm that all rows share to rounding, or None."""
+    norms = left.norms if right is None else np.concatenate([left.norms, right.norms])
+    norm = float(norms.mean())
+    tolerance = 8 * np.finfo(left.dtype).eps
+    return norm if norm > 0 and np.ptp(norms) <= tolerance * norm else None
+
+
+def _fill(left, right, made, norms, outs, n_threads):
+    """outs[k] = the k-th profile of the angles, times the norms of both points."""
+    columns, symmetric = right or left, right is None
+    for start, stop in _panels(len(left), len(columns), left.n_columns, symmetric):
+        rows = slice(start, stop)
+        n_columns = stop if symmetric else len(columns)
+        panels = [out[rows, :n_columns] for out in outs]
+        gram = panels[-1]
+        part, others = left.part(rows), columns.part(slice(n_columns))
+        part.correlations(others, gram)
+        for profile, panel in zip(made, panels, strict=True):
+            dual_activation.apply_profile(
+                profile.table, profile.offset, _CLOSE[left.dtype], gram, *part.parts(),
+                *others.parts(), left.n_columns, norms[0][rows], norms[1][:n_columns],
+                start if symmetric else -1, panel, n_threads,
+            )  # fmt: skip
+    if symmetric:
+        for profile, out in zip(made, outs, strict=True):
+            out.flat[:: len(out) + 1] = profile.at_zero * norms[0] ** 2
+            for start, stop in _panels(len(out), len(out), 1, True):
+                dual_activation.mirror(out, start, stop, n_threads)
+
+
+def _panels(n, n_columns, n_inputs, symmetric):
+    """(first row, last row + 1) of panels, each short enough for one call."""
+    most = min(_MULTIPLY_ADDS_PER_CALL / n_inputs, _ENTRIES_PER_CALL) / n_columns
+    size = max(_FEWEST_ROWS, -(-n // _PANELS)) if symmetric else n
+    size = max(1, min(size, int(most)))
+    return ((start, min(start + size, n)) for start in range(0, n, size))
+
+
+def ntk_and_slope(rows, depth, activation, n_threads):
+    """Return r, Theta_L and its derivative by r between unit rows: for gradients."""
+    points, norms = as_points(rows, "rows"), [np.ones(len(rows))] * 2
+    profile = profiles(as_dual(activation), depth, ["ntk"])[0]
+    outs = [np.empty((len(rows), len(rows))) for _ in range(2)]
+    _fill(points, None, [profile, profile.derivative()], norms, outs, resolve_threads(n_threads))
+    r = np.clip(points.rows @ points.rows.T, -1.0, 1.0)
+    half_chord = np.sqrt((1 - np.abs(r)) / 2)
+    slope = -np.sign(r) * outs[1] / np.maximum(4 * half_chord, 1e-9)
+    np.fill_diagonal(slope, 0.0)
+    return r, outs[0], slope

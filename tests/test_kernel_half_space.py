@@ -1,0 +1,187 @@
+"""The kernels of the half-space report: collect, sort_hits, refit, split."""
+
+import numpy as np
+import pytest
+from reference_halfspace import half_space
+
+from subquad._kernels import half_space as kernel
+from subquad._kernels import half_space_tree as tree
+
+FAN = 16
+GUARD = -7
+
+
+def blocks_of(rng, n_blocks, d, dtype, empty=0.2):
+    """Blocks of points with empty lanes, their ids in any order, and the rows in that order."""
+    rows = rng.standard_normal((64 * n_blocks, d)).astype(dtype)
+    rows[rng.random(len(rows)) < empty] = np.nan
+    ids = rng.permutation(len(rows)).astype(np.int32).reshape(n_blocks, 64)
+    points = np.ascontiguousarray(rows.reshape(n_blocks, 64, d).swapaxes(1, 2))
+    return points, ids, rows
+
+
+def collect(points, ids, A, b, capacity, n_threads=1, n_groups=1):
+    """The hits of a scan over all blocks: ids, values, counts, blocks tested."""
+    n_queries, dtype = len(A), points.dtype
+    hit_ids = np.full((n_queries, capacity), GUARD, np.int32)
+    hit_values = np.full((n_queries, capacity), GUARD, dtype)
+    counts, tested = np.zeros(n_queries, np.intp), np.zeros(n_groups, np.intp)
+    bounds = np.empty((0, points.shape[1], 2, FAN), dtype)
+    kernel.collect(
+        points, ids, bounds, np.empty(0, np.intp), 0, -1, 0, len(points), A, b, hit_ids,
+        hit_values, counts, tested, n_threads,
+    )  # fmt: skip
+    return hit_ids, hit_values, counts, tested
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 7, 33])
+@pytest.mark.parametrize("n_queries", [1, 2, 3, 4, 5, 64])
+def test_hits_are_those_of_a_loop_in_the_order_of_the_lanes(rng, dtype, simd_level, d, n_queries):
+    points, ids, rows = blocks_of(rng, 19, d, dtype)
+    A = rng.standard_normal((n_queries, d)).astype(dtype)
+    b = rng.choice([-np.inf, -1, 0, 1.5, np.inf], n_queries).astype(dtype)
+    hit_ids, hit_values, counts, tested = collect(points, ids, A, b, len(rows) + kernel.SLACK)
+    for q in range(n_queries):
+        lanes, values = half_space(rows, A[q], b[q])
+        assert counts[q] == lanes.size
+        np.testing.assert_array_equal(hit_ids[q, : lanes.size], ids.ravel()[lanes])
+        np.testing.assert_array_equal(hit_values[q, : lanes.size], values)
+    assert tested.tolist() == [19 * n_queries]
+
+
+@pytest.mark.parametrize("capacity", [kernel.SLACK, 200, 333])
+def test_hits_without_room_are_counted_and_none_is_written_elsewhere(
+    rng, dtype, simd_level, capacity
+):
+    points, ids, rows = blocks_of(rng, 30, 3, dtype)
+    A, b = rng.standard_normal((5, 3)).astype(dtype), np.array([-9, 0, 0.5, 1, 9], dtype)
+    hit_ids, _, counts, _ = collect(points, ids, A, b, capacity)
+    for q in range(5):
+        lanes, _ = half_space(rows, A[q], b[q])
+        assert counts[q] == lanes.size
+        sure = min(lanes.size, capacity - kernel.SLACK)
+        np.testing.assert_array_equal(hit_ids[q, :sure], ids.ravel()[lanes][:sure])
+
+
+def test_groups_and_threads_share_out_the_queries(rng, dtype, simd_level, n_threads):
+    points, ids, _ = blocks_of(rng, 12, 4, dtype)
+    A, b = rng.standard_normal((50, 4)).astype(dtype), np.full(50, 0.3, dtype)
+    one = collect(points, ids, A, b, 64 * 12 + kernel.SLACK)
+    several = collect(points, ids, A, b, 64 * 12 + kernel.SLACK, n_threads, 7)
+    np.testing.assert_array_equal(several[2], one[2])
+    for q, count in enumerate(one[2]):
+        for got, want in zip(several[:2], one[:2], strict=True):
+            np.testing.assert_array_equal(got[q, :count], want[q, :count])
+
+
+def test_a_range_of_blocks_continues_where_the_last_one_ended(rng, dtype, simd_level):
+    points, ids, _ = blocks_of(rng, 40, 2, dtype)
+    A, b = rng.standard_normal((3, 2)).astype(dtype), np.zeros(3, dtype)
+    whole = collect(points, ids, A, b, 64 * 40 + kernel.SLACK)
+    pieces = [np.full_like(x, GUARD) for x in whole[:2]]
+    counts, tested = np.zeros(3, np.intp), np.zeros(1, np.intp)
+    for begin, end in ((0, 1), (1, 1), (1, 23), (23, 40)):
+        kernel.collect(
+            points, ids, np.empty((0, 2, 2, FAN), dtype), np.empty(0, np.intp), 0, -1, begin, end,
+            A, b, *pieces, counts, tested, 1,
+        )  # fmt: skip
+    np.testing.assert_array_equal(counts, whole[2])
+    for q, count in enumerate(counts):
+        np.testing.assert_array_equal(pieces[0][q, :count], whole[0][q, :count])
+
+
+@pytest.mark.parametrize("n_leaves", [1, 2, 16, 17, 300])
+def test_a_tree_finds_what_a_scan_finds_and_boxes_are_exact(rng, dtype, simd_level, n_leaves):
+    d = 3
+    points, ids, rows = blocks_of(rng, n_leaves, d, dtype)
+    points[n_leaves // 2] = np.nan  # a leaf without a point
+    first = np.array([0, *np.cumsum([-(-n_leaves // FAN), -(-n_leaves // FAN**2)])[:-1]], np.intp)
+    first = first[: 1 if n_leaves <= FAN else 2]
+    n_nodes = sum(-(-n_leaves // FAN ** (k + 1)) for k in range(first.size))
+    if n_leaves > FAN**2:
+        first, n_nodes = np.append(first, n_nodes), n_nodes + 1
+    bounds = np.empty((n_nodes, d, 2, FAN), dtype)
+    bounds[:, :, 0], bounds[:, :, 1] = np.inf, -np.inf
+    stale, stale_nodes = np.ones(n_leaves, np.uint8), np.zeros(n_nodes, np.uint8)
+    kernel.refit(points, first, stale, stale_nodes, bounds)
+    assert not stale.any()
+    assert not stale_nodes.any()
+    for leaf in range(n_leaves):
+        box = bounds[leaf // FAN, :, :, leaf % FAN]
+        lanes = np.where(np.isnan(points[leaf]), np.inf, points[leaf])
+        np.testing.assert_array_equal(box[:, 0], lanes.min(axis=1))
+        lanes = np.where(np.isnan(points[leaf]), -np.inf, points[leaf])
+        np.testing.assert_array_equal(box[:, 1], lanes.max(axis=1))
+    A = rng.standard_normal((9, d)).astype(dtype)
+    A[1, 0], A[2] = 0, 0
+    b = rng.choice([-np.inf, -1, 0, 2, 9], 9).astype(dtype)
+    capacity = len(rows) + kernel.SLACK
+    hit_ids, hit_values = np.empty((9, capacity), np.int32), np.empty((9, capacity), dtype)
+    counts, tested = np.zeros(9, np.intp), np.zeros(1, np.intp)
+    kernel.collect(
+        points, ids, bounds, first, n_leaves, first.size - 1, 0, 1, A, b, hit_ids, hit_values,
+        counts, tested, 1,
+    )  # fmt: skip
+    scanned_ids, _, scanned, _ = collect(points, ids, A, b, capacity)
+    np.testing.assert_array_equal(counts, scanned)
+    for q, count in enumerate(counts):
+        np.testing.assert_array_equal(hit_ids[q, :count], scanned_ids[q, :count])
+    assert tested[0] <= 9 * n_leaves
+
+
+@pytest.mark.parametrize("key_bits", [1, 5, 11, 12, 20, 22, 23, 31])
+def test_hits_are_sorted_by_id(rng, dtype, simd_level, n_threads, key_bits):
+    n_queries, most = 7, min(3000, 1 << key_bits)
+    counts = rng.integers(0, most + 1, n_queries)
+    counts[0] = most
+    indptr = np.append(0, np.cumsum(counts)).astype(np.intp)
+    ids = np.empty((n_queries, most), np.int32)
+    for q in range(n_queries):
+        ids[q] = rng.choice(1 << key_bits, most, replace=False, shuffle=True)
+    values = rng.standard_normal((n_queries, most)).astype(dtype)
+    indices, out = np.empty(indptr[-1], np.intp), np.empty(indptr[-1], dtype)
+    scratch = np.empty((n_threads, 2 * most), np.uint64)
+    kernel.sort_hits(ids, values, indptr, key_bits, scratch, indices, out, n_threads)
+    for q, count in enumerate(counts):
+        order = np.argsort(ids[q, :count])
+        row = slice(indptr[q], indptr[q + 1])
+        np.testing.assert_array_equal(indices[row], ids[q, :count][order])
+        np.testing.assert_array_equal(out[row], values[q, :count][order])
+
+
+def test_hits_in_order_are_copied(rng, dtype, simd_level):
+    ids = np.arange(20, dtype=np.int32).reshape(2, 10)
+    values = rng.standard_normal((2, 10)).astype(dtype)
+    indices, out = np.empty(7, np.intp), np.empty(7, dtype)
+    indptr, scratch = np.array([0, 3, 7]), np.empty((1, 0), np.uint64)
+    kernel.sort_hits(ids, values, indptr, 0, scratch, indices, out, 1)
+    assert indices.tolist() == [0, 1, 2, 10, 11, 12, 13]
+    np.testing.assert_array_equal(out, [*values[0, :3], *values[1, :4]])
+
+
+@pytest.mark.parametrize("n_leaves", [1, 2, 15, 16, 17, 40, 300])
+def test_leaves_share_the_points_evenly_and_apart(rng, dtype, n_leaves):
+    rows = rng.standard_normal((50 * n_leaves + 7, 3)).astype(dtype).round(1)
+    before, ids = rows.copy(), np.arange(len(rows), dtype=np.int32)
+    axis, value = np.zeros(n_leaves, np.int32), np.zeros(n_leaves, dtype)
+    begins = np.zeros(n_leaves + 1, np.intp)
+    tree.split(rows, ids, axis, value, begins)
+    np.testing.assert_array_equal(rows, before[ids])
+    assert np.unique(ids).size == ids.size
+    sizes = np.diff(begins)
+    assert sizes.min() >= 50
+    assert sizes.max() <= 58
+    for leaf in range(1, n_leaves):  # the rows to the right of a split, up to the next one
+        right = rows[begins[leaf] : begins[leaf + 1], axis[leaf]]
+        left = rows[begins[leaf - 1] : begins[leaf], axis[leaf]]
+        assert left.max() <= value[leaf] <= right.min()
+
+
+def test_nothing_is_taken(dtype):
+    points, ids, _ = blocks_of(np.random.default_rng(0), 2, 3, dtype)
+    nothing = np.empty((0, 3), dtype)
+    hit_ids, _, counts, _ = collect(points, ids, nothing, nothing[:, 0], kernel.SLACK)
+    assert hit_ids.size == counts.size == 0
+    axis, value, begins = np.ones(3, np.int32), np.ones(3, dtype), np.ones(4, np.intp)
+    tree.split(nothing, np.empty(0, np.int32), axis, value, begins)
+    assert begins.tolist() == [0, 0, 0, 0]
