@@ -74,7 +74,7 @@ def test_shifted_kernels_are_those_of_the_definition(X, activation):
     np.testing.assert_allclose(ntk(X, depth=3, activation=activation), total, rtol=0, atol=1e-10)
 
 
-def test_fixed_thresholds_follow_each_row_and_layer(X):
+def test_fixed_thresholds_follow_each_row_and_layer(X, monkeypatch):
     activation, depth = ShiftedReLU(0.6, relative=False), 2
     dual, K = DualActivation(activation), X @ X.T
     for layer in range(1, depth + 1):
@@ -84,6 +84,12 @@ def test_fixed_thresholds_follow_each_row_and_layer(X):
         K = 2 * dual.moments(std[:, None], std, r)[0]
         found = layer_kernels(X, depth=depth, activation=activation)[layer]
         np.testing.assert_allclose(found, K, rtol=1e-10, atol=1e-12)
+    monkeypatch.setattr("subquad.ntk._pairs._PAIRS_PER_BLOCK", 300)
+    blocks = layer_kernels(X, depth=depth, activation=activation)
+    np.testing.assert_array_equal(blocks[-1], blocks[-1].T)
+    np.testing.assert_allclose(blocks[-1], K, rtol=1e-10, atol=1e-12)
+    both = layer_kernels(X[:9], X, depth=depth, activation=activation)
+    np.testing.assert_allclose(both[-1], K[:9], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

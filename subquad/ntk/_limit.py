@@ -1,6 +1,5 @@
 """Kernels of infinitely wide networks."""
 
-
 from subquad._parallel import resolve_threads
 from subquad._validation import integer
 from subquad.ntk._dual import as_dual
@@ -51,7 +50,7 @@ def layer_kernels(X, Y=None, depth=1, activation=None, *, dtype=None, n_threads=
 
     Norms of rows factor out for relative thresholds, and otherwise where all rows have one norm;
     each pair of points then takes one short polynomial per kernel. Where they do not, a pair takes
-    some microseconds and layer, a callable a thousand times as long. [SZZ24], Definition E.3.
+    some 20 microseconds per layer, and a callable a hundred times as long. [SZZ24], Definition E.3.
 
     Examples
     --------

@@ -8,8 +8,8 @@ from subquad.ntk._profile import combine, require_firing
 _PAIRS_PER_BLOCK = 2**14
 
 
-def fill_pairs(dual, depth, kinds, between, norms, outs):
-    """Kernels where deviations differ from point to point, a block of rows at a time."""
+def fill_pairs(dual, depth, kinds, between, norms, outs, *, symmetric):
+    """Fill kernels a block of rows at a time; of symmetric ones at least the lower halves."""
     for size in norms:
         for p in _deviations(dual, depth, size):
             require_firing(p)
@@ -17,10 +17,11 @@ def fill_pairs(dual, depth, kinds, between, norms, outs):
     step = max(1, _PAIRS_PER_BLOCK // between.shape[1])
     for start in range(0, len(between), step):
         rows = slice(start, start + step)
-        p = [x[rows, None] for x in left]
-        kernels, slopes = _pair_layers(dual, p, right, between[rows])
+        columns = slice(start + step if symmetric else None)
+        p, q = [x[rows, None] for x in left], [x[columns] for x in right]
+        kernels, slopes = _pair_layers(dual, p, q, between[rows, columns])
         for kind, out in zip(kinds, outs, strict=True):
-            out[rows] = combine(kind, kernels, slopes)
+            out[rows, columns] = combine(kind, kernels, slopes)
 
 
 def _deviations(dual, depth, p):

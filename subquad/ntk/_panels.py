@@ -39,7 +39,9 @@ def limit_kernels(left, right, dual, depth, kinds, n_threads):
     precise = [None if x is None else x.astype(np.float64) for x in (left, right)]
     _fill(*precise, profiles(as_dual(None), 0, [ANGLE]), ones, [between], n_threads)
     norms = [x.norms for x in (left, right or left)]
-    fill_pairs(dual, depth, kinds, between, norms, outs)
+    fill_pairs(dual, depth, kinds, between, norms, outs, symmetric=right is None)
+    if right is None:
+        _mirror(outs, n_threads)
     return outs
 
 
@@ -81,8 +83,14 @@ def _fill(left, right, made, norms, outs, n_threads):
     if symmetric:
         for profile, out in zip(made, outs, strict=True):
             out.flat[:: len(out) + 1] = profile.at_zero * norms[0] ** 2
-            for start, stop in _panels(len(out), len(out), 1, True):
-                dual_activation.mirror(out, start, stop, n_threads)
+        _mirror(outs, n_threads)
+
+
+def _mirror(outs, n_threads):
+    """Copy the lower halves to the upper ones."""
+    for out in outs:
+        for start, stop in _panels(len(out), len(out), 1, True):
+            dual_activation.mirror(out, start, stop, n_threads)
 
 
 def _panels(n, n_columns, n_inputs, symmetric):
