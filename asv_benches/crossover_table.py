@@ -22,7 +22,7 @@ from side_by_side import in_process, medians, print_table
 
 from subquad.jacobian import KhatriRao
 from subquad.solvers import AutoSolver, ExactSolver, PcgSolver, SketchSolver
-from subquad.solvers._gram_system import GramSystem
+from subquad.solvers.gram._system import GramSystem
 from subquad.training._solver_system import FiredSystem, Preparation
 
 SETTINGS = ("wide", "thin", "trainer")

@@ -8,8 +8,8 @@ import scipy.sparse
 
 from subquad.jacobian import KhatriRao
 from subquad.solvers import AutoSolver, ExactSolver, PcgSolver, SketchSolver, gram_solve
-from subquad.solvers import _gram_cost as cost
-from subquad.solvers._gram_system import GramSystem
+from subquad.solvers.gram import _cost as cost
+from subquad.solvers.gram._system import GramSystem
 
 METHODS = ["exact", "sketch", "pcg", "auto"]
 ACCURATE = ["exact", "pcg", "auto"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from reference_solvers import tall_matrix
 
-from subquad.solvers._preconditioner import SketchPreconditioner
+from subquad.solvers._tall.preconditioner import SketchPreconditioner
 
 
 def test_preconditioner_solves_with_its_factor_and_its_transpose(rng):

@@ -149,9 +149,7 @@ def test_a_result_that_would_not_fit_is_refused(sketch, monkeypatch):
     monkeypatch.setattr(_base, "_LARGE", 100)
     monkeypatch.setattr("subquad._validation.available_memory", lambda: 1000)
     X = np.ones((40, M))
-    with pytest.raises(
-        MemoryError, match=r"The result must fit in memory; .* \(6400 bytes\)"
-    ):
+    with pytest.raises(MemoryError, match=r"The result must fit in memory; .* \(6400 bytes\)"):
         sketch.apply(X)
     sketch.apply(X, out=np.empty((40, S)))
 

@@ -1,22 +1,32 @@
-"""Solvers of the Gauss-Newton equation (G + mu W^-1) g = c, one file each.
+"""Solvers. Each returns a `Solution`, which says how it went.
 
-G = J J^T is the n x n Gram matrix of the data points, mu >= 0 the damping or regularisation and
-W the diagonal of the sample weights. Every solver returns a `Solution`, which says how it went.
+Of the Gauss-Newton equation (G + mu W^-1) g = c, with G = J J^T the n x n Gram matrix of the data
+points, mu >= 0 the damping or regularisation and W the diagonal of the sample weights
+    gram_solve                          exact, sketched, or by conjugate gradients
+    solve_damped, DampedCholesky        exact, for a matrix G
+    choose_regularization               mu by leave-one-out
+
+Of problems with a tall matrix A
+    fast_regression                     min |A^T A x - y|
+    fast_least_squares                  min |A x - b|
+    fast_newton                         min sum_i loss(a_i^T x) + penalty
+
+    pcg                                 conjugate gradients
 """
 
-from subquad.solvers._gram_solvers import (
-    AutoSolver,
-    ExactSolver,
-    PcgSolver,
-    SketchSolver,
-    Solver,
-)
 from subquad.solvers._solution import Solution, SolverWarning
 from subquad.solvers.conjugate_gradient import pcg
 from subquad.solvers.exact import DampedCholesky, solve_damped
 from subquad.solvers.fast_newton import NewtonRecord, fast_newton
 from subquad.solvers.fast_regression import fast_least_squares, fast_regression
-from subquad.solvers.gram import gram_solve
+from subquad.solvers.gram import (
+    AutoSolver,
+    ExactSolver,
+    PcgSolver,
+    SketchSolver,
+    Solver,
+    gram_solve,
+)
 from subquad.solvers.leave_one_out import choose_regularization, loo_residuals
 
 __all__ = [

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from subquad._validation import as_vector
-from subquad.solvers._normal_cg import System, conjugate_gradients
 from subquad.solvers._solution import Solution
-from subquad.solvers._tall import as_tall
+from subquad.solvers._tall.matrices import as_tall
+from subquad.solvers._tall.normal_cg import System, conjugate_gradients
 
 _FORCING = 0.1  # loosest relative accuracy of a step
 _ARMIJO = 1e-4

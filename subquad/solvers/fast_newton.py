@@ -6,9 +6,9 @@ import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import as_vector, integer, real
-from subquad.solvers._kept_preconditioner import KeptPreconditioner
 from subquad.solvers._newton import Newton, NewtonRecord
 from subquad.solvers._solution import SolverWarning
+from subquad.solvers._tall.kept_preconditioner import KeptPreconditioner
 
 __all__ = ["NewtonRecord", "fast_newton"]
 

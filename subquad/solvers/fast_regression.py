@@ -6,11 +6,11 @@ import numpy as np
 
 from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import as_vector, generator, integer, real
-from subquad.solvers import _sketching
-from subquad.solvers._normal_cg import System, refine
 from subquad.solvers._regression_report import FLOORS, report, rounding_floor
 from subquad.solvers._solution import SolverWarning
-from subquad.solvers._tall import as_tall
+from subquad.solvers._tall import sketching
+from subquad.solvers._tall.matrices import as_tall
+from subquad.solvers._tall.normal_cg import System, refine
 
 _MAX_SKETCHES = 3
 
@@ -179,9 +179,9 @@ def _solve(
     rtol = real(rtol, "rtol", minimum=0.0, maximum=1.0)
     limit = integer(limit, "max_iterations")
     n_threads, rng = resolve_threads(n_threads), generator(rng)
-    choice, size, fixed = _sketching.checked_choice(sketch, sketch_size, tall)
-    gram = _sketching.wants_gram(preconditioner, tall, size, fixed or sketch is not None)
-    _sketching.require_room(tall, size)
+    choice, size, fixed = sketching.checked_choice(sketch, sketch_size, tall)
+    gram = sketching.wants_gram(preconditioner, tall, size, fixed or sketch is not None)
+    sketching.require_room(tall, size)
     unit, y, b = _in_units(y, b)
     system = System(tall, y, b, damping, natural=b is not None)
     scale = float(np.linalg.norm(y if b is None else b))
@@ -205,15 +205,15 @@ def _in_units(y, b):
 def _attempts(system, choice, size, fixed, gram, rng, n_threads):
     """Yield ever stronger preconditioners: what they are, and whether there is no other."""
     tall = system.tall
-    if gram and (M := _sketching.factored_gram(tall, system.damping)) is not None:
+    if gram and (M := sketching.factored_gram(tall, system.damping)) is not None:
         info = {"preconditioner": "exact", "sketch": "none", "sketch_size": 0}
         yield M, info | {"n_sketches": 0}, False
     for n_sketches in range(1, _MAX_SKETCHES + 1):
-        M, label, size = _sketching.factored(tall, choice, size, system.damping, rng, n_threads)
+        M, label, size = sketching.factored(tall, choice, size, system.damping, rng, n_threads)
         last = fixed or label == "none" or n_sketches == _MAX_SKETCHES
         info = {"preconditioner": "sketch", "sketch": label, "sketch_size": size}
         yield M, info | {"n_sketches": n_sketches}, last
-        choice, size = _sketching.stronger(tall, choice), 2 * size
+        choice, size = sketching.stronger(tall, choice), 2 * size
 
 
 def _search(system, attempts, goal, limit):
@@ -221,10 +221,10 @@ def _search(system, attempts, goal, limit):
     x, spent = np.zeros(system.tall.shape[1]), 0
     for M, info, last in attempts:
         chosen = info
-        verified = _sketching.is_null(system.tall, M)
+        verified = sketching.is_null(system.tall, M)
         if not (verified or last):
             continue
-        patience = limit if last else 10 + int(2 * _sketching.expected_iterations(8))
+        patience = limit if last else 10 + int(2 * sketching.expected_iterations(8))
         progress = refine(system, M, goal, min(limit - spent, patience), M.project(x))
         spent, x = spent + progress.n_iterations, progress.x
         if last or progress.stopped == "tolerance" or spent >= limit:

@@ -8,8 +8,8 @@ from scipy.special import expit, xlogy
 
 from subquad._parallel import resolve_threads
 from subquad._validation import as_vector, real
-from subquad.solvers._dense_tall import DenseTall
-from subquad.solvers._tall import SparseTall, as_tall
+from subquad.solvers._tall.dense import DenseTall
+from subquad.solvers._tall.matrices import SparseTall, as_tall
 
 _PARAMETERS = """
     f(x) = sum_i w_i loss(eta_i, y_i) + l2 / 2 ||x||^2 with eta = X x.

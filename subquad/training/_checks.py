@@ -6,7 +6,7 @@ import numpy as np
 
 from subquad._validation import as_matrix, as_vector, real, require_memory
 from subquad.lowrank import LowRankMaintenance
-from subquad.solvers._gram_solvers import as_solver
+from subquad.solvers.gram._solvers import as_solver
 from subquad.training._dense import DenseState, MaintainedState
 from subquad.training._record import TrainingWarning
 from subquad.training._separable import SeparableState, is_separable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from subquad.networks._last_layer import _norms
-from subquad.solvers._gram_system import GramSystem
+from subquad.solvers.gram._system import GramSystem
 from subquad.training._separable import Trial
 from subquad.training._solver_system import SolverSystem
 

@@ -6,8 +6,8 @@ from collections import deque
 import numpy as np
 
 from subquad._kernels import coactivation
-from subquad.solvers import _gram_cost as cost
-from subquad.solvers._gram_system import GramSystem, WeightedSystem
+from subquad.solvers.gram import _cost as cost
+from subquad.solvers.gram._system import GramSystem, WeightedSystem
 from subquad.training._linear_system import BlockSystem
 
 

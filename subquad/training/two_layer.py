@@ -9,8 +9,8 @@ from subquad._parallel import resolve_threads
 from subquad._validation import as_matrix, integer, require_memory
 from subquad.networks import TwoLayerNetwork
 from subquad.solvers import PcgSolver
-from subquad.solvers import _gram_cost as cost
-from subquad.solvers._gram_pcg import LANDMARKS
+from subquad.solvers.gram import _cost as cost
+from subquad.solvers.gram._pcg import LANDMARKS
 from subquad.training import _checks
 from subquad.training._matrix_free import MatrixFreeState
 from subquad.training._trainer import GaussNewtonTrainer

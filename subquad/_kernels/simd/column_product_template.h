@@ -115,14 +115,14 @@ static inline __attribute__((always_inline)) void NAME(stage_square)(
     vec square[LANES];
     for (int r = 0; r < LANES; r++) {
         const char *row = from + (r < rows ? r : rows - 1) * stride;
-        if (columns == LANES && storage == SQ_STORED_AS_IS) {
-            square[r] = load((const real *)row);
-        } else {
-            real part[LANES] = {0};
-            if (columns == LANES) NAME(decode)(row, part, LANES, storage);
-            else NAME(decode)(row, part, columns, storage);
-            square[r] = load(part);
+        char edge[SQ_BYTES] = {0};
+        real part[LANES];
+        if (columns < LANES) {
+            __builtin_memcpy(edge, row, (size_t)(columns * NAME(stored_bytes)(storage)));
+            row = edge;
         }
+        NAME(decode)(row, part, LANES, storage);
+        square[r] = load(part);
     }
     NAME(transpose)(square);
     for (int k = 0; k < LANES; k++)

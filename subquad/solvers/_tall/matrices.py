@@ -11,7 +11,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from subquad._validation import as_csr, as_matrix, require_memory
 from subquad.jacobian import KhatriRao
-from subquad.solvers._dense_tall import ENTRY_NS, GEMM_NS, DenseTall, times_roots
+from subquad.solvers._tall.dense import ENTRY_NS, GEMM_NS, DenseTall, times_roots
 
 # Nanoseconds, as in _dense_tall: an entry of a CSR matrix in A^T A x; a multiply-add of scipy's
 # product of sparse matrices.

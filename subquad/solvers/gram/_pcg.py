@@ -4,8 +4,10 @@ import numpy as np
 
 from subquad._validation import generator, integer
 from subquad.sketch import TensorSketch
-from subquad.solvers import _gram_cost as cost
-from subquad.solvers._gram_common import (
+from subquad.solvers._solution import Solution
+from subquad.solvers.conjugate_gradient import pcg
+from subquad.solvers.gram import _cost as cost
+from subquad.solvers.gram._common import (
     at_least_n,
     require_square,
     residual_norm,
@@ -13,9 +15,7 @@ from subquad.solvers._gram_common import (
     sketched,
     tolerance,
 )
-from subquad.solvers._landmarks import LandmarkPreconditioner
-from subquad.solvers._solution import Solution
-from subquad.solvers.conjugate_gradient import pcg
+from subquad.solvers.gram._landmarks import LandmarkPreconditioner
 
 SKETCHED_POINTS = 2048  # above, n x n arrays cost more than the iterations they save
 LANDMARKS = 512

@@ -5,7 +5,9 @@ import math
 import numpy as np
 
 from subquad._validation import generator, integer
-from subquad.solvers._gram_common import (
+from subquad.solvers._solution import Solution
+from subquad.solvers.exact import DampedCholesky
+from subquad.solvers.gram._common import (
     at_least_n,
     require_square,
     residual_norm,
@@ -13,8 +15,6 @@ from subquad.solvers._gram_common import (
     sketched,
     tolerance,
 )
-from subquad.solvers._solution import Solution
-from subquad.solvers.exact import DampedCholesky
 
 
 class ExactSolver:

@@ -4,8 +4,8 @@ import numpy as np
 
 from subquad._validation import real, require_memory
 from subquad.sketch import TensorSketch
-from subquad.solvers import _gram_cost as cost
-from subquad.solvers._preconditioner import SketchPreconditioner
+from subquad.solvers._tall.preconditioner import SketchPreconditioner
+from subquad.solvers.gram import _cost as cost
 
 
 def tolerance(rtol):

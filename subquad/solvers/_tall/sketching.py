@@ -4,8 +4,8 @@ import numpy as np
 
 from subquad import sketch as sketches
 from subquad._validation import integer, require_memory
-from subquad.solvers._preconditioner import SketchPreconditioner
-from subquad.solvers._tall import KhatriRaoTall
+from subquad.solvers._tall.matrices import KhatriRaoTall
+from subquad.solvers._tall.preconditioner import SketchPreconditioner
 
 NAMES = ("count", "srht", "gaussian")
 

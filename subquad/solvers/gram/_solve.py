@@ -5,9 +5,9 @@ import numpy as np
 from subquad._parallel import resolve_threads
 from subquad._validation import as_vector, integer, real
 from subquad.jacobian import KhatriRao
-from subquad.solvers._gram_common import at_least_n, tolerance
-from subquad.solvers._gram_solvers import AutoSolver, ExactSolver, PcgSolver, SketchSolver
-from subquad.solvers._gram_system import GramSystem
+from subquad.solvers.gram._common import at_least_n, tolerance
+from subquad.solvers.gram._solvers import AutoSolver, ExactSolver, PcgSolver, SketchSolver
+from subquad.solvers.gram._system import GramSystem
 
 _METHODS = ("auto", "exact", "sketch", "pcg")
 

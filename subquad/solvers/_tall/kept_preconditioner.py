@@ -4,7 +4,7 @@ import math
 
 from subquad._parallel import resolve_threads
 from subquad._validation import generator
-from subquad.solvers import _sketching
+from subquad.solvers._tall import sketching
 
 _MAX_SKETCHES = 3
 
@@ -54,12 +54,12 @@ class KeptPreconditioner:
         self._weights = getattr(tall, "weights", None)
         if self._choice is None:
             self._plan(tall)
-        self.M = _sketching.factored_gram(tall, damping) if self._gram else None
+        self.M = sketching.factored_gram(tall, damping) if self._gram else None
         self.label = "exact"
         if self.M is None:
             self._gram = False
             self._sketch(tall, damping)
-        built = tall.gram_ns if self._gram else _sketching.build_ns(tall, self._size_used)
+        built = tall.gram_ns if self._gram else sketching.build_ns(tall, self._size_used)
         self._cost = built / tall.pass_ns  # in iterations
         self.n_built += 1
 
@@ -69,22 +69,22 @@ class KeptPreconditioner:
             self._wasted += max(n_iterations - self._usual, 0)
             return
         self._wasted, self._usual = 0.0, n_iterations
-        if n_iterations > 2 * _sketching.expected_iterations(8) and not self._fixed:
-            self._choice, self._size = _sketching.stronger(tall, self._choice), 2 * self._size
+        if n_iterations > 2 * sketching.expected_iterations(8) and not self._fixed:
+            self._choice, self._size = sketching.stronger(tall, self._choice), 2 * self._size
 
     def _plan(self, tall):
         sketch, sketch_size, preconditioner = self._arguments
-        self._choice, self._size, self._fixed = _sketching.checked_choice(sketch, sketch_size, tall)
+        self._choice, self._size, self._fixed = sketching.checked_choice(sketch, sketch_size, tall)
         asked = self._fixed or sketch is not None
-        self._gram = _sketching.wants_gram(preconditioner, tall, self._size, asked)
-        _sketching.require_room(tall, self._size)
+        self._gram = sketching.wants_gram(preconditioner, tall, self._size, asked)
+        sketching.require_room(tall, self._size)
 
     def _sketch(self, tall, damping):
         """Sketch B, anew and larger while that loses rank."""
         for _ in range(_MAX_SKETCHES):
-            self.M, self.label, self._size_used = _sketching.factored(
+            self.M, self.label, self._size_used = sketching.factored(
                 tall, self._choice, self._size, damping, self._rng, self.n_threads
             )
-            if self._fixed or self.label == "none" or _sketching.is_null(tall, self.M):
+            if self._fixed or self.label == "none" or sketching.is_null(tall, self.M):
                 return
-            self._choice, self._size = _sketching.stronger(tall, self._choice), 2 * self._size
+            self._choice, self._size = sketching.stronger(tall, self._choice), 2 * self._size

@@ -5,11 +5,11 @@ A solver has a `name` and `solve(system, c, damping) -> Solution` for a `GramSys
 
 from typing import Protocol, runtime_checkable
 
-from subquad.solvers import _gram_cost as cost
-from subquad.solvers._gram_common import tolerance
-from subquad.solvers._gram_direct import ExactSolver, SketchSolver
-from subquad.solvers._gram_pcg import LANDMARKS, SKETCHED_POINTS, PcgSolver
 from subquad.solvers._solution import Solution
+from subquad.solvers.gram import _cost as cost
+from subquad.solvers.gram._common import tolerance
+from subquad.solvers.gram._direct import ExactSolver, SketchSolver
+from subquad.solvers.gram._pcg import LANDMARKS, SKETCHED_POINTS, PcgSolver
 
 
 @runtime_checkable

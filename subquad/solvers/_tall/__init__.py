@@ -1,0 +1,1 @@
+"""Tall matrices A (N, k): their products and sketches, and conjugate gradients on A^T A."""
