@@ -27,14 +27,13 @@ def moved_some(report, points, rng):
     report.update(np.arange(N), points)
 
 
-@pytest.mark.parametrize(("d", "least", "most"), [(3, 0.0, 0.10), (16, 0.90, 1.15)])
+@pytest.mark.parametrize(("d", "least", "most"), [(3, 0.0, 0.10), (16, 0.90, 1.0)])
 def test_a_tree_tests_few_points_in_three_dimensions_and_nearly_all_in_sixteen(rng, d, least, most):
-    # b = sqrt(0.4 log 2m), where 2.1 % of Gaussian points are reported. Places of a block that
-    # hold no point count as tested: 1 in 8 of them are free, hence more than 1.
+    # b = sqrt(0.4 log 2m), where 2.1 % of Gaussian points are reported.
     points, A = rng.standard_normal((N, d), np.float32), directions(rng, 32, d)
     report, b = HalfSpaceReport(points, "tree"), np.sqrt(0.4 * np.log(2 * N))
     for _ in range(3):
-        assert least < fraction_tested(report, A, b) < most
+        assert least < fraction_tested(report, A, b) <= most
         moved_some(report, points, rng)
 
 

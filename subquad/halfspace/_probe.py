@@ -5,7 +5,7 @@ import numpy as np
 from subquad.halfspace._search import Search
 from subquad.halfspace._store import Store
 
-_FEWEST = 1024  # points for which a tree may pay
+_FEWEST = 8192  # points for which a tree may pay
 _SAMPLE = 1 << 15  # points, at most, on which it is tried; of more it leaves out more
 _QUERIES = 8
 _REPORTED = 0.01

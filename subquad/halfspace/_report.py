@@ -42,8 +42,8 @@ class HalfSpaceReport:
     engine : {"tree", "scan"}
         What is in use.
     n_tested : int
-        Inner products with points, empty places in blocks of 64 included, that the last query or
-        batch took.
+        Inner products with points that the last query or batch took, by blocks of 64: places of a
+        block that hold no point are counted, up to the number of points times queries.
 
     Raises
     ------

@@ -29,7 +29,7 @@ class Search:
             self._part(store, A[i : i + step], b[i : i + step], n_threads)
             for i in range(0, len(A), step)
         ]
-        tested = sum(part[-1] for part in parts)
+        tested = min(sum(part[-1] for part in parts), len(A) * store.size)
         if len(parts) == 1:
             return *parts[0][:-1], tested
         counts = np.concatenate([np.diff(indptr) for indptr, *_ in parts])

@@ -91,18 +91,27 @@ class Store:
         half_space.refit(self.points, self.first, self.stale, self.stale_nodes, self.bounds)
 
     def place(self, ids, rows):
-        """Move points, or put in new ones, whose ids are then larger than all before."""
-        self._reserve(ids.size, int(ids.max(initial=-1)) + 1)
+        """Move points."""
+        step = max(4096, self.size // 8)  # each of which may need a lane past the leaves
+        for i in range(0, ids.size, step):
+            some = slice(i, i + step)
+            if self.n_leaves:
+                self._reserve(ids[some].size, 0)
+            self._put(ids[some], rows[some])
+        self.n_moved += ids.size
+
+    def insert(self, ids, rows):
+        """Put in new points, whose ids rise from the largest there has been."""
+        self._reserve(ids.size, int(ids[-1]) + 1 if ids.size else 0)
+        self._put(ids, rows)
+        self.size += ids.size
+
+    def _put(self, ids, rows):
+        """Give points their lanes."""
         self.end = half_space_tree.place(
             ids, rows, self.split_axis, self.split_value, self.homes, self.end, self.points,
             self.ids, self.taken, self.slots, self.stale,
         )  # fmt: skip
-        self.n_moved += ids.size
-
-    def insert(self, ids, rows):
-        """Put in new points."""
-        self.place(ids, rows)
-        self.size += ids.size
 
     def remove(self, ids):
         """Take points out."""

@@ -27,6 +27,8 @@ static inline double NAME(dot)(const real *a, const real *b, ptrdiff_t n) {
     return NAME(sum_lanes)((s[0] + s[1]) + (s[2] + s[3]));
 }
 
+#include "factored_registers.h"
+
 static int NAME(log2_of)(ptrdiff_t p) {
     int log_size = 0;
     while ((ptrdiff_t)1 << log_size < p) log_size++;
@@ -49,13 +51,10 @@ static inline void NAME(mix_backward)(
         for (ptrdiff_t i = 0; i < layer->p; i++) out[i] += w[first + i] * signs[first + i];
 }
 
-/* phi(z) of n neurons, and which of the first `present` fire; returns how many. phi may be z, and
-   is not 0 for all of the others. */
-static inline ptrdiff_t NAME(respond)(
-    const real *z, real *phi, ptrdiff_t n, ptrdiff_t present, real threshold, real jump,
-    uint64_t *fired) {
+/* phi(z), in place or not, and the bits of what fires. */
+static inline void NAME(respond)(
+    const real *z, real *phi, ptrdiff_t n, real threshold, real jump, uint64_t *fired) {
     const vec tau = broadcast(threshold), back = broadcast(jump);
-    ptrdiff_t active = 0;
     for (ptrdiff_t r = 0; r < n; r += 64) {
         uint64_t word = 0;
         for (int k = 0; k < 64; k += (int)LANES) {
@@ -64,11 +63,31 @@ static inline ptrdiff_t NAME(respond)(
             store(phi + r + k, NAME(keep_lanes)(above + back, bits));
             word |= bits << k;
         }
-        if (present < r + 64) word &= present > r ? ((uint64_t)1 << (present - r)) - 1 : 0;
         fired[r / 64] = word;
-        active += __builtin_popcountll(word);
     }
-    return active;
+}
+
+/* The response of one point's group of n neurons from `first` on; padding may seem to fire. */
+static void NAME(respond_group)(
+    const NAME(fl) *layer, const real *x, ptrdiff_t first, ptrdiff_t n, int log_p, real threshold,
+    double *outputs, uint64_t *fired, real *scratch) {
+    const ptrdiff_t m = layer->m, C = layer->n_outputs;
+    const real jump = layer->jumps ? threshold : 0;
+    const real *signs = layer->signs ? layer->signs + first : NULL;
+    const real *readout = layer->readout + first;
+#define RESPOND(count)                                                                             \
+    *outputs += NAME(respond_in_registers)(x, signs, readout, n, threshold, jump, fired, count)
+    switch (C == 1 ? NAME(vectors_of_block)(layer) : 0) {
+    case 4: RESPOND(4); return;
+    case 8: RESPOND(8); return;
+#if SQ_LEVEL == SQ_AVX512
+    case 16: RESPOND(16); return;
+#endif
+    }
+#undef RESPOND
+    if (signs) NAME(mix_forward)(layer, x, signs, n, log_p, scratch);
+    NAME(respond)(signs ? scratch : x + first, scratch, n, threshold, jump, fired);
+    for (ptrdiff_t c = 0; c < C; c++) outputs[c] += NAME(dot)(scratch, readout + c * m, n);
 }
 
 static void NAME(factored_forward)(
@@ -78,26 +97,23 @@ static void NAME(factored_forward)(
     const ptrdiff_t m = layer->m, words = m / 64, C = layer->n_outputs, p = layer->p;
     const ptrdiff_t group = layer->signs && p > SQ_FACTORED_GROUP ? p : SQ_FACTORED_GROUP;
     const int log_p = NAME(log2_of)(p);
-    for (ptrdiff_t i = 0; i < count; i++) active[i] = flips[i] = 0;
     for (ptrdiff_t k = 0; k < count * C; k++) outputs[k] = 0;
     for (ptrdiff_t chunk = 0; chunk < count; chunk += POINTS)
         for (ptrdiff_t r = 0; r < m; r += group) {
             const ptrdiff_t n = m - r < group ? m - r : group;
-            for (ptrdiff_t i = chunk; i < chunk + POINTS && i < count; i++) {
-                const real *z = x + i * p + r;
-                if (layer->signs) {
-                    NAME(mix_forward)(layer, x + i * p, layer->signs + r, n, log_p, scratch);
-                    z = scratch;
-                }
-                active[i] += NAME(respond)(
-                    z, scratch, n, layer->neurons - r, thresholds[i],
-                    layer->jumps ? thresholds[i] : 0, fired + i * words + r / 64);
-                for (ptrdiff_t w = i * words + r / 64; w < i * words + (r + n) / 64; w++)
-                    flips[i] += __builtin_popcountll(before[w] ^ fired[w]);
-                for (ptrdiff_t c = 0; c < C; c++)
-                    outputs[i * C + c] += NAME(dot)(scratch, layer->readout + c * m + r, n);
-            }
+            for (ptrdiff_t i = chunk; i < chunk + POINTS && i < count; i++)
+                NAME(respond_group)(layer, x + i * p, r, n, log_p, thresholds[i], outputs + i * C,
+                                    fired + i * words + r / 64, scratch);
         }
+    for (ptrdiff_t i = 0; i < count; i++, fired += words, before += words) {
+        for (ptrdiff_t w = layer->neurons / 64; w < words; w++)
+            fired[w] &= w > layer->neurons / 64 ? 0 : ((uint64_t)1 << layer->neurons % 64) - 1;
+        active[i] = flips[i] = 0;
+        for (ptrdiff_t w = 0; w < words; w++) {
+            active[i] += __builtin_popcountll(fired[w]);
+            flips[i] += __builtin_popcountll(before[w] ^ fired[w]);
+        }
+    }
 }
 
 /* w = sum_c weights[c] readout[c] where a neuron fires. */
@@ -116,6 +132,23 @@ static inline void NAME(gate)(
     }
 }
 
+/* One point's group of n neurons from `first` on, pulled back to out. */
+static void NAME(pull_group)(
+    const NAME(fl) *layer, ptrdiff_t first, ptrdiff_t n, int log_p, const double *weights,
+    const uint64_t *fired, real *out, real *scratch) {
+#define PULL(count) NAME(gate_in_registers)(layer, first, n, weights, fired, out, count)
+    switch (NAME(vectors_of_block)(layer)) {
+    case 4: PULL(4); return;
+    case 8: PULL(8); return;
+#if SQ_LEVEL == SQ_AVX512
+    case 16: PULL(16); return;
+#endif
+    }
+#undef PULL
+    NAME(gate)(layer, first, n, weights, fired, layer->signs ? scratch : out + first);
+    if (layer->signs) NAME(mix_backward)(layer, scratch, layer->signs + first, n, log_p, out);
+}
+
 static void NAME(factored_backward)(
     const NAME(fl) *layer, const uint64_t *fired, const double *weights, ptrdiff_t count,
     real *out, real *scratch) {
@@ -128,10 +161,8 @@ static void NAME(factored_backward)(
         for (ptrdiff_t r = 0; r < m; r += group) {
             const ptrdiff_t n = m - r < group ? m - r : group;
             for (ptrdiff_t i = chunk; i < chunk + POINTS && i < count; i++) {
-                real *w = layer->signs ? scratch : out + i * p + r;
-                NAME(gate)(layer, r, n, weights + i * C, fired + i * words + r / 64, w);
-                if (layer->signs)
-                    NAME(mix_backward)(layer, w, layer->signs + r, n, log_p, out + i * p);
+                NAME(pull_group)(layer, r, n, log_p, weights + i * C,
+                                 fired + i * words + r / 64, out + i * p, scratch);
             }
         }
 }
