@@ -20,9 +20,10 @@ Modules
     hadamard        fwht: fast Walsh-Hadamard transforms
     halfspace       HalfSpaceReport: which points have <x, a> >= b, of a set that changes
     sketch          CountSketch, SRHT, GaussianSketch, TensorSketch, TensorSRHT
-    networks        WideNetwork, TwoLayerNetwork, PairedNetwork, LastLayer
+    networks        WideNetwork, TwoLayerNetwork, FactoredNetwork, PairedNetwork, LastLayer
     ntk             tangent kernels, of infinite and of finite width
-    training        LastLayerGaussNewton, TwoLayerGaussNewton, HalfSpaceSGD
+    training        LastLayerGaussNewton, TwoLayerGaussNewton, FactoredGradientDescent,
+                    HalfSpaceSGD
     estimators      GaussNewtonRegressor, GaussNewtonClassifier, PolynomialTensorSketch
                     (scikit-learn)
     solvers         gram_solve and its methods, leave-one-out, conjugate gradients

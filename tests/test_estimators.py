@@ -20,6 +20,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import RidgeCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from subquad import estimators
 from subquad.estimators import GaussNewtonClassifier, GaussNewtonRegressor
 from subquad.io import load_model, save_model
 from subquad.training import TrainingWarning
@@ -55,6 +56,14 @@ def new(request):
 @parametrize_with_checks([GaussNewtonRegressor(width=512), GaussNewtonClassifier(width=512)])
 def test_scikit_learn_conformance(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("name", estimators.__all__)
+def test_every_parameter_is_kept_as_it_was_given(name):
+    cls = getattr(estimators, name)
+    for parameter in cls().get_params():
+        given = object()
+        assert cls(**{parameter: given}).get_params(deep=False)[parameter] is given, parameter
 
 
 def test_the_package_is_imported_without_scikit_learn():

@@ -51,6 +51,20 @@ def test_a_classifier_comes_back_with_every_prediction_and_record(tmp_path, dtyp
     assert vars(loaded).keys() == vars(model).keys()
 
 
+@pytest.mark.parametrize("scale_features", [True, "marginal_likelihood"])
+def test_kernel_models_come_back(tmp_path, dtype, scale_features):
+    from subquad.estimators import NTKClassifier, NTKRegressor
+
+    options = {"depth": (1, 2), "scale_features": scale_features, "dtype": dtype.name}
+    for new, y in ((NTKRegressor, X[:, :2] * X[:, 2:]), (NTKClassifier, np.sign(X[:, 0]))):
+        model = new(**options).fit(X, y)
+        save_model(model, tmp_path / "m")
+        loaded = load_model(tmp_path / "m")
+        np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+        assert loaded.get_params() == model.get_params()
+        assert vars(loaded).keys() == vars(model).keys()
+
+
 def test_column_names_come_back(tmp_path):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=list("abcd"))

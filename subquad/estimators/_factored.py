@@ -3,22 +3,19 @@
 The file is long because scikit-learn wants every parameter of two classes documented in place.
 """
 
-import warnings
-
 import numpy as np
-from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real
 from subquad.activations import ShiftedReLU
+from subquad.estimators._base import OutputsClassifier, OutputsRegressor, warn_constant
 from subquad.estimators._gauss_newton import _CONSTANTS, _TARGET_DEVIATION, _GaussNewtonModel
 from subquad.estimators._preprocessing import merge_duplicates, unit_rows
 from subquad.networks import FactoredNetwork
 from subquad.solvers import choose_regularization, loo_residuals
-from subquad.training import FactoredGradientDescent, TrainingWarning
+from subquad.training import FactoredGradientDescent
 from subquad.training._checks import active_neurons
 
 _INNER_SIZE = 128  # at most, by default
@@ -250,7 +247,7 @@ class _FactoredModel(_GaussNewtonModel):
         return f * self._target_scale + self._target_mean
 
 
-class FactoredRegressor(MultiOutputMixin, RegressorMixin, _FactoredModel):
+class FactoredRegressor(OutputsRegressor, _FactoredModel):
     __doc__ = f"""Regression by a wide hidden layer with factored weights, W = B C or A B C.
 
     f(x) - f_0(x) with f_0 the network as drawn, fitted to scaled targets.
@@ -287,33 +284,12 @@ class FactoredRegressor(MultiOutputMixin, RegressorMixin, _FactoredModel):
         TrainingWarning
             If a target is constant, if few neurons fire, or if `max_steps` end the fit.
         """
-        X, y = self._validated(X, y, y_numeric=True, multi_output=True)
-        T = y.reshape(len(y), -1)
-        if (T == T[0]).all(axis=0).any():
-            warnings.warn(
-                "y must vary to be learned; got a constant target, which every prediction will be.",
-                TrainingWarning,
-                stacklevel=2,
-            )
-        self._one_dimensional = y.ndim == 1
+        X, T = self._targets(X, y, **self._options())
+        warn_constant(T)
         return self._fit(X, T, sample_weight)
 
-    def predict(self, X):
-        """Return predictions.
 
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n,) or (n, n_outputs), as y was
-        """
-        outputs = self._outputs(X)
-        return outputs[:, 0] if self._one_dimensional else outputs
-
-
-class FactoredClassifier(ClassifierMixin, _FactoredModel):
+class FactoredClassifier(OutputsClassifier, _FactoredModel):
     __doc__ = f"""Classification by a wide hidden layer with factored weights, W = B C or A B C.
 
     Least squares on indicators of the classes (+1 and -1 for two), fitted as by
@@ -392,41 +368,6 @@ class FactoredClassifier(ClassifierMixin, _FactoredModel):
         TrainingWarning
             If few neurons fire, or if `max_steps` end the fit.
         """
-        X, y = self._validated(X, y, y_numeric=False, multi_output=False)
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y must have at least 2 classes; got the one class {self.classes_.tolist()[0]!r}."
-            )
-        T = 2.0 * (y.reshape(-1, 1) == self.classes_) - 1.0
-        return self._fit(X, T[:, 1:] if len(self.classes_) == 2 else T, sample_weight)
-
-    def decision_function(self, X):
-        """Return how much each class is favoured.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n, n_classes), or (n,) for two classes, positive for `classes_[1]`
-        """
-        outputs = self._outputs(X)
-        return outputs[:, 0] if len(self.classes_) == 2 else outputs
-
-    def predict(self, X):
-        """Return the class favoured most.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n,)
-        """
-        scores = self.decision_function(X)
-        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[best]
+        X, y = self._labels(X, y, **self._options())
+        self._set_classes(np.unique(y))
+        return self._fit(X, self._indicators(y), sample_weight)

@@ -3,26 +3,27 @@
 The file is long because scikit-learn wants every parameter of two classes documented in place.
 """
 
-import warnings
-
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import real
 from subquad.activations import ShiftedReLU
+from subquad.estimators._base import (
+    Model,
+    OutputsClassifier,
+    OutputsRegressor,
+    warn_constant,
+)
 from subquad.estimators._preprocessing import (
-    holds_text,
     merge_duplicates,
     root_mean_square,
     unit_rows,
     weighted_moments,
 )
 from subquad.networks import LastLayer, WideNetwork
-from subquad.training import LastLayerGaussNewton, TrainingWarning
+from subquad.training import LastLayerGaussNewton
 
 # Targets of this deviation keep the fit near its linearisation, where the leave-one-out choice of
 # mu is made: it then takes two to five steps, and measured as accurate as unit targets or better.
@@ -91,7 +92,7 @@ _PARAMETERS = """
 """
 
 
-class _GaussNewtonModel(BaseEstimator):
+class _GaussNewtonModel(Model):
     """What regression and classification share: rows in, outputs of the network out."""
 
     def __init__(
@@ -152,25 +153,9 @@ class _GaussNewtonModel(BaseEstimator):
         """Whether a fit continues an earlier one."""
         return self.warm_start and hasattr(self, "factors_")
 
-    def _validated(self, X, y, *, y_numeric, multi_output):
-        """X in float64 and y, in float64 if numeric, refusing text by the argument's name."""
-        try:
-            X, y = validate_data(
-                self,
-                X,
-                y,
-                dtype=np.float64,
-                multi_output=multi_output,
-                y_numeric=y_numeric,
-                ensure_min_samples=2,
-                reset=not self._is_warm(),
-            )
-            return X, y.astype(np.float64) if y_numeric else y
-        except ValueError as error:
-            if "could not convert string" not in str(error):
-                raise
-            name = "X" if holds_text(X) else "y"
-            raise ValueError(f"{name} must hold numbers; {error}.") from None
+    def _options(self):
+        """How `fit` checks its arrays."""
+        return {"ensure_min_samples": 2, "reset": not self._is_warm()}
 
     def _check_parameters(self):
         """Refuse what neither the network nor the trainer would."""
@@ -299,7 +284,7 @@ class _GaussNewtonModel(BaseEstimator):
             )
 
 
-class GaussNewtonRegressor(MultiOutputMixin, RegressorMixin, _GaussNewtonModel):
+class GaussNewtonRegressor(OutputsRegressor, _GaussNewtonModel):
     __doc__ = f"""Regression by the last hidden layer of a wide random network.
 
     f(x) - f_0(x) with f_0 the network as drawn, fitted to scaled targets by the regularised
@@ -342,33 +327,12 @@ class GaussNewtonRegressor(MultiOutputMixin, RegressorMixin, _GaussNewtonModel):
         TrainingWarning
             If a target is constant, if few neurons fire, or if `max_steps` end the fit.
         """
-        X, y = self._validated(X, y, y_numeric=True, multi_output=True)
-        T = y.reshape(len(y), -1)
-        if (T == T[0]).all(axis=0).any():
-            warnings.warn(
-                "y must vary to be learned; got a constant target, which every prediction will be.",
-                TrainingWarning,
-                stacklevel=2,
-            )
-        self._one_dimensional = y.ndim == 1
+        X, T = self._targets(X, y, **self._options())
+        warn_constant(T)
         return self._fit(X, T, sample_weight)
 
-    def predict(self, X):
-        """Return predictions.
 
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n,) or (n, n_outputs), as y was
-        """
-        outputs = self._outputs(X)
-        return outputs[:, 0] if self._one_dimensional else outputs
-
-
-class GaussNewtonClassifier(ClassifierMixin, _GaussNewtonModel):
+class GaussNewtonClassifier(OutputsClassifier, _GaussNewtonModel):
     __doc__ = f"""Classification by the last hidden layer of a wide random network.
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`, with
@@ -415,6 +379,7 @@ class GaussNewtonClassifier(ClassifierMixin, _GaussNewtonModel):
             depth=depth,
             shift=shift,
             readout=readout,
+            weights=weights,
             regularization=regularization,
             scale_features=scale_features,
             constant=constant,
@@ -453,19 +418,13 @@ class GaussNewtonClassifier(ClassifierMixin, _GaussNewtonModel):
         TrainingWarning
             If few neurons fire, or if `max_steps` end the fit.
         """
-        X, y = self._validated(X, y, y_numeric=False, multi_output=False)
-        check_classification_targets(y)
+        X, y = self._labels(X, y, **self._options())
         classes = np.unique(y)
         if self._is_warm():
             self._require_known(classes)
-        elif len(classes) < 2:
-            raise ValueError(
-                f"y must have at least 2 classes; got the one class {classes.tolist()[0]!r}."
-            )
         else:
-            self.classes_ = classes
-        T = 2.0 * (y.reshape(-1, 1) == self.classes_) - 1.0
-        return self._fit(X, T[:, 1:] if len(self.classes_) == 2 else T, sample_weight)
+            self._set_classes(classes)
+        return self._fit(X, self._indicators(y), sample_weight)
 
     def _require_known(self, classes):
         """Refuse a warm start with classes that have no output."""
@@ -475,32 +434,3 @@ class GaussNewtonClassifier(ClassifierMixin, _GaussNewtonModel):
                 f"y must have no other classes than the fit that warm_start continues; got "
                 f"{unknown} beside {self.classes_.tolist()}."
             )
-
-    def decision_function(self, X):
-        """Return how much each class is favoured.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n, n_classes), or (n,) for two classes, positive for `classes_[1]`
-        """
-        outputs = self._outputs(X)
-        return outputs[:, 0] if len(self.classes_) == 2 else outputs
-
-    def predict(self, X):
-        """Return the class favoured most.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n,)
-        """
-        scores = self.decision_function(X)
-        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[best]

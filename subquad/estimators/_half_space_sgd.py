@@ -3,23 +3,25 @@
 The file is long because scikit-learn wants every parameter of two classes documented in place.
 """
 
-import warnings
-
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from subquad._validation import integer, real
+from subquad.estimators._base import (
+    Model,
+    OutputsClassifier,
+    OutputsRegressor,
+    warn_constant,
+)
 from subquad.estimators._preprocessing import (
-    holds_text,
     root_mean_square,
     unit_rows,
     weighted_moments,
 )
 from subquad.networks import PairedNetwork
-from subquad.training import HalfSpaceSGD, TrainingWarning
+from subquad.training import HalfSpaceSGD
 
 _PARAMETERS = """
     Parameters
@@ -74,7 +76,7 @@ _PARAMETERS = """
 """
 
 
-class _HalfSpaceModel(BaseEstimator):
+class _HalfSpaceModel(Model):
     """What regression and classification share: rows in, outputs of the network out."""
 
     def __init__(
@@ -134,25 +136,6 @@ class _HalfSpaceModel(BaseEstimator):
 
     def _has_begun(self):
         return hasattr(self, "trainer_")
-
-    def _validated(self, X, y, *, y_numeric, multi_output, reset):
-        """X in float64 and y, in float64 if numeric, refusing text by the argument's name."""
-        try:
-            X, y = validate_data(
-                self,
-                X,
-                y,
-                dtype=np.float64,
-                multi_output=multi_output,
-                y_numeric=y_numeric,
-                reset=reset,
-            )
-            return X, y.astype(np.float64) if y_numeric else y
-        except ValueError as error:
-            if "could not convert string" not in str(error):
-                raise
-            name = "X" if holds_text(X) else "y"
-            raise ValueError(f"{name} must hold numbers; {error}.") from None
 
     def _begin(self, X, T, average_from):
         """Measure the rows, draw a network and make its trainer."""
@@ -243,7 +226,7 @@ class _HalfSpaceModel(BaseEstimator):
         return self.trainer_.n_steps
 
 
-class HalfSpaceSGDRegressor(MultiOutputMixin, RegressorMixin, _HalfSpaceModel):
+class HalfSpaceSGDRegressor(OutputsRegressor, _HalfSpaceModel):
     __doc__ = f"""Regression by SGD on a wide two-layer network of which few neurons fire.
 
     f from `PairedNetwork`, fitted to the standardised targets by `HalfSpaceSGD`.
@@ -283,12 +266,7 @@ class HalfSpaceSGDRegressor(MultiOutputMixin, RegressorMixin, _HalfSpaceModel):
             If a target is constant, if few neurons fire, or if the loss grows without bound.
         """
         X, T = self._targets(X, y, reset=True)
-        if len(T) > 1 and (T == T[0]).all(axis=0).any():
-            warnings.warn(
-                "y must vary to be learned; got a constant target, which every prediction will be.",
-                TrainingWarning,
-                stacklevel=2,
-            )
+        warn_constant(T)
         return self._fit(X, T)
 
     def partial_fit(self, X, y):
@@ -305,27 +283,8 @@ class HalfSpaceSGDRegressor(MultiOutputMixin, RegressorMixin, _HalfSpaceModel):
         """
         return self._partial_fit(*self._targets(X, y, reset=not self._has_begun()))
 
-    def predict(self, X):
-        """Return predictions.
 
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n,) or (n, n_outputs), as y was
-        """
-        outputs = self._outputs(X)
-        return outputs[:, 0] if self._one_dimensional else outputs
-
-    def _targets(self, X, y, reset):
-        X, y = self._validated(X, y, y_numeric=True, multi_output=True, reset=reset)
-        self._one_dimensional = y.ndim == 1
-        return X, y.reshape(len(y), -1)
-
-
-class HalfSpaceSGDClassifier(ClassifierMixin, _HalfSpaceModel):
+class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
     __doc__ = f"""Classification by SGD on a wide two-layer network of which few neurons fire.
 
     Least squares on indicators of the classes (+1 and -1), one output per class, or one for two
@@ -400,53 +359,11 @@ class HalfSpaceSGDClassifier(ClassifierMixin, _HalfSpaceModel):
             )
         return self._partial_fit(X, self._indicators(y))
 
-    def decision_function(self, X):
-        """Return how much each class is favoured.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n, n_classes), or (n,) for two classes, positive for `classes_[1]`
-        """
-        outputs = self._outputs(X)
-        return outputs[:, 0] if len(self.classes_) == 2 else outputs
-
-    def predict(self, X):
-        """Return the class favoured most.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n,)
-        """
-        scores = self.decision_function(X)
-        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[best]
-
-    def _labels(self, X, y, reset):
-        X, y = self._validated(X, y, y_numeric=False, multi_output=False, reset=reset)
-        check_classification_targets(y)
-        return X, y
-
-    def _set_classes(self, classes, name):
-        if len(classes) < 2:
-            raise ValueError(
-                f"{name} must have at least 2 classes; got the one class {classes.tolist()[0]!r}."
-            )
-        self.classes_ = classes
-
     def _indicators(self, y):
-        """+1 for the class of a row and -1 for others; a single column for two classes."""
+        """As for any classifier, of labels that `partial_fit` may not have seen before."""
         unknown = np.setdiff1d(y, self.classes_).tolist()
         if unknown:
             raise ValueError(
                 f"y must have no other classes than {self.classes_.tolist()}; got {unknown}."
             )
-        T = 2.0 * (y.reshape(-1, 1) == self.classes_) - 1.0
-        return T[:, 1:] if len(self.classes_) == 2 else T
+        return super()._indicators(y)

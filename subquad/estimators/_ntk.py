@@ -7,17 +7,15 @@ import itertools
 import warnings
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from subquad._parallel import blas_threads_for
 from subquad._shapes import as_dtype
 from subquad._validation import real, require_memory
 from subquad.activations import ShiftedReLU
+from subquad.estimators._base import Model, OutputsClassifier, OutputsRegressor
 from subquad.estimators._feature_scales import likely_factors
 from subquad.estimators._preprocessing import (
-    holds_text,
     merge_duplicates,
     root_mean_square,
     unit_rows,
@@ -74,7 +72,7 @@ _PARAMETERS = """
 """
 
 
-class _NTKModel(BaseEstimator):
+class _NTKModel(Model):
     """What regression and classification share: rows in, targets (n, C) out."""
 
     def __init__(
@@ -95,25 +93,6 @@ class _NTKModel(BaseEstimator):
         self.constant = constant
         self.dtype = dtype
         self.n_threads = n_threads
-
-    def _validated(self, X, y, *, y_numeric, multi_output):
-        """X in float64 and y, in float64 if numeric, refusing text by the argument's name."""
-        try:
-            X, y = validate_data(
-                self,
-                X,
-                y,
-                dtype=np.float64,
-                multi_output=multi_output,
-                y_numeric=y_numeric,
-                ensure_min_samples=2,
-            )
-        except ValueError as error:
-            if "could not convert string" not in str(error):
-                raise
-            name = "X" if holds_text(X) else "y"
-            raise ValueError(f"{name} must hold numbers; {error}.") from None
-        return X, y.astype(np.float64) if y_numeric else y
 
     def _fit(self, X, T, sample_weight):
         """Fit the targets T (n, C)."""
@@ -233,7 +212,7 @@ class _NTKModel(BaseEstimator):
         return out * self._target_scale + self._target_mean
 
 
-class NTKRegressor(MultiOutputMixin, RegressorMixin, _NTKModel):
+class NTKRegressor(OutputsRegressor, _NTKModel):
     __doc__ = f"""Regression by a network of infinite width: kernel ridge with its tangent kernel.
 {_PARAMETERS}
     Notes
@@ -279,26 +258,11 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, _NTKModel):
         TrainingWarning
             If the kernel is numerically singular, so that its solution of least norm is used.
         """
-        X, y = self._validated(X, y, y_numeric=True, multi_output=True)
-        self._one_dimensional = y.ndim == 1
-        return self._fit(X, y.reshape(len(y), -1), sample_weight)
-
-    def predict(self, X):
-        """Return predictions.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n,) or (n, n_outputs), as y was
-        """
-        outputs = self._outputs(X)
-        return outputs[:, 0] if self._one_dimensional else outputs
+        X, T = self._targets(X, y, ensure_min_samples=2)
+        return self._fit(X, T, sample_weight)
 
 
-class NTKClassifier(ClassifierMixin, _NTKModel):
+class NTKClassifier(OutputsClassifier, _NTKModel):
     __doc__ = f"""Classification by a network of infinite width, with its tangent kernel.
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`. Defaults
@@ -367,44 +331,9 @@ class NTKClassifier(ClassifierMixin, _NTKModel):
         TrainingWarning
             If the kernel is numerically singular, so that its solution of least norm is used.
         """
-        X, y = self._validated(X, y, y_numeric=False, multi_output=False)
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y must have at least 2 classes; got the one class {self.classes_.tolist()[0]!r}."
-            )
-        T = 2.0 * (y.reshape(-1, 1) == self.classes_) - 1.0
-        return self._fit(X, T[:, 1:] if len(self.classes_) == 2 else T, sample_weight)
-
-    def decision_function(self, X):
-        """Return how much each class is favoured.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n, n_classes), or (n,) for two classes, positive for `classes_[1]`
-        """
-        outputs = self._outputs(X)
-        return outputs[:, 0] if len(self.classes_) == 2 else outputs
-
-    def predict(self, X):
-        """Return the class favoured most.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n,)
-        """
-        scores = self.decision_function(X)
-        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[best]
+        X, y = self._labels(X, y, ensure_min_samples=2)
+        self._set_classes(np.unique(y))
+        return self._fit(X, self._indicators(y), sample_weight)
 
 
 def _several(values, name):

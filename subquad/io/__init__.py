@@ -21,7 +21,13 @@ from subquad.io._container import (
 
 __all__ = ["ModelFileError", "check_writable", "load_model", "read_header", "save_model"]
 
-_ESTIMATORS = ("GaussNewtonClassifier", "GaussNewtonRegressor")
+# What can be saved, and what `fit` leaves in it last.
+_ESTIMATORS = {
+    "GaussNewtonClassifier": "factors_",
+    "GaussNewtonRegressor": "factors_",
+    "NTKClassifier": "dual_coef_",
+    "NTKRegressor": "dual_coef_",
+}
 _ATTRIBUTE = re.compile(r"_?[A-Za-z][A-Za-z0-9_]*")
 # Functions and generators of the caller's own: a file holds neither.
 _NOT_SAVED = ("callback",)
@@ -32,7 +38,7 @@ def save_model(estimator, path, *, notes=None):
 
     Parameters
     ----------
-    estimator : GaussNewtonRegressor or GaussNewtonClassifier
+    estimator : GaussNewtonRegressor, GaussNewtonClassifier, NTKRegressor or NTKClassifier
         Fitted.
     path : str or path-like
         The file to write. An old one is replaced whole, once the new one is complete.
@@ -72,7 +78,7 @@ def save_model(estimator, path, *, notes=None):
     name = type(estimator).__name__
     if name not in _ESTIMATORS or type(estimator) is not _estimator_class(name):
         raise TypeError(f"estimator must be one of {', '.join(_ESTIMATORS)}; got {name}.")
-    if not hasattr(estimator, "factors_"):
+    if not hasattr(estimator, _ESTIMATORS[name]):
         raise ValueError("estimator must be fitted; got one that is not. Call fit first.")
     writer = Writer()
     params = estimator.get_params(deep=False)
@@ -97,7 +103,7 @@ def load_model(path):
 
     Returns
     -------
-    GaussNewtonRegressor or GaussNewtonClassifier
+    estimator
         Fitted; predictions are those of the saved one, bit for bit on the same machine.
 
     Raises
@@ -162,6 +168,7 @@ def _version():
 
 def _savable(params):
     """Parameters without what only lives in this process."""
-    seed = params.get("random_state")
     kept = {name: value for name, value in params.items() if name not in _NOT_SAVED}
-    return {**kept, "random_state": seed if isinstance(seed, (int, np.integer)) else None}
+    if not isinstance(kept.get("random_state", 0), (int, np.integer)):
+        kept["random_state"] = None
+    return kept

@@ -1,10 +1,10 @@
 """The papers' networks: initialisation, forward pass, features. No training.
 
-FactoredNetwork    one hidden layer with weights W = B C or A B C ([AS22], Sections 4 and 5)
-WideNetwork    L >= 2 hidden layers of width m ([SZZ24], Section 2, with normalised layers)
-PairedNetwork  two layers, shifted ReLU, neurons in pairs that cancel ([QSY23], Definition 1.3)
+FactoredNetwork  one hidden layer with weights W = B C or A B C ([AS22], Sections 4 and 5)
+WideNetwork      L >= 2 hidden layers of width m ([SZZ24], Section 2, with normalised layers)
+PairedNetwork    two layers, shifted ReLU, neurons in pairs that cancel ([QSY23], Definition 1.3)
 TwoLayerNetwork  one hidden layer, W ~ N(0, 1), no bias ([BPSW21], equation 5)
-LastLayer      the arrays that training its last hidden layer needs, of this or any other network
+LastLayer        the arrays that training its last hidden layer needs, of this or any other network
 """
 
 from subquad.networks._factored import FactoredNetwork

@@ -1,6 +1,6 @@
 """A wide hidden layer whose weights are a product of factors, one of them trained.
 
-Half of the file is the class docstring.
+Most of the file is docstrings, which is why it is long.
 """
 
 import math

@@ -1,10 +1,10 @@
 """Training of the papers' networks: one file per algorithm, a record per step.
 
-    LastLayerGaussNewton    last hidden layer by Gauss-Newton ([SZZ24], Algorithm 2)
-    TwoLayerGaussNewton     one hidden layer by Gauss-Newton ([BPSW21], Algorithm 1)
-    FactoredGradientDescent W = B C or A B C, by gradient descent or Gauss-Newton ([AS22])
-    StepRecord              what happened in one step
-    TrainingWarning         a run that cannot or did not reach its goal, with causes and remedies
+    LastLayerGaussNewton     last hidden layer by Gauss-Newton ([SZZ24], Algorithm 2)
+    TwoLayerGaussNewton      one hidden layer by Gauss-Newton ([BPSW21], Algorithm 1)
+    FactoredGradientDescent  W = B C or A B C, by gradient descent or Gauss-Newton ([AS22])
+    StepRecord               what happened in one step
+    TrainingWarning          a run that cannot or did not reach its goal, with causes and remedies
 
 A trainer decides (safeguards, stopping, records). A state behind it holds Z = Z0 + K A and answers
 four questions: what comes out, what the linearised system is, what a proposed change would give,

@@ -30,7 +30,7 @@ INLINE double NAME(respond_in_registers)(
         for (int r = 0; r < count; r++) {
             const ptrdiff_t neuron = first + r * LANES;
             const vec above = v[r] - tau;
-            const uint64_t bits = NAME(positive_lanes)(above);
+            const uint64_t bits = NAME(lanes_above)(above, broadcast(0));
             sum[r % 2] += NAME(keep_lanes)(above + back, bits) * load(readout + neuron);
             __builtin_memcpy((char *)fired + neuron / 8, &bits, LANES / 8); /* little-endian */
         }

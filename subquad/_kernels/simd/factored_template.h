@@ -7,7 +7,8 @@
    first-level cache; a point's numbers never leave it. The sums of a point run over the groups in
    order, whatever points it shares a call with. */
 #include "hadamard_template.h"
-#include "lane_bits.h"
+#include "lanes_above.h"
+#include "lanes_kept.h"
 
 #define POINTS 8 /* that share a group */
 
@@ -59,7 +60,7 @@ static inline void NAME(respond)(
         uint64_t word = 0;
         for (int k = 0; k < 64; k += (int)LANES) {
             const vec above = load(z + r + k) - tau;
-            const uint64_t bits = NAME(positive_lanes)(above);
+            const uint64_t bits = NAME(lanes_above)(above, broadcast(0));
             store(phi + r + k, NAME(keep_lanes)(above + back, bits));
             word |= bits << k;
         }

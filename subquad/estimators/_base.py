@@ -1,0 +1,116 @@
+"""What the estimators share: their border with scikit-learn, and answers from a model's outputs.
+
+A model has `_outputs(X)`, shape (n, C), in the units of the targets that it was fitted to.
+"""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from subquad.estimators._preprocessing import holds_text
+from subquad.training import TrainingWarning
+
+
+class Model(BaseEstimator):
+    """An estimator of dense rows."""
+
+    def _validated(self, X, y, *, y_numeric, multi_output, **options):
+        """X in float64 and y, in float64 if numeric, refusing text by the argument's name."""
+        options = {"dtype": np.float64, "multi_output": multi_output, **options}
+        try:
+            X, y = validate_data(self, X, y, y_numeric=y_numeric, **options)
+            return X, y.astype(np.float64) if y_numeric else y
+        except ValueError as error:
+            if "could not convert string" not in str(error):
+                raise
+            name = "X" if holds_text(X) else "y"
+            raise ValueError(f"{name} must hold numbers; {error}.") from None
+
+
+class OutputsRegressor(MultiOutputMixin, RegressorMixin):
+    """A regressor that predicts its outputs."""
+
+    def predict(self, X):
+        """Return predictions.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, n_outputs), as y was
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if self._one_dimensional else outputs
+
+    def _targets(self, X, y, **options):
+        """X and targets (n, C)."""
+        X, y = self._validated(X, y, y_numeric=True, multi_output=True, **options)
+        self._one_dimensional = y.ndim == 1
+        return X, y.reshape(len(y), -1)
+
+
+class OutputsClassifier(ClassifierMixin):
+    """A classifier with one output per class, or one for two classes."""
+
+    def decision_function(self, X):
+        """Return how much each class is favoured.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n, n_classes), or (n,) for two classes, positive for `classes_[1]`
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if len(self.classes_) == 2 else outputs
+
+    def predict(self, X):
+        """Return the class favoured most.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n,)
+        """
+        scores = self.decision_function(X)
+        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return self.classes_[best]
+
+    def _labels(self, X, y, **options):
+        """X and labels (n,)."""
+        X, y = self._validated(X, y, y_numeric=False, multi_output=False, **options)
+        check_classification_targets(y)
+        return X, y
+
+    def _set_classes(self, classes, name="y"):
+        """Take sorted, distinct labels as the classes."""
+        if len(classes) < 2:
+            raise ValueError(
+                f"{name} must have at least 2 classes; got the one class {classes.tolist()[0]!r}."
+            )
+        self.classes_ = classes
+
+    def _indicators(self, y):
+        """+1 for the class of a row and -1 for others; a single column for two classes."""
+        T = 2.0 * (y.reshape(-1, 1) == self.classes_) - 1.0
+        return T[:, 1:] if len(self.classes_) == 2 else T
+
+
+def warn_constant(T):
+    """Warn, in the name of the caller of `fit`, that a target never varies."""
+    if len(T) > 1 and (T == T[0]).all(axis=0).any():
+        warnings.warn(
+            "y must vary to be learned; got a constant target, which every prediction will be.",
+            TrainingWarning,
+            stacklevel=3,
+        )
