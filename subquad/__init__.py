@@ -24,9 +24,9 @@ Modules
     ntk             tangent kernels, of infinite and of finite width
     training        LastLayerGaussNewton, TwoLayerGaussNewton, FactoredGradientDescent,
                     HalfSpaceSGD
-    estimators      GaussNewtonRegressor, GaussNewtonClassifier, PolynomialTensorSketch
-                    (scikit-learn)
-    solvers         gram_solve and its methods, leave-one-out, conjugate gradients
+    estimators      for scikit-learn: GaussNewton, NTK, Factored and HalfSpaceSGD models,
+                    PolynomialTensorSketch
+    solvers         gram_solve, fast_regression, fast_newton, leave-one-out
     io, plotting    models as files, curves
 
 Bibliography

@@ -31,6 +31,17 @@ def assert_answers(report, expected, A, b, **options):
         np.testing.assert_array_equal(values, true_values)
 
 
+def assert_unsorted_answers(report, expected, A, b, **options):
+    """Without sorting, the report gives each pair of index and value of the model once."""
+    answers = rows_of(*report.query_batch(A, b, sort=False, **options))
+    for (indices, values), a, threshold in zip(answers, A, np.broadcast_to(b, len(A)), strict=True):
+        true_indices, true_values = expected.query(a, threshold)
+        order = np.argsort(indices)
+        assert (indices.dtype, values.dtype) == (np.intp, report.dtype)
+        np.testing.assert_array_equal(indices[order], true_indices)
+        np.testing.assert_array_equal(values[order], true_values)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     ("n", "d"), [(1, 1), (2, 3), (63, 2), (64, 5), (65, 1), (3000, 3), (999, 17)]
@@ -44,6 +55,7 @@ def test_answers_are_those_of_a_loop_ties_included(rng, dtype, simd_level, engin
     b = inner_products(points, A[0])[rng.integers(n, size=11)]  # thresholds that points attain
     assert_answers(report, Model(points), A, b)
     assert_answers(report, Model(points), A, 0.5)
+    assert_unsorted_answers(report, Model(points), A, b)
     np.testing.assert_array_equal(report.query(A[0], b[0]), half_space(points, A[0], b[0])[0])
 
 
@@ -72,6 +84,39 @@ def test_answers_do_not_depend_on_threads_batches_or_instruction_set(
     for one, same in zip(single, rows_of(*together)[::7], strict=True):
         np.testing.assert_array_equal(one[0], same[0])
         np.testing.assert_array_equal(one[1], same[1])
+
+
+def moved_and_moved_again(points, engine):
+    """A report with a history: lanes given up and taken, leaves out of their places."""
+    report = HalfSpaceReport(points, engine)
+    report.update(np.arange(0, 900, 3), points[900:1200])
+    report.query(points[0], 0.0)
+    report.delete(np.arange(50, 250))
+    report.insert(points[:300] + points.dtype.type(1))
+    return report
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_order_of_unsorted_answers_follows_from_the_history_alone(
+    rng, dtype, simd_level, n_threads, engine
+):
+    points, A = gaussian(rng, (2500, 3), dtype), gaussian(rng, (150, 3), dtype)
+    first, second = (moved_and_moved_again(points, engine) for _ in range(2))
+    expected = first.query_batch(A, 0.7, sort=False, n_threads=1)
+    for report in (first, second, pickle.loads(pickle.dumps(second))):
+        answers = report.query_batch(A, 0.7, sort=False, n_threads=n_threads)
+        for other, same in zip(answers, expected, strict=True):
+            np.testing.assert_array_equal(other, same)
+    for q in range(0, 150, 7):
+        _, *one = first.query_batch(A[q : q + 1], 0.7, sort=False)
+        for other, same in zip(one, rows_of(*expected)[q], strict=True):
+            np.testing.assert_array_equal(other, same)
+
+
+def test_unsorted_answers_of_a_tree_are_not_sorted(rng):
+    points = rng.standard_normal((2500, 3))
+    _, indices, _ = HalfSpaceReport(points, "tree").query_batch(points[:1], 0.0, sort=False)
+    assert (np.diff(indices) < 0).any()  # else the tests of their order compare nothing
 
 
 class Interleaved(RuleBasedStateMachine):
@@ -130,6 +175,7 @@ class Interleaved(RuleBasedStateMachine):
         total = inner_products(self.model.rows, A[0])
         total = total[~np.isnan(total)]
         b = np.quantile(total, quantile, method="nearest") if total.size else 0.0
+        assert_unsorted_answers(self.report, self.model, A, float(b), n_threads=n_threads)
         assert_answers(self.report, self.model, A, float(b), n_threads=n_threads)
 
     @invariant()

@@ -36,6 +36,9 @@ def test_an_empty_set_answers_nothing_and_grows():
 def test_nothing_is_asked_or_changed(report):
     indptr, indices, values = report.query_batch(np.empty((0, 2)), 1.0)
     assert (indptr.tolist(), indices.size, values.size) == ([0], 0, 0)
+    for sort in (True, False):
+        indptr, indices, values = report.query_batch(np.ones((2, 2)), np.inf, sort=sort)
+        assert (indptr.tolist(), indices.size, values.size) == ([0, 0, 0], 0, 0)
     report.delete([])
     report.update([], np.empty((0, 2)))
     assert report.insert(np.empty((0, 2))).tolist() == []
@@ -99,6 +102,17 @@ def test_points_and_directions_are_finite(report, x):
 def test_thresholds_are_numbers(report, b, error, message):
     with refused(error, message):
         report.query_batch(np.ones((3, 2)), b)
+
+
+@pytest.mark.parametrize("sort", [1, 2, None, "no", 0.0])
+def test_sort_is_a_bool(report, sort):
+    with refused(TypeError, f"sort must be True or False; got {sort!r}."):
+        report.query_batch(np.ones((3, 2)), 0.0, sort)
+    with refused(TypeError, f"sort must be True or False; got {sort!r}."):
+        report.query_batch(np.empty((0, 2)), 0.0, sort=sort)
+    answers = (report.query_batch(np.ones((3, 2)), 4.0, sort=flag) for flag in (True, np.True_))
+    for one, other in zip(*answers, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(

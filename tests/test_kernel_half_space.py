@@ -149,14 +149,21 @@ def test_hits_are_sorted_by_id(rng, dtype, simd_level, n_threads, key_bits):
         np.testing.assert_array_equal(out[row], values[q, :count][order])
 
 
-def test_hits_in_order_are_copied(rng, dtype, simd_level):
-    ids = np.arange(20, dtype=np.int32).reshape(2, 10)
-    values = rng.standard_normal((2, 10)).astype(dtype)
-    indices, out = np.empty(7, np.intp), np.empty(7, dtype)
-    indptr, scratch = np.array([0, 3, 7]), np.empty((1, 0), np.uint64)
-    kernel.sort_hits(ids, values, indptr, 0, scratch, indices, out, 1)
-    assert indices.tolist() == [0, 1, 2, 10, 11, 12, 13]
-    np.testing.assert_array_equal(out, [*values[0, :3], *values[1, :4]])
+def test_hits_without_keys_are_copied_as_they_came(rng, dtype, simd_level, n_threads):
+    counts = np.array([0, 3, 1, 16, 17, 0, 64, 133, 200])
+    ids = rng.integers(2**31, size=(counts.size, 200)).astype(np.int32)
+    values = rng.standard_normal(ids.shape).astype(dtype)
+    indptr = np.append(0, np.cumsum(counts))
+    guard = 5  # entries past the last row, which stay as they are
+    indices = np.full(indptr[-1] + guard, GUARD, np.intp)
+    out, scratch = np.full(indices.size, GUARD, dtype), np.empty((n_threads, 0), np.uint64)
+    kernel.sort_hits(ids, values, indptr, 0, scratch, indices, out, n_threads)
+    for q, count in enumerate(counts):
+        row = slice(indptr[q], indptr[q + 1])
+        np.testing.assert_array_equal(indices[row], ids[q, :count])
+        np.testing.assert_array_equal(out[row], values[q, :count])
+    assert (indices[indptr[-1] :] == GUARD).all()
+    assert (out[indptr[-1] :] == GUARD).all()
 
 
 @pytest.mark.parametrize("n_leaves", [1, 2, 15, 16, 17, 40, 300])

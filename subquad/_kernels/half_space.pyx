@@ -119,13 +119,13 @@ def sort_hits(
     const int32_t[:, ::1] hit_ids not None,    # IN   (n_queries, capacity)
     const real_t[:, ::1] hit_values not None,  # IN   (n_queries, capacity)
     const intp_t[::1] indptr not None,         # IN   (n_queries + 1,)
-    int key_bits,                              # of the largest id; 0: hits are sorted already
-    uint64_t[:, ::1] scratch not None,         # scratch (n_threads, 2 * most hits) unless sorted
+    int key_bits,                              # of the largest id; 0: keep the order of the hits
+    uint64_t[:, ::1] scratch not None,         # scratch (n_threads, 2 * most hits), 0 without keys
     intp_t[::1] indices not None,              # OUT  (nnz,)
     real_t[::1] values not None,               # OUT  (nnz,)
     int n_threads,
 ):
-    """Write the hits of every query as a CSR row."""
+    """Write the hits of every query as a CSR row, by their ids or as they came."""
     cdef:
         intp_t q
         int simd = simd_level()
@@ -142,13 +142,8 @@ cdef void sort_row(
     int simd, const int32_t *hit_ids, const real_t *hit_values, intp_t count, int key_bits,
     uint64_t *scratch, intp_t *indices, real_t *values,
 ) noexcept nogil:
-    """Sort the hits of one query."""
-    cdef intp_t i
-    if key_bits == 0:
-        for i in range(count):
-            indices[i] = hit_ids[i]
-            values[i] = hit_values[i]
-    elif real_t is float:
+    """Write the hits of one query."""
+    if real_t is float:
         half_space_sort_f32[simd](hit_ids, hit_values, count, key_bits, scratch, indices, values)
     else:
         half_space_sort_f64[simd](hit_ids, hit_values, count, key_bits, scratch, indices, values)

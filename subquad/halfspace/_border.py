@@ -1,4 +1,4 @@
-"""The border of the half-space report: thresholds and indices."""
+"""The border of the half-space report: thresholds, indices, flags."""
 
 import numbers
 
@@ -22,6 +22,13 @@ def as_thresholds(b, n_queries, dtype):
         higher = np.nextafter(rounded, dtype.type(np.inf))
     rounded = np.where(rounded < exact, higher, rounded)
     return np.ascontiguousarray(np.broadcast_to(rounded, (n_queries,)))
+
+
+def as_flag(value, name):
+    """Return value as a bool; numbers are refused, which may have been meant for another place."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False; got {value!r}.")
+    return bool(value)
 
 
 def as_indices(indices, slots):

@@ -4,7 +4,7 @@ import numpy as np
 
 from subquad._parallel import resolve_threads
 from subquad._validation import as_matrix, as_vector, require_memory
-from subquad.halfspace._border import as_indices, as_thresholds
+from subquad.halfspace._border import as_flag, as_indices, as_thresholds
 from subquad.halfspace._probe import tree_pays
 from subquad.halfspace._search import Search
 from subquad.halfspace._store import LARGE, MOST_IDS, Store
@@ -134,7 +134,7 @@ class HalfSpaceReport:
         a = as_vector(a, "a", size=self.dimension, dtype=self.dtype)
         return self._query_batch(a[None], as_thresholds(b, 1, self.dtype), 1)[1]
 
-    def query_batch(self, A, b, n_threads=None):
+    def query_batch(self, A, b, sort=True, n_threads=None):
         """Return the answers to several queries as a sparse matrix of the inner products.
 
         Parameters
@@ -143,6 +143,9 @@ class HalfSpaceReport:
             Row q is the direction of query q; finite.
         b : float or array_like, shape (n_queries,)
             One threshold for all, or one for each; may be infinite.
+        sort : bool
+            False leaves the answers to each query in the order in which the points lie, which a
+            tree finds them in: cheaper where answers are many.
         n_threads : int, optional
             Instead of the report's own.
 
@@ -151,21 +154,29 @@ class HalfSpaceReport:
         indptr : ndarray of intp, shape (n_queries + 1,)
             Query q has the entries indptr[q] to indptr[q + 1].
         indices : ndarray of intp, shape (n_answers,)
-            Sorted for each query.
+            Sorted for each query if `sort`.
         values : ndarray of the points' dtype, shape (n_answers,)
             <x_i, A[q]>.
 
         Raises
         ------
         TypeError, ValueError
-            If A is not a finite matrix with d columns, or b has another shape or holds NaN.
+            If A is not a finite matrix with d columns, b has another shape or holds NaN, or `sort`
+            is no bool.
         MemoryError
             If the answers do not fit in memory.
+
+        Notes
+        -----
+        Unsorted, an answer holds the same pairs of index and value in an order that is not
+        specified. It does not depend on n_threads, the instruction set or the other queries of the
+        batch: all queries find the points in one order until the set changes, and so do reports of
+        one engine after the same sequence of calls, on one machine. Pickling keeps the order.
         """
         A = as_matrix(A, "A", n_columns=self.dimension, dtype=self.dtype, min_rows=0)
-        b = as_thresholds(b, len(A), self.dtype)
+        b, sort = as_thresholds(b, len(A), self.dtype), as_flag(sort, "sort")
         n_threads = resolve_threads(self._n_threads if n_threads is None else n_threads)
-        return self._query_batch(A, b, n_threads)
+        return self._query_batch(A, b, n_threads, sort)
 
     def insert(self, points):
         """Add points and return their indices, which follow all that there have been.
@@ -230,24 +241,24 @@ class HalfSpaceReport:
             )  # fmt: skip
             self._place(ids, rows)
 
-    def _query_batch(self, A, b, n_threads):
+    def _query_batch(self, A, b, n_threads, sort=True):
         """`query_batch` of trusted arrays; b in the dtype of the points."""
         if len(A) == 0:
             return np.zeros(1, np.intp), np.empty(0, np.intp), np.empty(0, self.dtype)
         while True:
             with self._turns.reading():
                 if not self._changed:
-                    return self._search(A, b, n_threads)
+                    return self._search(A, b, n_threads, sort)
             with self._turns.writing():
                 self._refresh()
 
-    def _search(self, A, b, n_threads):
+    def _search(self, A, b, n_threads, sort):
         """Answer a batch, with buffers that no other thread uses now."""
         try:
             search = self._searches.pop()
         except IndexError:
             search = Search()
-        *answer, self.n_tested = search.batch(self._store, A, b, min(n_threads, len(A)))
+        *answer, self.n_tested = search.batch(self._store, A, b, min(n_threads, len(A)), sort)
         self._searches.append(search)
         return tuple(answer)
 

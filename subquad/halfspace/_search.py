@@ -22,11 +22,14 @@ class Search:
         self._values = np.empty(0, np.int32)
         self._scratch = np.empty(0, np.uint64)
 
-    def batch(self, store, A, b, n_threads):
-        """Return the CSR triple of the answers, and how many points were tested in all."""
+    def batch(self, store, A, b, n_threads, sort=True):
+        """Return the CSR triple of the answers, and how many points were tested in all.
+
+        Unless sorted, the answers to a query come in the order in which the points lie.
+        """
         step = _GROUP * n_threads
         parts = [
-            self._part(store, A[i : i + step], b[i : i + step], n_threads)
+            self._part(store, A[i : i + step], b[i : i + step], n_threads, sort)
             for i in range(0, len(A), step)
         ]
         tested = min(sum(part[-1] for part in parts), len(A) * store.size)
@@ -36,7 +39,7 @@ class Search:
         indices, values = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
         return _pointers(counts), indices, values, tested
 
-    def _part(self, store, A, b, n_threads):
+    def _part(self, store, A, b, n_threads, sort):
         """The answers to few enough queries to go through the points once."""
         counts, tested = self._collect(store, A, b, n_threads)
         most = int(counts.max())
@@ -45,14 +48,19 @@ class Search:
             counts, tested = self._collect(store, A, b, n_threads)
         indptr = _pointers(counts)
         indices, values = _results(int(indptr[-1]), store.dtype)
-        key_bits = (store.slots.size - 1).bit_length() if store.n_leaves else 0
+        to_sort = most if sort and store.n_leaves else 0
+        half_space.sort_hits(
+            self.hit_ids, self.hit_values, indptr,
+            (store.slots.size - 1).bit_length() if to_sort else 0,
+            self._scratch_for(to_sort, n_threads), indices, values, n_threads,
+        )  # fmt: skip
+        return indptr, indices, values, tested
+
+    def _scratch_for(self, most, n_threads):
+        """Return room for every thread to sort so many hits."""
         if self._scratch.size < 2 * most * n_threads:
             self._scratch = np.empty(2 * (most + most // 8) * n_threads, np.uint64)
-        scratch = self._scratch[: 2 * most * n_threads].reshape(n_threads, -1)
-        half_space.sort_hits(
-            self.hit_ids, self.hit_values, indptr, key_bits, scratch, indices, values, n_threads
-        )
-        return indptr, indices, values, tested
+        return self._scratch[: 2 * most * n_threads].reshape(n_threads, -1)
 
     def _collect(self, store, A, b, n_threads):
         """Fill the buffers; return the number of hits of every query and of points tested."""

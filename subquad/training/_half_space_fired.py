@@ -27,7 +27,7 @@ class ReportedRows:
         """CSR (indptr, indices, values) of the inner products of at least the threshold."""
         report = self._report_of(W)
         n_threads = self._n_threads if X.size * len(W) >= _WORTH_THREADS else 1
-        answer = report.query_batch(X, threshold, n_threads)
+        answer = report.query_batch(X, threshold, n_threads=n_threads)
         self.tested_fraction = report.n_tested / (len(X) * len(report))
         return answer
 

@@ -38,7 +38,16 @@ static inline __attribute__((always_inline)) void NAME(half_space_scatter)(
     for (ptrdiff_t i = 0; i < count; i++) to[place[from[i] >> shift & mask]++] = from[i];
 }
 
+/* Write hits as they came. */
+static inline void NAME(half_space_copy)(
+    const int32_t *restrict ids, const real *restrict values, ptrdiff_t count,
+    ptrdiff_t *restrict out_ids, real *restrict out_values) {
+    for (ptrdiff_t i = 0; i < count; i++) out_ids[i] = ids[i];
+    for (ptrdiff_t i = 0; i < count; i++) out_values[i] = values[i];
+}
+
 /* Sort hits by their ids, which are distinct and have key_bits bits; scratch has 2 count words.
+   Without a bit their order is kept, and there is no scratch.
 
    An id is sorted with the bits of its value below it, or, in float64, with its value's place. */
 static void NAME(half_space_sort)(
@@ -50,6 +59,10 @@ static void NAME(half_space_sort)(
     const int n_digits = key_bits > DIGIT ? (key_bits + DIGIT - 1) / DIGIT : 1;
     const int bits = (key_bits + n_digits - 1) / n_digits;
     const uint32_t mask = (1u << bits) - 1;
+    if (key_bits == 0) {
+        NAME(half_space_copy)(ids, hit_values, count, out_ids, sorted_values);
+        return;
+    }
     uint64_t *from = scratch, *to = scratch + count;
     for (int digit = 0; digit < n_digits; digit++)
         __builtin_memset(place[digit], 0, (mask + 1) * sizeof **place);
