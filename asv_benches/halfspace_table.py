@@ -7,12 +7,15 @@ Gaussian float32 points; 64 queries at a time, in random directions, each with a
 points as its answer. One thread everywhere, contenders alternated in one process for each line,
 processor time of that thread, medians.
 
-Contenders: subquad ("tree", "scan"; "auto" takes one of the two): sorted indices and values as CSR.
-numpy: threshold + nonzero of the scores of one query after the other ("loop", which is better while
-they fit in the cache), or of all together ("batch"); sorted indices and values. faiss-cpu:
-IndexFlatIP.range_search: indices and values. scikit-learn: KDTree and BallTree.query_radius on the
-points with sqrt(R^2 - |x|^2) as a further coordinate, among which <x, a> >= b is a ball; indices
-alone, unsorted, of fewer queries (--slow-queries) where they test nearly all points.
+Contenders: subquad ("tree", "scan"; "auto" takes one of the two): indices and values as CSR, sorted
+by index, or (sort=False) as a tree finds them; a scan finds them in order. numpy: threshold and
+nonzero of the scores of one query after the other ("loop", which is better while they fit in the
+cache), or of all together ("batch"); indices and values. faiss-cpu: IndexFlatIP.range_search;
+indices and values. scikit-learn: KDTree and BallTree.query_radius on the points with
+sqrt(R^2 - |x|^2) as a further coordinate, among which <x, a> >= b is a ball; indices alone, of
+fewer queries (--slow-queries) where they test nearly all points. No peer sorts: numpy and faiss
+find answers in order, the trees of scikit-learn do not. Either order of ours is compared with the
+fastest of all peers.
 """
 
 import argparse
@@ -27,6 +30,7 @@ from subquad import HalfSpaceReport
 
 QUERIES, REPORTED = 64, 0.008
 CURVE = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32]
+clock = time.thread_time
 PEERS = ["numpy loop", "numpy batch", "faiss", "KDTree", "BallTree"]
 
 
@@ -36,11 +40,6 @@ def problem(n, d):
     points = rng.standard_normal((n, d), np.float32)
     A = rng.standard_normal((QUERIES, d)).astype(np.float32)
     return points, A / np.linalg.norm(A, axis=1, keepdims=True), float(norm.isf(REPORTED))
-
-
-def reports(points):
-    """Return a report of either engine."""
-    return {engine: HalfSpaceReport(points, engine, n_threads=1) for engine in ("tree", "scan")}
 
 
 def numpy_loop(points, A, b):
@@ -56,14 +55,6 @@ def numpy_batch(points, A, b):
     scores = A @ points.T
     rows, indices = np.nonzero(scores >= b)
     scores[rows, indices]
-
-
-def numpy_contenders(points, A, b):
-    """Return the forms of numpy."""
-    return {
-        "numpy loop": lambda: numpy_loop(points, A, b),
-        "numpy batch": lambda: numpy_batch(points, A, b),
-    }
 
 
 def faiss_contender(points, A, b):
@@ -90,11 +81,6 @@ def sklearn_contenders(points, A, b):
             for name, tree in trees.items()}  # fmt: skip
 
 
-def clock():
-    """Return the processor time of this thread."""
-    return time.thread_time()
-
-
 def measure_queries(n, d, repeats, slow_queries):
     """Return microseconds a query by contender, the build times, and the fraction tested."""
     points, A, b = problem(n, d)
@@ -103,9 +89,15 @@ def measure_queries(n, d, repeats, slow_queries):
         start = clock()
         HalfSpaceReport(points, engine)
         built[engine] = clock() - start
-    ours = reports(points)
-    calls = {name: lambda r=r: r.query_batch(A, b) for name, r in ours.items()}
-    calls |= numpy_contenders(points, A, b)
+    ours = {name: HalfSpaceReport(points, name, n_threads=1) for name in ("tree", "scan")}
+    calls = {
+        "tree": lambda: ours["tree"].query_batch(A, b),
+        "numpy loop": lambda: numpy_loop(points, A, b),
+        # Apart from "tree", which would leave the leaves in the cache for it.
+        "tree unsorted": lambda: ours["tree"].query_batch(A, b, sort=False),
+        "numpy batch": lambda: numpy_batch(points, A, b),
+        "scan": lambda: ours["scan"].query_batch(A, b),
+    }
     if installed("faiss"):
         calls |= faiss_contender(points, A, b)
     seconds = {name: s / QUERIES for name, s in medians(calls, repeats, clock).items()}
@@ -162,23 +154,31 @@ def measure_updates(n, d, kind, repeats):
     }
 
 
+def query_row(n, d, result, order):
+    """Return the line of answers in one order."""
+    took = result["microseconds"]
+    tree = took["tree" if order == "sorted" else "tree unsorted"]
+    ours = tree if result["engine"] == "tree" else took["scan"]
+    peers = {name: took[name] for name in PEERS if name in took}
+    best = min(peers, key=peers.get)
+    together = min(us for name, us in peers.items() if name != "numpy loop")
+    return [
+        n, d, order, tree, took["scan"], result["engine"],
+        *(peers.get(name, "") for name in PEERS), best, f"{peers[best] / ours:.3g}x",
+        f"{together / ours:.3g}x", f"{100 * result['tested']:.3g} %", result["answers"],
+        result["built"]["tree"],
+    ]  # fmt: skip
+
+
 def print_queries(sizes, dimensions, options):
     """Print microseconds a query, and how many times those the best peer takes."""
     rows = []
     for n in sizes:
         for d in dimensions:
             result = in_process(__file__, 1, "--part", "queries", n, d, *options)
-            took = result["microseconds"]
-            ours, peer = took[result["engine"]], min(took[p] for p in PEERS if p in took)
-            batch = min(took[p] for p in PEERS if p in took and p != "numpy loop")
-            rows.append([
-                n, d, took["tree"], took["scan"], result["engine"],
-                *(took.get(peer_name, "") for peer_name in PEERS),
-                f"{peer / ours:.3g}x", f"{batch / ours:.3g}x", f"{100 * result['tested']:.3g} %",
-                result["answers"], result["built"]["tree"],
-            ])  # fmt: skip
-    heads = ["points", "d", "tree", "scan", "auto", *PEERS, "best peer takes",
-             "without numpy loop", "tree tests", "answers", "tree built, s"]  # fmt: skip
+            rows += [query_row(n, d, result, order) for order in ("sorted", "unsorted")]
+    heads = ["points", "d", "answers", "tree", "scan", "auto", *PEERS, "best peer", "takes",
+             "without numpy loop", "tree tests", "answers a query", "tree built, s"]  # fmt: skip
     print("Microseconds a query, batches of 64, one thread\n")
     print_table(heads, rows)
 
@@ -205,9 +205,11 @@ def print_curve(n, options):
     for d in CURVE:
         result = in_process(__file__, 1, "--part", "queries", n, d, *options)
         took = result["microseconds"]
-        rows.append([d, f"{100 * result['tested']:.3g} %", took["tree"], took["scan"],
-                     took["numpy loop"], took["numpy batch"], result["engine"]])  # fmt: skip
-    heads = ["d", "a tree tests", "tree, us", "scan, us", "numpy loop", "numpy batch", "auto"]
+        rows.append([d, f"{100 * result['tested']:.3g} %", took["tree"], took["tree unsorted"],
+                     took["scan"], took["numpy loop"], took["numpy batch"],
+                     result["engine"]])  # fmt: skip
+    heads = ["d", "a tree tests", "tree, us", "unsorted", "scan, us", "numpy loop", "numpy batch",
+             "auto"]  # fmt: skip
     print(f"\n{n} points, by dimension\n")
     print_table(heads, rows)
 

@@ -86,6 +86,43 @@ def test_sizes_begin_with_the_smallest():
                 assert values == sorted(values), f"{suite.__name__}.{name}"
 
 
+class Spared(Exception):
+    """Raised where a setup would begin its work."""
+
+
+def test_every_thread_count_and_level_is_measured_but_not_all_together(monkeypatch):
+    shared = next(module for module in modules() if module.__name__.endswith(".suite"))
+    spare = shared.Suite.spare
+
+    def stop(suite, *arguments, **options):
+        spare(suite, *arguments, **options)
+        raise Spared
+
+    monkeypatch.setattr(shared.Suite, "spare", stop)
+    sparing = set()
+    for suite in {case.values[0] for case in cases()}:
+        if not issubclass(suite, shared.Suite) or suite.__module__.endswith(".kernels"):
+            continue
+        kept = [
+            dict(zip(suite.param_names, arguments, strict=True))
+            for arguments in itertools.product(*suite.params)
+            if reaches(suite, arguments)
+        ]
+        for name in {"n_threads", "level"} & set(suite.param_names):
+            values = suite.params[suite.param_names.index(name)]
+            assert {case[name] for case in kept} == set(values), f"{suite.__name__}.{name}"
+        assert not any(c.get("n_threads", 1) > 1 and c.get("level", "best") != "best" for c in kept)
+        sparing.add(suite.__module__.rsplit(".")[-1])
+    assert sparing == {"hadamard", "gaussian", "sketches", "halfspace"}
+
+
+def reaches(suite, arguments):
+    """Whether a setup gets as far as its work."""
+    with pytest.raises((Spared, NotImplementedError)) as raised:
+        suite().setup(*arguments)
+    return raised.type is Spared
+
+
 @pytest.mark.parametrize("implementation", ["numpy-structured", "numpy", "torch"])
 def test_contenders_take_the_steps_of_subquad(implementation):
     training = next(module for module in modules() if module.__name__.endswith("training"))

@@ -277,6 +277,13 @@ def test_a_network_that_is_expected_to_be_dead_is_refused(kind):
         ({"callback": 3}, TypeError, "callback must be callable"),
         ({"sample_weight": -np.ones(24)}, ValueError, "sample_weight must be at least 0"),
         ({"n_threads": 0}, ValueError, "n_threads must be positive"),
+        (
+            {"solver": "pcg"},
+            ValueError,
+            "solver must be 'exact' with method='gradient', which solves no system; got 'pcg'.",
+        ),
+        ({"solver": "qr"}, ValueError, "^solver must be 'exact', 'sketch', 'pcg' or 'auto'"),
+        ({"method": "gauss-newton", "solver": 3}, TypeError, "^solver must be a name or an object"),
     ],
 )
 def test_impossible_options_are_refused_by_name(options, error, message):
@@ -310,6 +317,16 @@ def test_a_fit_that_does_not_fit_is_refused_with_its_bytes(monkeypatch):
     monkeypatch.setattr(subquad._validation, "available_memory", lambda: 10_000)
     with pytest.raises(MemoryError, match=r"24 data points.*bytes.*Use fewer data points"):
         FactoredGradientDescent(network, X, y)
+
+
+def test_all_rows_of_several_outputs_at_once_must_fit(monkeypatch):
+    import subquad._validation
+
+    network, X, y = problem({"outer_size": 64}, n=200, n_outputs=3)
+    monkeypatch.setattr(subquad._validation, "available_memory", lambda: 10_000_000)
+    FactoredGradientDescent(network, X, y, method="gauss-newton")  # 200 x 200 blocks
+    with pytest.raises(MemoryError, match=r"200 data points.*bytes"):
+        FactoredGradientDescent(network, X, y, method="gauss-newton", solver="auto")  # 600 x 600
 
 
 def test_a_good_run_warns_of_nothing(kind):

@@ -7,5 +7,6 @@
     scaling     seconds per step as a power of the width, and as threads are added
 
 `implementation` is a parameter everywhere; the smallest sizes come first, and the tests of the
-package run every benchmark at those.
+package run every benchmark at those. `n_threads` and `level`, the instruction set, are parameters
+of the compiled kernels: `suite` sets them, and skips what would tell nothing new.
 """

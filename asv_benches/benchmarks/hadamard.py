@@ -5,10 +5,11 @@ import scipy.linalg
 
 from subquad.hadamard import fwht
 
-from .kernels import Suite, torch
+from .suite import LEVELS, THREADS, Suite, torch
 
 LARGEST_MATRIX = 1 << 12
 LARGEST_ARRAY = 1 << 24
+THREADED_ARRAY = 1 << 18  # from which on threads can pay
 
 
 def numpy_butterflies(x, spare):
@@ -31,10 +32,14 @@ class Transform(Suite):
         [1 << 8, 1 << 10, 1 << 12, 1 << 14, 1 << 17, 1 << 20, 1 << 24],
         [1, 64],
         ["float32", "float64"],
+        THREADS,
+        LEVELS,
     ]
-    param_names = ["implementation", "length", "rows", "dtype"]
+    param_names = ["implementation", "length", "rows", "dtype", "n_threads", "level"]
 
-    def setup(self, implementation, length, rows, dtype):
+    def setup(self, implementation, length, rows, dtype, n_threads, level):
+        large, levelled = length * rows >= THREADED_ARRAY, dtype == "float32"
+        self.spare(implementation, n_threads, level, large=large, levelled=levelled)
         if length * rows > LARGEST_ARRAY:
             raise NotImplementedError("too large")
         if implementation == "scipy" and length > LARGEST_MATRIX:
@@ -44,9 +49,9 @@ class Transform(Suite):
         self.scale = self.x.dtype.type(length**-0.5)
         if implementation == "scipy":
             self.H = scipy.linalg.hadamard(length, dtype) * self.scale
-        self.choose(implementation)
+        self.choose(implementation, n_threads, level)
 
-    def time_transform(self, implementation, length, rows, dtype):
+    def time_transform(self, *_):
         self.run()
 
     def run_subquad(self):
@@ -75,18 +80,25 @@ class Transform(Suite):
 class FurtherOrders(Suite):
     """Rows of 12, 20 and 28 times a power of two; scipy multiplies by the matrix."""
 
-    params = [["subquad", "scipy"], [12 << 6, 20 << 6, 28 << 6, 12 << 10, 28 << 10], [1, 64]]
-    param_names = ["implementation", "length", "rows"]
+    params = [
+        ["subquad", "scipy"],
+        [12 << 6, 20 << 6, 28 << 6, 12 << 10, 28 << 10],
+        [1, 64],
+        THREADS,
+        LEVELS,
+    ]
+    param_names = ["implementation", "length", "rows", "n_threads", "level"]
 
-    def setup(self, implementation, length, rows):
+    def setup(self, implementation, length, rows, n_threads, level):
+        self.spare(implementation, n_threads, level, large=length * rows >= THREADED_ARRAY)
         if implementation == "scipy" and length > LARGEST_MATRIX:
             raise NotImplementedError("its matrix is too large")
         self.x = np.random.default_rng(0).standard_normal((rows, length)).astype(np.float32)
         if implementation == "scipy":
             self.H = fwht(np.eye(length, dtype=np.float32), orthonormal=True)
-        self.choose(implementation)
+        self.choose(implementation, n_threads, level)
 
-    def time_transform(self, implementation, length, rows):
+    def time_transform(self, *_):
         self.run()
 
     def run_subquad(self):
@@ -99,15 +111,17 @@ class FurtherOrders(Suite):
 class FirstAxis(Suite):
     """The first axis of an array, which lies apart in memory; numpy transposes and is timed so."""
 
-    params = [["subquad", "transposed"], [1 << 8, 1 << 12], [16, 256]]
-    param_names = ["implementation", "length", "columns"]
+    params = [["subquad", "transposed"], [1 << 8, 1 << 12], [16, 256], THREADS, LEVELS]
+    param_names = ["implementation", "length", "columns", "n_threads", "level"]
+    ours = ("subquad", "transposed")
 
-    def setup(self, implementation, length, columns):
+    def setup(self, implementation, length, columns, n_threads, level):
+        self.spare(implementation, n_threads, level, large=length * columns >= THREADED_ARRAY)
         x = np.random.default_rng(0).standard_normal((length, columns))
         self.x = x.astype(np.float32)
-        self.choose(implementation)
+        self.choose(implementation, n_threads, level)
 
-    def time_transform(self, implementation, length, columns):
+    def time_transform(self, *_):
         self.run()
 
     def run_subquad(self):

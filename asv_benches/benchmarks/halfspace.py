@@ -5,7 +5,7 @@ from scipy.stats import norm
 
 from subquad import HalfSpaceReport
 
-from .kernels import Suite
+from .suite import LEVELS, THREADS, Suite
 
 QUERIES, REPORTED = 64, 0.008
 
@@ -21,27 +21,41 @@ def problem(n, d):
 class HalfSpaceQueries(Suite):
     """A batch of 64 queries."""
 
-    params = [["tree", "scan", "numpy", "faiss"], [2_000, 100_000, 1_000_000], [3, 5, 8, 16]]
-    param_names = ["implementation", "points", "dimension"]
+    params = [
+        ["tree", "tree_unsorted", "scan", "numpy", "faiss"],
+        [2_000, 100_000, 1_000_000],
+        [3, 5, 8, 16],
+        THREADS,
+        LEVELS,
+    ]
+    param_names = ["implementation", "points", "dimension", "n_threads", "level"]
+    ours = ("tree", "tree_unsorted", "scan")
 
-    def setup(self, implementation, points, dimension):
+    def setup(self, implementation, points, dimension, n_threads, level):
+        large, levelled = points > 2_000, points == 100_000
+        self.spare(implementation, n_threads, level, large=large, levelled=levelled)
         self.points, self.A, self.b = problem(points, dimension)
         if implementation == "faiss":
             try:
                 import faiss
             except ImportError:
                 raise NotImplementedError("faiss is not installed") from None
+            faiss.omp_set_num_threads(n_threads)
             self.index = faiss.IndexFlatIP(dimension)
             self.index.add(self.points)
         elif implementation != "numpy":
-            self.report = HalfSpaceReport(self.points, implementation)
-        self.choose(implementation)
+            method = implementation.removesuffix("_unsorted")
+            self.report = HalfSpaceReport(self.points, method, n_threads)
+        self.choose(implementation, n_threads, level)
 
-    def time_batch(self, implementation, points, dimension):
+    def time_batch(self, *_):
         self.run()
 
     def run_tree(self):
         self.report.query_batch(self.A, self.b)
+
+    def run_tree_unsorted(self):
+        self.report.query_batch(self.A, self.b, sort=False)
 
     def run_scan(self):
         self.report.query_batch(self.A, self.b)

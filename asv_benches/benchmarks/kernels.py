@@ -5,61 +5,16 @@ import scipy.linalg
 import scipy.sparse
 
 from subquad._factors import flushing
-from subquad._kernels import _simd, coactivation, gauss_newton, low_rank
+from subquad._kernels import coactivation, gauss_newton, low_rank
 from subquad._kernels.column_product import column_product, scratch_bytes
 from subquad._parallel import resolve_threads
 
-try:
-    import torch
-except ImportError:
-    torch = None
-try:
-    from threadpoolctl import threadpool_limits
-except ImportError:
-    threadpool_limits = None
-
-
-def tensors(*arrays):
-    """Return torch tensors that share the memory of arrays; NotImplementedError without torch."""
-    if torch is None:
-        raise NotImplementedError("torch is not installed")
-    return [torch.from_numpy(array) for array in arrays]
+from .suite import LEVELS, THREADS, Suite, torch
 
 
 def packed(D):
     """Return the bits of D (rows, count), count a multiple of 64, as uint64 words."""
     return np.packbits(D, axis=1, bitorder="little").view(np.uint64)
-
-
-THREADS, LEVELS = [1, 2], ["best", *_simd.LEVELS]
-
-
-class Suite:
-    """Runs `self.run`, which `setup` has chosen, once outside the clock and then on it."""
-
-    def choose(self, implementation, n_threads=None, level="best"):
-        """Prepare and warm up the method named after the implementation."""
-        level = _simd.best_level() if level == "best" else level
-        ours = implementation == "subquad"
-        if _simd.LEVELS.index(level) > _simd.LEVELS.index(_simd.best_level()):
-            raise NotImplementedError(f"this processor has no {level}")
-        if not ours and level != _simd.best_level():
-            raise NotImplementedError("the level is subquad's alone")
-        _simd.use_level(level)
-        self.n_threads = resolve_threads(n_threads)
-        self.run = getattr(self, f"run_{implementation}")
-        if implementation == "torch":
-            self.tensors = tensors(*self.arrays)
-            torch.set_num_threads(self.n_threads)
-        elif not ours and n_threads is not None and threadpool_limits is not None:
-            threadpool_limits(n_threads)
-        self.run()
-
-    def teardown(self, *_):
-        """Use the best level again, and all threads."""
-        _simd.use_level(_simd.best_level())
-        if threadpool_limits is not None:
-            threadpool_limits(resolve_threads())
 
 
 class ColumnProduct(Suite):
@@ -75,7 +30,7 @@ class ColumnProduct(Suite):
     ]
     param_names = ["implementation", "width", "n", "density", "n_threads", "level"]
 
-    def setup(self, implementation, width, n, density, n_threads=None, level="best"):
+    def setup(self, implementation, width, n, density, n_threads=None, level=None):
         rng = np.random.default_rng(0)
         self.columns = rng.standard_normal((width, width), np.float32)
         self.H = rng.standard_normal((n, width), np.float32)
@@ -115,7 +70,7 @@ class FiredNeurons(Suite):
     params = [["subquad", "numpy", "torch"], [512, 8192], [64, 256], THREADS, LEVELS]
     param_names = ["implementation", "width", "n", "n_threads", "level"]
 
-    def setup(self, implementation, width, n, n_threads=None, level="best"):
+    def setup(self, implementation, width, n, n_threads=None, level=None):
         rng = np.random.default_rng(0)
         self.Z = rng.standard_normal((n, width), np.float32)
         self.thresholds = np.full(n, 1.3, np.float32)
@@ -157,7 +112,7 @@ class Gram(Suite):
     ]
     param_names = ["implementation", "width", "n", "n_threads", "level"]
 
-    def setup(self, implementation, width, n, n_threads=None, level="best"):
+    def setup(self, implementation, width, n, n_threads=None, level=None):
         rng = np.random.default_rng(0)
         D = rng.random((n, width)) < 0.08
         self.bits, self.D = packed(D), D.astype(np.float32)
@@ -192,7 +147,7 @@ class MoveNeurons(Suite):
     params = [["subquad", "numpy", "torch"], [512, 4096, 16384], [64, 256], THREADS, LEVELS]
     param_names = ["implementation", "width", "n", "n_threads", "level"]
 
-    def setup(self, implementation, width, n, n_threads=None, level="best"):
+    def setup(self, implementation, width, n, n_threads=None, level=None):
         rng = np.random.default_rng(0)
         self.base = rng.standard_normal((width, n), np.float32) - np.float32(1.4)
         self.change = np.zeros((width, n), np.float32)
@@ -250,7 +205,7 @@ class Flush(Suite):
     ]
     param_names = ["implementation", "width", "rank", "n_threads", "level"]
 
-    def setup(self, implementation, width, rank, n_threads=None, level="best"):
+    def setup(self, implementation, width, rank, n_threads=None, level=None):
         rng = np.random.default_rng(0)
         self.columns = np.zeros((width, width), np.float32)
         self.U = rng.standard_normal((rank, width), np.float32)

@@ -9,7 +9,7 @@ import scipy.sparse
 
 from subquad.sketch import SRHT, CountSketch, GaussianSketch, TensorSketch
 
-from .kernels import Suite
+from .suite import LEVELS, THREADS, Suite
 
 
 def scatter_matrix(sketch_size, buckets, signs, dtype):
@@ -60,11 +60,16 @@ class Pairs(Suite):
         [256, 16384],
         ["csr", "dense"],
         ["float32", "float64"],
+        THREADS,
+        LEVELS,
     ]
-    param_names = ["implementation", "width", "form", "dtype"]
+    param_names = ["implementation", "width", "form", "dtype", "n_threads", "level"]
     timeout = 300
+    ours = ("subquad", "prepared")
 
-    def setup(self, implementation, width, form, dtype):
+    def setup(self, implementation, width, form, dtype, n_threads, level):
+        large, levelled = width > 256, dtype == "float32"
+        self.spare(implementation, n_threads, level, large=large, levelled=levelled)
         n, size = (256, 4096) if width > 256 else (8, 64)
         self.X = rows_of(form, np.random.default_rng(0), n, width, dtype)
         self.sketch = TensorSketch(width, size, rng=0)
@@ -78,9 +83,9 @@ class Pairs(Suite):
             from sklearn.kernel_approximation import PolynomialCountSketch
 
             self.theirs = PolynomialCountSketch(n_components=size, random_state=0).fit(self.X)
-        self.choose(implementation)
+        self.choose(implementation, n_threads, level)
 
-    def time_pairs(self, implementation, width, form, dtype):
+    def time_pairs(self, *_):
         self.run()
 
     def run_subquad(self):
@@ -102,17 +107,25 @@ class Pairs(Suite):
 class Rows(Suite):
     """CountSketch of 64 rows of 16384 entries."""
 
-    params = [["subquad", "scipy"], [64, 1024, 4096, 16384], ["csr", "dense"], ["float32"]]
-    param_names = ["implementation", "sketch_size", "form", "dtype"]
+    params = [
+        ["subquad", "scipy"],
+        [64, 1024, 4096, 16384],
+        ["csr", "dense"],
+        ["float32"],
+        THREADS,
+        LEVELS,
+    ]
+    param_names = ["implementation", "sketch_size", "form", "dtype", "n_threads", "level"]
 
-    def setup(self, implementation, sketch_size, form, dtype):
+    def setup(self, implementation, sketch_size, form, dtype, n_threads, level):
+        self.spare(implementation, n_threads, level, large=sketch_size > 64)
         n, m = (64, 16384) if sketch_size > 64 else (4, 256)
         self.X = rows_of(form, np.random.default_rng(0), n, m, dtype)
         self.sketch = CountSketch(m, sketch_size, rng=0)
         self.matrix = scatter_matrix(sketch_size, self.sketch.buckets, self.sketch.signs, dtype)
-        self.choose(implementation)
+        self.choose(implementation, n_threads, level)
 
-    def time_rows(self, implementation, sketch_size, form, dtype):
+    def time_rows(self, *_):
         self.run()
 
     def run_subquad(self):
@@ -125,10 +138,16 @@ class Rows(Suite):
 class TallColumns(Suite):
     """S A for a tall dense A (m, k) in float64, 4 k rows left: the sketch of a regression."""
 
-    params = [["count", "srht", "gaussian", "scipy", "dense"], [512, 20_000, 200_000], [20, 200]]
-    param_names = ["implementation", "m", "k"]
+    params = [
+        ["count", "srht", "gaussian", "scipy", "dense"],
+        [512, 20_000, 200_000],
+        [20, 200],
+        THREADS,
+    ]
+    param_names = ["implementation", "m", "k", "n_threads"]
 
-    def setup(self, implementation, m, k):
+    def setup(self, implementation, m, k, n_threads):
+        self.spare(implementation, n_threads, large=m > 512)
         size = min(4 * k, m)
         if implementation in ("gaussian", "dense") and m * size > 2e7:
             raise NotImplementedError("the matrix of normals is too large")
@@ -143,9 +162,10 @@ class TallColumns(Suite):
             self.matrix = rng.standard_normal((size, m))
         else:
             self.sketch = {"srht": SRHT, "gaussian": GaussianSketch}[implementation](m, size, rng=0)
-        self.choose("product" if implementation in ("scipy", "dense") else "subquad")
+        kind = "product" if implementation in ("scipy", "dense") else "subquad"
+        self.choose(kind, n_threads)
 
-    def time_columns(self, implementation, m, k):
+    def time_columns(self, *_):
         self.run()
 
     def run_subquad(self):

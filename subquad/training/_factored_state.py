@@ -10,7 +10,9 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from subquad.networks._factored_layer import Response, tangent_gram
+from subquad.training._factored_system import TangentSystem
 from subquad.training._linear_system import BlockSystem, CoupledSystem
+from subquad.training._solver_system import FiredSystem, Preparation, SolverSystem
 
 _POWER_RTOL = 1e-3  # of the largest eigenvalue, to which a step size of half the limit is not bound
 EXPLICIT_GRAM = 4096  # data points up to which a Gram matrix beats products through m neurons
@@ -46,10 +48,14 @@ class FactoredState:
         B - B(0).
     """
 
-    def __init__(self, layer, weights, with_system):
+    def __init__(self, layer, weights, with_system, solver=None, n_threads=1):
         self.layer, self._weights, self._with_system = layer, weights, with_system
+        self._solver, self._n_threads = solver, n_threads
         self._initial = layer.network.weights
         self._K = None
+        if solver is not None:
+            self._rows = np.repeat(layer.V, layer.n_outputs, axis=0)
+            self._prepare = Preparation(self._rows)
         self._adopt(self._evaluate(np.zeros_like(self._initial), None))
 
     @property
@@ -72,12 +78,14 @@ class FactoredState:
         if not self._with_system:
             return Activity(self.active[:, None], self.active_fraction)
         layer, n_outputs = self.layer, self.layer.n_outputs
-        grams = self._grams()
         active = np.repeat(self.active[:, None], n_outputs, axis=1)
-        widths = np.full(n_outputs, layer.network.width)
+        described = active, np.full(n_outputs, layer.network.width), self._weights
+        if self._solver is not None:
+            return SolverSystem([self._block_of_rows()], self._solver, *described)
+        grams = self._grams()
         if n_outputs == 1:
-            return BlockSystem(grams, active, widths, self._weights)
-        return CoupledSystem(grams, self.gram_product, active, widths, self._weights)
+            return BlockSystem(grams, *described)
+        return CoupledSystem(grams, self.gram_product, *described)
 
     def propose(self, coefficients, keep):
         """Return what B - B(0) = keep (B - B(0)) + J^T coefficients would give."""
@@ -148,12 +156,28 @@ class FactoredState:
 
     def _grams(self):
         """Diagonal blocks of J J^T: one per output, or one that they share if there is no A."""
-        layer = self.layer
-        if self._K is None:
-            self._K = layer.inner_gram()
+        layer, K = self.layer, self._inner_gram()
         if layer.outer.narrow:
-            return [tangent_gram(U, self._K) for U in self._tangents()]
-        return [layer.shared_gram(self._response.fired, self._K)]
+            return [tangent_gram(U, K) for U in self._tangents()]
+        return [layer.shared_gram(self._response.fired, K)]
+
+    def _inner_gram(self):
+        """K = V V^T, made once."""
+        if self._K is None:
+            self._K = self.layer.inner_gram()
+        return self._K
+
+    def _block_of_rows(self):
+        """J J^T of all outputs as one `GramSystem`; bits count who fires if there is no A."""
+        layer, K, common = self.layer, self._inner_gram(), (self._prepare, self._n_threads)
+        if layer.outer.narrow:
+            return TangentSystem(self._tangents(), self._rows, K, *common)
+        network, fired = layer.network, self._response.fired
+        if layer.n_outputs == 1:
+            readout = network._scale * network.readout[0].astype(np.float64)
+            return FiredSystem(fired, readout, layer.V, K, *common)
+        tangents = [layer.tangents(fired, c) for c in range(layer.n_outputs)]
+        return TangentSystem(tangents, self._rows, K, *common)
 
     def _adopt(self, trial):
         self.outputs, self.terms, self._response = trial.outputs, trial.terms, trial.response

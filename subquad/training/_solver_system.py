@@ -31,7 +31,12 @@ class SolverSystem(BlockSystem):
     @property
     def grams(self):
         """The Gram matrix of each output, formed now unless it has been."""
-        return [block.gram() for block in self._blocks]
+        n_outputs = len(self._widths) if len(self._blocks) == 1 else 1
+        return [
+            np.ascontiguousarray(block.gram()[c::n_outputs, c::n_outputs])
+            for block in self._blocks
+            for c in range(n_outputs)
+        ]
 
     def solve(self, r, damping):
         """Return g (n, C) with (G + mu W^-1) g = r, and the number of iterations."""

@@ -52,6 +52,11 @@ class FactoredGradientDescent(GaussNewtonTrainer):
         Fit f - f_0 instead of f: the network as drawn is noise of the size of the targets.
     sample_weight : array_like, shape (n,), optional
         Weights w_i >= 0 of the squared residuals.
+    solver : {"exact", "sketch", "pcg", "auto"} or object
+        How "gauss-newton" solves its system, as in `LastLayerGaussNewton`. Several outputs share
+        B and are one system of n C rows: "exact" then takes conjugate gradients to 1e-8,
+        preconditioned by the system of each output, while the others, `ExactSolver()` among them,
+        are given all rows at once and may form (n C)^2 numbers.
     min_active : int
         Fewest neurons that must be expected to fire at a data point.
     n_threads : int or None
@@ -131,6 +136,7 @@ class FactoredGradientDescent(GaussNewtonTrainer):
         max_steps=None,
         centred=False,
         sample_weight=None,
+        solver="exact",
         min_active=16,
         n_threads=None,
         callback=None,
@@ -144,13 +150,15 @@ class FactoredGradientDescent(GaussNewtonTrainer):
         if tol is None and method == "gradient":
             tol = _GRADIENT_TOL
         self._set_options(network.dtype, regularization, damping, tol, max_steps, callback)
-        _refuse_options_of_the_other(method, regularization, damping, learning_rate)
-        layer = FactoredLayer(network, network.features(X), resolve_threads(n_threads))
+        solver = _checks.solver(solver)
+        _refuse_options_of_the_other(method, regularization, damping, solver, learning_rate)
+        n_threads = resolve_threads(n_threads)
+        layer = FactoredLayer(network, network.features(X), n_threads)
         y = _checks.targets(y, network, layer.n)
         weights = _checks.sample_weight(sample_weight, layer.n)
         _checks.active_neurons(network, integer(min_active, "min_active", minimum=0))
-        _require_memory(layer, method)
-        state = FactoredState(layer, weights, with_system=method == "gauss-newton")
+        _require_memory(layer, method, solver)
+        state = FactoredState(layer, weights, method == "gauss-newton", solver, n_threads)
         if not state.active.any():
             raise ValueError(
                 "X must have a row at which some neuron fires; got none. Raise width or lower "
@@ -181,9 +189,14 @@ class FactoredGradientDescent(GaussNewtonTrainer):
         )
 
 
-def _refuse_options_of_the_other(method, regularization, damping, learning_rate):
+def _refuse_options_of_the_other(method, regularization, damping, solver, learning_rate):
     """Refuse what this method would not look at."""
     if method == "gradient":
+        if solver is not None:
+            raise ValueError(
+                "solver must be 'exact' with method='gradient', which solves no system; "
+                f"got {solver.name!r}."
+            )
         for name, value in (("regularization", regularization), ("damping", damping)):
             if value != 0:
                 raise ValueError(f"{name} must be 0 with method='gradient'; got {value!r}.")
@@ -195,7 +208,7 @@ def _refuse_options_of_the_other(method, regularization, damping, learning_rate)
         )
 
 
-def _require_memory(layer, method):
+def _require_memory(layer, method, solver):
     """Refuse a fit whose arrays do not fit."""
     network, n, C = layer.network, layer.n, layer.n_outputs
     n_bytes = 2 * n * layer.outer.padded / 8 + 6 * network.weights.nbytes
@@ -203,6 +216,9 @@ def _require_memory(layer, method):
         n_bytes += (2 + C) * n * network.weights.shape[0] * network.dtype.itemsize
     if method == "gauss-newton" or (C == 1 and n <= EXPLICIT_GRAM):
         n_bytes += 8 * n * n * (3 * C + 2)
+    if solver is not None:  # U and V of all rows, U once more in float64, and G
+        n_bytes += n * C * len(network.weights) * (network.dtype.itemsize + 8)
+        n_bytes += C * layer.V.nbytes + (24 * (n * C) ** 2 if C > 1 else 0)
     require_memory(
         n_bytes,
         f"Training {n} data points with B of shape {network.weights.shape}",

@@ -4,6 +4,15 @@
 /* Hides where a pointer came from; GCC would keep one in a register for each row. */
 #define HIDE(pointer) __asm__("" : "+r"(pointer))
 
+/* Reals that lie in no cache of one core: asked for 2 KiB ahead in every row. */
+#define FAR_SPAN ((ptrdiff_t)((1 << 20) / sizeof(real)))
+#define FAR_AHEAD 2048
+
+/* The address so many bytes later, which nothing but a prefetch may use. */
+SQ_INLINE const real *NAME(later)(const real *x, size_t bytes) {
+    return (const real *)((uintptr_t)x + bytes);
+}
+
 SQ_INLINE void NAME(mix_rows)(vec *v, const int order) {
     if (order == 12 || order == 20 || order == 28)
         NAME(mix_order)(v, order);
@@ -11,11 +20,11 @@ SQ_INLINE void NAME(mix_rows)(vec *v, const int order) {
         NAME(mix)(v, order, SQ_LEVEL > SQ_BASELINE);
 }
 
-/* `width` columns, a multiple of LANES. `ahead`, if not NULL, is asked for meanwhile, as many reals
-   as are transformed. */
+/* `width` columns, a multiple of LANES. Meanwhile, unless `ahead` is NULL, memory is asked for rows
+   `x_stride` apart that begin there: one for every `each` rows of x. */
 SQ_INLINE void NAME(whole_columns)(
     const real *x, ptrdiff_t x_stride, real *out, ptrdiff_t stride, ptrdiff_t width,
-    const int order, const real *ahead) {
+    const int order, const real *ahead, const int each) {
     for (ptrdiff_t j = 0; j < width; j += LANES) {
         vec v[28];
         const real *from = x + j;
@@ -26,7 +35,8 @@ SQ_INLINE void NAME(whole_columns)(
                 vec row = load(from + k * x_stride);
                 IN_REGISTER(row); /* or GCC reads it for the sum and again for the difference */
                 v[r + k] = row;
-                if (ahead) __builtin_prefetch(ahead + j * order + (r + k) * LANES);
+                if (ahead && k % each == 0)
+                    __builtin_prefetch(ahead + j + (r + k) / each * x_stride);
             }
         }
         NAME(mix_rows)(v, order);
@@ -86,22 +96,24 @@ SQ_INLINE void NAME(straddling_columns)(
    and a store that straddles two lines takes twice as long. */
 SQ_INLINE void NAME(any_columns)(
     const real *x, ptrdiff_t x_stride, real *out, ptrdiff_t stride, ptrdiff_t width,
-    const int order, const real *ahead) {
+    const int order, const real *ahead, const int each) {
     const ptrdiff_t rest = width % LANES;
     const ptrdiff_t skip = (ptrdiff_t)(-(uintptr_t)out % SQ_BYTES / sizeof(real));
     const int contiguous = stride == width && x_stride == width;
     if (width < LANES) {
         NAME(few_columns)(x, x_stride, out, stride, width, order);
     } else if (skip > 0 && contiguous && rest == 0 && order * width >= 128 * LANES) {
-        NAME(whole_columns)(x + skip, width, out + skip, width, width - LANES, order, ahead);
+        NAME(whole_columns)(x + skip, width, out + skip, width, width - LANES, order, ahead,
+                            each);
         NAME(straddling_columns)(x, out, width, skip, order);
     } else if (rest == 0) {
-        NAME(whole_columns)(x, x_stride, out, stride, width, order, ahead);
+        NAME(whole_columns)(x, x_stride, out, stride, width, order, ahead, each);
     } else {
         /* Overlaps the others: computed before they change x, stored after. */
         vec last[28];
-        NAME(whole_columns)(x + width - LANES, x_stride, (real *)last, LANES, LANES, order, NULL);
-        NAME(whole_columns)(x, x_stride, out, stride, width - rest, order, ahead);
+        NAME(whole_columns)(x + width - LANES, x_stride, (real *)last, LANES, LANES, order, NULL,
+                            1);
+        NAME(whole_columns)(x, x_stride, out, stride, width - rest, order, ahead, each);
         for (int r = 0; r < order; r++) store(out + r * stride + width - LANES, last[r]);
     }
 }
@@ -109,7 +121,11 @@ SQ_INLINE void NAME(any_columns)(
 #define COLUMNS(order)                                                                             \
     static void NAME(columns_##order)(                                                             \
         const real *x, ptrdiff_t x_stride, real *out, ptrdiff_t stride, ptrdiff_t width) {         \
-        NAME(any_columns)(x, x_stride, out, stride, width, order, NULL);                           \
+        if (order * stride > FAR_SPAN)                                                             \
+            NAME(any_columns)(x, x_stride, out, stride, width, order,                              \
+                              NAME(later)(x, FAR_AHEAD), 1);                                       \
+        else                                                                                       \
+            NAME(any_columns)(x, x_stride, out, stride, width, order, NULL, 1);                    \
     }
 COLUMNS(2)
 COLUMNS(4)

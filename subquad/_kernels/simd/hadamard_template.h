@@ -14,6 +14,11 @@
 #define LOG_BLOCK (LOG_LANES + 2 * LOG_RADIX)
 #define PAGE 4096
 
+/* Asks memory for `count` vectors. */
+SQ_INLINE void NAME(ask_for)(const real *x, const int count) {
+    for (int r = 0; r < count; r++) __builtin_prefetch(x + r * LANES);
+}
+
 SQ_INLINE void NAME(load_vectors)(
     const real *x, vec *v, const int count, real scale, const int scaled) {
     for (int r = 0; r < count; r++) v[r] = load(x + r * LANES);
@@ -21,14 +26,17 @@ SQ_INLINE void NAME(load_vectors)(
         for (int r = 0; r < count; r++) v[r] *= scale;
 }
 
-/* The levels inside and across `count` vectors, n reals in all. */
+/* The levels inside and across `count` vectors, n reals in all. Meanwhile, unless `ahead` is NULL,
+   memory is asked for n / 2 reals there. */
 SQ_INLINE void NAME(first_levels)(
-    const real *x, real *out, ptrdiff_t n, const int count, real scale, const int scaled) {
+    const real *x, real *out, ptrdiff_t n, const int count, real scale, const int scaled,
+    const real *ahead) {
     for (ptrdiff_t i = 0; i < n; i += count * LANES) {
         vec v[1 << LOG_RADIX];
         NAME(load_vectors)(x + i, v, count, scale, scaled);
         NAME(mix_lanes)(v, count, LOG_LANES);
         NAME(mix)(v, count, 0);
+        if (ahead) NAME(ask_for)(ahead + i / 2, count / 2);
         for (int r = 0; r < count; r++) store(out + i + r * LANES, v[r]);
     }
 }
@@ -36,7 +44,7 @@ SQ_INLINE void NAME(first_levels)(
 #if SQ_LEVEL == SQ_AVX512
 /* The same for 16 vectors, eight ahead in the 32 registers; out does not overlap x. */
 SQ_INLINE void NAME(first_levels_ahead)(
-    const real *x, real *out, ptrdiff_t n, real scale, const int scaled) {
+    const real *x, real *out, ptrdiff_t n, real scale, const int scaled, const real *ahead) {
     vec low[8], high[8], next[8];
     NAME(load_vectors)(x, low, 8, scale, scaled);
     NAME(mix_lanes)(low, 8, LOG_LANES);
@@ -45,6 +53,7 @@ SQ_INLINE void NAME(first_levels_ahead)(
         NAME(mix_both)(high, low);
         NAME(load_vectors)(i + 16 * LANES < n ? x + i + 16 * LANES : x, next, 8, scale, scaled);
         NAME(mix_both)(next, high);
+        if (ahead) NAME(ask_for)(ahead + i / 2, 8);
         for (int r = 0; r < 8; r++) {
             store(out + i + r * LANES, low[r] + high[r]);
             store(out + i + (8 + r) * LANES, low[r] - high[r]);
@@ -52,9 +61,10 @@ SQ_INLINE void NAME(first_levels_ahead)(
         }
     }
 }
-#define FIRST_LEVELS(scaled) NAME(first_levels_ahead)(x, scratch, n, scale, scaled)
+#define FIRST_LEVELS(scaled) NAME(first_levels_ahead)(x, scratch, n, scale, scaled, next)
 #else
-#define FIRST_LEVELS(scaled) NAME(first_levels)(x, scratch, n, 1 << LOG_RADIX, scale, scaled)
+#define FIRST_LEVELS(scaled)                                                                       \
+    NAME(first_levels)(x, scratch, n, 1 << LOG_RADIX, scale, scaled, next)
 #endif
 
 /* Rows of 2^log_size < LANES reals, n reals in all. */
@@ -74,8 +84,8 @@ static void NAME(short_rows)(const real *x, real *out, ptrdiff_t n, int log_size
     __builtin_memcpy(out + i, &v, (size_t)(n - i) * sizeof(real));
 }
 
-/* Two passes over n reals, more than 2^(LOG_LANES + LOG_RADIX). `fetch` keeps memory busy during
-   the second, with what the first needs 16 KiB later. */
+/* Two passes over n reals, more than 2^(LOG_LANES + LOG_RADIX). `fetch` keeps memory busy: each
+   pass asks for half of what lies 16 KiB ahead. */
 static void NAME(two_passes)(const real *x, real *out, ptrdiff_t n, real scale, int fetch) {
     const ptrdiff_t stride = LANES << LOG_RADIX;
     char room[(sizeof(real) << LOG_BLOCK) + 2 * PAGE];
@@ -84,13 +94,14 @@ static void NAME(two_passes)(const real *x, real *out, ptrdiff_t n, real scale, 
     uintptr_t start = ((uintptr_t)room + PAGE - 1) / PAGE * PAGE;
     start += ((uintptr_t)out - (uintptr_t)stride * sizeof(real) / 2) % PAGE;
     real *scratch = (real *)start;
+    const int whole = n == stride << LOG_RADIX;
+    const real *next = fetch && whole ? NAME(later)(x, 1 << 14) : NULL;
     if (scale != 1)
         FIRST_LEVELS(1);
     else
         FIRST_LEVELS(0);
-    if (fetch && n == stride << LOG_RADIX)
-        NAME(any_columns)(scratch, stride, out, stride, stride, 1 << LOG_RADIX,
-                          (const real *)((uintptr_t)x + 16384));
+    if (next)
+        NAME(any_columns)(scratch, stride, out, stride, stride, 1 << LOG_RADIX, next + n / 2, 2);
     else
         NAME(columns)(scratch, stride, out, stride, stride, (int)(n / stride));
 }
@@ -107,12 +118,12 @@ static void NAME(row)(const real *x, real *out, int log_size, real scale, int fe
         return;
     }
     switch (log_size - LOG_LANES) {
-    case 0: NAME(first_levels)(x, out, n, 1, scale, 1); break;
-    case 1: NAME(first_levels)(x, out, n, 2, scale, 1); break;
-    case 2: NAME(first_levels)(x, out, n, 4, scale, 1); break;
-    case 3: NAME(first_levels)(x, out, n, 8, scale, 1); break;
+    case 0: NAME(first_levels)(x, out, n, 1, scale, 1, NULL); break;
+    case 1: NAME(first_levels)(x, out, n, 2, scale, 1, NULL); break;
+    case 2: NAME(first_levels)(x, out, n, 4, scale, 1, NULL); break;
+    case 3: NAME(first_levels)(x, out, n, 8, scale, 1, NULL); break;
 #if SQ_LEVEL == SQ_AVX512
-    case 4: NAME(first_levels)(x, out, n, 16, scale, 1); break;
+    case 4: NAME(first_levels)(x, out, n, 16, scale, 1, NULL); break;
 #endif
     default: NAME(two_passes)(x, out, n, scale, fetch);
     }
@@ -156,4 +167,6 @@ static void NAME(hadamard_columns)(real *out, ptrdiff_t stride, ptrdiff_t width,
 #undef LEVEL
 #undef SELECT
 #undef HIDE
+#undef FAR_SPAN
+#undef FAR_AHEAD
 #undef FIRST_LEVELS
