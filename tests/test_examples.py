@@ -1,18 +1,16 @@
-"""Every figure of the gallery is drawn, without a warning and without waiting long."""
+"""Every figure of the gallery is drawn, without a warning."""
 
 import importlib.util
 import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 OPTIONAL = ("matplotlib", "sklearn", "torch")
-SECONDS = 5.0  # of processor time, without the interpreter's start
 
 if not FOLDER.is_dir():
     pytest.skip("the examples are not beside these tests", allow_module_level=True)
@@ -20,19 +18,17 @@ if not FOLDER.is_dir():
 EXAMPLES = sorted(FOLDER.glob("plot_*.py"))
 # What sphinx-gallery does: the figures that a script leaves open are its pictures.
 DRIVER = """
-import runpy, sys, time
-start = time.process_time()
+import runpy, sys
 runpy.run_path(sys.argv[1], run_name="__main__")
 from matplotlib import pyplot
 assert pyplot.get_fignums(), "no figure is open at the end"
 for number in pyplot.get_fignums():
     pyplot.figure(number).canvas.draw()
-print("seconds", time.process_time() - start)
 """
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_the_example_runs(path):
+def test_the_example_runs(path, tmp_path):
     needed = re.findall(
         r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -42,11 +38,11 @@ def test_the_example_runs(path):
     environment = {**os.environ, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
     environment |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "-c", DRIVER, str(path)]
-    start = time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    # From an empty folder: that of the sources would be imported in place of what is installed.
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
-    spent = float(done.stdout.split()[-1])
-    assert spent < SECONDS, f"{spent:.1f} s ({time.perf_counter() - start:.1f} s by the clock)"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -11,9 +11,9 @@ from subquad._kernels.column_product import (
     scratch_bytes,
 )
 
-# (n, m_in, m_out): around the kernel's blocks of 64 columns, its panels of 64 to 512 outputs (up to
-# 8192 for few rows), its tiles of 16 to 128 outputs, and the 2 or 16 rows from which columns are
-# staged in blocks.
+# (n, m_in, m_out): around the kernel's blocks of 64 columns, or 128 compact ones, its panels of 64
+# to 512 outputs (up to 8192 for few rows), its tiles of 16 to 128 outputs, and the 2 or 16 rows
+# from which columns are staged in blocks.
 SHAPES = [
     (1, 1, 1),
     (1, 1, 1025),
@@ -34,6 +34,8 @@ SHAPES = [
     (2, 3, 2100),
     (3, 63, 8193),
     (20, 65, 129),
+    (20, 255, 127),
+    (20, 257, 513),
     (64, 500, 257),
 ]
 SCALE = np.float32(0.037)

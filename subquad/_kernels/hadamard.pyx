@@ -26,7 +26,7 @@ cdef extern from "hadamard.h" nogil:
 
 cdef enum:
     REALS_PER_TASK = 1 << 14
-    FETCH_BYTES = 1 << 23   # more, of all rows together, come from memory
+    FETCH_BYTES = 1 << 22   # more, of all rows together, come from memory
 
 
 cdef inline void rows(

@@ -11,6 +11,7 @@ enum {
     LINE = 64,
     TILE_BYTES = 512,        /* panels are padded to so many bytes of sums: whole tiles */
     PIECE_BYTES = 512,       /* of a column in a panel; shorter pieces read memory slower */
+    PACKED_PIECE = 512,      /* outputs, where columns are packed; half or twice as many: slower */
     LONG_PIECE_BYTES = 8192, /* where a column serves a row or two: nothing else uses the cache */
     FEW_SUMS_BYTES = 1 << 15, /* of all rows of a scattered panel: first-level cache */
     SUMS_BYTES = 1 << 19,     /* of all rows of a blocked panel: second-level cache */
@@ -19,6 +20,10 @@ enum {
 static ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
 static ptrdiff_t whole(ptrdiff_t size, ptrdiff_t unit) { return (size + unit - 1) / unit * unit; }
+
+static ptrdiff_t n_blocks_of(ptrdiff_t n_columns, int log_block) {
+    return (n_columns + ((ptrdiff_t)1 << log_block) - 1) >> log_block;
+}
 
 /* Whether columns serve so few rows that copying them side by side does not pay: f32, m = 16384,
    density .05, one thread, the scattered form takes .94, .6, .66, 1.1, 1.9 of the time of the
@@ -32,6 +37,7 @@ static ptrdiff_t panel_width(int scattered, const sq_product_sizes *size) {
     const ptrdiff_t tile = TILE_BYTES / size->real_bytes;
     ptrdiff_t piece = (scattered ? LONG_PIECE_BYTES : PIECE_BYTES) / size->stored;
     ptrdiff_t sums = (scattered ? FEW_SUMS_BYTES : SUMS_BYTES) / (size->n * size->real_bytes);
+    if (!scattered && size->stored < size->real_bytes) piece = PACKED_PIECE;
     if (size->transposed) piece = tile; /* pieces of W lie across a panel */
     ptrdiff_t width = least(least(piece, sums) / tile * tile,
                             whole((size->m_out + size->n_threads - 1) / size->n_threads, tile));
@@ -42,7 +48,10 @@ ptrdiff_t sq_lay_out_plan(sq_column_plan *plan, char *base, const sq_product_siz
     const ptrdiff_t nnz = size->nnz, group = size->transposed ? SQ_ROW_GROUP : 1;
     const int scattered = !size->transposed && scatters(size->n, size->m_in, nnz);
     const ptrdiff_t most_active = least(size->m_in, nnz * group);
-    const ptrdiff_t most_blocks = whole(most_active, SQ_COLUMN_BLOCK) / SQ_COLUMN_BLOCK;
+    const int packed = !size->transposed && size->stored < size->real_bytes;
+    const int log_block = packed ? SQ_LOG_PACKED_BLOCK : SQ_LOG_BLOCK;
+    const ptrdiff_t block = (ptrdiff_t)1 << log_block;
+    const ptrdiff_t most_blocks = n_blocks_of(most_active, log_block);
     const ptrdiff_t n_starts = (scattered ? most_active : most_blocks) + 2;
     const ptrdiff_t most_visits = scattered ? 0 : least(nnz, size->n * most_blocks);
     const uintptr_t start = (uintptr_t)base;
@@ -50,6 +59,7 @@ ptrdiff_t sq_lay_out_plan(sq_column_plan *plan, char *base, const sq_product_siz
 
     plan->scattered = scattered;
     plan->transposed = size->transposed;
+    plan->log_block = log_block;
     plan->width = panel_width(scattered, size);
 #define TAKE(field, count, type)                                                                   \
     plan->field = (type *)end, end += (uintptr_t)whole((count) * (ptrdiff_t)sizeof(type), LINE)
@@ -66,10 +76,10 @@ ptrdiff_t sq_lay_out_plan(sq_column_plan *plan, char *base, const sq_product_siz
     plan->values = (void *)end;
     end += (uintptr_t)whole(nnz * size->real_bytes, LINE);
     plan->panels = (char *)end;
-    /* Sums; two staged blocks and a decoded tile, or a decoded column. */
+    /* Sums; two staged blocks and a packed tile, or a decoded column. */
     ptrdiff_t numbers = size->n * plan->width;
     numbers += scattered ? plan->width
-                         : SQ_COLUMN_BLOCK * (2 * plan->width + TILE_BYTES / size->real_bytes);
+                         : block * (2 * plan->width + TILE_BYTES / size->real_bytes);
     plan->panel_bytes = numbers * size->real_bytes;
     return (ptrdiff_t)(end - start) + size->n_threads * plan->panel_bytes + LINE;
 }
@@ -109,18 +119,19 @@ static void fill_scattered(sq_column_plan *plan, ptrdiff_t n, const ptrdiff_t *i
 /* How many entries from p on are in the same block. */
 static ptrdiff_t run_length(const sq_column_plan *plan, const ptrdiff_t *indices, ptrdiff_t p,
                             ptrdiff_t end) {
-    ptrdiff_t q = p + 1, block = plan->numbers[indices[p]] / SQ_COLUMN_BLOCK;
-    while (q < end && plan->numbers[indices[q]] / SQ_COLUMN_BLOCK == block) q++;
+    ptrdiff_t q = p + 1, block = plan->numbers[indices[p]] >> plan->log_block;
+    while (q < end && plan->numbers[indices[q]] >> plan->log_block == block) q++;
     return q - p;
 }
 
 /* Order the visits of block b from few entries to many, and append their entries. */
 static void sort_block(sq_column_plan *plan, ptrdiff_t b, const ptrdiff_t *indices) {
     const ptrdiff_t first = plan->visit_starts[b], end = plan->visit_starts[b + 1];
-    ptrdiff_t entry = plan->starts[b], next[SQ_COLUMN_BLOCK + 2] = {0};
+    const int32_t in_block = (1 << plan->log_block) - 1;
+    ptrdiff_t entry = plan->starts[b], next[SQ_MOST_IN_BLOCK + 2] = {0};
     for (ptrdiff_t v = first; v < end; v++) next[plan->by_row[v].count + 1]++;
     next[0] = first;
-    for (ptrdiff_t c = 1; c < SQ_COLUMN_BLOCK + 2; c++) next[c] += next[c - 1];
+    for (ptrdiff_t c = 1; c < SQ_MOST_IN_BLOCK + 2; c++) next[c] += next[c - 1];
     for (ptrdiff_t v = first; v < end; v++) {
         sq_visit *sorted = plan->visits + next[plan->by_row[v].count]++;
         *sorted = (sq_visit){.row = (int32_t)(v - first)};
@@ -130,7 +141,7 @@ static void sort_block(sq_column_plan *plan, ptrdiff_t b, const ptrdiff_t *indic
         plan->visits[v] = plan->by_row[from];
         for (ptrdiff_t k = 0; k < plan->visits[v].count; k++, entry++) {
             plan->origins[entry] = plan->firsts[from] + k;
-            plan->places[entry] = plan->numbers[indices[plan->firsts[from] + k]] % SQ_COLUMN_BLOCK;
+            plan->places[entry] = plan->numbers[indices[plan->firsts[from] + k]] & in_block;
         }
     }
     plan->starts[b + 1] = entry;
@@ -138,20 +149,20 @@ static void sort_block(sq_column_plan *plan, ptrdiff_t b, const ptrdiff_t *indic
 
 static void fill_blocked(sq_column_plan *plan, ptrdiff_t n, const ptrdiff_t *indptr,
                          const ptrdiff_t *indices) {
-    const ptrdiff_t n_blocks = whole(plan->n_active, SQ_COLUMN_BLOCK) / SQ_COLUMN_BLOCK;
+    const ptrdiff_t n_blocks = n_blocks_of(plan->n_active, plan->log_block);
     ptrdiff_t length, *ends = plan->visit_starts + 1; /* counted as the columns above */
     memset(plan->visit_starts, 0, (size_t)(n_blocks + 2) * sizeof *ends);
     for (ptrdiff_t i = 0; i < n; i++) {
         for (ptrdiff_t p = indptr[i]; p < indptr[i + 1]; p += length) {
             length = run_length(plan, indices, p, indptr[i + 1]);
-            ends[plan->numbers[indices[p]] / SQ_COLUMN_BLOCK + 1]++;
+            ends[(plan->numbers[indices[p]] >> plan->log_block) + 1]++;
         }
     }
     for (ptrdiff_t b = 0; b < n_blocks; b++) ends[b + 1] += ends[b];
     for (ptrdiff_t i = 0; i < n; i++) {
         for (ptrdiff_t p = indptr[i]; p < indptr[i + 1]; p += length) {
             length = run_length(plan, indices, p, indptr[i + 1]);
-            ptrdiff_t v = ends[plan->numbers[indices[p]] / SQ_COLUMN_BLOCK]++;
+            ptrdiff_t v = ends[plan->numbers[indices[p]] >> plan->log_block]++;
             plan->by_row[v] = (sq_visit){(int32_t)i, (int32_t)length};
             plan->firsts[v] = p;
         }

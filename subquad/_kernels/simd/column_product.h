@@ -9,7 +9,9 @@
 enum { SQ_STORED_AS_IS, SQ_STORED_BFLOAT16, SQ_STORED_INT8 };
 
 enum {
-    SQ_COLUMN_BLOCK = 64, /* columns that lie side by side in the first-level cache */
+    SQ_LOG_BLOCK = 6, /* of the columns that lie side by side in the first-level cache, */
+    SQ_LOG_PACKED_BLOCK = 7, /* and of those of half the size: compact ones */
+    SQ_MOST_IN_BLOCK = 1 << SQ_LOG_PACKED_BLOCK,
     SQ_ROW_GROUP = 16,    /* rows of W that are read together, if any of them is needed */
 };
 
@@ -34,6 +36,7 @@ typedef struct {
    numbered. */
 typedef struct {
     int scattered, transposed;
+    int log_block;         /* of the columns of a block */
     ptrdiff_t width;       /* outputs of a panel */
     ptrdiff_t n_active;    /* columns with an entry, or in a group with one */
     ptrdiff_t *active;     /* (n_active,) their positions in W */
@@ -62,7 +65,7 @@ void sq_fill_plan(sq_column_plan *plan, ptrdiff_t n, ptrdiff_t m_in, const ptrdi
 #define SQ_DECLARE(real, dtype)                                                                    \
     typedef void (*column_panel_##dtype##_fn)(                                                     \
         int storage, const void *columns, ptrdiff_t across, ptrdiff_t first, ptrdiff_t width,      \
-        ptrdiff_t n, ptrdiff_t m_out, const sq_column_plan *plan, real *out, real *scratch);                        \
+        ptrdiff_t n, ptrdiff_t m_out, const sq_column_plan *plan, real *out, real *scratch);       \
     extern const column_panel_##dtype##_fn column_panel_##dtype[SQ_LEVELS];
 SQ_DECLARE(float, f32)
 SQ_DECLARE(double, f64)

@@ -3,11 +3,13 @@
    Blocked: the columns of W that some row needs are staged, a block of them at a time, to where
    they lie side by side: columns a power of two apart would evict each other from every cache.
    The rows add the columns of a block while the next one is staged piece by piece, so that memory
-   is never idle; a tile of one output row is in registers meanwhile. Compact storage is decoded
-   tile by tile, in the first-level cache. Scattered: each column is added to the rows that need
-   it, whose sums stay in the first-level cache, while the next one is on its way. Transposed: as
-   blocked, but a column of W^T lies across the memory of W, so that staging transposes squares of
-   W in registers.
+   is never idle; a tile of one output row is in registers meanwhile. Compact storage is packed as
+   bfloat16, tile by tile, in the first-level cache, which so holds twice the columns: a row is
+   loaded and stored half as often, and decoding costs a shift or a mask. It is staged as it is
+   stored, whole lines at once: to decode while staging waits for memory longer. Scattered: each
+   column is added to the rows that need it, whose sums stay in the first-level cache, while the
+   next one is on its way. Transposed: as blocked, but a column of W^T lies across the memory of W,
+   so that staging transposes squares of W in registers, decoded.
 
    In all, a sum runs in the order of the columns, with the same operations: panels, blocks, tiles
    and the choice between the two change no bit. */
@@ -83,24 +85,53 @@ static inline __attribute__((always_inline)) void NAME(decode)(
     __builtin_memcpy(to, from, (size_t)count * sizeof(real));
 }
 
+#if SQ_IS_F32
+typedef uint32_t NAME(words) __attribute__((vector_size(SQ_BYTES)));
+#endif
+
+/* Pack a tile of `count` staged compact columns, decoded, as two vectors in the lower and the upper
+   halves of one: bfloat16 holds int8 numbers too. */
+static inline __attribute__((always_inline)) void NAME(pack)(
+    const char *from, ptrdiff_t stride, ptrdiff_t count, char *to, const int storage) {
+#if SQ_IS_F32
+    for (ptrdiff_t k = 0; k < count; k++, from += stride) {
+        float part[NAME(TILE_WIDTH)];
+        NAME(decode)(from, part, NAME(TILE_WIDTH), storage);
+        for (ptrdiff_t v = 0; v < NAME(TILE_WIDTH); v += 2 * LANES, to += SQ_BYTES) {
+            NAME(words) lower, upper;
+            __builtin_memcpy(&lower, part + v, sizeof lower);
+            __builtin_memcpy(&upper, part + v + LANES, sizeof upper);
+            lower = lower >> 16 | upper;
+            __builtin_memcpy(to, &lower, sizeof lower);
+        }
+    }
+#endif
+}
+
+/* Columns of a block. */
+static inline __attribute__((always_inline)) ptrdiff_t NAME(block)(const int packed) {
+    return 1 << (packed ? SQ_LOG_PACKED_BLOCK : SQ_LOG_BLOCK);
+}
+
 /* Stage columns before number `stop`, as they are stored: compact ones [column][output], others
    [tile][column][output in the tile]. */
 static inline __attribute__((always_inline)) void NAME(stage)(
-    NAME(source) *w, const sq_column_plan *plan, ptrdiff_t stop, real *to, const int storage) {
+    NAME(source) *w, const sq_column_plan *plan, ptrdiff_t stop, char *to, const int storage) {
     const ptrdiff_t tile = NAME(TILE_WIDTH), size = NAME(stored_bytes)(storage);
     const ptrdiff_t bytes = w->width * size, ahead = 1 + NAME(AHEAD) / bytes;
+    const ptrdiff_t block = NAME(block)(storage != SQ_STORED_AS_IS);
     for (; w->next < stop; w->next++) {
-        const ptrdiff_t place = w->next % SQ_COLUMN_BLOCK;
+        const ptrdiff_t place = w->next % block;
         const char *column = w->first + plan->active[w->next] * w->stride;
         if (w->next + ahead < plan->n_active)
             NAME(request)(w->first + plan->active[w->next + ahead] * w->stride, bytes);
         if (storage != SQ_STORED_AS_IS) {
-            __builtin_memcpy((char *)to + place * w->padded * size, column, (size_t)bytes);
+            __builtin_memcpy(to + place * w->padded * size, column, (size_t)bytes);
             continue;
         }
-        real *part = to + place * tile;
+        real *part = (real *)to + place * tile;
         ptrdiff_t r = 0;
-        for (; r + tile <= w->width; r += tile, part += SQ_COLUMN_BLOCK * tile)
+        for (; r + tile <= w->width; r += tile, part += block * tile)
             for (ptrdiff_t v = 0; v < tile; v += LANES)
                 store(part + v, load((const real *)column + r + v));
         __builtin_memcpy(part, (const real *)column + r, (size_t)(w->width - r) * sizeof(real));
@@ -134,13 +165,14 @@ static inline __attribute__((always_inline)) void NAME(stage_across)(
     NAME(source) *w, const sq_column_plan *plan, ptrdiff_t block, ptrdiff_t stop, real *to,
     const int storage) {
     const ptrdiff_t tile = NAME(TILE_WIDTH), size = NAME(stored_bytes)(storage);
-    const ptrdiff_t first = block * SQ_COLUMN_BLOCK, left = plan->n_active - first;
-    const ptrdiff_t count = left < SQ_COLUMN_BLOCK ? left : SQ_COLUMN_BLOCK;
+    const ptrdiff_t size_of_block = NAME(block)(0), first = block * size_of_block;
+    const ptrdiff_t left = plan->n_active - first;
+    const ptrdiff_t count = left < size_of_block ? left : size_of_block;
     const ptrdiff_t line = 64 / size < SQ_ROW_GROUP ? 64 / size : SQ_ROW_GROUP;
     for (; w->next < stop; w->next++) {
         const ptrdiff_t output = w->next * LANES, rows = w->width - output;
         const char *from = w->first + output * w->stride;
-        real *part = to + output / tile * SQ_COLUMN_BLOCK * tile + output % tile;
+        real *part = to + output / tile * size_of_block * tile + output % tile;
         if (rows <= 0) continue;
         if (rows > LANES)
             for (ptrdiff_t r = LANES; r < 2 * LANES && r < rows; r++)
@@ -157,22 +189,42 @@ static inline __attribute__((always_inline)) void NAME(stage_across)(
 /* Stage the part number `part` of `parts` of a block. */
 static inline __attribute__((always_inline)) void NAME(stage_part)(
     NAME(source) *w, const sq_column_plan *plan, ptrdiff_t block, ptrdiff_t part, ptrdiff_t parts,
-    real *to, const int storage, const int transposed) {
-    const ptrdiff_t first = block * SQ_COLUMN_BLOCK, left = plan->n_active - first;
-    const ptrdiff_t count = left < SQ_COLUMN_BLOCK ? left : SQ_COLUMN_BLOCK;
+    char *to, const int storage, const int transposed) {
+    const ptrdiff_t size_of_block = NAME(block)(storage != SQ_STORED_AS_IS && !transposed);
+    const ptrdiff_t first = block * size_of_block, left = plan->n_active - first;
+    const ptrdiff_t count = left < size_of_block ? left : size_of_block;
     if (left <= 0) return;
     if (!transposed) {
         NAME(stage)(w, plan, first + count * part / parts, to, storage);
         return;
     }
-    NAME(stage_across)(w, plan, block, w->padded / LANES * part / parts, to, storage);
+    NAME(stage_across)(w, plan, block, w->padded / LANES * part / parts, (real *)to, storage);
     if (part == parts) w->next = 0;
 }
 
+/* sum += factor * column for a tile. */
+static inline __attribute__((always_inline)) void NAME(add_column)(
+    vec *sum, const char *column, vec factor, const int packed) {
+#if SQ_IS_F32
+    if (packed) {
+        for (int v = 0; v < NAME(TILE); v += 2) {
+            NAME(words) pair;
+            __builtin_memcpy(&pair, column + v / 2 * SQ_BYTES, sizeof pair);
+            sum[v] += factor * (vec)(pair << 16);
+            sum[v + 1] += factor * (vec)(pair & 0xFFFF0000u);
+        }
+        return;
+    }
+#endif
+    for (int v = 0; v < NAME(TILE); v++)
+        sum[v] += factor * load((const real *)column + v * LANES);
+}
+
 /* sums[row, :] += sum_p values[p] * tile[places[p], :] for some visits; the entries move on. */
-static inline void NAME(add_visits)(
-    const real *tile, const sq_visit *visits, ptrdiff_t n_visits, const int32_t **places,
-    const real **values, real *sums) {
+static inline __attribute__((always_inline)) void NAME(add_visits)(
+    const char *tile, const sq_visit *visits, ptrdiff_t n_visits, const int32_t **places,
+    const real **values, real *sums, const int packed) {
+    const ptrdiff_t column_bytes = NAME(TILE_WIDTH) * (packed ? 2 : sizeof(real));
     const int32_t *place = *places;
     const real *value = *values;
     for (ptrdiff_t i = 0; i < n_visits; i++) {
@@ -180,46 +232,43 @@ static inline void NAME(add_visits)(
         const int32_t *end = place + visits[i].count;
         vec sum[NAME(TILE)];
         for (int v = 0; v < NAME(TILE); v++) sum[v] = load(row + v * LANES);
-        for (; place < end; place++, value++) {
-            const real *column = tile + *place * (ptrdiff_t)NAME(TILE_WIDTH);
-            const vec factor = broadcast(*value);
-            for (int v = 0; v < NAME(TILE); v++) sum[v] += factor * load(column + v * LANES);
-        }
+        for (; place < end; place++, value++)
+            NAME(add_column)(sum, tile + *place * column_bytes, broadcast(*value), packed);
         for (int v = 0; v < NAME(TILE); v++) store(row + v * LANES, sum[v]);
     }
     *places = place;
     *values = value;
 }
 
-/* sums is [tile][row][output in the tile]; scratch has two staged blocks and a decoded tile. */
+/* sums is [tile][row][output in the tile]; scratch has two staged blocks and a packed tile. */
 static inline __attribute__((always_inline)) void NAME(add_blocked)(
     NAME(source) w, const sq_column_plan *plan, ptrdiff_t n, real *sums, real *scratch,
     const int storage, const int transposed) {
     const ptrdiff_t tile = NAME(TILE_WIDTH), size = NAME(stored_bytes)(storage);
     const ptrdiff_t n_tiles = w.padded / tile, n_active = plan->n_active;
-    real *stages[2] = {scratch, scratch + SQ_COLUMN_BLOCK * w.padded};
-    real *decoded = scratch + 2 * SQ_COLUMN_BLOCK * w.padded;
+    const int packed = storage != SQ_STORED_AS_IS && !transposed;
+    const ptrdiff_t block = NAME(block)(packed);
+    char *stages[2] = {(char *)scratch, (char *)(scratch + block * w.padded)};
+    char *packed_tile = (char *)(scratch + 2 * block * w.padded);
     NAME(stage_part)(&w, plan, 0, 1, 1, stages[0], storage, transposed);
-    for (ptrdiff_t b = 0; b * SQ_COLUMN_BLOCK < n_active; b++) {
-        const ptrdiff_t left = n_active - b * SQ_COLUMN_BLOCK;
-        const ptrdiff_t staged = left < SQ_COLUMN_BLOCK ? left : SQ_COLUMN_BLOCK;
+    for (ptrdiff_t b = 0; b * block < n_active; b++) {
         const ptrdiff_t first = plan->visit_starts[b], end = plan->visit_starts[b + 1];
+        const ptrdiff_t left = n_active - b * block, staged = left < block ? left : block;
         const ptrdiff_t n_steps = n_tiles * ((end - first + NAME(CHUNK) - 1) / NAME(CHUNK));
         ptrdiff_t step = 0;
         for (ptrdiff_t t = 0; t < n_tiles; t++) {
-            const real *columns = stages[b & 1] + t * SQ_COLUMN_BLOCK * tile;
             const int32_t *places = plan->places + plan->starts[b];
             const real *values = (const real *)plan->values + plan->starts[b];
-            if (storage != SQ_STORED_AS_IS && !transposed) {
-                const char *from = (const char *)stages[b & 1] + t * tile * size;
-                for (ptrdiff_t k = 0; k < staged; k++)
-                    NAME(decode)(from + k * w.padded * size, decoded + k * tile, tile, storage);
-                columns = decoded;
+            const char *columns = stages[b & 1] + t * block * tile * (ptrdiff_t)sizeof(real);
+            if (packed) {
+                NAME(pack)(stages[b & 1] + t * tile * size, w.padded * size, staged, packed_tile,
+                           storage);
+                columns = packed_tile;
             }
             for (ptrdiff_t v = first; v < end; v += NAME(CHUNK)) {
                 NAME(add_visits)(columns, plan->visits + v,
                                  end - v < NAME(CHUNK) ? end - v : NAME(CHUNK), &places, &values,
-                                 sums + t * n * tile);
+                                 sums + t * n * tile, packed);
                 step++;
                 NAME(stage_part)(&w, plan, b + 1, step, n_steps, stages[(b + 1) & 1], storage,
                                  transposed);
@@ -242,9 +291,9 @@ static inline __attribute__((always_inline)) void NAME(add_scattered)(
         const ptrdiff_t line = 64 / size; /* outputs */
         if (!direct) {
             for (ptrdiff_t r = 0; r < w.width; r += 4 * line) {
-                NAME(request)(later + r * size, w.width - r < 4 * line ? (w.width - r) * size : 256);
-                NAME(decode)(stored + r * size, scratch + r,
-                             w.width - r < 4 * line ? w.width - r : 4 * line, storage);
+                const ptrdiff_t count = w.width - r < 4 * line ? w.width - r : 4 * line;
+                NAME(request)(later + r * size, count * size);
+                NAME(decode)(stored + r * size, scratch + r, count, storage);
             }
         }
         for (ptrdiff_t p = plan->starts[k]; p < plan->starts[k + 1]; p++) {
