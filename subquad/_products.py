@@ -20,7 +20,9 @@ _INT8_MAX = 127
 _MULTIPLY_ADDS_PER_CALL = 3e10  # of BLAS on one thread: .4 s in float32, .8 s in float64
 # A quarter of a millisecond: less is not worth another thread, which may have to wait longer.
 _MULTIPLY_ADDS_PER_THREAD = 1e7
-_BYTES_PER_THREAD = 2**22
+# Two milliseconds of reading. A second thread saves one of three at n = 1, m = 16384, density .05,
+# but where OpenBLAS's threads still spin after a GEMM, the product waits for it 10 to 20.
+_BYTES_PER_THREAD = 2**25
 SPARSE_COST = 3.0  # of a multiply-add in the sparse kernels, in those of BLAS
 _ROWS_PER_CALL = 1024  # of the sparse kernel: their sums are to stay in the second-level cache
 
