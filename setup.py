@@ -22,7 +22,13 @@ DEBUG = os.environ.get("SUBQUAD_DEBUG", "0") not in ("", "0")
 # No -march and no -ffast-math: a wheel runs on every machine of its architecture, and the faster
 # instruction sets are compiled beside the baseline and chosen at import (simd/multiversion.h).
 # ISO C forbids to contract a * b + c where the compiler could; without that there is no FMA.
-COMPILE_FLAGS = ["-O3", "-std=c11", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi"]
+COMPILE_FLAGS = [
+    "-O1" if DEBUG else "-O3",
+    "-std=c11",
+    "-ffp-contract=fast",
+    "-fvisibility=hidden",
+    "-Wno-psabi",
+]
 # Kernels that promise to round each product and each sum, on every instruction set.
 FURTHER_FLAGS = {"half_space": ["-ffp-contract=off"]}
 

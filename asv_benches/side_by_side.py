@@ -15,18 +15,24 @@ from pathlib import Path
 
 import numpy as np
 
+PAUSE = 0.05  # seconds: idle threads of OpenBLAS spin for up to 2^26 cycles
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def medians(calls, repeats, clock=time.perf_counter):
-    """Return the median seconds of each call (a dict by name), alternated `repeats` times."""
+    """Return the median seconds of each call (a dict by name), alternated `repeats` times.
+
+    Between two contenders is a pause, in which the idle threads of one stop to spin on the
+    processors that the next one wants, and a call that is not counted.
+    """
     seconds = {name: [] for name in calls}
-    for repeat in range(repeats + 1):
+    for _ in range(repeats):
         for name, call in calls.items():
+            time.sleep(PAUSE)
+            call()
             start = clock()
             call()
-            if repeat > 0:  # the first starts threads and touches pages
-                seconds[name].append(clock() - start)
+            seconds[name].append(clock() - start)
     return {name: float(np.median(values)) for name, values in seconds.items()}
 
 

@@ -1,4 +1,4 @@
-"""Kernels of trusted points, a panel of rows at a time: one matrix product, then the profile."""
+"""Kernels of trusted points: the products of panels of rows, then the profile of each."""
 
 import numpy as np
 
@@ -66,19 +66,21 @@ def _common_norm(left, right):
 
 def _fill(left, right, made, norms, outs, n_threads):
     """outs[k] = the k-th profile of the angles, times the norms of both points."""
-    columns, symmetric = right or left, right is None
-    for start, stop in _panels(len(left), len(columns), left.n_columns, symmetric):
-        rows = slice(start, stop)
-        n_columns = stop if symmetric else len(columns)
-        panels = [out[rows, :n_columns] for out in outs]
-        gram = panels[-1]
-        part, others = left.part(rows), columns.part(slice(n_columns))
-        part.correlations(others, gram)
-        for profile, panel in zip(made, panels, strict=True):
+    columns, symmetric, gram = right or left, right is None, outs[-1]
+    panels = [
+        (slice(start, stop), slice(stop if symmetric else len(columns)))
+        for start, stop in _panels(len(left), len(columns), left.n_columns, symmetric)
+    ]
+    # BLAS first, all of it: its threads and ours would wait for each other at every turn.
+    for rows, others in panels:
+        left.part(rows).correlations(columns.part(others), gram[rows, others])
+    for rows, others in panels:
+        for profile, out in zip(made, outs, strict=True):
             dual_activation.apply_profile(
-                profile.table, profile.offset, _CLOSE[left.dtype], gram, *part.parts(),
-                *others.parts(), left.n_columns, norms[0][rows], norms[1][:n_columns],
-                start if symmetric else -1, panel, n_threads,
+                profile.table, profile.offset, _CLOSE[left.dtype], gram[rows, others],
+                *left.part(rows).parts(), *columns.part(others).parts(), left.n_columns,
+                norms[0][rows], norms[1][others], rows.start if symmetric else -1,
+                out[rows, others], n_threads,
             )  # fmt: skip
     if symmetric:
         for profile, out in zip(made, outs, strict=True):
