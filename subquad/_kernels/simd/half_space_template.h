@@ -186,7 +186,7 @@ static inline void NAME(half_space_wanted)(
             bounds, (const real *)search->A + q * search->d, ((const real *)search->b)[q],
             search->d);
 #if SQ_LEVEL == SQ_AVX512
-        __m512i bit = _mm512_set1_epi64(1ll << q);
+        __m512i bit = _mm512_set1_epi64((long long)(1ull << q));
         low = _mm512_mask_or_epi64(low, (__mmask8)children, low, bit);
         high = _mm512_mask_or_epi64(high, (__mmask8)(children >> 8), high, bit);
 #else
