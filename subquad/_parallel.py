@@ -1,4 +1,4 @@
-"""How many threads a call uses."""
+"""How many threads a call uses, and the blocks of rows that it works through."""
 
 import contextlib
 import functools
@@ -46,6 +46,22 @@ def resolve_threads(n_threads=None):
     if n_threads == 0:
         raise ValueError("n_threads must be positive, negative or None; got 0. Use -1 for all.")
     return n_threads if n_threads > 0 else max(1, _all_threads() + 1 + n_threads)
+
+
+def worth_threads(n_threads, work, work_per_thread):
+    """Return how many of `n_threads` to use: one for each full share of work, at least one.
+
+    A parallel region ends when its last thread does, and on a busy machine a thread may wait
+    milliseconds for a processor. `work_per_thread` is the least work, in the unit of `work`, whose
+    saving outweighs that wait; each kernel's caller states it with the time it stands for.
+    """
+    return max(1, min(n_threads, int(work / work_per_thread)))
+
+
+def blocks(size, step):
+    """Return the slices of range(size) that are at most `step` long, in order."""
+    step = max(1, int(step))
+    return (slice(start, min(start + step, size)) for start in range(0, size, step))
 
 
 def _all_threads():
