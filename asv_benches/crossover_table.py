@@ -20,10 +20,8 @@ import numpy as np
 import scipy.sparse
 from side_by_side import in_process, medians, print_table
 
-from subquad.jacobian import KhatriRao
+from subquad.jacobian import FiredJacobian, FixedSide, KhatriRao
 from subquad.solvers import AutoSolver, ExactSolver, PcgSolver, SketchSolver
-from subquad.solvers.gram._system import GramSystem
-from subquad.training._solver_system import FiredSystem, Preparation
 
 SETTINGS = ("wide", "thin", "trainer")
 METHODS = ("exact", "sketch", "pcg")
@@ -48,11 +46,11 @@ def jacobian(setting, n, m, density, rng):
     if setting != "trainer":
         U = D * readout
         J = KhatriRao(scipy.sparse.csr_array(U) if density < SPARSE else U, V)
-        return lambda: GramSystem(J.U, J.V)
+        return lambda: KhatriRao(J.U, J.V)
     words = np.zeros((n, (m + 63) // 64 * 8), np.uint8)
     words[:, : (m + 7) // 8] = np.packbits(D, axis=1, bitorder="little")
-    fired, K, prepare = words.view(np.uint64), V @ V.T, Preparation(V)
-    return lambda: FiredSystem(fired, readout, V, K, prepare, 1)
+    fired, K, side = words.view(np.uint64), V @ V.T, FixedSide(V)
+    return lambda: FiredJacobian(fired, readout, side, K)
 
 
 def measure(setting, n, m, density, repeats, clock):

@@ -23,6 +23,9 @@ _MULTIPLY_ADDS_PER_THREAD = 1e7
 # Two milliseconds of reading. A second thread saves one of three at n = 1, m = 16384, density .05,
 # but where OpenBLAS's threads still spin after a GEMM, the product waits for it 10 to 20.
 _BYTES_PER_THREAD = 2**25
+# Multiply a sparse matrix with its own transpose as such below this density: above 0.03, BLAS on
+# the dense rows measured faster.
+SPARSE_GRAM_DENSITY = 0.03
 SPARSE_COST = 3.0  # of a multiply-add in the sparse kernels, in those of BLAS
 _ROWS_PER_CALL = 1024  # of the sparse kernel: their sums are to stay in the second-level cache
 

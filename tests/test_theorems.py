@@ -23,7 +23,7 @@ from subquad.jacobian import KhatriRao
 from subquad.lowrank import LowRankMaintenance
 from subquad.networks import LastLayer, WideNetwork
 from subquad.training import LastLayerGaussNewton, TrainingWarning
-from subquad.training._dense import DenseState
+from subquad.training.last_layer._dense import DenseState
 
 KINDS = ["sphere", "digits"]
 

@@ -14,12 +14,11 @@ import reference
 import reference_two_layer as two
 
 from subquad.activations import ShiftedReLU
-from subquad.jacobian import KhatriRao
+from subquad.jacobian import KhatriRao, MatrixFreeJacobian
 from subquad.networks import TwoLayerNetwork, WideNetwork
 from subquad.sketch import TensorSketch
 from subquad.solvers import SketchSolver, gram_solve
 from subquad.training import LastLayerGaussNewton, TwoLayerGaussNewton
-from subquad.training._matrix_free import ImplicitSystem
 
 N, M = 64, 1024
 
@@ -119,11 +118,13 @@ def test_matrix_free_product_equals_that_with_the_gram_matrix(n, d, m, rng):
     a, g = rng.standard_normal(m), rng.standard_normal(n)
     J = two.jacobian(X, W, a)
     bits = np.packbits(two.mask(X, W).T, axis=1, bitorder="little")
-    system = ImplicitSystem(bits, a, X)
+    system = MatrixFreeJacobian(bits, a, X)
     G = J @ J.T
     size = np.linalg.norm(G, 2) * np.linalg.norm(g)
     assert np.linalg.norm(system.product(g) - G @ g) <= 1e-10 * size
-    np.testing.assert_allclose(system.adjoint(g).ravel(), J.T @ g, rtol=1e-10, atol=1e-10 * size)
+    A, B = system.adjoint(g)
+    np.testing.assert_allclose((A.T @ B).ravel(), J.T @ g, rtol=1e-10, atol=1e-10 * size)
+    np.testing.assert_allclose(system.matvec(W), J @ W.ravel(), rtol=0, atol=1e-10 * size)
     np.testing.assert_allclose(system.columns(np.arange(n)[::2]), G[:, ::2], atol=1e-10 * size)
     np.testing.assert_allclose(system.diagonal(), G.diagonal(), rtol=1e-10)
     np.testing.assert_array_equal(system.active, two.mask(X, W).sum(axis=1))

@@ -10,7 +10,7 @@ from reference_factored import Factored
 from subquad.lowrank import LowRankMaintenance
 from subquad.networks import FactoredNetwork, WideNetwork
 from subquad.solvers import AutoSolver, ExactSolver, PcgSolver, SketchSolver, Solution
-from subquad.training import FactoredGradientDescent, LastLayerGaussNewton
+from subquad.training import FactoredGaussNewton, LastLayerGaussNewton
 
 
 @pytest.mark.parametrize("regularization", [0.0, 1e-2])
@@ -103,14 +103,14 @@ def test_leave_one_out_chooses_the_same_regularisation_with_every_solver(
 
 
 class Jacobi:
-    """A user's own solver, on the public parts of a system alone."""
+    """A user's own solver, on the public parts of a Jacobian alone."""
 
     name = "jacobi"
 
-    def solve(self, system, c, damping=0.0):
-        x = np.zeros(system.n)
+    def solve(self, J, c, damping=0.0):
+        x = np.zeros(J.n)
         for _ in range(200):
-            x += 0.2 * (c - system.product(x) - damping * x) / (system.diagonal() + damping)
+            x += 0.2 * (c - J.product(x) - damping * x) / (J.diagonal() + damping)
         return Solution(x, 200, 0.0, True, "Done.")
 
 
@@ -151,7 +151,7 @@ def factored(kind, n_outputs, dtype=np.float64, **options):
     network = FactoredNetwork(
         16, width=1024, inner_size=16, n_outputs=n_outputs, rng=7, dtype=dtype, **kind
     )
-    make = functools.partial(FactoredGradientDescent, network, X, y, method="gauss-newton")
+    make = functools.partial(FactoredGaussNewton, network, X, y)
     return network, X, functools.partial(make, **options)
 
 
@@ -184,7 +184,7 @@ def test_factored_networks_take_the_same_steps_with_accurate_solvers(
 @pytest.mark.parametrize(("kind", "n_outputs"), FACTORED)
 def test_the_system_of_a_factored_network_is_that_of_its_jacobian(kind, n_outputs):
     network, X, trainer = factored(kind, n_outputs, solver="pcg")
-    (block,) = trainer()._fit.state.linearise()._blocks
+    (block,) = trainer()._fit.state.linearise().jacobians
     J = Factored.of(network).jacobian(X)  # rows (c, i)
     J = J.reshape(n_outputs, 24, -1).swapaxes(0, 1).reshape(24 * n_outputs, -1)
     G, g = J @ J.T, np.random.default_rng(0).standard_normal(24 * n_outputs)

@@ -12,7 +12,7 @@ from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.networks import TwoLayerNetwork
 from subquad.solvers import PcgSolver
 from subquad.training import TrainingWarning, TwoLayerGaussNewton
-from subquad.training._matrix_free import MatrixFreeState
+from subquad.training.two_layer._matrix_free import MatrixFreeState
 
 EXACT_PCG = {"rtol": 1e-12, "landmarks": 8, "rng": 0}
 

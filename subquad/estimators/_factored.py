@@ -15,8 +15,7 @@ from subquad.estimators._gauss_newton import _CONSTANTS, _TARGET_DEVIATION, _Gau
 from subquad.estimators._preprocessing import merge_duplicates, unit_rows
 from subquad.networks import FactoredNetwork
 from subquad.solvers import choose_regularization, loo_residuals
-from subquad.training import FactoredGradientDescent
-from subquad.training._checks import active_neurons
+from subquad.training import FactoredGaussNewton, require_active_neurons
 
 _INNER_SIZE = 128  # at most, by default
 _MIN_ACTIVE = 16  # neurons to fire at a data point
@@ -84,7 +83,7 @@ _PARAMETERS = """
 _NOTES = """
     Notes
     -----
-    [AS22], Sections 4 and 5, by regularised Gauss-Newton steps of `FactoredGradientDescent`. The
+    [AS22], Sections 4 and 5, by regularised Gauss-Newton steps of `FactoredGaussNewton`. The
     outputs share A, C, a and B(0), but each has a B of its own: outputs that shared one would have
     to fit n n_outputs numbers with k l. At the start they therefore have one and the same tangent
     kernel, and one eigendecomposition chooses mu for all.
@@ -144,7 +143,7 @@ class _FactoredModel(_GaussNewtonModel):
         T = (T - self._target_mean) / self._target_scale
         X, T, weights = merge_duplicates(X, T, weights)
         self.network_ = self._new_network()
-        active_neurons(self.network_, _MIN_ACTIVE)
+        require_active_neurons(self.network_, _MIN_ACTIVE)
         with blas_threads_for(len(X)):
             rows = self._begin(X, T, weights)
             self._train(rows, T, weights)
@@ -206,11 +205,10 @@ class _FactoredModel(_GaussNewtonModel):
         fitted, histories = [], []
         try:
             for targets in T.T:
-                trainer = FactoredGradientDescent(
+                trainer = FactoredGaussNewton(
                     self.network_,
                     rows,
                     np.ascontiguousarray(targets),
-                    method="gauss-newton",
                     regularization=self.regularization_,
                     tol=self.tol,
                     max_steps=self.max_steps,

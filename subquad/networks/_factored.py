@@ -247,6 +247,10 @@ class FactoredNetwork:
         layer = FactoredLayer(self, V, resolve_threads(n_threads))
         return KhatriRao(layer.tangents(layer.respond(weights).fired, output), V)
 
+    def _layer(self, X, n_threads):
+        """The `FactoredLayer` of this network on the rows of X: what its trainers ask."""
+        return FactoredLayer(self, self.features(X), n_threads)
+
     def inner_matrix(self):
         """Return C, shape (l, d), in float64."""
         return self.inner.matrix()

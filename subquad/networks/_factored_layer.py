@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subquad._kernels import coactivation, factored
+from subquad._kernels import factored
 
 _BLOCK_BYTES = 2**23  # of pre-activations at once, where they come from a GEMM
 _ENTRIES_PER_CALL = 2**29  # of (data point, neuron): a fifth of a second
@@ -96,17 +96,6 @@ class FactoredLayer:
             U[points] = block
         return U
 
-    def shared_gram(self, fired, K):
-        """Return G of any output without A, in float64, for K = V V^T.
-
-        Readouts are +-scale: their products count the neurons that fire at both points.
-        """
-        G = np.empty_like(K)
-        counts = np.empty((self._n_threads, 1024), np.int32)
-        scale = self.network._scale**2
-        coactivation.coactivation_gram(fired, K, scale, G, counts, self._n_threads)
-        return G
-
     def inner_gram(self):
         """Return K = V V^T, shape (n, n), in float64."""
         V = self.V.astype(np.float64, copy=False)
@@ -150,11 +139,3 @@ class FactoredLayer:
                 self._n_threads,
             )  # fmt: skip
             yield points, outer.backward(out)
-
-
-def tangent_gram(U, K):
-    """Return G = (U U^T) o K in float64."""
-    U = U.astype(np.float64, copy=False)
-    G = U @ U.T
-    G *= K
-    return G

@@ -74,6 +74,10 @@ class TwoLayerNetwork:
         self.weights.flags.writeable = False
         self.readout = (signs(n_outputs, width, "partition", rng) / math.sqrt(width)).astype(dtype)
 
+    def _thresholds(self, X):
+        """The threshold at every row of X, in float64."""
+        return self.activation.thresholds(_norms(X), self.weight_std)
+
     @property
     def n_features(self):
         """d, the number of inputs."""
@@ -119,7 +123,7 @@ class TwoLayerNetwork:
             If X is not a finite real matrix with n_features columns.
         """
         X = self._as_inputs(X)
-        thresholds = self.activation.thresholds(_norms(X), self.weight_std)
+        thresholds = self._thresholds(X)
         return LastLayer._trusted(
             X, X @ self.weights.T, self.readout, self.activation, self.weight_std, thresholds
         )
@@ -164,7 +168,7 @@ class TwoLayerNetwork:
 
     def _outputs(self, X, W):
         """Readout times phi(W x_i), for trusted arrays."""
-        thresholds = self.activation.thresholds(_norms(X), self.weight_std)
+        thresholds = self._thresholds(X)
         out = np.empty((len(X), self.n_outputs), self.dtype)
         step = max(1, _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize))
         for first in range(0, len(X), step):

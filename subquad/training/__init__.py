@@ -1,29 +1,34 @@
-"""Training of the papers' networks: one file per algorithm, a record per step.
+"""Training of the papers' networks: one folder per algorithm, a record per step.
 
-    LastLayerGaussNewton     last hidden layer by Gauss-Newton ([SZZ24], Algorithm 2)
-    TwoLayerGaussNewton      one hidden layer by Gauss-Newton ([BPSW21], Algorithm 1)
-    FactoredGradientDescent  W = B C or A B C, by gradient descent or Gauss-Newton ([AS22])
-    StepRecord               what happened in one step
+    last_layer     LastLayerGaussNewton     last hidden layer, Gauss-Newton ([SZZ24], Algorithm 2)
+    two_layer      TwoLayerGaussNewton      one hidden layer, Gauss-Newton ([BPSW21], Algorithm 1)
+    factored       FactoredGradientDescent  W = B C or A B C, gradient descent ([AS22])
+                   FactoredGaussNewton      the same networks by Gauss-Newton
+    half_space     HalfSpaceSGD             SGD on the neurons that fire ([QSY23], Algorithm 1)
+
+    StepRecord, SGDRecord    what happened in one step
     TrainingWarning          a run that cannot or did not reach its goal, with causes and remedies
 
-A trainer decides (safeguards, stopping, records). A state behind it holds Z = Z0 + K A and answers
-four questions: what comes out, what the linearised system is, what a proposed change would give,
-and what the factors of an iterate are.
+What happens when `step()` of a Gauss-Newton trainer is called:
 
-    SeparableState   each neuron feeds one output: the compiled step, neurons as rows
-    MatrixFreeState  one hidden layer on many points: products with J and J^T, no Gram matrix
-    FactoredState    B of W = A B C itself moves; pre-activations are made, used and forgotten
-    DenseState       any readout, and weights kept by LowRankMaintenance: BLAS, data points as rows
+    _gauss_newton   `step` asks the state to linearise,          Algorithm 2, lines 9-16
+    _equation       the `Equation` solves (J J^T + mu W^-1) g = f - y,            line 17
+    _steps          a rule proposes W - J^T g and accepts, damps or shortens it,  line 18
+    _fit            the fit remembers the best iterate, and the trainer keeps a record
+
+A trainer decides (safeguards, stopping, records). Behind it stands a `State` of its folder, which
+holds the network on its data, knows its Jacobian (`subquad.jacobian`) and moves.
 """
 
-from subquad.training._half_space_record import SGDRecord
-from subquad.training._record import StepRecord, TrainingWarning
-from subquad.training.factored import FactoredGradientDescent
-from subquad.training.half_space_sgd import HalfSpaceSGD
+from subquad.training._arguments import require_active_neurons
+from subquad.training._records import StepRecord, TrainingWarning
+from subquad.training.factored import FactoredGaussNewton, FactoredGradientDescent
+from subquad.training.half_space import HalfSpaceSGD, SGDRecord
 from subquad.training.last_layer import LastLayerGaussNewton
 from subquad.training.two_layer import TwoLayerGaussNewton
 
 __all__ = [
+    "FactoredGaussNewton",
     "FactoredGradientDescent",
     "HalfSpaceSGD",
     "LastLayerGaussNewton",
@@ -31,4 +36,5 @@ __all__ = [
     "StepRecord",
     "TrainingWarning",
     "TwoLayerGaussNewton",
+    "require_active_neurons",
 ]

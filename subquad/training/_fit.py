@@ -5,7 +5,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_MEMORY = 5  # accepted residuals that a new one is compared with
+# A step is compared with the largest of so many accepted residuals.
+_MEMORY = 5
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a proposed change gives; valid until the next proposal.
+
+    `outputs` and `linear` are f and J vec(W - W(0)), shape (n, C); `flips` counts the neurons that
+    fire anew or no more, over data points; `terms` is the iterate in the form of its state.
+    """
+
+    outputs: np.ndarray
+    linear: np.ndarray
+    flips: int
+    terms: object
 
 
 @dataclass(frozen=True)
@@ -49,7 +64,7 @@ class Fit:
 
     @property
     def residual(self):
-        """F - target, shape (n, C)."""
+        """f - target, shape (n, C)."""
         return self.state.outputs - self.target
 
     def norm_of(self, outputs):
@@ -89,5 +104,5 @@ class Fit:
 
 
 def ratio(a, b):
-    """A / b, and 0 where there was nothing to reduce."""
+    """a / b, and 0 where there was nothing to reduce."""
     return a / b if b > 0 else 0.0

@@ -10,10 +10,10 @@ import scipy.sparse
 from scipy.sparse.linalg import LinearOperator
 
 from subquad._validation import as_csr, as_matrix, require_memory
-from subquad.jacobian import KhatriRao
+from subquad.jacobian import KhatriRao, kept_gram
 from subquad.solvers._tall.dense import ENTRY_NS, GEMM_NS, DenseTall, times_roots
 
-# Nanoseconds, as in _dense_tall: an entry of a CSR matrix in A^T A x; a multiply-add of scipy's
+# Nanoseconds, as in `dense`: an entry of a CSR matrix in A^T A x; a multiply-add of scipy's
 # product of sparse matrices.
 _CSR_NS, _SPARSE_NS = 2.5, 5.0
 _OPERATOR_COLUMNS = 32  # of the identity, multiplied at a time
@@ -93,10 +93,9 @@ class KhatriRaoTall:
     eps = np.finfo(np.float64).eps
 
     def __init__(self, J):
-        self.J = KhatriRao(J.U.astype(np.float64), J.V.astype(np.float64))
+        self.J = KhatriRao._trusted(J.U.astype(np.float64), J.V.astype(np.float64))
         (n, m_u), m_v = J.U.shape, J.V.shape[1]
         self.shape, self._sides = (m_u * m_v, n), (m_u, m_v)
-        self._G = None
         self._by_gram = n * (m_u + m_v) < 2 * m_u * m_v
         self.gram_ns = n * n * (m_u + m_v) * GEMM_NS
         self.pass_ns = n * n * ENTRY_NS if self._by_gram else 2 * n * m_u * m_v * GEMM_NS
@@ -125,9 +124,7 @@ class KhatriRaoTall:
 
     def gram(self):
         """Return A^T A = (U U^T) o (V V^T)."""
-        if self._G is None:
-            self._G = self.J.gram()
-        return self._G
+        return kept_gram(self.J)
 
     def sketched(self, sketch, n_threads):
         """Return S A, shape (s, k)."""

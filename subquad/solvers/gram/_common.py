@@ -3,9 +3,10 @@
 import numpy as np
 
 from subquad._validation import real, require_memory
-from subquad.sketch import TensorSketch
+from subquad.jacobian import ScaledRows, kept_gram
+from subquad.solvers._solution import Solution
 from subquad.solvers._tall.preconditioner import SketchPreconditioner
-from subquad.solvers.gram import _cost as cost
+from subquad.solvers.gram import cost
 
 
 def tolerance(rtol):
@@ -23,25 +24,55 @@ def at_least_n(sketch_size, n):
     return sketch_size
 
 
-def sketched(system, s, damping, sketch):
+def in_symmetric_form(solve, J, c, damping, weights):
+    """Solve (G + mu W^-1) x = c by (W^1/2 G W^1/2 + mu I) h = W^1/2 c, x = W^1/2 h.
+
+    It needs no 1 / w, and a weight of 0 drops its equation. The residual is that of h.
+    """
+    if weights is None:
+        return solve(J, c, damping)
+    roots = np.sqrt(weights)
+    solution = solve(ScaledRows(J, roots), roots * c, damping)
+    return Solution(**{**vars(solution), "x": roots * solution.x})
+
+
+def drawn_sketch(J, sketch_size, rng):
+    """Return a sketch that `J.sketch` takes."""
+    if not hasattr(J, "draw_sketch"):
+        raise TypeError(
+            f"J must have a method draw_sketch(sketch_size, rng) to be sketched; "
+            f"{type(J).__name__} has none. Use 'exact', or 'pcg' with landmarks."
+        )
+    return J.draw_sketch(sketch_size, rng)
+
+
+def _sketched_gram(J, sketch):
+    """(J S^T)(J S^T)^T in float64, an array of the caller's own."""
+    if hasattr(J, "sketched_gram"):
+        return J.sketched_gram(sketch)
+    rows = np.asarray(J.sketch(sketch), np.float64)
+    return rows @ rows.T
+
+
+def sketched(J, s, damping, sketch):
     """Factor (J S^T)(J S^T)^T + damping I; by QR of the sketch where Cholesky is not safe."""
-    n = system.n
+    n = J.n
     _require(8 * (3 * n * n + 2 * n * s), f"A sketch of {n} x {s}", "Use fewer rows.")
     if isinstance(sketch, np.random.Generator):
-        sketch = TensorSketch((system.m_u, system.m_v), s, rng=sketch)
-    G = system.sketched_gram(sketch)
+        sketch = drawn_sketch(J, s, sketch)
+    G = _sketched_gram(J, sketch)
     G.flat[:: n + 1] += damping
     factor = SketchPreconditioner.from_gram(G)
     if factor is None:
-        factor = SketchPreconditioner.from_sketch(system.sketched(sketch).T, damping=damping)
+        factor = SketchPreconditioner.from_sketch(J.sketch(sketch).T, damping=damping)
     return factor
 
 
-def residual_norm(system, x, c, damping):
+def residual_norm(J, x, c, damping):
     """||c - (G + mu I) x||, by the cheaper kind of product."""
-    if cost.forming_pays(system, 1):
-        system.gram()
-    return float(np.linalg.norm(c - system.product(x) - damping * x))
+    if cost.forming_pays(J, 1):
+        kept_gram(J)
+    return float(np.linalg.norm(c - J.product(x) - damping * x))
 
 
 def require_square(n):
@@ -50,7 +81,7 @@ def require_square(n):
 
 
 def _require(n_bytes, what, remedy):
-    """Refuse what does not fit; asking the system takes longer than to solve what is small."""
+    """Refuse what does not fit; asking the J takes longer than to solve what is small."""
     if n_bytes > cost.ALWAYS_THERE:
         require_memory(n_bytes, what, remedy)
 

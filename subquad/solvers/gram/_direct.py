@@ -5,10 +5,12 @@ import math
 import numpy as np
 
 from subquad._validation import generator, integer
+from subquad.jacobian import kept_gram
 from subquad.solvers._solution import Solution
 from subquad.solvers.exact import DampedCholesky
 from subquad.solvers.gram._common import (
     at_least_n,
+    in_symmetric_form,
     require_square,
     residual_norm,
     singular,
@@ -36,12 +38,15 @@ class ExactSolver:
     def __init__(self, *, rtol=1e-10):
         self._rtol = tolerance(rtol)
 
-    def solve(self, system, c, damping=0.0):
-        """Return a `Solution` of (G + damping I) x = c; n^3 / 3 operations beside those of G."""
-        require_square(system.n)
-        factor = DampedCholesky(system.gram(), damping)
+    def solve(self, J, c, damping=0.0, weights=None):
+        """Return a `Solution` of (G + damping W^-1) x = c; n^3 / 3 operations beside G."""
+        return in_symmetric_form(self._solve, J, c, damping, weights)
+
+    def _solve(self, J, c, damping):
+        require_square(J.n)
+        factor = DampedCholesky(kept_gram(J), damping)
         x = factor._solve(c)
-        residual = residual_norm(system, x, c, damping)
+        residual = residual_norm(J, x, c, damping)
         converged = bool(residual <= self._rtol * np.linalg.norm(c))
         info = {"method": self.name, "rank": factor.rank, "condition": factor.condition}
         return Solution(x, 0, residual, converged, factor.message, info)
@@ -81,18 +86,21 @@ class SketchSolver:
         self._rng = generator(rng)
         self._rtol, self._verify = tolerance(rtol), verify
 
-    def solve(self, system, c, damping=0.0):
-        """Return a `Solution` of (G + damping I) x = c, up to the error of the sketch."""
-        s = at_least_n(self._sketch_size or 16 * system.n, system.n)
-        factor = sketched(system, s, damping, self._rng)
+    def solve(self, J, c, damping=0.0, weights=None):
+        """Return a `Solution` of (G + damping W^-1) x = c, up to the error of the sketch."""
+        return in_symmetric_form(self._solve, J, c, damping, weights)
+
+    def _solve(self, J, c, damping):
+        s = at_least_n(self._sketch_size or 16 * J.n, J.n)
+        factor = sketched(J, s, damping, self._rng)
         x = factor.apply(c)
-        residual = residual_norm(system, x, c, damping) if self._verify else math.nan
+        residual = residual_norm(J, x, c, damping) if self._verify else math.nan
         goal = self._rtol * np.linalg.norm(c)
         kappa = factor.condition_estimate**2
         info = {"method": self.name, "sketch_size": s, "condition": kappa, "rank": factor.rank}
-        info["epsilon"] = (1 + math.sqrt(system.n / s)) ** 2 - 1
+        info["epsilon"] = (1 + math.sqrt(J.n / s)) ** 2 - 1
         info["error_estimate"] = info["epsilon"] * math.sqrt(kappa)
-        converged = bool(residual <= goal) and factor.rank == system.n
+        converged = bool(residual <= goal) and factor.rank == J.n
         relative = residual / (np.linalg.norm(c) or 1.0)
         left = f"left relative residual {relative:.1e}" if self._verify else "was not verified"
         message = (
@@ -100,5 +108,5 @@ class SketchSolver:
             f"eps sqrt(kappa) = {info['error_estimate']:.1e}."
         )
         if not converged:
-            message += f" {singular(factor.rank, system.n)}Use 'pcg' or 'exact' for accuracy."
+            message += f" {singular(factor.rank, J.n)}Use 'pcg' or 'exact' for accuracy."
         return Solution(x, 0, residual, converged, message, info)

@@ -20,23 +20,23 @@ class LandmarkPreconditioner:
         Of G + mu I: the largest eigenvalue of the approximation over nu.
     """
 
-    def __init__(self, system, points, damping):
-        self._n, self.size, self._damping = system.n, len(points), damping
-        columns = system.columns(points)
+    def __init__(self, J, points, damping):
+        self._n, self.size, self._damping = J.n, len(points), damping
+        columns = J.columns(points)
         G = columns[points]
         # A shift keeps repeated landmarks harmless; it is far below what F misses anyway.
         G.flat[:: len(G) + 1] += 1e-10 * max(np.trace(G) / len(G), np.finfo(float).tiny)
         lower = np.linalg.cholesky(G)
         self._F = solve_triangular(lower, columns.T, lower=True, check_finite=False).T
-        missed = system.diagonal().sum() - np.einsum("ij,ij->", self._F, self._F)
+        missed = J.diagonal().sum() - np.einsum("ij,ij->", self._F, self._F)
         inner = self._F.T @ self._F
         least, largest = np.linalg.eigvalsh(inner)[[0, -1]]
-        nu = max(damping + max(missed / system.n, 0.0), 1e-12 * largest, np.finfo(float).tiny)
+        nu = max(damping + max(missed / J.n, 0.0), 1e-12 * largest, np.finfo(float).tiny)
         inner.flat[:: len(inner) + 1] += nu
         self._inner = cho_factor(inner, lower=True, check_finite=False)
-        least = least if len(points) == system.n else 0.0
+        least = least if len(points) == J.n else 0.0
         self.condition_estimate = float((largest + nu) / (least + nu))
-        if system.dtype == np.float32 and largest < _SAFE_IN_FLOAT32 * nu:
+        if J.dtype == np.float32 and largest < _SAFE_IN_FLOAT32 * nu:
             self._F = self._F.astype(np.float32)  # reading it is what an application costs
 
     def suits(self, n, damping):

@@ -3,12 +3,14 @@
 import numpy as np
 
 from subquad._validation import generator, integer
-from subquad.sketch import TensorSketch
+from subquad.jacobian import kept_gram
 from subquad.solvers._solution import Solution
 from subquad.solvers.conjugate_gradient import pcg
-from subquad.solvers.gram import _cost as cost
+from subquad.solvers.gram import cost
 from subquad.solvers.gram._common import (
     at_least_n,
+    drawn_sketch,
+    in_symmetric_form,
     require_square,
     residual_norm,
     singular,
@@ -17,8 +19,6 @@ from subquad.solvers.gram._common import (
 )
 from subquad.solvers.gram._landmarks import LandmarkPreconditioner
 
-SKETCHED_POINTS = 2048  # above, n x n arrays cost more than the iterations they save
-LANDMARKS = 512
 _MAX_ITERATIONS = 1000
 _MOST_SKETCHES = 4
 
@@ -68,63 +68,65 @@ class PcgSolver:
         self._sketches = {}
         self._factor, self._iterations = None, (0, 0)
 
-    def solve(self, system, c, damping=0.0):
-        """Return a `Solution` of (G + damping I) x = c."""
-        by_landmarks = self.landmarks is not None or (
-            self._sketch_size is None and (system.n > SKETCHED_POINTS or not system.forms_gram)
-        )
-        if by_landmarks:
-            return self._by_landmarks(system, c, damping)
-        s = at_least_n(self._sketch_size or 4 * system.n, system.n)
-        if cost.forming_pays(system, cost.pcg_iterations(system.n, s, self._rtol) + 1):
-            require_square(system.n)
-            system.gram()
-        factor = sketched(system, s, damping, self._sketch_for(system, s))
-        info = {"sketch_size": s, "condition": factor.condition_estimate**2, "rank": factor.rank}
-        return self._iterate(system, c, factor.project(c), damping, factor, info)
+    def solve(self, J, c, damping=0.0, weights=None):
+        """Return a `Solution` of (G + damping W^-1) x = c."""
+        return in_symmetric_form(self._solve, J, c, damping, weights)
 
-    def _by_landmarks(self, system, c, damping):
+    def _solve(self, J, c, damping):
+        unsketched = J.n > cost.SKETCHED_POINTS or not getattr(J, "forms_gram", True)
+        if self.landmarks is not None or (self._sketch_size is None and unsketched):
+            return self._by_landmarks(J, c, damping)
+        s = at_least_n(self._sketch_size or 4 * J.n, J.n)
+        if cost.forming_pays(J, cost.pcg_iterations(J.n, s, self._rtol) + 1):
+            require_square(J.n)
+            kept_gram(J)
+        factor = sketched(J, s, damping, self._sketch_for(J, s))
+        info = {"sketch_size": s, "condition": factor.condition_estimate**2, "rank": factor.rank}
+        return self._iterate(J, c, factor.project(c), damping, factor, info)
+
+    def _by_landmarks(self, J, c, damping):
         """Solve with a factor that is kept from call to call while it serves as well as it did."""
         first, last = self._iterations
         factor = self._factor
-        fresh = factor is None or not factor.suits(system.n, damping) or last > 1.25 * first + 2
+        fresh = factor is None or not factor.suits(J.n, damping) or last > 1.25 * first + 2
         if fresh:
-            count = min(self.landmarks or LANDMARKS, system.n)
-            points = np.sort(self._rng.choice(system.n, count, replace=False))
-            self._factor = factor = LandmarkPreconditioner(system, points, damping)
-        projected = c if damping > 0 else np.where(system.diagonal() > 0, c, 0.0)
-        rank = system.n if damping > 0 else np.count_nonzero(system.diagonal())
+            count = min(self.landmarks or cost.LANDMARKS, J.n)
+            points = np.sort(self._rng.choice(J.n, count, replace=False))
+            self._factor = factor = LandmarkPreconditioner(J, points, damping)
+        projected = c if damping > 0 else np.where(J.diagonal() > 0, c, 0.0)
+        rank = J.n if damping > 0 else np.count_nonzero(J.diagonal())
         info = {"sketch_size": factor.size, "condition": factor.condition_estimate, "rank": rank}
-        solution = self._iterate(system, c, projected, damping, factor, info)
+        solution = self._iterate(J, c, projected, damping, factor, info)
         count = solution.n_iterations
         self._iterations = (count if fresh else first, count)
         return solution
 
-    def _iterate(self, system, c, projected, damping, factor, info):
-        with np.errstate(over="ignore", invalid="ignore"):  # a singular system may run away
+    def _iterate(self, J, c, projected, damping, factor, info):
+        with np.errstate(over="ignore", invalid="ignore"):  # a singular J may run away
             solution = pcg(
-                lambda x: system.product(x) + damping * x,
+                lambda x: J.product(x) + damping * x,
                 projected,
                 preconditioner=factor.apply,
                 rtol=self._rtol,
                 max_iterations=_MAX_ITERATIONS,
             )
         if not solution.residual_norm <= np.linalg.norm(projected):  # zero is better
-            nothing = {"x": np.zeros(system.n), "residual_norm": float(np.linalg.norm(projected))}
+            nothing = {"x": np.zeros(J.n), "residual_norm": float(np.linalg.norm(projected))}
             solution = Solution(**{**vars(solution), **nothing})
-        info = {"method": self.name, **info, "formed": system.formed}
-        if info["rank"] == system.n:
+        info = {"method": self.name, **info, "formed": getattr(J, "formed", False)}
+        if info["rank"] == J.n:
             return Solution(**{**vars(solution), "info": info})
-        residual = residual_norm(system, solution.x, c, damping)
+        residual = residual_norm(J, solution.x, c, damping)
         converged = bool(residual <= self._rtol * np.linalg.norm(c))
-        message = f"{singular(info['rank'], system.n)}{solution.message}"
+        message = f"{singular(info['rank'], J.n)}{solution.message}"
         return Solution(solution.x, solution.n_iterations, residual, converged, message, info)
 
-    def _sketch_for(self, system, s):
+    def _sketch_for(self, J, s):
         """The sketch for these sizes: outputs of one network may have two numbers of neurons."""
-        sizes = (system.m_u, system.m_v, s)
+        layers = getattr(J, "parts", (J,))
+        sizes = (*((layer.m_u, layer.m_v) for layer in layers if hasattr(layer, "m_u")), s)
         if sizes not in self._sketches:
             if len(self._sketches) == _MOST_SKETCHES:
                 self._sketches.clear()
-            self._sketches[sizes] = TensorSketch(sizes[:2], s, rng=self._rng)
+            self._sketches[sizes] = drawn_sketch(J, s, self._rng)
         return self._sketches[sizes]

@@ -1,13 +1,17 @@
 """Solve the Gauss-Newton equation of a Jacobian with rank-one rows."""
 
+import copy
+
 import numpy as np
 
 from subquad._parallel import resolve_threads
 from subquad._validation import as_vector, integer, real
-from subquad.jacobian import KhatriRao
+from subquad.jacobian import Jacobian, KeepsGram
+from subquad.solvers.exact import sample_weights
+from subquad.solvers.gram._auto import AutoSolver
 from subquad.solvers.gram._common import at_least_n, tolerance
-from subquad.solvers.gram._solvers import AutoSolver, ExactSolver, PcgSolver, SketchSolver
-from subquad.solvers.gram._system import GramSystem
+from subquad.solvers.gram._direct import ExactSolver, SketchSolver
+from subquad.solvers.gram._pcg import PcgSolver
 
 _METHODS = ("auto", "exact", "sketch", "pcg")
 
@@ -18,18 +22,20 @@ def gram_solve(
     method="auto",
     *,
     damping=0.0,
+    weights=None,
     rtol=1e-10,
     sketch_size=None,
     rng=None,
     verify=True,
     n_threads=None,
 ):
-    """Solve (J J^T + mu I) x = c for J with rows vec(u_i v_i^T).
+    """Solve (J J^T + mu W^-1) x = c for J with rows vec(u_i v_i^T), or sums of these.
 
     Parameters
     ----------
-    J : KhatriRao
-        n rows. Sums run in float64, whatever the dtype of its factors.
+    J : Jacobian
+        n rows: a `KhatriRao`, a `JacobianSum`, or an object of your own that has the members of
+        `subquad.jacobian.Jacobian`.
     c : array_like, shape (n,)
     method : {"auto", "exact", "sketch", "pcg"}
         "exact": form G = (U U^T) o (V V^T) and factor it. "sketch": the same with the Gram matrix
@@ -37,6 +43,9 @@ def gram_solve(
         cheaper of "exact" and "pcg" by forecast.
     damping : float, at least 0
         mu.
+    weights : array_like, shape (n,), optional
+        Sample weights w >= 0, the diagonal of W; 1 if not given. Where w_i = 0, x_i = 0 and
+        equation i is dropped.
     rtol : float in (0, 1]
         Relative residual to reach, and to call converged. What float64 can reach is about
         2e-16 times the condition number.
@@ -53,10 +62,11 @@ def gram_solve(
     Returns
     -------
     Solution
-        `residual_norm` is that of the true system. `info` has the method, its sketch size, an
-        estimate of the condition number of G + mu I, and for "auto" the forecast in seconds.
-        Where G is numerically singular, x solves the part of the system in its range, `converged`
-        says whether that is all of c, and the message says so.
+        `residual_norm` is that of the true system; with weights, of its symmetric form
+        (W^1/2 G W^1/2 + mu I) h = W^1/2 c, where x = W^1/2 h. `info` has the method, its sketch
+        size, an estimate of the condition number of G + mu I, and for "auto" the forecast in
+        seconds. Where G is numerically singular, x solves the part of the system in its range,
+        `converged` says whether that is all of c, and the message says so.
 
     Raises
     ------
@@ -83,20 +93,23 @@ def gram_solve(
 
     Examples
     --------
+    >>> from subquad.jacobian import KhatriRao
     >>> rng = np.random.default_rng(0)
     >>> J = KhatriRao(rng.standard_normal((5, 40)), rng.standard_normal((5, 30)))
     >>> solution = gram_solve(J, np.ones(5), "pcg", rng=0)
     >>> solution.converged, np.allclose(J.gram() @ solution.x, 1)
     (True, True)
     """
-    if not isinstance(J, KhatriRao):
-        raise TypeError(f"J must be a KhatriRao; got {type(J).__name__}.")
+    if isinstance(J, type) or not isinstance(J, Jacobian):
+        raise TypeError(f"J must be a Jacobian, such as KhatriRao; got {type(J).__name__}.")
     if not isinstance(method, str) or method not in _METHODS:
         raise ValueError(f"method must be 'auto', 'exact', 'sketch' or 'pcg'; got {method!r}.")
-    c = as_vector(c, "c", size=J.shape[0], dtype=np.float64)
+    c = as_vector(c, "c", size=J.n, dtype=np.float64)
+    if weights is not None:
+        weights = sample_weights(weights, J.n)
     damping, rtol = real(damping, "damping", minimum=0.0), tolerance(rtol)
     if sketch_size is not None:
-        sketch_size = at_least_n(integer(sketch_size, "sketch_size"), J.shape[0])
+        sketch_size = at_least_n(integer(sketch_size, "sketch_size"), J.n)
     n_threads = resolve_threads(n_threads)
     solver = {
         "auto": lambda: AutoSolver(sketch_size, rng=rng, rtol=rtol),
@@ -104,4 +117,7 @@ def gram_solve(
         "sketch": lambda: SketchSolver(sketch_size, rng=rng, rtol=rtol, verify=verify),
         "pcg": lambda: PcgSolver(sketch_size, rng=rng, rtol=rtol),
     }[method]()
-    return solver.solve(GramSystem(J.U, J.V, n_threads), c, damping)
+    if isinstance(J, KeepsGram):  # G is kept with a copy, which ends with this call
+        J = copy.copy(J)
+        J._n_threads = n_threads
+    return solver.solve(J, c, damping, weights)

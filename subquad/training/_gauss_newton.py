@@ -1,30 +1,68 @@
-"""What all Gauss-Newton trainers do: steps, stopping, records.
+"""Algorithm 2 of [SZZ24]: the step that all Gauss-Newton trainers take, and when they stop.
 
-A subclass builds the state, which holds the network, and says what its factors are.
+The file is longer than others since it holds both sides of one contract: `State`, what a trainer
+asks of a network on its data, and `GaussNewtonTrainer`, which asks it. A trainer's own class checks
+its arguments, builds the state and begins.
 """
 
 import warnings
+from typing import Protocol
 
 import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real
-from subquad.training import _checks
+from subquad.training import _arguments
 from subquad.training._fit import Fit, ratio
-from subquad.training._record import StepRecord, Stopwatch, TrainingWarning
-from subquad.training._safeguards import LevenbergMarquardt, ProximalStep
+from subquad.training._records import StepRecord, Stopwatch, TrainingWarning
+from subquad.training._steps import LevenbergMarquardt, ProximalStep
 
-_PATIENCE = 20  # steps without a gain of 0.1 % that count as stagnation
+# Training stagnates when so many steps together gain less than 0.1 %.
+_PATIENCE = 20
+
+
+class State(Protocol):
+    """A network on n data points, with weights W that move from W(0).
+
+    Attributes
+    ----------
+    outputs : ndarray of float64, shape (n, C)
+        f(x_i) at the current iterate.
+    linear : ndarray of float64, shape (n, C)
+        J vec(W - W(0)) at the current iterate.
+    terms : object
+        The current iterate W - W(0), in the form that this state keeps it. Never written to, so
+        that an earlier one can be restored.
+    """
+
+    def linearise(self):
+        """Return the `Equation` (G + mu W^-1) g = r at the current iterate."""
+
+    def propose(self, coefficients, keep):
+        """Return what W - W(0) = keep (W - W(0)) + J^T coefficients would give, a `Trial`.
+
+        J is that of the last `linearise`, coefficients has shape (n, C); a trial has `outputs`,
+        `flips` (how many neurons fire anew or no more) and `terms`, and is valid until the next.
+        """
+
+    def accept(self, trial):
+        """Make the last proposal the current iterate."""
+
+    def restore(self, terms):
+        """Make an earlier iterate the current one; return whether there was anything to do."""
+
+    def factors(self, terms):
+        """Return (A, V) with W = W(0) + A^T V at an iterate."""
 
 
 class GaussNewtonTrainer:
-    """Safeguarded steps of a state towards its targets."""
+    """Safeguarded steps of a `State` towards its targets."""
 
     def _set_options(self, dtype, regularization, damping, tol, max_steps, callback):
         """Check what concerns the steps, whatever the network; nothing big is allocated yet."""
-        mu = _checks.regularization(regularization)
+        mu = _arguments.regularization(regularization)
         self._max_steps = integer(max_steps, "max_steps", minimum=0)
-        self._tol = _checks.tolerance(tol, dtype, regularized=mu != 0)
+        self._tol = _arguments.tolerance(tol, dtype, regularized=mu != 0)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
         self._callback = callback
@@ -42,32 +80,40 @@ class GaussNewtonTrainer:
 
         Notes
         -----
-        [SZZ24], Algorithm 2, lines 8-19. Lines 9-15 (forward computation, D, u) are the state's
-        `linearise`, line 17 the system's `solve`, lines 18 and 11 the state's `propose`.
+        [SZZ24], Algorithm 2, lines 8-19. The rule solves the equation of line 17, tries the change
+        of line 18, and damps or shortens the step until f is closer to y.
         """
         fit, watch = self._fit, Stopwatch()
-        before = fit.norm
         with watch.phase("linearise"):
-            system = fit.state.linearise()
-        self._warn_silent(system.active)
-        move = self._rule.move(fit, system, watch)
+            # Lines 9, 12 and 16: v_i, D_i and u_i = a D_i, the rows u_i (x) v_i of J.
+            equation = fit.state.linearise()
+        self._warn_silent(equation.active)
+        # Line 17: g solves (J J^T) g = f - y.
+        # Lines 18, 11 and 14: W - sum_i g_i u_i v_i^T, and z and f there.
+        move = self._rule.move(fit, equation, watch)
+        before = fit.norm
         if move.trial is not None:
             with watch.phase("move"):
                 fit.accept(move, self.regularization_)
+        return self._note(equation, move, before, watch)
+
+    def _note(self, equation, move, before, watch):
+        """Keep the record of a step, and show it."""
+        fit = self._fit
         record = StepRecord(
             step=len(self.history) + 1,
             residual_norm=fit.norm,
             relative_residual=ratio(fit.norm, fit.initial_norm),
             ratio=ratio(fit.norm, before),
             objective=fit.objective(self.regularization_),
-            active_fraction=system.active_fraction,
-            min_active=int(system.active.min()),
+            active_fraction=equation.active_fraction,
+            min_active=int(equation.active.min()),
             flips=0 if move.trial is None else move.trial.flips,
             damping=move.damping,
             step_length=move.length,
             n_trials=move.n_trials,
             n_iterations=move.n_iterations,
-            **system.report,
+            **equation.report,
             seconds=watch.stop(),
         )
         self.history.append(record)

@@ -1,21 +1,24 @@
-"""The border of the trainers of a last layer."""
+"""Checks of the arguments that the Gauss-Newton trainers share."""
 
 import warnings
 
 import numpy as np
 
 from subquad._validation import as_matrix, as_vector, real, require_memory
-from subquad.lowrank import LowRankMaintenance
-from subquad.solvers.gram._solvers import as_solver
-from subquad.training._dense import DenseState, MaintainedState
-from subquad.training._record import TrainingWarning
-from subquad.training._separable import SeparableState, is_separable
+from subquad.solvers.gram import as_solver
+from subquad.training._records import TrainingWarning
 
+# Warn below so many firing neurons: the rate of 1/3 per step was seen from there on.
 _WARN_ACTIVE = 32
 
 
+def chosen_solver(value, rng=None):
+    """The solver that a name or an object stands for; None for the exact one, which is built in."""
+    return None if isinstance(value, str) and value == "exact" else as_solver(value, rng)
+
+
 def targets(y, network, n):
-    """Y as float64, shape (n, C)."""
+    """y as float64, shape (n, C)."""
     if np.ndim(y) == 1 and network.n_outputs == 1:
         return as_vector(y, "y", size=n, dtype=np.float64)[:, None]
     return as_matrix(y, "y", n_rows=n, n_columns=network.n_outputs, dtype=np.float64)
@@ -50,7 +53,7 @@ def sample_weight(weights, n):
     return None if (weights == 1).all() else weights
 
 
-def active_neurons(layer, minimum):
+def require_active_neurons(layer, minimum):
     """Refuse or warn where too few neurons are expected to fire for an output."""
     feeding = np.count_nonzero(layer.readout, axis=1)
     if not feeding.all():
@@ -77,31 +80,10 @@ def bytes_for(network, n):
     return numbers + 8 * n * n * (3 * network.n_outputs + 2)
 
 
-def memory(network, n):
+def require_memory_for(network, n):
     """Refuse a fit whose arrays do not fit."""
     require_memory(
         bytes_for(network, n),
         f"Training {n} data points at width {network.width} with {network.n_outputs} outputs",
         "Use fewer data points, a smaller width, or float32.",
     )
-
-
-def solver(value, rng=None):
-    """The solver that a name or an object stands for; None for the exact one, which is built in."""
-    return None if isinstance(value, str) and value == "exact" else as_solver(value, rng)
-
-
-def state(layer, weights, n_threads, maintenance, solver):
-    """The state that suits the readout, or that talks to `maintenance`."""
-    if maintenance is None:
-        if is_separable(layer.readout):
-            return SeparableState(layer, weights, n_threads, solver)
-        return DenseState(layer, weights, solver)
-    if not isinstance(maintenance, LowRankMaintenance):
-        raise TypeError(
-            f"maintenance must be a LowRankMaintenance; got {type(maintenance).__name__}."
-        )
-    shape = (layer.width, layer.features.shape[1])
-    if maintenance.shape != shape:
-        raise ValueError(f"maintenance must have shape {shape}; got {maintenance.shape}.")
-    return MaintainedState(layer, weights, n_threads, maintenance, solver)

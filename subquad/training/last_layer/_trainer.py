@@ -6,9 +6,12 @@ beside it.
 
 from subquad._parallel import resolve_threads
 from subquad._validation import integer
+from subquad.lowrank import LowRankMaintenance
 from subquad.networks import LastLayer
-from subquad.training import _checks
-from subquad.training._trainer import GaussNewtonTrainer
+from subquad.training import _arguments
+from subquad.training._gauss_newton import GaussNewtonTrainer
+from subquad.training.last_layer._dense import DenseState, MaintainedState
+from subquad.training.last_layer._separable import SeparableState, is_separable
 
 
 class LastLayerGaussNewton(GaussNewtonTrainer):
@@ -130,18 +133,33 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     ):
         if not isinstance(layer, LastLayer):
             raise TypeError(f"layer must be a LastLayer; got {type(layer).__name__}.")
-        y = _checks.targets(y, layer, layer.n)
-        weights = _checks.sample_weight(sample_weight, layer.n)
+        y = _arguments.targets(y, layer, layer.n)
+        weights = _arguments.sample_weight(sample_weight, layer.n)
         self._set_options(layer.dtype, regularization, damping, tol, max_steps, callback)
-        solver = _checks.solver(solver)
-        _checks.active_neurons(layer, integer(min_active, "min_active", minimum=0))
-        _checks.memory(layer, layer.n)
+        solver = _arguments.chosen_solver(solver)
+        _arguments.require_active_neurons(layer, integer(min_active, "min_active", minimum=0))
+        _arguments.require_memory_for(layer, layer.n)
         n_threads = resolve_threads(n_threads)
-        state = _checks.state(layer, weights, n_threads, maintenance, solver)
-        self._layer = layer
+        state = last_layer_state(layer, weights, n_threads, maintenance, solver)
         self._begin(state, y, weights, centred)
 
     @property
     def factors(self):
         """(A, V) of the best iterate: W = W(0) + A^T V, A (n, width), V (n, m_in)."""
-        return self._fit.state.accumulator(self._fit.best.terms), self._layer.features
+        return self._fit.state.factors(self._fit.best.terms)
+
+
+def last_layer_state(layer, weights, n_threads, maintenance, solver):
+    """Return the state that suits the readout, or that talks to `maintenance`."""
+    if maintenance is None:
+        if is_separable(layer.readout):
+            return SeparableState(layer, weights, n_threads, solver)
+        return DenseState(layer, weights, solver)
+    if not isinstance(maintenance, LowRankMaintenance):
+        raise TypeError(
+            f"maintenance must be a LowRankMaintenance; got {type(maintenance).__name__}."
+        )
+    shape = (layer.width, layer.features.shape[1])
+    if maintenance.shape != shape:
+        raise ValueError(f"maintenance must have shape {shape}; got {maintenance.shape}.")
+    return MaintainedState(layer, weights, n_threads, maintenance, solver)

@@ -38,22 +38,22 @@ class LevenbergMarquardt:
         self._damping = damping
         self.stuck = False
 
-    def move(self, fit, system, watch):
+    def move(self, fit, equation, watch):
         """Return the first acceptable `Move`."""
         residual, mu, iterations = fit.residual, self._damping, 0
         bound = (1 - 1e-4) * max(fit.recent)
         for trials in range(1, _MAX_TRIALS + 1):
             with watch.phase("solve"):
-                g, more = system.solve(residual, mu)
+                g, more = equation.solve(residual, mu)
             iterations += more
             with watch.phase("move"):
                 trial = fit.state.propose(-g, keep=1.0)
             if fit.norm_of(trial.outputs) <= bound:
-                square = fit.square_of_change + system.quadratic(g)
+                square = fit.square_of_change + equation.quadratic(g)
                 square -= 2 * float(np.vdot(g, fit.state.linear))
-                self._damping = mu / 10 if mu / 10 >= 1e-9 * system.mean_eigenvalue else 0.0
+                self._damping = mu / 10 if mu / 10 >= 1e-9 * equation.mean_eigenvalue else 0.0
                 return Move(trial, mu, 1.0, trials, iterations, square)
-            mu = max(10 * mu, 1e-8 * system.mean_eigenvalue)
+            mu = max(10 * mu, 1e-8 * equation.mean_eigenvalue)
         self.stuck = True
         return Move(None, mu, 0.0, _MAX_TRIALS, iterations)
 
@@ -77,20 +77,20 @@ class ProximalStep:
         self.settled = False
         self._last = None
 
-    def linearise(self, fit, system):
+    def linearise(self, fit, equation):
         """Return what the linearised fit aims at, and choose mu for it if that is still open."""
         target = fit.state.linear - fit.residual
         if self.regularization is None:
-            self.regularization = _chosen_regularization(system, target)
-        self._last = system, target
+            self.regularization = _chosen_regularization(equation, target)
+        self._last = equation, target
         return target
 
-    def move(self, fit, system, watch):
+    def move(self, fit, equation, watch):
         """Return the longest acceptable `Move`, and notice when the fit has settled."""
         with watch.phase("solve"):
-            target = self.linearise(fit, system)
+            target = self.linearise(fit, equation)
             mu = self.regularization
-            g, iterations = system.solve(target, mu)
+            g, iterations = equation.solve(target, mu)
         before = fit.objective(mu)
         promised = before - mu * float(np.vdot(g, target))
         negligible = self._tol * fit.initial_norm**2
@@ -99,7 +99,7 @@ class ProximalStep:
                 length = 0.5 ** (trials - 1)
                 with watch.phase("move"):
                     trial = fit.state.propose(length * g, keep=1 - length)
-                square = self._square_of_change(fit, system, g, length)
+                square = self._square_of_change(fit, equation, g, length)
                 after = fit.norm_of(trial.outputs) ** 2 + mu * square
                 if after <= before - 1e-4 * length * promised:
                     self.settled = before - after <= negligible
@@ -111,25 +111,25 @@ class ProximalStep:
         """Mean squared leave-one-out error of the last linearised fit; None before the first."""
         if self._last is None:
             return None
-        system, target = self._last
-        return system.leave_one_out(target, self.regularization)
+        equation, target = self._last
+        return equation.leave_one_out(target, self.regularization)
 
     @staticmethod
-    def _square_of_change(fit, system, g, length):
+    def _square_of_change(fit, equation, g, length):
         """||(1 - t) A + t B||^2 by its three parts."""
         keep = 1 - length
-        square = length**2 * system.quadratic(g)
+        square = length**2 * equation.quadratic(g)
         if keep:
             square += keep**2 * fit.square_of_change
             square += 2 * length * keep * float(np.vdot(g, fit.state.linear))
         return square
 
 
-def _chosen_regularization(system, target):
+def _chosen_regularization(equation, target):
     """The mu of least leave-one-out error."""
-    if system.mean_eigenvalue == 0:
+    if equation.mean_eigenvalue == 0:
         raise ValueError(
             "layer must have a neuron that fires at some data point; got none. Raise width or "
             "lower shift."
         )
-    return system.choose_regularization(target)
+    return equation.choose_regularization(target)

@@ -12,10 +12,10 @@ import scipy.sparse
 from subquad._parallel import resolve_threads
 from subquad._validation import as_matrix, as_vector, generator, integer, real, require_memory
 from subquad.networks import PairedNetwork
-from subquad.training._half_space_batches import flips, in_order, pairs, shuffled
-from subquad.training._half_space_record import SGDRecord
-from subquad.training._half_space_rows import NetworkRows, TangentRows
-from subquad.training._record import Stopwatch, TrainingWarning
+from subquad.training._records import Stopwatch, TrainingWarning
+from subquad.training.half_space._batches import flips, in_order, pairs, shuffled
+from subquad.training.half_space._record import SGDRecord
+from subquad.training.half_space._rows import NetworkRows, TangentRows
 
 _PAIRS_PER_BLOCK = 2**22
 _FEW_FIRING = 16

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subquad.solvers.gram._system import GramSystem
-from subquad.training._linear_system import BlockSystem, CoupledSystem
-from subquad.training._separable import Trial, is_separable
-from subquad.training._solver_system import SolverSystem
+from subquad._parallel import blocks
+from subquad.jacobian import ReadoutJacobian
+from subquad.training._equation import CoupledEquation, Equation
+from subquad.training._fit import Trial
+from subquad.training.last_layer._separable import is_separable
 
+# Take so many neurons at a time: what a block makes of them stays in cache.
 _NEURONS_PER_BLOCK = 2048
 
 
@@ -38,38 +40,15 @@ class DenseState:
         self._exact = self.terms  # the iterate of which `_change` is known to be K A
 
     def linearise(self):
-        """Return the system G + mu I at the current iterate."""
+        """Return the equation at the current iterate."""
         feeds = (self._readout != 0).T
         active = (self._fired.astype(np.float32) @ feeds.astype(np.float32)).astype(np.intp)
-        described = active, feeds.sum(axis=0), self._weights
-        if self._solver is not None:
-            return SolverSystem(self._blocks_of_rows(), self._solver, *described)
-        grams = self._grams()
-        if is_separable(self._readout):
-            return BlockSystem(grams, *described)
-        return CoupledSystem(grams, self._gram_product, *described)
-
-    def _blocks_of_rows(self):
-        """One `GramSystem` per output, or one of all n C rows where neurons feed several."""
+        described = active, feeds.sum(axis=0), self._weights, self._solver
         V = self._layer.features.astype(np.float64, copy=False)
-        if is_separable(self._readout):
-            return [GramSystem(self._fired * row, V) for row in self._readout]
-        rows = self._fired[:, None, :] * self._readout
-        n_outputs = len(self._readout)
-        return [GramSystem(rows.reshape(-1, rows.shape[2]), np.repeat(V, n_outputs, axis=0))]
-
-    def _grams(self):
-        """The diagonal blocks of G: one per output, or one that all share."""
-        n_outputs, shared = len(self._readout), self._shares_one_block()
-        squares = self._readout[: 1 if shared else n_outputs] ** 2
-        grams = [np.zeros_like(self.K) for _ in squares]
-        for block in self._blocks():
-            D = self._fired[:, block].astype(np.float64)
-            for G, weights in zip(grams, squares[:, block], strict=True):
-                G += (D * weights) @ D.T
-        for G in grams:
-            G *= self.K
-        return grams
+        J = ReadoutJacobian(self._fired, self._readout, V, self.K)
+        if not is_separable(self._readout):
+            return CoupledEquation(J, *described)
+        return Equation([J.of_output(c) for c in range(len(self._readout))], *described)
 
     def propose(self, coefficients, keep):
         """Return what A = keep * A + D o (coefficients @ readout) would give."""
@@ -90,9 +69,9 @@ class DenseState:
         self._exact = terms
         return True
 
-    def accumulator(self, terms):
-        """Return A (n, width) of an iterate."""
-        return terms.copy()
+    def factors(self, terms):
+        """Return A (n, width) and V of an iterate: the change of the weights is A^T V."""
+        return terms.copy(), self._layer.features
 
     def _adopt(self, trial):
         self.outputs, self.linear, self.terms = trial.outputs, trial.linear, trial.terms
@@ -104,7 +83,7 @@ class DenseState:
         outputs, linear = np.zeros((2, layer.n, layer.n_outputs))
         fired = np.empty(change.shape, bool)
         jump = layer.thresholds[:, None] if layer.activation.jumps else 0.0
-        for block in self._blocks():
+        for block in blocks(layer.width, _NEURONS_PER_BLOCK):
             moved = change[:, block].astype(np.float64)
             above = layer.preactivations[:, block] - layer.thresholds[:, None] + moved
             fired[:, block] = D = above > 0
@@ -112,22 +91,6 @@ class DenseState:
             linear += (D * moved) @ self._readout[:, block].T
         flips = int(np.count_nonzero(fired != self._fired))
         return DenseTrial(outputs, linear, flips, terms, change, fired)
-
-    def _gram_product(self, g):
-        """G g = sum_r a_r o D_r o (K (D_r o (g a_r))), O(m n (n + C)) operations."""
-        product = np.zeros_like(g)
-        for block in self._blocks():
-            D, readout = self._fired[:, block], self._readout[:, block]
-            product += (D * (self.K @ (D * (g @ readout)))) @ readout.T
-        return product
-
-    def _shares_one_block(self):
-        magnitudes = np.abs(self._readout)
-        return bool((magnitudes == magnitudes[0]).all())
-
-    def _blocks(self):
-        width = self._layer.width
-        return (slice(r, r + _NEURONS_PER_BLOCK) for r in range(0, width, _NEURONS_PER_BLOCK))
 
 
 class MaintainedState(DenseState):

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 from subquad._kernels import fired_rows
-from subquad.training._half_space_fired import EvaluatedRows, ReportedRows
+from subquad.training.half_space._fired import EvaluatedRows, ReportedRows
 
 _PAIRS_PER_THREAD = 1 << 15  # below, starting a thread costs more than it saves
 

@@ -6,29 +6,20 @@ steps it is a sum of terms (readout o D) diag(g), a bit mask and n numbers each.
 """
 
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 
-from subquad._kernels import coactivation, gauss_newton, low_rank
-from subquad.training._linear_system import BlockSystem
-from subquad.training._solver_system import FiredSystem, Preparation, SolverSystem
+from subquad._kernels import gauss_newton, low_rank
+from subquad._parallel import worth_threads
+from subquad.jacobian import FiredJacobian, FixedSide, transposed_bits
+from subquad.training._equation import Equation
+from subquad.training._fit import Trial
 
+# One thread moves so many neurons at a time: their sums are added up in order, whoever moved them.
 _NEURONS_PER_CHUNK = 256
 _VECTOR_BYTES = 64
-# Half a millisecond of one thread. Less is not worth another one: a parallel region ends when its
-# last thread does, and on a busy machine that one may wait milliseconds for a processor.
+# A thread does so many operations in half a millisecond.
 _OPERATIONS_PER_THREAD = 1.5e7
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a proposed change gives; valid until the next proposal."""
-
-    outputs: np.ndarray
-    linear: np.ndarray
-    flips: int
-    terms: tuple
 
 
 class SeparableState:
@@ -46,10 +37,10 @@ class SeparableState:
 
     def __init__(self, layer, weights, n_threads, solver=None):
         self._layer, self._weights, self._solver = layer, weights, solver
-        self._prepare = Preparation(layer.features)
+        self._side = FixedSide(layer.features)
         fired = layer.n * layer.activation.firing_probability
-        useful = int(layer.n * layer.width * (16 + fired) / _OPERATIONS_PER_THREAD)
-        self._n_threads = max(1, min(n_threads, useful))
+        operations = layer.n * layer.width * (16 + fired)
+        self._n_threads = worth_threads(n_threads, operations, _OPERATIONS_PER_THREAD)
         self.K = layer.gram()
         self._neurons, self._edges = _group_by_output(layer.readout)
         self._chunks, self._first_chunks = _chunks(self._edges)
@@ -71,30 +62,33 @@ class SeparableState:
         self._exact = self.terms  # the iterate of which `_change` is known to be K A
 
     @property
-    def features(self):
-        """V, shape (n, m_in)."""
-        return self._layer.features
-
-    @property
     def _ld(self):
         """Points per row, padding included."""
         return self._base.shape[1]
 
     def linearise(self):
-        """Return the system G + mu I at the current iterate ([SZZ24], Algorithm 2, lines 11-15)."""
-        layer = self._layer
-        grams, active = [], np.empty((layer.n_outputs, layer.n), np.int32)
-        self._fired_by_point = []
-        for c in range(layer.n_outputs):
-            neurons = slice(self._edges[c], self._edges[c + 1])
-            fired = self._transposed(self._fired[neurons])
-            self._fired_by_point.append(fired)
-            coactivation.count_bits(fired, active[c], self._n_threads)
-            grams.append(self._block(fired, neurons))
+        """Return the equation at the current iterate ([SZZ24], Algorithm 2, lines 11-16)."""
+        jacobians = [
+            self._jacobian(slice(start, stop)) for start, stop in itertools.pairwise(self._edges)
+        ]
+        self._fired_by_point = [J.fired for J in jacobians]
+        active = np.stack([J.active for J in jacobians]).T
         widths = np.diff(self._edges)
-        if self._solver is not None:
-            return SolverSystem(grams, self._solver, active.T, widths, self._weights)
-        return BlockSystem(grams, active.T, widths, self._weights, self._n_threads)
+        return Equation(
+            jacobians, active, widths, self._weights, self._solver, n_threads=self._n_threads
+        )
+
+    def _jacobian(self, neurons):
+        """The Jacobian of the output that these neurons feed."""
+        by_neuron = self._fired[neurons]
+        return FiredJacobian(
+            transposed_bits(by_neuron, self._layer.n, self._n_threads),
+            self._readout[neurons],
+            self._side,
+            self.K,
+            by_neuron=by_neuron,
+            n_threads=self._n_threads,
+        )
 
     def propose(self, coefficients, keep):
         """Return what A = keep * A + (readout o D) diag(coefficients) would give.
@@ -125,11 +119,11 @@ class SeparableState:
     def restore(self, terms):
         """Make an iterate the current one; return whether there was anything to do.
 
-        In float32 the change is evaluated anew, as K A in float64 for A as `accumulator` rounds it.
+        In float32 the change is evaluated anew, as K A in float64 for A as `factors` rounds it.
         """
         if terms is self._exact or (terms is self.terms and self._layer.dtype == np.float64):
             return False
-        A = self.accumulator(terms)
+        A = self._accumulator(terms)
         for start in range(0, len(self._neurons), _NEURONS_PER_CHUNK):
             neurons = self._neurons[start : start + _NEURONS_PER_CHUNK]
             rows = self._change[start : start + _NEURONS_PER_CHUNK, : self._layer.n]
@@ -139,8 +133,12 @@ class SeparableState:
         self._exact = self.terms
         return True
 
-    def accumulator(self, terms):
-        """Return A (n, width) of an iterate: the change of the weights is A^T V."""
+    def factors(self, terms):
+        """Return A (n, width) and V of an iterate: the change of the weights is A^T V."""
+        return self._accumulator(terms), self._layer.features
+
+    def _accumulator(self, terms):
+        """A, added up from the terms."""
         layer = self._layer
         A = np.zeros((layer.n, layer.width), layer.dtype)
         for c in range(layer.n_outputs):
@@ -159,33 +157,6 @@ class SeparableState:
         if keep == 1.0:
             kept = self.terms
         return (*kept, (self._fired_by_point, weights)) if weights.any() else kept
-
-    def _block(self, fired, neurons):
-        """The Gram matrix of one output, or what a solver needs in its place."""
-        if self._solver is None:
-            return self._gram(fired, neurons)
-        return FiredSystem(
-            fired, self._readout[neurons], self._layer.features, self.K, self._prepare,
-            self._n_threads,
-        )  # fmt: skip
-
-    def _gram(self, fired, neurons):
-        """s^2 sum_r a_r^2 d_r d_r^T o K over the neurons of one output."""
-        n, readout = self._layer.n, self._readout[neurons]
-        G = np.empty((n, n))
-        magnitudes = np.abs(readout)
-        if len(readout) and magnitudes.min() == magnitudes.max():
-            counts = np.empty((self._n_threads, 1024), np.int32)
-            scale = float(magnitudes[0]) ** 2
-            coactivation.coactivation_gram(fired, self.K, scale, G, counts, self._n_threads)
-            return G
-        coactivation.weighted_gram(self._fired[neurons], readout**2, self.K, G, self._n_threads)
-        return G
-
-    def _transposed(self, bits):
-        fired = np.empty((self._layer.n, (len(bits) + 63) // 64), np.uint64)
-        coactivation.transpose_bits(bits, fired, self._n_threads)
-        return fired
 
     def _sum_of_chunks(self, partial):
         """Sum the chunks of each output, in order: (n, C)."""

@@ -9,13 +9,14 @@ from subquad._parallel import resolve_threads
 from subquad._validation import as_matrix, integer, require_memory
 from subquad.networks import TwoLayerNetwork
 from subquad.solvers import PcgSolver
-from subquad.solvers.gram import _cost as cost
-from subquad.solvers.gram._pcg import LANDMARKS
-from subquad.training import _checks
-from subquad.training._matrix_free import MatrixFreeState
-from subquad.training._trainer import GaussNewtonTrainer
+from subquad.solvers.gram import cost
+from subquad.training import _arguments
+from subquad.training._gauss_newton import GaussNewtonTrainer
+from subquad.training.last_layer import last_layer_state
+from subquad.training.two_layer._matrix_free import MatrixFreeState
 
-_ITERATIONS = 30  # of conjugate gradients in a forecast
+# A forecast counts on so many iterations of conjugate gradients.
+_ITERATIONS = 30
 
 
 class TwoLayerGaussNewton(GaussNewtonTrainer):
@@ -113,11 +114,11 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         if not isinstance(network, TwoLayerNetwork):
             raise TypeError(f"network must be a TwoLayerNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
-        y = _checks.targets(y, network, len(X))
-        weights = _checks.sample_weight(sample_weight, len(X))
+        y = _arguments.targets(y, network, len(X))
+        weights = _arguments.sample_weight(sample_weight, len(X))
         self._set_options(network.dtype, regularization, damping, tol, max_steps, callback)
-        _checks.active_neurons(network, integer(min_active, "min_active", minimum=0))
-        n_threads, self._network = resolve_threads(n_threads), network
+        _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
+        n_threads = resolve_threads(n_threads)
         undamped = regularization == 0 and damping == 0
         if isinstance(solver, str) and solver == "auto":
             needs_gram = regularization == "loo" or (undamped and _is_singular(network, len(X)))
@@ -128,18 +129,16 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
             _require_implicit(network, len(X), regularization, undamped)
             state = MatrixFreeState(network, X, weights, solver)
         else:
-            _checks.memory(network, len(X))
+            _arguments.require_memory_for(network, len(X))
             layer = network.last_layer(X)
-            state = _checks.state(layer, weights, n_threads, None, solver)
+            state = last_layer_state(layer, weights, n_threads, None, solver)
         self._begin(state, y, weights, centred)
 
     @property
     def change(self):
         """W - W(0) of the best iterate, shape (width, n_features)."""
-        state, terms = self._fit.state, self._fit.best.terms
-        if isinstance(state, MatrixFreeState):
-            return terms.astype(self._network.dtype)
-        return state.accumulator(terms).T @ state.features
+        A, V = self._fit.state.factors(self._fit.best.terms)
+        return A.T if isinstance(self._fit.state, MatrixFreeState) else A.T @ V
 
     @property
     def factors(self):
@@ -151,19 +150,17 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
 def _chosen(solver, rng):
     """The solver (None: exact, built in), and whether to do without the Gram matrix."""
     if isinstance(solver, str) and solver == "pcg":
-        return PcgSolver(landmarks=LANDMARKS, rng=rng), True
-    solver = _checks.solver(solver, rng)
+        return PcgSolver(landmarks=cost.LANDMARKS, rng=rng), True
+    solver = _arguments.chosen_solver(solver, rng)
     return solver, isinstance(solver, PcgSolver) and solver.landmarks is not None
 
 
 def _exact_is_cheaper(network, n):
     """Whether a step with G is forecast to be cheaper than one without, and fits."""
     m, d, C = network.width, network.n_features, network.n_outputs
-    exact = cost.Forecast(
-        cost.POPCOUNT * n * n * m / 128 + C * cost.CHOLESKY * n**3 / 3,
-        _checks.bytes_for(network, n),
-    )
-    return cost.where_it_fits(exact) < cost.matrix_free_seconds(n, m, d, C, LANDMARKS, _ITERATIONS)
+    exact = cost.two_layer_exact(n, m, C, _arguments.bytes_for(network, n))
+    matrix_free = cost.two_layer_matrix_free_seconds(n, m, d, C, cost.LANDMARKS, _ITERATIONS)
+    return cost.where_it_fits(exact) < matrix_free
 
 
 def _is_singular(network, n):
@@ -186,7 +183,7 @@ def _require_implicit(network, n, regularization, undamped):
         )
     itemsize = network.dtype.itemsize
     require_memory(
-        n * m // 4 + n * (24 * LANDMARKS + 8 * itemsize * d) + 2**24,
+        n * m // 4 + n * (24 * cost.LANDMARKS + 8 * itemsize * d) + 2**24,
         f"Training {n} data points at width {m}",
         "Use fewer data points or a smaller width.",
     )

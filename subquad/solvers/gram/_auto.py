@@ -1,29 +1,27 @@
-"""The methods of `gram_solve`, as objects that a trainer can hold.
-
-A solver has a `name` and `solve(system, c, damping) -> Solution` for a `GramSystem`.
-"""
+"""What a solver is, the cheaper of two by forecast, and the solver that a name stands for."""
 
 from typing import Protocol, runtime_checkable
 
 from subquad.solvers._solution import Solution
-from subquad.solvers.gram import _cost as cost
+from subquad.solvers.gram import cost
 from subquad.solvers.gram._common import tolerance
 from subquad.solvers.gram._direct import ExactSolver, SketchSolver
-from subquad.solvers.gram._pcg import LANDMARKS, SKETCHED_POINTS, PcgSolver
+from subquad.solvers.gram._pcg import PcgSolver
 
 
 @runtime_checkable
 class Solver(Protocol):
-    """What a trainer asks of `solver=`: a name, and a way to solve (G + mu I) x = c.
+    """What a trainer asks of `solver=`: a name, and a way to solve (J J^T + mu W^-1) x = c.
 
-    `system` offers n, `gram()`, `product(g)`, `columns(points)`, `diagonal()` and
-    `sketched_gram(sketch)`; the Solution's `info` may tell "sketch_size" and "condition".
+    J is a `subquad.jacobian.Jacobian`; W, the diagonal of the sample weights, is the identity
+    unless `weights` is given, which a trainer does only where it has sample weights. Where a weight
+    is 0, so is the entry of x. The Solution's `info` may tell "sketch_size" and "condition".
     """
 
     name: str
 
-    def solve(self, system, c, damping=0.0):
-        """Return a `Solution` of (G + damping I) x = c."""
+    def solve(self, J, c, damping=0.0, weights=None):
+        """Return a `Solution` of (J J^T + damping W^-1) x = c."""
 
 
 class AutoSolver:
@@ -55,24 +53,24 @@ class AutoSolver:
             "pcg": PcgSolver(sketch_size, rng=rng, rtol=rtol),
         }
 
-    def solve(self, system, c, damping=0.0):
+    def solve(self, J, c, damping=0.0, weights=None):
         """Return the `Solution` of the method that is forecast to be the cheapest."""
-        forecast = self.forecast(system)
+        forecast = self.forecast(J)
         best = min(forecast, key=forecast.get)
-        solution = self._solvers[best].solve(system, c, damping)
+        solution = self._solvers[best].solve(J, c, damping, weights)
         return Solution(**{**vars(solution), "info": {**solution.info, "forecast": forecast}})
 
-    def forecast(self, system):
+    def forecast(self, J):
         """Return the seconds that each method is expected to take, inf where it cannot fit."""
-        forecasts = {"exact": cost.exact(system), "pcg": self._pcg_forecast(system)}
-        if not system.forms_gram:
+        forecasts = {"exact": cost.exact(J), "pcg": self._pcg_forecast(J)}
+        if not getattr(J, "forms_gram", True):
             del forecasts["exact"]
         return {name: cost.where_it_fits(value) for name, value in forecasts.items()}
 
-    def _pcg_forecast(self, system):
-        if self._sketch_size is None and system.n > SKETCHED_POINTS:
-            return cost.landmark_pcg(system, min(LANDMARKS, system.n), self._rtol)
-        return cost.pcg(system, self._sketch_size or 4 * system.n, self._rtol)
+    def _pcg_forecast(self, J):
+        if self._sketch_size is None and J.n > cost.SKETCHED_POINTS:
+            return cost.landmark_pcg(J, min(cost.LANDMARKS, J.n), self._rtol)
+        return cost.pcg(J, self._sketch_size or 4 * J.n, self._rtol)
 
 
 def as_solver(solver, rng=None):

@@ -1,0 +1,185 @@
+"""Jacobians made of others: rows scaled, layers added."""
+
+import numpy as np
+
+from subquad._validation import as_vector
+from subquad.jacobian._protocol import Jacobian, KeepsGram, kept_gram
+
+
+class ScaledRows:
+    """diag(roots) J: how sample weights enter, with roots = W^1/2.
+
+    Parameters
+    ----------
+    J : Jacobian
+    roots : ndarray of float64, shape (n,)
+    """
+
+    def __init__(self, J, roots):
+        self._J, self._roots = J, roots
+        self.n, self.shape, self.dtype = J.n, J.shape, J.dtype
+
+    def __getattr__(self, name):
+        return getattr(self._J, name)
+
+    def matvec(self, X):
+        """Return diag(roots) J X."""
+        return self._roots * self._J.matvec(X)
+
+    def adjoint(self, g):
+        """Return (diag(roots) J)^T g."""
+        return self._J.adjoint(self._roots * g)
+
+    def gram(self, other=None):
+        """Return diag(roots) G diag(roots), or its product with another Jacobian's rows."""
+        if other is not None:
+            return self._roots[:, None] * self._J.gram(other)
+        return self._roots[:, None] * kept_gram(self._J) * self._roots
+
+    def product(self, g):
+        """Return diag(roots) G diag(roots) g."""
+        return self._roots * self._J.product(self._roots * g)
+
+    def diagonal(self):
+        """Return its diagonal."""
+        return self._roots**2 * self._J.diagonal()
+
+    def columns(self, points):
+        """Return columns of it."""
+        return self._roots[:, None] * self._J.columns(points) * self._roots[points]
+
+    def sketch(self, S):
+        """Return diag(roots) J S^T: a sketch mixes columns, weights scale rows."""
+        return self._roots[:, None] * self._J.sketch(S)
+
+    def sketched_gram(self, S):
+        """Return the Gram matrix of that."""
+        return self._roots[:, None] * self._J.sketched_gram(S) * self._roots
+
+
+class JacobianSum(KeepsGram):
+    """J = [J_1, ..., J_L]: the same outputs with respect to several layers, whose Grams add.
+
+    Parameters
+    ----------
+    parts : sequence of Jacobian
+        One per layer, all of n rows.
+
+    Attributes
+    ----------
+    parts : tuple of Jacobian
+    n : int
+    shape : tuple
+        (n, number of weights of all layers).
+    dtype : numpy.dtype
+        The widest of the parts'.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no part, a part is no Jacobian, or their rows differ in number.
+
+    Notes
+    -----
+    [SZZ24], Remark C.6: G = sum_l (U_l U_l^T) o (V_l V_l^T).
+
+    Examples
+    --------
+    >>> from subquad.jacobian import KhatriRao
+    >>> first = KhatriRao(np.array([[1.0, 2.0]]), np.array([[3.0]]))
+    >>> second = KhatriRao(np.array([[1.0]]), np.array([[2.0, 1.0]]))
+    >>> J = JacobianSum([first, second])
+    >>> J.shape, J.gram()
+    ((1, 4), array([[50.]]))
+    """
+
+    def __init__(self, parts):
+        self.parts = tuple(parts)
+        if not self.parts:
+            raise ValueError("parts must hold at least one Jacobian; got none.")
+        for k, part in enumerate(self.parts):
+            if not isinstance(part, Jacobian):
+                raise TypeError(f"parts[{k}] must be a Jacobian; got {type(part).__name__}.")
+            if part.n != self.parts[0].n:
+                raise ValueError(
+                    f"parts[{k}] must have {self.parts[0].n} rows, as parts[0]; got {part.n}."
+                )
+        self.n = self.parts[0].n
+        self.dtype = np.result_type(*(part.dtype for part in self.parts))
+
+    @property
+    def forms_gram(self):
+        """Whether no part must do without its Gram matrix."""
+        return all(getattr(part, "forms_gram", True) for part in self.parts)
+
+    @property
+    def shape(self):
+        """(n, number of weights)."""
+        return self.n, sum(part.shape[1] for part in self.parts)
+
+    def __repr__(self):
+        return f"JacobianSum({list(self.parts)})"
+
+    def matvec(self, X):
+        """Return sum_l J_l X_l for a sequence X of one argument per layer."""
+        return sum(
+            part.matvec(x) for part, x in zip(self.parts, self._per_part(X, "X"), strict=True)
+        )
+
+    def adjoint(self, g):
+        """Return [J_l^T g], a pair of factors for each layer."""
+        return [part.adjoint(g) for part in self.parts]
+
+    def gram(self, other=None):
+        """Return sum_l J_l J_l^T, or sum_l J_l other_l^T for another JacobianSum, in float64."""
+        if other is None:
+            return self._own_gram()
+        if not isinstance(other, JacobianSum) or len(other.parts) != len(self.parts):
+            raise TypeError(
+                f"other must be a JacobianSum of {len(self.parts)} layers; got {other!r}."
+            )
+        return sum(part.gram(twin) for part, twin in zip(self.parts, other.parts, strict=True))
+
+    def product(self, g):
+        """Return G g, shape (n,)."""
+        return super().product(as_vector(g, "g", size=self.n, dtype=np.float64))
+
+    def diagonal(self):
+        """Return the diagonal of G."""
+        return sum(part.diagonal() for part in self.parts)
+
+    def columns(self, points):
+        """Return columns of G, shape (n, len(points))."""
+        return sum(part.columns(points) for part in self.parts)
+
+    def sketch(self, S):
+        """Return sum_l J_l S_l^T for a sequence S of one sketch per layer.
+
+        With independent sketches of mean (S_l x) . (S_l y) = x . y, the cross terms of layers
+        cancel in the mean, so that the Gram matrix of the result is that of J in the mean.
+        """
+        return sum(
+            part.sketch(s) for part, s in zip(self.parts, self._per_part(S, "S"), strict=True)
+        )
+
+    def draw_sketch(self, sketch_size, rng):
+        """Return one sketch per layer, for `sketch`."""
+        return tuple(part.draw_sketch(sketch_size, rng) for part in self.parts)
+
+    def _form(self):
+        G = self.parts[0].gram()
+        for part in self.parts[1:]:
+            G += part.gram()
+        return G
+
+    def _product(self, g):
+        return sum(part.product(g) for part in self.parts)
+
+    def _with(self, values, name):
+        """Return the parts, each with its entry of a sequence."""
+        if len(values) != len(self.parts):
+            raise ValueError(
+                f"{name} must have one entry for each of the {len(self.parts)} layers; "
+                f"got {len(values)}."
+            )
+        return zip(self.parts, values, strict=True)

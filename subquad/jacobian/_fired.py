@@ -1,0 +1,120 @@
+"""The Jacobian of a layer of ReLU-like neurons that feed one output, kept as bits.
+
+The only caller of the kernels that count which neurons fire at two data points.
+"""
+
+import functools
+
+import numpy as np
+
+from subquad._kernels import coactivation
+from subquad.jacobian._factors import FixedSide
+from subquad.jacobian._khatri_rao import KhatriRao
+
+# Seconds that the popcount Gram matrix takes for a pair of 64-bit words, on one core.
+_POPCOUNT_SECONDS = 4e-11
+# The kernel counts pairs by squares of 32 x 32 points, one at a time in each thread.
+_COUNTS_PER_THREAD = 32 * 32
+
+
+class FiredJacobian(KhatriRao):
+    """Rows u_i (x) v_i with u_i = a o 1[neuron fires at x_i]: [SZZ24], Algorithm 2, lines 12-15.
+
+    G = K o (D diag(a^2) D^T) for the 0/1 matrix D and K = V V^T. Where all |a_r| are equal, the
+    entries of D D^T are counts, exact by population counts: n^2 m / 128 words instead of n^2 m
+    multiply-adds. Otherwise the sparse sets are added up. U itself is made only for a sketch or a
+    product with J.
+
+    Parameters
+    ----------
+    fired : ndarray of uint64, shape (n, words)
+        Bit r of row i: whether neuron r fires at data point i. Trusted, and kept as it is.
+    readout : ndarray of float64, shape (m,)
+        a, the scale of the activation included.
+    V : ndarray or FixedSide, shape (n, m_v)
+    K : ndarray of float64, shape (n, n)
+    by_neuron : ndarray of uint64, shape (m, words of n), optional
+        The same bits by neuron, where they are at hand.
+    n_threads : int
+
+    Attributes
+    ----------
+    fired : ndarray
+        As given.
+    """
+
+    def __init__(self, fired, readout, V, K, *, by_neuron=None, n_threads=1):
+        self.fired, self._by_neuron = fired, by_neuron
+        self._readout, self._K, self._n_threads = readout, K, n_threads
+        self._side = V if isinstance(V, FixedSide) else FixedSide(V)
+        self.n, self.m_u, self.m_v = len(K), len(readout), self._side.inputs.shape[1]
+        magnitudes = np.abs(readout)
+        self._is_even = self.m_u > 0 and magnitudes.min() == magnitudes.max()
+        self._magnitude = float(magnitudes[0]) if self._is_even else None
+
+    @functools.cached_property
+    def active(self):
+        """How many neurons fire at each data point, int32."""
+        active = np.empty(self.n, np.int32)
+        coactivation.count_bits(self.fired, active, self._n_threads)
+        return active
+
+    @functools.cached_property
+    def U(self):
+        """Row i: the readouts of the neurons that fire at data point i, in the dtype of V."""
+        return self._rows(slice(None), self.dtype) * self._readout.astype(self.dtype)
+
+    @property
+    def dtype(self):
+        """Dtype of V."""
+        return self.V.dtype
+
+    @property
+    def nnz_u(self):
+        """Entries of U as it is sketched: dense."""
+        return self.n * self.m_u
+
+    def gram_seconds(self):
+        """Forecast the time that counting bits takes."""
+        return _POPCOUNT_SECONDS * self.n**2 * self.fired.shape[1] / 2
+
+    def diagonal(self):
+        """Return |v_i|^2 times the squared readouts that fire at i."""
+        if self._is_even:
+            return self._K.diagonal() * self.active * self._magnitude**2
+        return self._K.diagonal() * (self._rows(slice(None)) @ self._readout**2)
+
+    def columns(self, points):
+        """Return columns of G, for an array of indices."""
+        counts = (self._rows(slice(None)) * self._readout**2) @ self._rows(points).T
+        return self._K[:, points] * counts
+
+    def _form(self):
+        G = np.empty((self.n, self.n))
+        if self._is_even:
+            counts = np.empty((self._n_threads, _COUNTS_PER_THREAD), np.int32)
+            scale = self._magnitude**2
+            coactivation.coactivation_gram(self.fired, self._K, scale, G, counts, self._n_threads)
+            return G
+        bits = self._by_neuron
+        if bits is None:
+            bits = transposed_bits(self.fired, self.m_u, self._n_threads)
+        coactivation.weighted_gram(bits, self._readout**2, self._K, G, self._n_threads)
+        return G
+
+    def _rows(self, points, dtype=np.float64):
+        """Some rows of D as numbers 0 and 1."""
+        return bits_as_numbers(self.fired[points], self.m_u, dtype)
+
+
+def transposed_bits(bits, n_columns, n_threads):
+    """Return the transpose of a matrix of bits, its rows padded to whole words."""
+    transposed = np.empty((n_columns, (len(bits) + 63) // 64), np.uint64)
+    coactivation.transpose_bits(bits, transposed, n_threads)
+    return transposed
+
+
+def bits_as_numbers(bits, n_columns, dtype=np.float64):
+    """Return rows of bits as numbers 0 and 1, shape (len(bits), n_columns)."""
+    octets = np.ascontiguousarray(bits).view(np.uint8)
+    return np.unpackbits(octets, axis=1, count=n_columns, bitorder="little").astype(dtype)

@@ -1,0 +1,127 @@
+"""The Jacobian of a two-layer network on many points: nothing of n^2 or n m numbers."""
+
+import numpy as np
+
+from subquad._parallel import blocks
+from subquad.jacobian._protocol import KeepsGram
+
+# Take as many neurons at once as keep their pre-activations at all points within these bytes.
+_BLOCK_BYTES = 2**22
+
+
+class MatrixFreeJacobian(KeepsGram):
+    """Rows u_i (x) x_i of one output, u_i = a o 1[neuron fires at x_i], by products alone.
+
+    Everything passes over the neurons by blocks, each unpacked from bits, used and forgotten:
+    a product with G takes 4 m n d operations, and the largest array is the bits, n m / 8 bytes.
+    Sums run in the dtype of X.
+
+    Parameters
+    ----------
+    fired : ndarray of uint8, shape (m, ceil(n / 8))
+        Bit i of row r: whether neuron r fires at data point i. Trusted.
+    readout : ndarray of float64, shape (m,)
+    X : ndarray, shape (n, d)
+    """
+
+    forms_gram = False
+
+    def __init__(self, fired, readout, X):
+        self._fired, self._readout, self._X = fired, readout, X
+        self.n, self.m_u, self.m_v, self.dtype = len(X), len(readout), X.shape[1], X.dtype
+
+    @property
+    def shape(self):
+        """(n, m d)."""
+        return self.n, self.m_u * self.m_v
+
+    @property
+    def nnz_u(self):
+        """Entries of U."""
+        return self.n * self.m_u
+
+    @property
+    def nnz_v(self):
+        """Entries of X."""
+        return self._X.size
+
+    @property
+    def active(self):
+        """How many neurons fire at each data point."""
+        return self._sum_over_neurons(np.ones(self.m_u)).astype(np.intp)
+
+    def matvec(self, change):
+        """Return J vec(change), shape (n,), in float64, for a change (m, d)."""
+        X, out = self._X, np.zeros(self.n)
+        change = (self._readout[:, None] * change).astype(X.dtype)
+        for block in neuron_blocks(self.m_u, X):
+            out += np.einsum("ij,ij->i", self._mask(block).T @ change[block], X)
+        return out
+
+    def adjoint(self, g):
+        """Return J^T g as the pair (A, I) that stands for A^T, A of shape (d, m)."""
+        return self._adjoint(g).T, np.eye(self.m_v)
+
+    def _adjoint(self, g):
+        """J^T g, shape (m, d)."""
+        weighted = (g[:, None] * self._X).astype(self.dtype)
+        change = np.empty((self.m_u, self.m_v))
+        for block in neuron_blocks(self.m_u, self._X):
+            change[block] = self._mask(block) @ weighted
+        return self._readout[:, None] * change
+
+    def gram(self, other=None):
+        """Return the Gram matrix from all of its columns, n^2 numbers: for small checks."""
+        if other is not None:
+            raise TypeError("other must be None: this Jacobian has no cross Gram matrix.")
+        return self._own_gram()
+
+    def _form(self):
+        return self.columns(np.arange(self.n))
+
+    def _product(self, g):
+        """J (J^T g), each block of neurons used twice while in cache."""
+        X = self._X
+        weighted = (g[:, None] * X).astype(X.dtype)
+        squares = (self._readout**2).astype(X.dtype)[:, None]
+        moved = np.zeros(X.shape)
+        for block in neuron_blocks(self.m_u, X):
+            D = self._mask(block)
+            moved += D.T @ (squares[block] * (D @ weighted))
+        return np.einsum("ij,ij->i", moved, X)
+
+    def diagonal(self):
+        """Return |x_i|^2 times the squared readouts that fire at i."""
+        squares = np.einsum("ij,ij->i", self._X, self._X, dtype=np.float64)
+        return squares * self._sum_over_neurons(self._readout**2)
+
+    def columns(self, points):
+        """Return columns of G, for an array of indices."""
+        squares = (self._readout**2).astype(self.dtype)[:, None]
+        counts = np.zeros((self.n, len(points)), self.dtype)
+        for block in neuron_blocks(self.m_u, self._X):
+            D = self._mask(block)
+            counts += D.T @ (squares[block] * D[:, points])
+        return (self._X @ self._X[points].T * counts).astype(np.float64, copy=False)
+
+    def sketch(self, S):
+        """Return J S^T, shape (n, S.sketch_size), from U in full: for small checks."""
+        U = self._mask(slice(None)).T * self._readout.astype(self.dtype)
+        return S.apply(np.ascontiguousarray(U), self._X)
+
+    def _mask(self, block):
+        """Rows of D^T as numbers 0 and 1."""
+        bits = np.unpackbits(self._fired[block], axis=1, count=self.n, bitorder="little")
+        return bits.astype(self.dtype)
+
+    def _sum_over_neurons(self, values):
+        """Sum of the values of the neurons that fire, at each data point."""
+        total, values = np.zeros(self.n), values.astype(self.dtype)
+        for block in neuron_blocks(self.m_u, self._X):
+            total += values[block] @ self._mask(block)
+        return total
+
+
+def neuron_blocks(m, X):
+    """Return slices of the neurons whose pre-activations at all points stay in cache."""
+    return blocks(m, max(8, _BLOCK_BYTES // (len(X) * X.dtype.itemsize)))

@@ -1,0 +1,104 @@
+"""What a Jacobian can be asked."""
+
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Jacobian(Protocol):
+    """J of n outputs with respect to the weights of one or several layers, never formed.
+
+    Row i belongs to data point i. With w the weights as one long vector, J_ip = d f_i / d w_p and
+    G = J J^T, an object with these members is a Jacobian to every solver of the package; it need
+    not be a subclass of anything.
+
+    Attributes
+    ----------
+    n : int
+        Rows.
+    shape : tuple
+        (n, number of weights).
+    dtype : numpy.dtype
+        Of the factors, and of what `matvec`, `adjoint` and `sketch` return. Gram matrices and
+        their products are float64 whatever it is, summed in float64.
+
+    Notes
+    -----
+    =====================  =========================================================
+    ``matvec(X)``          out_i = sum_p J_ip X_p, for X in the shape of the weights
+    ``adjoint(g)``         sum_i g_i J_ip, as a pair (A, B) that stands for A^T B
+    ``gram(other=None)``   out_ij = sum_p J_ip J_jp, or sum_p J_ip other_jp
+    ``product(g)``         out_i = sum_j G_ij g_j, for g (n,)
+    ``diagonal()``         out_i = G_ii
+    ``columns(points)``    out_ik = G_(i, points_k), for an array of indices
+    ``sketch(S)``          out_ir = sum_p S_rp J_ip, shape (n, S.sketch_size)
+    =====================  =========================================================
+
+    The solvers also use, where an implementation has them: `forms_gram` (False where G must not be
+    formed), `gram_seconds()` (a forecast of what forming it takes), `draw_sketch(sketch_size, rng)`
+    (a sketch that `sketch` takes) and `sketched_gram(S)` (the Gram matrix of `sketch(S)`, at less
+    cost). The methods "sketch" and "pcg" with a sketch need `draw_sketch`.
+    """
+
+    n: int
+    shape: tuple
+    dtype: object
+
+    def matvec(self, X):
+        """Return J X, shape (n,)."""
+
+    def adjoint(self, g):
+        """Return J^T g as a pair of factors."""
+
+    def gram(self, other=None):
+        """Return J J^T, or J other^T, in float64."""
+
+    def product(self, g):
+        """Return J J^T g, shape (n,), in float64."""
+
+    def diagonal(self):
+        """Return the diagonal of J J^T, shape (n,), in float64."""
+
+    def columns(self, points):
+        """Return columns of J J^T, shape (n, len(points)), in float64."""
+
+    def sketch(self, S):
+        """Return J S^T, shape (n, sketch_size)."""
+
+
+class KeepsGram:
+    """G formed at most once, for the methods that use it again: `_form` says how.
+
+    Attributes
+    ----------
+    formed : bool
+        Whether G is kept. `product` then uses it.
+    forms_gram : bool
+        Whether it may be formed: False where memory must stay linear in n.
+    """
+
+    forms_gram = True
+    _G = None
+
+    @property
+    def formed(self):
+        """Whether G is kept."""
+        return self._G is not None
+
+    def product(self, g):
+        """Return G g."""
+        return self._G @ g if self.formed else self._product(g)
+
+    def _own_gram(self):
+        """Return G, an array of the caller's own."""
+        return self._form() if self._G is None else self._G.copy()
+
+    def _kept_gram(self):
+        """Return G, kept: not to be written to."""
+        if self._G is None:
+            self._G = self._form()
+        return self._G
+
+
+def kept_gram(J):
+    """Return G of any Jacobian, for reading; one of the package's own keeps it."""
+    return J._kept_gram() if isinstance(J, KeepsGram) else J.gram()

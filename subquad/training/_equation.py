@@ -1,0 +1,222 @@
+"""The linear equation of a Gauss-Newton step: (G + mu W^-1) g = r with G = J J^T.
+
+W holds the sample weights. Each output has a Jacobian of its own where no neuron feeds two; else
+there is one of n C rows. Without a solver of the user's choice the equation is solved exactly.
+"""
+
+import functools
+import math
+
+import numpy as np
+
+from subquad._parallel import map_in_threads
+from subquad.jacobian import kept_gram
+from subquad.solvers import DampedCholesky, choose_regularization, loo_residuals, pcg
+
+# Stop the iterations for coupled outputs at this relative residual: a step needs no smaller one.
+_COUPLED_RTOL = 1e-8
+# Give outputs threads of their own from so many data points on: less is not worth the start.
+_LARGE_BLOCK = 256
+
+
+class Activity:
+    """How many neurons fire: all that a step needs which solves no equation.
+
+    Parameters
+    ----------
+    active : ndarray of int, shape (n, C)
+        How many neurons of output c fire at data point i.
+    widths : ndarray of int, shape (C,)
+        How many neurons output c has.
+
+    Attributes
+    ----------
+    report : dict
+        What a `StepRecord` tells of the solution: solver, sketch_size, condition.
+    """
+
+    def __init__(self, active, widths):
+        self.active, self._widths, self.report = active, widths, {}
+
+    @property
+    def active_fraction(self):
+        """Fraction of (neuron, data point) pairs that fire."""
+        return float(self.active.sum() / (len(self.active) * self._widths.sum()))
+
+
+class Equation(Activity):
+    """G block diagonal: one Jacobian of n rows for each output.
+
+    Parameters
+    ----------
+    jacobians : list of Jacobian
+        One for each output.
+    active, widths
+        As in `Activity`.
+    weights : ndarray, shape (n,), or None
+        Sample weights.
+    solver : object, optional
+        A `subquad.solvers.Solver`; by default every block is factored by Cholesky, and the factor
+        serves the leave-one-out errors as well.
+    n_threads : int
+        Of the factorisations, one output each.
+
+    Attributes
+    ----------
+    mean_eigenvalue : float
+        Of G: the scale of the damping.
+    """
+
+    def __init__(self, jacobians, active, widths, weights, solver=None, n_threads=1):
+        super().__init__(active, widths)
+        self.jacobians, self._weights, self._solver = jacobians, weights, solver
+        self._n_threads = n_threads if jacobians[0].n >= _LARGE_BLOCK else 1
+        self.mean_eigenvalue = self._mean_eigenvalue()
+
+    @property
+    def grams(self):
+        """The Gram matrix of each output, or one that all outputs share."""
+        return [kept_gram(J) for J in self.jacobians]
+
+    def solve(self, r, damping):
+        """Return g (n, C) with (G_c + mu W^-1) g_c = r_c, and the number of iterations."""
+        if self._solver is not None:
+            return self._solve_by_choice(r, damping)
+
+        def solve_block(c):
+            G = self.grams[c]
+            factor = DampedCholesky(G, damping, self._weights)
+            return factor._solve(r[:, c]), _condition(G, factor)
+
+        columns, conditions = zip(*self._of_each_output(solve_block, r), strict=True)
+        self.report = {"condition": max(conditions)}
+        return np.column_stack(columns), 0
+
+    def quadratic(self, g):
+        """Return g^T G g, the squared Frobenius norm of the change that g stands for."""
+        columns = np.ascontiguousarray(g.T)
+        pairs = zip(columns, self.jacobians, strict=True)
+        return float(sum(g_c @ J.product(g_c) for g_c, J in pairs))
+
+    def choose_regularization(self, r):
+        """Return the mu of least leave-one-out error for the targets r, under the mean Gram matrix.
+
+        The blocks differ by which neurons they count and by little else: their mean costs one
+        eigendecomposition instead of one per output.
+        """
+        grams = self.grams
+        mean = grams[0] if len(grams) == 1 else sum(grams) / len(grams)
+        mu, _, _ = choose_regularization([mean], r, self._weights)
+        return mu
+
+    def leave_one_out(self, r, mu):
+        """Return the leave-one-out mean squared error of the linearised fit of r."""
+        grams = self.grams
+
+        def errors_of(c):
+            return loo_residuals(grams[c if len(grams) > 1 else 0], r[:, c], mu, self._weights)
+
+        squares = np.square(self._of_each_output(errors_of, r))
+        return float(np.average(squares.mean(axis=0), weights=self._weights))
+
+    def _mean_eigenvalue(self):
+        if self._solver is not None:
+            return float(np.mean([J.diagonal().mean() for J in self.jacobians]))
+        return float(np.mean([np.trace(G) / len(G) for G in self.grams]))
+
+    def _solve_by_choice(self, r, damping):
+        """Ask the user's solver for the solution of every block."""
+        solutions = [
+            self._solution(J, np.ascontiguousarray(r[:, c]), damping, self._weights)
+            for c, J in enumerate(self.jacobians)
+        ]
+        self.report = _report(self._solver, solutions)
+        g = np.column_stack([solution.x for solution in solutions])
+        return g, sum(solution.n_iterations for solution in solutions)
+
+    def _solution(self, J, c, damping, weights):
+        """Solve one block, telling the solver of weights only where there are any."""
+        if weights is None:
+            return self._solver.solve(J, c, damping)
+        return self._solver.solve(J, c, damping, weights)
+
+    def _of_each_output(self, function, r):
+        """[function(c) for every column c of r]."""
+        return map_in_threads(function, range(r.shape[1]), self._n_threads)
+
+
+class CoupledEquation(Equation):
+    """G of outputs that share neurons or weights: one Jacobian of n C rows (i, c).
+
+    Solved by conjugate gradients, preconditioned by the diagonal blocks: these hold all of G but
+    the coupling, some 30 % of it. Leave-one-out errors are those of the diagonal blocks.
+
+    Parameters
+    ----------
+    J : Jacobian
+        With `output_grams()`, the diagonal blocks: one for each output, or one that all share.
+    active, widths, weights, solver
+        As in `Equation`.
+    """
+
+    def __init__(self, J, active, widths, weights, solver=None):
+        super().__init__([J], active, widths, weights, solver)
+
+    @functools.cached_property
+    def grams(self):
+        """The diagonal blocks of G."""
+        return self.jacobians[0].output_grams()
+
+    def solve(self, r, damping):
+        """Return g (n, C) with (G + mu W^-1) g = r, and the number of iterations."""
+        if self._solver is not None:
+            return self._solve_by_choice(r, damping)
+        n, C = r.shape
+        roots = np.ones(n) if self._weights is None else np.sqrt(self._weights)
+        roots = roots[:, None]
+        factors = [DampedCholesky(roots * G * roots.T, damping) for G in self.grams]
+        self.report = {"condition": max(factor.condition for factor in factors)}
+
+        def matvec(h):
+            return roots * self._product(roots * h) + damping * h
+
+        def precondition(h):
+            return np.column_stack(
+                [factors[c if len(factors) > 1 else 0]._solve(h[:, c]) for c in range(C)]
+            )
+
+        solution = pcg(
+            matvec, roots * r, preconditioner=precondition, rtol=_COUPLED_RTOL, max_iterations=500
+        )
+        return roots * solution.x, solution.n_iterations
+
+    def quadratic(self, g):
+        """Return g^T G g."""
+        return float(np.vdot(g, self._product(g)))
+
+    def _product(self, g):
+        """G g for g (n, C)."""
+        return self.jacobians[0].product(np.ascontiguousarray(g).ravel()).reshape(g.shape)
+
+    def _solve_by_choice(self, r, damping):
+        weights = None if self._weights is None else np.repeat(self._weights, r.shape[1])
+        solution = self._solution(self.jacobians[0], r.ravel(), damping, weights)
+        self.report = _report(self._solver, [solution])
+        return solution.x.reshape(r.shape), solution.n_iterations
+
+
+def _condition(G, factor):
+    """Condition number of G + mu I to an order of magnitude, in next to no time."""
+    if factor.singular:
+        return factor.condition
+    return (math.sqrt(np.vdot(G, G)) + factor.damping) * factor.inverse_norm
+
+
+def _report(solver, solutions):
+    """The fields of a `StepRecord` that tell of these solutions."""
+    known = [solution.info.get("condition", np.nan) for solution in solutions]
+    return {
+        "solver": solutions[0].info.get("method", solver.name),
+        "sketch_size": max(int(solution.info.get("sketch_size", 0)) for solution in solutions),
+        "condition": float(max(known)),
+    }

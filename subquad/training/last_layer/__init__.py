@@ -1,0 +1,10 @@
+"""The last hidden layer of a wide network by Gauss-Newton: [SZZ24], Algorithm 2.
+
+SeparableState    each neuron feeds one output: the compiled step, neurons as rows
+DenseState        any readout: BLAS on arrays whose rows are data points
+MaintainedState   the same, with the weights kept by a `LowRankMaintenance`
+"""
+
+from subquad.training.last_layer._trainer import LastLayerGaussNewton, last_layer_state
+
+__all__ = ["LastLayerGaussNewton", "last_layer_state"]
