@@ -122,9 +122,7 @@ class JacobianSum(KeepsGram):
 
     def matvec(self, X):
         """Return sum_l J_l X_l for a sequence X of one argument per layer."""
-        return sum(
-            part.matvec(x) for part, x in zip(self.parts, self._per_part(X, "X"), strict=True)
-        )
+        return sum(part.matvec(x) for part, x in self._with(X, "X"))
 
     def adjoint(self, g):
         """Return [J_l^T g], a pair of factors for each layer."""
@@ -158,9 +156,7 @@ class JacobianSum(KeepsGram):
         With independent sketches of mean (S_l x) . (S_l y) = x . y, the cross terms of layers
         cancel in the mean, so that the Gram matrix of the result is that of J in the mean.
         """
-        return sum(
-            part.sketch(s) for part, s in zip(self.parts, self._per_part(S, "S"), strict=True)
-        )
+        return sum(part.sketch(s) for part, s in self._with(S, "S"))
 
     def draw_sketch(self, sketch_size, rng):
         """Return one sketch per layer, for `sketch`."""

@@ -110,7 +110,12 @@ class Equation(Activity):
         return mu
 
     def leave_one_out(self, r, mu):
-        """Return the leave-one-out mean squared error of the linearised fit of r."""
+        """Return the leave-one-out mean squared error of the linearised fit of r.
+
+        None where G must not be formed: it takes the diagonal of an inverse.
+        """
+        if not all(getattr(J, "forms_gram", True) for J in self.jacobians):
+            return None
         grams = self.grams
 
         def errors_of(c):
