@@ -22,7 +22,7 @@ from subquad.jacobian._factors import FixedSide
 from subquad.jacobian._fired import FiredJacobian, bits_as_numbers, transposed_bits
 from subquad.jacobian._khatri_rao import KhatriRao
 from subquad.jacobian._matrix_free import MatrixFreeJacobian, neuron_blocks
-from subquad.jacobian._protocol import Jacobian, KeepsGram, kept_gram
+from subquad.jacobian._protocol import Jacobian, KeepsGram, kept_gram, sketched_gram
 from subquad.jacobian._shared import ReadoutJacobian, SharedJacobian
 
 __all__ = [
@@ -39,5 +39,6 @@ __all__ = [
     "bits_as_numbers",
     "kept_gram",
     "neuron_blocks",
+    "sketched_gram",
     "transposed_bits",
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from subquad._validation import as_vector
-from subquad.jacobian._protocol import Jacobian, KeepsGram, kept_gram
+from subquad.jacobian._protocol import Jacobian, KeepsGram, kept_gram, sketched_gram
 
 
 class ScaledRows:
@@ -54,7 +54,7 @@ class ScaledRows:
 
     def sketched_gram(self, S):
         """Return the Gram matrix of that."""
-        return self._roots[:, None] * self._J.sketched_gram(S) * self._roots
+        return self._roots[:, None] * sketched_gram(self._J, S) * self._roots
 
 
 class JacobianSum(KeepsGram):

@@ -2,6 +2,8 @@
 
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 
 @runtime_checkable
 class Jacobian(Protocol):
@@ -102,3 +104,11 @@ class KeepsGram:
 def kept_gram(J):
     """Return G of any Jacobian, for reading; one of the package's own keeps it."""
     return J._kept_gram() if isinstance(J, KeepsGram) else J.gram()
+
+
+def sketched_gram(J, S):
+    """Return (J S^T)(J S^T)^T in float64, an array of the caller's own, for any Jacobian."""
+    if hasattr(J, "sketched_gram"):
+        return J.sketched_gram(S)
+    rows = np.asarray(J.sketch(S), np.float64)
+    return rows @ rows.T

@@ -3,7 +3,7 @@
 import numpy as np
 
 from subquad._validation import real, require_memory
-from subquad.jacobian import ScaledRows, kept_gram
+from subquad.jacobian import ScaledRows, kept_gram, sketched_gram
 from subquad.solvers._solution import Solution
 from subquad.solvers._tall.preconditioner import SketchPreconditioner
 from subquad.solvers.gram import cost
@@ -46,21 +46,13 @@ def drawn_sketch(J, sketch_size, rng):
     return J.draw_sketch(sketch_size, rng)
 
 
-def _sketched_gram(J, sketch):
-    """(J S^T)(J S^T)^T in float64, an array of the caller's own."""
-    if hasattr(J, "sketched_gram"):
-        return J.sketched_gram(sketch)
-    rows = np.asarray(J.sketch(sketch), np.float64)
-    return rows @ rows.T
-
-
 def sketched(J, s, damping, sketch):
     """Factor (J S^T)(J S^T)^T + damping I; by QR of the sketch where Cholesky is not safe."""
     n = J.n
     _require(8 * (3 * n * n + 2 * n * s), f"A sketch of {n} x {s}", "Use fewer rows.")
     if isinstance(sketch, np.random.Generator):
         sketch = drawn_sketch(J, s, sketch)
-    G = _sketched_gram(J, sketch)
+    G = sketched_gram(J, sketch)
     G.flat[:: n + 1] += damping
     factor = SketchPreconditioner.from_gram(G)
     if factor is None:
