@@ -92,6 +92,11 @@ class Equation(Activity):
         self.report = {"condition": max(conditions)}
         return np.column_stack(columns), 0
 
+    def product(self, g):
+        """Return G g, shape (n, C)."""
+        pairs = zip(np.ascontiguousarray(g.T), self.jacobians, strict=True)
+        return np.column_stack([J.product(g_c) for g_c, J in pairs])
+
     def quadratic(self, g):
         """Return g^T G g, the squared Frobenius norm of the change that g stands for."""
         columns = np.ascontiguousarray(g.T)
@@ -183,7 +188,7 @@ class CoupledEquation(Equation):
         self.report = {"condition": max(factor.condition for factor in factors)}
 
         def matvec(h):
-            return roots * self._product(roots * h) + damping * h
+            return roots * self.product(roots * h) + damping * h
 
         def precondition(h):
             return np.column_stack(
@@ -197,10 +202,10 @@ class CoupledEquation(Equation):
 
     def quadratic(self, g):
         """Return g^T G g."""
-        return float(np.vdot(g, self._product(g)))
+        return float(np.vdot(g, self.product(g)))
 
-    def _product(self, g):
-        """G g for g (n, C)."""
+    def product(self, g):
+        """Return G g, shape (n, C)."""
         return self.jacobians[0].product(np.ascontiguousarray(g).ravel()).reshape(g.shape)
 
     def _solve_by_choice(self, r, damping):

@@ -69,7 +69,10 @@ class Fit:
 
     def norm_of(self, outputs):
         """|outputs - target|, weighted."""
-        residual = outputs - self.target
+        return self.weighted_norm(outputs - self.target)
+
+    def weighted_norm(self, residual):
+        """|residual|, each row times the root of its sample weight."""
         return float(np.linalg.norm(residual if self._roots is None else self._roots * residual))
 
     def objective(self, mu):
@@ -83,7 +86,7 @@ class Fit:
         self.square_of_change = move.square_of_change
         self.norm = self.norm_of(state.outputs)
         self.recent.append(self.norm)
-        if self.objective(mu) < self.best.objective or mu:  # a regularised step never ascends
+        if self.objective(mu) < self.best.objective:
             self._remember(mu)
 
     def return_to_best(self, mu):

@@ -15,10 +15,12 @@ from subquad._validation import integer, real
 from subquad.training import _arguments
 from subquad.training._fit import Fit, ratio
 from subquad.training._records import StepRecord, Stopwatch, TrainingWarning
-from subquad.training._steps import LevenbergMarquardt, ProximalStep
+from subquad.training._steps import LevenbergMarquardt, RegularisedStep
 
 # Training stagnates when so many steps together gain less than 0.1 %.
 _PATIENCE = 20
+# A regularised fit stands at a kink when so many steps together gain less than 0.01 %.
+_KINKED = 10
 
 
 class State(Protocol):
@@ -67,7 +69,7 @@ class GaussNewtonTrainer:
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
         self._callback = callback
         damping = real(damping, "damping", minimum=0.0)
-        self._rule = LevenbergMarquardt(damping) if mu == 0 else ProximalStep(mu, self._tol)
+        self._rule = LevenbergMarquardt(damping) if mu == 0 else RegularisedStep(mu, self._tol)
         self.history, self.message = [], "Not run."
         self._warned_silent = False
 
@@ -113,6 +115,7 @@ class GaussNewtonTrainer:
             step_length=move.length,
             n_trials=move.n_trials,
             n_iterations=move.n_iterations,
+            stationarity=self.stationarity,
             **equation.report,
             seconds=watch.stop(),
         )
@@ -135,7 +138,7 @@ class GaussNewtonTrainer:
         ValueError
             If the trainer interpolates.
         """
-        if not isinstance(self._rule, ProximalStep):
+        if not isinstance(self._rule, RegularisedStep):
             raise ValueError("regularization must be positive or 'loo' for this; got 0.")
         self._rule.linearise(self._fit, self._fit.state.linearise())
         return self.loo_error
@@ -183,6 +186,14 @@ class GaussNewtonTrainer:
         return float(np.sqrt(max(self._fit.best.square_of_change, 0.0)))
 
     @property
+    def stationarity(self):
+        """Decrease of the objective that its linearisation still promises, over |r_0|^2.
+
+        Before the last step; None before the first, and without regularisation.
+        """
+        return self._rule.stationarity
+
+    @property
     def regularization_(self):
         """The mu in use; None before the first step of "loo"."""
         return self._rule.regularization
@@ -195,7 +206,7 @@ class GaussNewtonTrainer:
     @property
     def converged(self):
         """Whether the goal set by `tol` is reached."""
-        if isinstance(self._rule, ProximalStep):
+        if isinstance(self._rule, RegularisedStep):
             return self._rule.settled
         goal = max(self._tol * self._fit.initial_norm, self._fit.rounding)
         return bool(self._fit.best.norm <= goal)
@@ -206,22 +217,22 @@ class GaussNewtonTrainer:
         return self.converged or self._rule.stuck or self._stagnates()
 
     def _stagnates(self):
-        """Whether the last steps together gained less than 0.1 %."""
-        norms = [self._fit.initial_norm] + [record.residual_norm for record in self.history]
-        if len(norms) <= _PATIENCE or isinstance(self._rule, ProximalStep):
+        """Whether the last steps together gained next to nothing."""
+        if isinstance(self._rule, RegularisedStep):
+            values, patience, gain = [r.objective for r in self.history], _KINKED, 1e-4
+        else:
+            values, patience, gain = [r.residual_norm for r in self.history], _PATIENCE, 1e-3
+            values.insert(0, self._fit.initial_norm)
+        if len(values) <= patience:
             return False
-        return min(norms[-_PATIENCE:]) > (1 - 1e-3) * min(norms[:-_PATIENCE])
+        return min(values[-patience:]) > (1 - gain) * min(values[:-patience])
 
     def _closing_message(self):
         steps, relative = len(self.history), self.relative_residual
         if self.converged:
             return f"Converged after {steps} steps at relative residual {relative:.1e}."
-        if isinstance(self._rule, ProximalStep):
-            return (
-                f"Training stopped at max_steps={self._max_steps} while the objective still fell "
-                f"by more than tol={self._tol:.0e} of its first value per step; raise max_steps "
-                "or tol."
-            )
+        if isinstance(self._rule, RegularisedStep):
+            return self._regularised_message()
         if not (self._rule.stuck or self._stagnates()):
             return (
                 f"Training stopped at max_steps={self._max_steps} with relative residual "
@@ -232,6 +243,22 @@ class GaussNewtonTrainer:
             f"tol={self._tol:.0e}. Equal data points may have different targets (this is then "
             "their least-squares value), some may have too few active neurons (raise width or "
             "lower shift), or the precision is exhausted (float32 ends near 3e-7)."
+        )
+
+    def _regularised_message(self):
+        """Why a regularised run ended before it settled."""
+        promised = "no step was taken"
+        if self.stationarity is not None:
+            promised = f"its linearisation promises {self.stationarity:.1e} of |r_0|^2 more"
+        if not (self._rule.stuck or self._stagnates()):
+            return (
+                f"Training stopped at max_steps={self._max_steps} while the objective could still "
+                f"fall: {promised}, above tol={self._tol:.0e}; raise max_steps or tol."
+            )
+        return (
+            f"Training ends after {len(self.history)} steps at a kink of the objective, where "
+            f"damped steps gain nothing: {promised}, above tol={self._tol:.0e}, but neurons "
+            "would begin or cease to fire on the way. Raise tol or regularization."
         )
 
     def _warn_silent(self, active):

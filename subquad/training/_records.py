@@ -32,13 +32,16 @@ class StepRecord:
     flips : int
         Pairs of a neuron and a data point at which firing began or ended in the step.
     damping : float
-        mu added to the Gram matrix in the accepted system.
+        Levenberg-Marquardt damping of the accepted step.
     step_length : float
-        1 unless a regularised step was shortened; 0 if no step was accepted.
+        1, or 0 if no step was accepted.
     n_trials : int
-        Systems solved, or lengths tried, until a step was accepted.
+        Steps tried until one was accepted.
     n_iterations : int
         Iterations of the linear solver; 0 for a direct one.
+    stationarity : float or None
+        Decrease of the regularised objective that its linearisation promised before the step, as a
+        fraction of |r_0|^2; None without regularisation.
     seconds : dict of str to float
         "linearise", "solve", "move", "total".
     solver : str
@@ -62,6 +65,7 @@ class StepRecord:
     step_length: float
     n_trials: int
     n_iterations: int
+    stationarity: float | None = None
     seconds: dict = field(default_factory=dict, compare=False)
     solver: str = "exact"
     sketch_size: int = 0

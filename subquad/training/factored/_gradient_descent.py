@@ -149,6 +149,7 @@ class GradientStep:
 
     regularization = 0.0
     settled = False
+    stationarity = None
 
     def __init__(self, learning_rate, weights):
         self.learning_rate = learning_rate
