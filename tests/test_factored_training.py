@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from layers import quietly
 from reference_factored import Factored
 
 from subquad.activations import ShiftedReLU
@@ -103,8 +104,8 @@ def test_without_outer_factor_it_is_the_training_of_a_last_layer():
         V, V @ network.weights.T, network.readout / np.sqrt(network.width), weight_std=1.0
     )
     options = {"regularization": "loo", "centred": True}
-    ours = FactoredGaussNewton(network, X, y, **options).run()
-    theirs = LastLayerGaussNewton(layer, y, **options).run()
+    ours = quietly(FactoredGaussNewton(network, X, y, **options).run)
+    theirs = quietly(LastLayerGaussNewton(layer, y, **options).run)
     A, V = theirs.factors
     np.testing.assert_allclose(ours.weights - network.weights, A.T @ V, atol=1e-8)
     assert ours.regularization_ == pytest.approx(theirs.regularization_)

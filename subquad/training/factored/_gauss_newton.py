@@ -59,7 +59,8 @@ class FactoredGaussNewton(FactoredTrainer):
         mu; None before the first step of "loo".
     loo_error : float or None
         Mean squared leave-one-out error at the last linearisation, with regularization only.
-    converged : bool
+    converged, stationarity
+        As in `LastLayerGaussNewton`.
     message : str
         How the last `run` ended.
 

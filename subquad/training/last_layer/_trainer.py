@@ -36,9 +36,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     damping : float
         First Levenberg-Marquardt damping, only with regularization=0.
     tol : float or None
-        Goal for |r| / |r_0|; with regularization, for the decrease of the objective in a step, as a
-        fraction of |r_0|^2. None: 1e-10 in float64, 1e-6 in float32, where the floor is near 3e-7;
-        with regularization 1e-6.
+        Goal for |r| / |r_0|; with regularization, for `stationarity`. None: 1e-10 in float64, 1e-6
+        in float32, where the floor is near 3e-7; with regularization 1e-6.
     max_steps : int
         Of one `run`.
     centred : bool
@@ -47,7 +46,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         Weights w_i >= 0 of the squared residuals.
     solver : {"exact", "sketch", "pcg", "auto"} or object
         How the system is solved: see `gram_solve`. An object has a `name` and
-        `solve(system, c, damping)`, which returns a `Solution`; those of `subquad.solvers` take
+        `solve(J, c, damping)`, which returns a `Solution`; those of `subquad.solvers` take
         sketch sizes and seeds. "exact" measured fastest here at every size: K is known and the
         Gram matrix of U costs one population count per 64 neurons.
     maintenance : LowRankMaintenance, optional
@@ -68,6 +67,11 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     residual_norm, relative_residual, change_norm : float
         |r|, |r| / |r_0| and ||W - W(0)||_F of the best iterate.
     converged : bool
+        Whether the goal set by `tol` is reached.
+    stationarity : float or None
+        Decrease of the regularised objective that its linearisation still promises, as a fraction
+        of |r_0|^2: 0 at a minimum. Kinks of the objective, where neurons begin or cease to fire,
+        may keep it from falling further; the run then ends there, without convergence.
     message : str
         How the last `run` ended.
     regularization_ : float
@@ -99,6 +103,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     the convergence theorem asks (m > n^4 / lambda^4 is pessimistic beyond use), and steps are
     safeguarded instead: a step is accepted if |r| falls below the largest of the last 5, else mu
     grows from 0 tenfold (non-monotone Levenberg-Marquardt), and the best iterate is returned.
+    Regularised steps are damped towards the present iterate, by the ratio of the decrease reached
+    to the one promised.
 
     Examples
     --------

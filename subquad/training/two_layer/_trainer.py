@@ -56,8 +56,8 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
     ----------
     solver : str
         What was chosen: "exact", "sketch", "pcg", or the name of the object.
-    history, outputs, residual_norm, relative_residual, change_norm, converged, message,
-    regularization_, loo_error
+    history, outputs, residual_norm, relative_residual, change_norm, converged, stationarity,
+    message, regularization_, loo_error
         As in `LastLayerGaussNewton`.
 
     Raises
