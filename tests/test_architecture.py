@@ -103,6 +103,52 @@ def test_modules_do_not_import_each_other_in_a_circle():
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_private_module_is_imported_across_rooms(name):
+    # A private file at the top, such as _validation, is a room of its own; tests may look anywhere.
+    for imported in internal_imports_of(NAMES[name]):
+        room, *inside = imported.split(".")
+        private = [part for part in inside if part.startswith("_")]
+        assert room == room_of(name) or not private, f"{name} imports {imported}"
+
+
+def test_training_is_divided_by_its_algorithms():
+    training = PACKAGE / "training"
+    entries = [path for path in training.iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 12
+    for folder in (path for path in entries if path.is_dir()):
+        assert len(list(folder.glob("*.py"))) <= 6, folder.name
+
+
+# A rule, the pattern of a line that states it, and the one file that may.
+RULES = {
+    "the density below which a sparse Gram matrix wins": (
+        r"^\w*GRAM_DENSITY\w* *= ",
+        "_products.py",
+    ),
+    "which threads are worth starting": (r"max\(1, min\(\w*n_threads, ", "_parallel.py"),
+    "slices of at most so many rows": (
+        r"slice\((\w+), min\(\1 \+ \w+, \w+\)\) for",
+        "_parallel.py",
+    ),
+    "what an output array must be": (r"def \w*require_output\(", "_validation.py"),
+    "co-activation Gram matrices": (r"coactivation\.coactivation_gram\(", "jacobian/_fired.py"),
+    "weighted Gram matrices": (r"coactivation\.weighted_gram\(", "jacobian/_fired.py"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_is_written_once(rule):
+    pattern, place = RULES[rule]
+    found = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in SOURCES
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(pattern, line)
+    ]
+    assert found == [place], f"{rule}: {found}"
+
+
 @pytest.mark.parametrize("path", KERNEL_SOURCES, ids=lambda path: path.name)
 def test_kernels_import_nothing_of_the_package_outside_their_folder(path):
     rooms = re.findall(r"^\s*(?:from|c?import)\s+subquad\.?(\w*)", path.read_text(), re.MULTILINE)
