@@ -178,6 +178,27 @@ def test_repeated_rows_are_refused_with_eigenvalue_and_remedy(X, dtype):
     np.testing.assert_allclose(mean, 1.0, atol=1e-2)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_repeated_rows_are_found_however_sums_are_rounded(factor, dtype):
+    """The kernel of ReLU does not tell a row from its multiple, but by length."""
+    for seed in range(50):
+        rows = np.random.default_rng(seed).standard_normal((20, 5))
+        rows = np.vstack([rows, factor * rows[7:8]]).astype(dtype)
+        with pytest.raises(ValueError, match="Remove repeated rows, such as 7 and 20"):
+            predict(rows, np.ones(21), rows)
+        mean, _ = predict(rows, np.ones(21), rows, regularization=1e-4)
+        assert np.isfinite(mean).all()
+
+
+def test_rows_that_nearly_repeat_are_fitted():
+    rows = np.random.default_rng(0).standard_normal((20, 5))
+    rows = np.vstack([rows, rows[7:8] + 1e-5])
+    y = np.arange(21.0)
+    mean, _ = predict(rows, y, rows)
+    np.testing.assert_allclose(mean, y, atol=1e-4)
+
+
 def test_predict_refuses_arguments_by_name(X):
     with pytest.raises(ValueError, match="kernel must be 'ntk' or 'nngp'; got 'rbf'"):
         predict(X, np.ones(20), X, kernel="rbf")

@@ -6,13 +6,19 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpocon
 
-from subquad._parallel import resolve_threads
+from subquad._parallel import blocks, resolve_threads
 from subquad._validation import as_matrix, integer, real, require_memory
 from subquad.ntk._dual import as_dual
 from subquad.ntk._panels import limit_kernels
 from subquad.ntk._points import as_points
 
 _KERNELS = ("ntk", "nngp")
+# A kernel's entries carry a few roundings each: points count as one where their correlation is 1
+# to so many units in the last place.
+_PARALLEL = 16
+# A matrix is singular where LAPACK's estimate of 1 / |A^-1| is below so many times n eps max A_ii.
+_SINGULAR = 8
+_ENTRIES_PER_BLOCK = 2**22
 
 
 class Prediction(NamedTuple):
@@ -127,17 +133,43 @@ def cholesky(kernel, mu, name):
     require_memory(16 * n * n, f"{name} and its factor", "Take fewer rows.")
     A = kernel.astype(np.float64)
     A.flat[:: n + 1] += mu
-    tiny = n * np.finfo(np.float64).eps * A.diagonal().max()
-    try:
-        factor = np.linalg.cholesky(A)
-    except np.linalg.LinAlgError:
-        factor = None
+    eps, largest = float(np.finfo(kernel.dtype).eps), float(A.diagonal().max())
+    pair = _parallel_pair(A, _PARALLEL * eps)
+    factor = None
+    if pair is None:
+        try:
+            factor = np.linalg.cholesky(A)
+        except np.linalg.LinAlgError:
+            pass
+    tiny = _SINGULAR * n * np.finfo(np.float64).eps * largest
     if factor is None or dpocon(factor.T, 1.0)[0] <= tiny:
         smallest = float(np.linalg.eigvalsh(A)[0])
-        noise = n * float(np.finfo(kernel.dtype).eps) * float(A.diagonal().max())
+        enough = max(n * eps * largest, 2 * tiny, -2 * smallest)
+        rows = (
+            "repeated rows" if pair is None else f"repeated rows, such as {pair[0]} and {pair[1]}"
+        )
         raise ValueError(
             f"{name} must be positive definite; got the smallest eigenvalue {smallest:.3g} with "
-            f"regularization={mu:.3g}. Remove repeated rows, use float64, or give a "
-            f"regularization of about {max(noise, -2 * smallest):.1g} or more."
+            f"regularization={mu:.3g}. Remove {rows}, use float64, or give a regularization of "
+            f"about {enough:.1g} or more."
         )
     return factor
+
+
+def _parallel_pair(A, tolerance):
+    """Return two rows of points with A_ij / sqrt(A_ii A_jj) = 1 to rounding, or None.
+
+    Rows that repeat, or for a homogeneous kernel are multiples, make A singular however Cholesky's
+    sums are rounded: the last pivot is then noise, of a size that no bound tells from a small one.
+    """
+    with np.errstate(divide="ignore"):
+        scale = 1 / np.sqrt(A.diagonal())
+    for rows in blocks(len(A), _ENTRIES_PER_BLOCK // len(A)):
+        correlations = A[rows] * scale[rows, None] * scale
+        first = np.arange(rows.start, rows.stop)
+        correlations[first - rows.start, first] = 0.0
+        near = np.argmax(correlations)
+        if correlations.flat[near] >= 1 - tolerance:
+            i, j = np.unravel_index(near, correlations.shape)
+            return tuple(sorted((int(i) + rows.start, int(j))))
+    return None
