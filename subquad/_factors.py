@@ -6,11 +6,13 @@ import numpy as np
 import scipy.linalg
 
 from subquad._kernels import _simd, low_rank
-from subquad._parallel import resolve_threads
-from subquad._products import blocks
+from subquad._parallel import resolve_threads, worth_threads
+from subquad._products import blocks_by_work
 
-_FEWEST_COLUMNS = 128  # of W for which packing U pays
-_BYTES_PER_THREAD = 2**22  # a quarter of a millisecond
+# Packing U pays where W has at least so many columns.
+_FEWEST_COLUMNS = 128
+# Start another thread for each quarter of a millisecond of reading and writing W.
+_BYTES_PER_THREAD = 2**22
 
 
 class LowRankFactors:
@@ -33,6 +35,11 @@ class LowRankFactors:
     def __getstate__(self):
         # Without the rows in reserve, and without what else a view would hold on to.
         return {"_U": self.U.copy(), "_V": self.V.copy(), "rank": self.rank}
+
+    def __setstate__(self, state):
+        # What joblib maps from a file with mmap_mode="r" cannot be written to.
+        factors = {name: np.require(state[name], requirements="W") for name in ("_U", "_V")}
+        self.__dict__.update(state, **factors)
 
     def append(self, U, V, limit):
         """Copy rows to the end; the reserve grows by half at least, up to `limit` rows."""
@@ -87,13 +94,13 @@ def flushing(columns, U, V):
         return functools.partial(low_rank.flush, columns, U, V)
     tile = low_rank.TILE_BYTES // columns.itemsize
     packed = np.empty(-(-U.shape[1] // tile) * tile * len(U), columns.dtype)
-    n_threads = max(1, min(resolve_threads(), columns.nbytes // _BYTES_PER_THREAD))
+    n_threads = worth_threads(resolve_threads(), columns.nbytes, _BYTES_PER_THREAD)
     return functools.partial(low_rank.flush_thin, columns, U, V, packed, n_threads)
 
 
 def _add_product(out, Y, inner, outer):
     """Add (Y inner^T) outer to out, a block of rows at a time."""
-    for rows in blocks(len(out) if len(inner) else 0, inner.size + outer.size):
+    for rows in blocks_by_work(len(out) if len(inner) else 0, inner.size + outer.size):
         flushing(out[rows], outer, inner @ Y[rows].T)()
 
 
