@@ -81,7 +81,7 @@ def _group_quotas():
 
 
 def _group_folders(controller):
-    """Yield the folders of this process's control group and of its ancestors, in versions 1 and 2."""
+    """Yield the folders of this process's control group and its ancestors, in versions 1 and 2."""
     for line in _read("/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
