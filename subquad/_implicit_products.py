@@ -12,9 +12,10 @@ blocks of W made for it (one thread, AVX-512, m = 8192):
 
 import numpy as np
 
+from subquad._compact import int8_normals
 from subquad._kernels import gaussian
 from subquad._parallel import blocks
-from subquad._products import SPARSE_COST, blocks_by_work, int8_normals, threads_for_work
+from subquad._products import SPARSE_COST, blocks_by_work, threads_for_work
 
 # The sums of so many rows over a panel stay in the second-level cache.
 _ROWS = 512

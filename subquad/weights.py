@@ -5,22 +5,24 @@ that fired, so W is stored as `_columns` (m_in, m_out), whose row j is the colum
 data points everywhere: a forward pass of H (n, m_in) is H W^T, a backward pass of G (n, m_out) G W.
 
 Long because each public product documents its shapes, cost and errors in place; what is computed
-lives in `_products`.
+lives in `_products` and `_compact`.
 """
 
 import numpy as np
 
-from subquad._factors import flushing
-from subquad._implicit import GaussianWeights
-from subquad._parallel import blocks
-from subquad._products import (
+from subquad._compact import (
     BFLOAT16_MAX,
     STORAGES,
     CompactColumns,
     blocks_by_cache,
-    blocks_by_work,
     compact_gaussian,
     compressed,
+)
+from subquad._factors import flushing
+from subquad._implicit import GaussianWeights
+from subquad._parallel import blocks
+from subquad._products import (
+    blocks_by_work,
     multiply_csr,
     multiply_dense,
     multiply_transposed,

@@ -23,6 +23,7 @@ LEVELS = [
         "activations",
         "hadamard",
         "_shapes",
+        "_compact",
         "_products",
         "_implicit_products",
         "_implicit",

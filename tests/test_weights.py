@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+import subquad._compact
 import subquad._products
 import subquad._validation
 import subquad.weights
-from subquad._products import int8_normals
+from subquad._compact import int8_normals
 from subquad._validation import as_csr
 from subquad.lowrank import LowRankMaintenance
 from subquad.weights import DenseWeights
@@ -207,7 +208,7 @@ def test_compact_weights_are_within_the_stated_error_of_the_matrix(dtype, storag
 def test_products_of_compact_weights_equal_those_of_what_they_store(
     storage, shape, n, density, rng, monkeypatch
 ):
-    monkeypatch.setattr(subquad._products, "_ENTRIES_PER_CALL", 1000)
+    monkeypatch.setattr(subquad._compact, "_ENTRIES_PER_CALL", 1000)
     W = DenseWeights(rng.standard_normal(shape), storage)
     stored = W.to_dense()
     H = sparse_rows(rng, (n, shape[1]), density, np.float32)

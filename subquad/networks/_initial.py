@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from subquad._products import CompactColumns
+from subquad._compact import CompactColumns
 from subquad.weights import DenseWeights, GaussianWeights
 
 KINDS = ("dense", "int8", "implicit")
