@@ -46,13 +46,13 @@ class LowRankFactors:
         rank = self.rank + len(U)
         if rank > len(self._U):
             reserve = max(rank, min(len(self._U) * 3 // 2, limit))
-            self._U, self._V = (_grown(rows, reserve) for rows in (self.U, self.V))
+            self._replace(*(_grown(rows, reserve) for rows in (self.U, self.V)), self.rank)
         self._U[self.rank : rank], self._V[self.rank : rank] = U, V
         self.rank = rank
 
     def clear(self):
         """Drop all rows, and their memory."""
-        self._U, self._V, self.rank = self._U[:0].copy(), self._V[:0].copy(), 0
+        self._replace(self._U[:0].copy(), self._V[:0].copy(), 0)
 
     def compress(self, rtol):
         """Keep the terms of the singular value decomposition of U^T V with s_k > rtol s_1."""
@@ -65,7 +65,11 @@ class LowRankFactors:
         root = np.sqrt(s[:rank, None])
         U = np.ascontiguousarray(root * (X[:, :rank].T @ Q_u.T))
         V = np.ascontiguousarray(root * (Yt[:rank] @ Q_v.T))
-        self._U, self._V, self.rank = U, V, rank
+        self._replace(U, V, rank)
+
+    def _replace(self, U, V, rank):
+        """Take other factors at once: an exception (Ctrl-C) leaves the old ones or the new ones."""
+        self.__dict__.update(_U=U, _V=V, rank=rank)
 
     def add_product(self, out, Y):
         """Add U^T V y_i to out[i]."""

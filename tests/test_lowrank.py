@@ -312,6 +312,51 @@ def test_an_interrupted_flush_loses_nothing(rng, monkeypatch):
     np.testing.assert_allclose(lrm.weights.to_dense(), expected, atol=1e-14)
 
 
+def interrupt_at(step):
+    """Return a trace function that raises KeyboardInterrupt at the step-th opcode of `_factors`."""
+    left = [step]
+
+    def trace(frame, event, _):
+        if frame.f_code.co_filename != subquad._factors.__file__:
+            return trace if event == "call" else None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+@pytest.mark.parametrize("method", ["update", "recompress", "flush"])
+def test_factors_interrupted_anywhere_stay_pairs(method, rng):
+    U, V = factors(rng, 3, (12, 9))
+    for step in range(1, 400):
+        lrm = LowRankMaintenance(np.zeros((12, 9)), rank_budget=math.inf)
+        lrm.update(U, V)
+        arguments = (U, V) if method == "update" else ()
+        tracer = sys.gettrace()
+        sys.settrace(interrupt_at(step))
+        try:
+            getattr(lrm, method)(*arguments)
+        except KeyboardInterrupt:
+            interrupted = True
+        else:
+            interrupted = False
+        finally:
+            sys.settrace(tracer)
+        count = np.linalg.norm(lrm.to_dense()) / np.linalg.norm(U.T @ V)
+        assert min(abs(count - 1), abs(count - 2) if method == "update" else 9) < 1e-12
+        assert len(set(map(len, lrm.factors))) == 1
+        lrm.update(U, V)
+        np.testing.assert_allclose(lrm.to_dense(), (count + 1) * (U.T @ V), atol=1e-12)
+        if not interrupted:
+            break
+    assert step > 20
+    assert not interrupted
+
+
 # ---- recompression
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("true_rank", [0, 1, 5])
