@@ -6,11 +6,13 @@ import numpy as np
 import scipy.linalg
 
 from subquad._kernels import _simd, low_rank
-from subquad._parallel import resolve_threads
-from subquad._products import blocks
+from subquad._parallel import resolve_threads, worth_threads
+from subquad._products import blocks_by_work
 
-_FEWEST_COLUMNS = 128  # of W for which packing U pays
-_BYTES_PER_THREAD = 2**22  # a quarter of a millisecond
+# Packing U pays where W has at least so many columns.
+_FEWEST_COLUMNS = 128
+# Start another thread for each quarter of a millisecond of reading and writing W.
+_BYTES_PER_THREAD = 2**22
 
 
 class LowRankFactors:
@@ -34,18 +36,23 @@ class LowRankFactors:
         # Without the rows in reserve, and without what else a view would hold on to.
         return {"_U": self.U.copy(), "_V": self.V.copy(), "rank": self.rank}
 
+    def __setstate__(self, state):
+        # What joblib maps from a file with mmap_mode="r" cannot be written to.
+        factors = {name: np.require(state[name], requirements="W") for name in ("_U", "_V")}
+        self.__dict__.update(state, **factors)
+
     def append(self, U, V, limit):
         """Copy rows to the end; the reserve grows by half at least, up to `limit` rows."""
         rank = self.rank + len(U)
         if rank > len(self._U):
             reserve = max(rank, min(len(self._U) * 3 // 2, limit))
-            self._U, self._V = (_grown(rows, reserve) for rows in (self.U, self.V))
+            self._replace(*(_grown(rows, reserve) for rows in (self.U, self.V)), self.rank)
         self._U[self.rank : rank], self._V[self.rank : rank] = U, V
         self.rank = rank
 
     def clear(self):
         """Drop all rows, and their memory."""
-        self._U, self._V, self.rank = self._U[:0].copy(), self._V[:0].copy(), 0
+        self._replace(self._U[:0].copy(), self._V[:0].copy(), 0)
 
     def compress(self, rtol):
         """Keep the terms of the singular value decomposition of U^T V with s_k > rtol s_1."""
@@ -58,7 +65,11 @@ class LowRankFactors:
         root = np.sqrt(s[:rank, None])
         U = np.ascontiguousarray(root * (X[:, :rank].T @ Q_u.T))
         V = np.ascontiguousarray(root * (Yt[:rank] @ Q_v.T))
-        self._U, self._V, self.rank = U, V, rank
+        self._replace(U, V, rank)
+
+    def _replace(self, U, V, rank):
+        """Take other factors at once: an exception (Ctrl-C) leaves the old ones or the new ones."""
+        self.__dict__.update(_U=U, _V=V, rank=rank)
 
     def add_product(self, out, Y):
         """Add U^T V y_i to out[i]."""
@@ -87,13 +98,13 @@ def flushing(columns, U, V):
         return functools.partial(low_rank.flush, columns, U, V)
     tile = low_rank.TILE_BYTES // columns.itemsize
     packed = np.empty(-(-U.shape[1] // tile) * tile * len(U), columns.dtype)
-    n_threads = max(1, min(resolve_threads(), columns.nbytes // _BYTES_PER_THREAD))
+    n_threads = worth_threads(resolve_threads(), columns.nbytes, _BYTES_PER_THREAD)
     return functools.partial(low_rank.flush_thin, columns, U, V, packed, n_threads)
 
 
 def _add_product(out, Y, inner, outer):
     """Add (Y inner^T) outer to out, a block of rows at a time."""
-    for rows in blocks(len(out) if len(inner) else 0, inner.size + outer.size):
+    for rows in blocks_by_work(len(out) if len(inner) else 0, inner.size + outer.size):
         flushing(out[rows], outer, inner @ Y[rows].T)()
 
 

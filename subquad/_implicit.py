@@ -1,14 +1,17 @@
 """Random weights that are never stored: every entry is a function of seed, row and column."""
 
 import numpy as np
-import scipy.sparse
 
-from subquad._implicit_products import columns_block, int8_law, product
+from subquad._implicit_products import columns_block, int8_law, integers_block, product
 from subquad._kernels import gaussian
-from subquad._parallel import resolve_threads
-from subquad._products import nonzeros
-from subquad._shapes import as_dtype, as_shape, require_matrix_memory
-from subquad._validation import as_csr, as_matrix, integer, real
+from subquad._parallel import blocks, resolve_threads
+from subquad._products import DenseRows, SparseRows
+from subquad._shapes import as_dtype, as_shape, multiply_rows, require_matrix_memory
+from subquad._validation import integer, real, require_memory
+
+# Making the keys of so many columns takes about 0.1 s.
+_COLUMNS_PER_CALL = 2**24
+_BYTES_PER_COLUMN = 12
 
 
 class GaussianWeights:
@@ -46,6 +49,8 @@ class GaussianWeights:
     ------
     TypeError, ValueError
         If an argument is not as described.
+    MemoryError
+        If the keys do not fit.
 
     Notes
     -----
@@ -74,9 +79,7 @@ class GaussianWeights:
         self.dtype = as_dtype(dtype)
         self._table, scale = int8_law() if grid == "int8" else (None, 1.0)
         self.step = self.std * scale
-        n_keys = -(-self.shape[1] // gaussian.TILE) * gaussian.TILE
-        self._keys = np.empty((3, n_keys), np.uint32)
-        gaussian.column_keys(self.seed, self._keys)
+        self._keys = _column_keys(self.seed, self.shape[1])
 
     @property
     def nbytes(self):
@@ -139,18 +142,15 @@ class GaussianWeights:
             raise ValueError(f"grid must be 'int8' to have integers; got {self.grid!r}.")
         start, stop = self._as_range(start, stop)
         require_matrix_memory((stop - start, self.shape[0]), np.int8)
-        block = np.empty((stop - start, self.shape[0]), np.int8)
-        gaussian.fill_integers(self._keys, self._table, start, block, resolve_threads(n_threads))
-        return block
+        return integers_block(self, start, stop, resolve_threads(n_threads))
 
     def to_dense(self):
         """Return W as a new array, shape (m_out, m_in)."""
         require_matrix_memory(self.shape, self.dtype)
         dense = np.empty(self.shape, self.dtype)
         n_threads = resolve_threads()
-        for start in range(0, self.shape[1], gaussian.TILE):
-            stop = min(start + gaussian.TILE, self.shape[1])
-            dense[:, start:stop] = columns_block(self, start, stop, n_threads).T
+        for columns in blocks(self.shape[1], gaussian.TILE):
+            dense[:, columns] = columns_block(self, columns.start, columns.stop, n_threads).T
         return dense
 
     def apply(self, H, n_threads=None):
@@ -171,26 +171,24 @@ class GaussianWeights:
         ------
         TypeError, ValueError
             If H is not a finite real matrix with m_in columns.
+        MemoryError
+            If the product does not fit.
 
         Notes
         -----
         2 nnz(H) m_out operations ([SZZ24], Lemma C.2) and m_out entries made for every column that
         any h_i needs, once for every 512 data points.
         """
-        n_threads = resolve_threads(n_threads)
-        if scipy.sparse.issparse(H):
-            csr = as_csr(H, "H", n_columns=self.shape[1], dtype=self.dtype)
-            return self._apply_csr(*csr, n_threads)
-        H = as_matrix(H, "H", n_columns=self.shape[1], dtype=self.dtype)
-        return self._apply_dense(H, n_threads)
+        shape, twins = self.shape[::-1], (self._apply_dense, self._apply_csr)
+        return multiply_rows(H, "H", shape, self.dtype, n_threads, *twins)
 
     def _apply_dense(self, H, n_threads):
         """Return rows W h_i of dense H."""
-        return product(self, *nonzeros(H), n_threads, transposed=False)
+        return product(self, DenseRows(H), n_threads, transposed=False)
 
     def _apply_csr(self, indptr, indices, values, n_threads):
         """Return rows W h_i of H in CSR."""
-        return product(self, indptr, indices, values, n_threads, transposed=False)
+        return product(self, SparseRows(indptr, indices, values), n_threads, transposed=False)
 
     def apply_transposed(self, G, n_threads=None):
         """Return W^T g_i for every data point i.
@@ -210,25 +208,23 @@ class GaussianWeights:
         ------
         TypeError, ValueError
             If G is not a finite real matrix with m_out columns.
+        MemoryError
+            If the product does not fit.
 
         Notes
         -----
         As `apply`, with the rows of W that any g_i needs ([SZZ24], Lemma C.4).
         """
-        n_threads = resolve_threads(n_threads)
-        if scipy.sparse.issparse(G):
-            csr = as_csr(G, "G", n_columns=self.shape[0], dtype=self.dtype)
-            return self._apply_transposed_csr(*csr, n_threads)
-        G = as_matrix(G, "G", n_columns=self.shape[0], dtype=self.dtype)
-        return self._apply_transposed_dense(G, n_threads)
+        twins = self._apply_transposed_dense, self._apply_transposed_csr
+        return multiply_rows(G, "G", self.shape, self.dtype, n_threads, *twins)
 
     def _apply_transposed_dense(self, G, n_threads):
         """Return rows W^T g_i of dense G."""
-        return product(self, *nonzeros(G), n_threads, transposed=True)
+        return product(self, DenseRows(G), n_threads, transposed=True)
 
     def _apply_transposed_csr(self, indptr, indices, values, n_threads):
         """Return rows W^T g_i of G in CSR."""
-        return product(self, indptr, indices, values, n_threads, transposed=True)
+        return product(self, SparseRows(indptr, indices, values), n_threads, transposed=True)
 
     def add_low_rank(self, U, V):
         """Refuse to change W, which is nowhere stored.
@@ -251,3 +247,14 @@ class GaussianWeights:
         """Return a range of columns as ints."""
         stop = integer(stop, "stop", minimum=0, maximum=self.shape[1])
         return integer(start, "start", minimum=0, maximum=stop), stop
+
+
+def _column_keys(seed, m_in):
+    """Return the keys of m_in columns, shape (3, m_in rounded up to whole tiles)."""
+    n_keys = -(-m_in // gaussian.TILE) * gaussian.TILE
+    what = f"The keys of {m_in} columns of weights that are not stored"
+    require_memory(_BYTES_PER_COLUMN * n_keys, what, "Use fewer columns.")
+    keys = np.empty((3, n_keys), np.uint32)
+    for columns in blocks(n_keys, _COLUMNS_PER_CALL):
+        gaussian.column_keys(seed, columns.start, keys[:, columns])
+    return keys

@@ -12,14 +12,17 @@ blocks of W made for it (one thread, AVX-512, m = 8192):
 
 import numpy as np
 
+from subquad._compact import int8_normals
 from subquad._kernels import gaussian
-from subquad._products import SPARSE_COST, blocks, int8_normals
+from subquad._parallel import blocks
+from subquad._products import SPARSE_COST, blocks_by_work, threads_for_work
 
-_ROWS = 512  # whose sums over a panel stay in the second-level cache
-_COST = {"int8": 15.0, "float32": 60.0}  # of making an entry, in multiply-adds; less with AVX-512
-# A quarter to half of a millisecond. Less is not worth another thread, which may wait longer than
-# that for a processor.
-_MULTIPLY_ADDS_PER_THREAD = 1e7
+# The sums of so many rows over a panel stay in the second-level cache.
+_ROWS = 512
+# A plan takes about 40 bytes for each nonzero of its rows.
+_NONZEROS_PER_PLAN = 2**22
+# Making an entry costs as much as so many multiply-adds; less with AVX-512.
+_COST = {"int8": 15.0, "float32": 60.0}
 
 
 def int8_law():
@@ -35,35 +38,44 @@ def int8_law():
 def columns_block(W, start, stop, n_threads):
     """Return W[:, start:stop]^T."""
     block = np.empty((stop - start, W.shape[0]), W.dtype)
-    n_threads = _useful_threads(n_threads, _COST[W.grid] * block.size)
-    for rows in blocks(len(block), SPARSE_COST * _COST[W.grid] * W.shape[0]):
-        first = start + rows.start
-        gaussian.fill(W._keys, W._table, W.step, first, block[rows], n_threads)
+    for rows, useful in _made_at_once(W, block, n_threads):
+        gaussian.fill(W._keys, W._table, W.step, start + rows.start, block[rows], useful)
     return block
 
 
-def product(W, indptr, indices, values, n_threads, transposed):
-    """Return H W^T, or H W, for H in CSR, a block of rows of H at a time."""
-    n = len(indptr) - 1
+def integers_block(W, start, stop, n_threads):
+    """Return the integers of W[:, start:stop]^T on the int8 grid."""
+    block = np.empty((stop - start, W.shape[0]), np.int8)
+    for rows, useful in _made_at_once(W, block, n_threads):
+        gaussian.fill_integers(W._keys, W._table, start + rows.start, block[rows], useful)
+    return block
+
+
+def _made_at_once(W, block, n_threads):
+    """Yield slices of the rows of a block of entries for calls of bounded length, and threads."""
+    useful = threads_for_work(n_threads, _COST[W.grid] * block.size)
+    for rows in blocks_by_work(len(block), SPARSE_COST * _COST[W.grid] * W.shape[0]):
+        yield rows, useful
+
+
+def product(W, rows, n_threads, transposed):
+    """Return H W^T, or H W, for the rows of H (DenseRows or SparseRows), a block at a time."""
+    n = len(rows)
     m_out, m_in = W.shape[::-1] if transposed else W.shape
-    out = np.zeros((n, m_out), W.dtype)
-    scratch = np.empty((n_threads, gaussian.TILE * (gaussian.TILE + 1 + min(n, _ROWS))), W.dtype)
-    for start in range(0, n, _ROWS):
-        pointers = indptr[start : start + _ROWS + 1]
-        sources, *runs = _plan(pointers, indices, values, m_in, W.step)
-        cost = (_COST[W.grid] * len(sources) + pointers[-1] - pointers[0]) * gaussian.TILE
-        useful = _useful_threads(n_threads, cost * m_out / gaussian.TILE)
-        for panels in blocks(-(-m_out // gaussian.TILE), SPARSE_COST * cost):
+    out, n_panels = np.zeros((n, m_out), W.dtype), -(-m_out // gaussian.TILE)
+    for block in blocks(n, min(_ROWS, _NONZEROS_PER_PLAN * n / max(rows.nnz, 1))):
+        indptr, indices, values = rows.csr(block)
+        sources, *runs = _plan(indptr, indices, values, m_in, W.step)
+        cost = (_COST[W.grid] * len(sources) + indptr[-1] - indptr[0]) * gaussian.TILE
+        useful = threads_for_work(min(n_threads, n_panels), cost * m_out / gaussian.TILE)
+        size = gaussian.TILE * (gaussian.TILE + 1 + len(out[block]))
+        scratch = np.empty((useful, size), W.dtype)
+        for panels in blocks_by_work(n_panels, SPARSE_COST * cost):
             gaussian.product(
                 W._keys, W._table, transposed, sources, *runs, panels.start, panels.stop,
-                out[start : start + _ROWS], scratch, useful,
+                out[block], scratch, useful,
             )  # fmt: skip
     return out
-
-
-def _useful_threads(n_threads, multiply_adds):
-    """Return how many of the threads have enough to do."""
-    return max(1, min(n_threads, int(multiply_adds / _MULTIPLY_ADDS_PER_THREAD)))
 
 
 def _plan(indptr, indices, values, m_in, scale):

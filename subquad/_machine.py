@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
-_QUOTA_SECONDS = 1.0  # reading the files takes longer than a product of small matrices
+# Read the quota of processors so often: the files take longer than a product of small matrices.
+_QUOTA_SECONDS = 1.0
 
 
 def available_memory():
@@ -38,7 +39,7 @@ def _least_quota(_now):
 
 
 def _free_memory():
-    """Bytes free or reclaimable on the whole machine."""
+    """Return the bytes free or reclaimable on the whole machine."""
     for line in _read("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return 1024 * int(line.split()[1])
@@ -49,7 +50,7 @@ def _free_memory():
 
 
 def _group_rooms():
-    """Bytes left in each control group that limits this process; page cache counts as free."""
+    """Yield the bytes left in each control group that limits this process; page cache is free."""
     for folder in _group_folders("memory"):
         for limit, usage in (
             ("memory.max", "memory.current"),
@@ -61,7 +62,7 @@ def _group_rooms():
 
 
 def _page_cache(folder):
-    """Bytes of file cache that the control group gives up before it runs out."""
+    """Return the bytes of file cache that the control group gives up before it runs out."""
     for line in _read(folder / "memory.stat").splitlines():
         if line.startswith("inactive_file "):
             return int(line.split()[1])
@@ -69,7 +70,7 @@ def _page_cache(folder):
 
 
 def _group_quotas():
-    """Whole processors each control group grants, rounded up."""
+    """Yield the whole processors that each control group grants, rounded up."""
     for folder in _group_folders("cpu"):
         quota, _, period = _read(folder / "cpu.max").strip().partition(" ")
         if not period:
@@ -80,7 +81,7 @@ def _group_quotas():
 
 
 def _group_folders(controller):
-    """Folders of this process's control group and of its ancestors, version 2 and version 1."""
+    """Yield the folders of this process's control group and its ancestors, in versions 1 and 2."""
     for line in _read("/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
@@ -91,7 +92,7 @@ def _group_folders(controller):
 
 
 def _read(path):
-    """Text of a small file; empty where there is none to read."""
+    """Return the text of a small file; none where there is nothing to read."""
     try:
         return Path(path).read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -1,10 +1,14 @@
-"""Shapes and dtypes of weight matrices, checked."""
+"""What weight matrices, stored or not, check alike: shapes, dtypes, memory, and rows given."""
 
 import numpy as np
+import scipy.sparse
 
-from subquad._validation import integer, require_memory
+from subquad._parallel import resolve_threads
+from subquad._validation import as_csr, as_matrix, integer, require_memory
 
 MAX_SIZE = 2**31 - 1  # scipy.linalg.cython_blas takes 32-bit sizes
+# Forecast the memory of products from this size on: reading what is free takes 0.1 ms.
+_LARGE_PRODUCT = 2**28
 
 
 def as_dtype(dtype):
@@ -31,3 +35,49 @@ def require_matrix_memory(shape, dtype):
     n_bytes = shape[0] * shape[1] * np.dtype(dtype).itemsize
     what = f"A {shape[0]} x {shape[1]} weight matrix in {np.dtype(dtype)}"
     require_memory(n_bytes, what, "Use a smaller width, or float32.")
+
+
+def multiply_rows(rows, name, shape, dtype, n_threads, by_dense, by_csr):
+    """Return the product of the rows that a user gave, dense or sparse, with a matrix.
+
+    Parameters
+    ----------
+    rows : array_like or sparse array, shape (n, n_columns)
+    name : str
+        What the caller's signature calls them.
+    shape : pair of int
+        (n_columns, n_outputs).
+    dtype : float32 or float64
+        They are cast to it.
+    n_threads : int or None
+    by_dense, by_csr : callable
+        ``by_dense(rows, n_threads)`` and ``by_csr(indptr, indices, values, n_threads)`` multiply
+        rows in trusted form.
+
+    Returns
+    -------
+    ndarray, shape (n, n_outputs)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the rows are not a finite real matrix with n_columns columns.
+    MemoryError
+        If the product does not fit.
+    """
+    n_threads, (n_columns, n_outputs) = resolve_threads(n_threads), shape
+    if scipy.sparse.issparse(rows):
+        csr = as_csr(rows, name, n_columns=n_columns, dtype=dtype)
+        _require_product_memory((len(csr[0]) - 1, n_outputs), dtype)
+        return by_csr(*csr, n_threads)
+    rows = as_matrix(rows, name, n_columns=n_columns, dtype=dtype)
+    _require_product_memory((len(rows), n_outputs), dtype)
+    return by_dense(rows, n_threads)
+
+
+def _require_product_memory(shape, dtype):
+    """Raise unless a product of this shape fits in memory."""
+    n_bytes = shape[0] * shape[1] * np.dtype(dtype).itemsize
+    if n_bytes >= _LARGE_PRODUCT:
+        what = f"A {shape[0]} x {shape[1]} product in {np.dtype(dtype)}"
+        require_memory(n_bytes, what, "Multiply fewer rows at a time.")

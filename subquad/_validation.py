@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse
 
 from subquad._machine import available_memory
+from subquad._sparse import canonical, require_sound
 
 _REAL = (np.float32, np.float64)
 
@@ -117,18 +118,15 @@ def as_csr(x, name, *, n_columns=None, dtype=None):
     Raises
     ------
     TypeError, ValueError
-        As `as_matrix`; ValueError also if the row pointers or column indices are corrupt.
+        As `as_matrix`; ValueError also if the pointers, indices or offsets of x are corrupt.
     """
     if not scipy.sparse.issparse(x):
         x = scipy.sparse.csr_array(as_matrix(x, name, n_columns=n_columns, dtype=dtype))
     if x.ndim != 2 or n_columns not in (None, x.shape[1]) or 0 in x.shape:
         raise ValueError(f"{name} must have shape (any, {_size(n_columns)}); got {x.shape}.")
     _require_real(x.dtype, name)
-    x = x.tocsr()
-    _require_sound(x, name)
-    if not x.has_canonical_format:
-        x = x.copy()  # tocsr() may have returned the caller's own object
-        x.sum_duplicates()
+    require_sound(x, name)
+    x = canonical(x.tocsr())
     nnz = int(x.indptr[-1])
     values = _native(x.data[:nnz], dtype)
     require_finite(values, f"{name}.data")
@@ -198,7 +196,7 @@ def require_memory(n_bytes, what, remedy):
 
 
 def _native(x, dtype):
-    """X in native byte order, contiguous and aligned; cast to `dtype` if one is given."""
+    """x in native byte order, contiguous and aligned; cast to `dtype` if one is given."""
     dtype = np.dtype(x.dtype.type if dtype is None else dtype)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is then refused
         return np.require(x, dtype=dtype, requirements=["C", "A"])
@@ -209,20 +207,6 @@ def _require_real(dtype, name):
         raise TypeError(
             f"{name} must be a float32 or float64 array; got {dtype}. "
             "Convert it with .astype(np.float64)."
-        )
-
-
-def _require_sound(x, name):
-    """Raise unless the CSR arrays of x address only entries that exist."""
-    indptr, n_stored = x.indptr, min(x.indices.size, x.data.size)
-    sound = indptr.size == x.shape[0] + 1 and indptr[0] == 0 and indptr[-1] <= n_stored
-    if not sound or (indptr[1:] < indptr[:-1]).any():
-        raise ValueError(f"{name} must have row pointers rising from 0 to its number of entries.")
-    indices = x.indices[: indptr[-1]]
-    if indices.size and (indices.min() < 0 or indices.max() >= x.shape[1]):
-        raise ValueError(
-            f"{name} must have column indices in [0, {x.shape[1]}); "
-            f"got [{indices.min()}, {indices.max()}]."
         )
 
 

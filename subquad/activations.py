@@ -20,7 +20,8 @@ from subquad._validation import as_matrix, as_vector, integer, real
 
 __all__ = ["ReLU", "ShiftedReLU", "ThresholdedReLU"]
 
-_MAX_SHIFT = 8.0  # Q(8) = 6e-16: no network that fits a computer has one such neuron firing
+# No network that fits a computer has a neuron that fires at a larger shift: Q(8) = 6e-16.
+_MAX_SHIFT = 8.0
 
 
 class _Activation(ABC):
@@ -117,7 +118,7 @@ class _Activation(ABC):
     def derivative(self, Z, thresholds):
         """Return phi'(Z) = s * 1[Z > tau], 0 at the threshold; arguments as in a call.
 
-        A jump of phi has no part in it.
+        Where phi jumps, the jump is left out of the derivative.
         """
         return self._derivative(*_checked(Z, thresholds))
 
@@ -236,6 +237,17 @@ class ThresholdedReLU(_Activation):
     def _second_moment(self):
         b = self.shift
         return self.firing_probability + b * math.exp(-b * b / 2) / math.sqrt(2 * math.pi)
+
+
+def as_activation(activation, default):
+    """Return an activation of this module, `default` for None; anything else is a TypeError."""
+    if activation is None:
+        return default
+    if not isinstance(activation, _Activation):
+        raise TypeError(
+            f"activation must be one of subquad.activations; got {type(activation).__name__}."
+        )
+    return activation
 
 
 def _checked(Z, thresholds):

@@ -1,13 +1,15 @@
 """Lazy maintenance of a weight matrix that changes by low-rank updates ([SZZ24], Section C.1)."""
 
+import copy as copying
 import math
+import threading
 
 import numpy as np
 import scipy.sparse
 
 from subquad._factors import LowRankFactors
-from subquad._parallel import resolve_threads
-from subquad._products import dense_rows
+from subquad._products import SparseRows, dense_rows
+from subquad._shapes import multiply_rows
 from subquad._validation import as_csr, as_matrix, integer, real
 from subquad.weights import DenseWeights, GaussianWeights
 
@@ -21,8 +23,9 @@ class LowRankMaintenance:
     Parameters
     ----------
     W : DenseWeights, GaussianWeights or array_like, shape (m_out, m_in)
-        The matrix at the start. An array is copied; DenseWeights are shared, so that flushes show
-        in them, unless `copy`. Compact and implicit weights need `rank_budget=inf`.
+        The matrix at the start, which is never written to: an array is copied, DenseWeights are
+        copied at the first flush. Compact and implicit weights cannot be flushed into, and need
+        `rank_budget=inf`.
     rank_budget : int, inf or None
         Rank at which the factors are given up. None means min(m_out, m_in) / 8, at least 1; inf
         never flushes.
@@ -32,12 +35,13 @@ class LowRankMaintenance:
     rtol : float or None
         Tolerance of these recompressions; see `recompress`.
     copy : bool
-        Copy DenseWeights as well; GaussianWeights never change.
+        Copy DenseWeights at once rather than at the first flush, so that what others do to them by
+        `DenseWeights.add_low_rank` has no effect here.
 
     Attributes
     ----------
     weights : DenseWeights or GaussianWeights
-        W as of the last flush.
+        W as of the last flush. Later flushes leave what was handed out as it is.
     rank_budget : int or inf
 
     Raises
@@ -48,6 +52,13 @@ class LowRankMaintenance:
 
     Notes
     -----
+    Memory is that of W until the first flush, and twice that afterwards while somebody else holds W
+    as given: a flush goes into a copy unless nobody else can know of the memory. Whoever has read
+    `weights`, made a copy or pickled the structure has the weights as they were, and the next flush
+    copies them again. Give the array, rather than DenseWeights of it, to keep one copy.
+
+    Methods may be called from several threads; they take turns, and no update is lost.
+
     Measured, m = 4096, n = 64: query plus flushes cost about the same for every budget in
     m / 16 .. m / 4. Smaller budgets flush too often; larger ones make each query slow.
 
@@ -67,28 +78,45 @@ class LowRankMaintenance:
     """
 
     def __init__(self, W, *, rank_budget=None, when_full="flush", rtol=None, copy=False):
-        if not isinstance(W, (DenseWeights, GaussianWeights)):
+        owned = not isinstance(W, (DenseWeights, GaussianWeights))
+        if owned:
             W = DenseWeights(as_matrix(W, "W"))
         elif copy and isinstance(W, DenseWeights):
-            W = W.copy()
+            W, owned = W.copy(), True
         if when_full not in ("flush", "recompress"):
             raise ValueError(f"when_full must be 'flush' or 'recompress'; got {when_full!r}.")
-        self.weights = W
+        self._weights, self._owns_weights = W, owned
         self.rank_budget = _as_budget(rank_budget, W.shape)
         _require_changeable(W, self.rank_budget)
         self._when_full = when_full
         self._rtol = _as_rtol(rtol)
         self._change = LowRankFactors(W.shape, W.dtype)
+        self._lock = threading.RLock()
+
+    def __getstate__(self):
+        with self._lock:
+            self._owns_weights = False  # from here on the copy has them too
+            return {**self.__dict__, "_change": copying.copy(self._change), "_lock": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _lock=threading.RLock())
+
+    @property
+    def weights(self):
+        """W as of the last flush."""
+        with self._lock:
+            self._owns_weights = False  # the caller may keep them
+            return self._weights
 
     @property
     def shape(self):
         """(m_out, m_in)."""
-        return self.weights.shape
+        return self._weights.shape
 
     @property
     def dtype(self):
         """Dtype of W, of the factors and of every product."""
-        return self.weights.dtype
+        return self._weights.dtype
 
     @property
     def rank(self):
@@ -98,7 +126,8 @@ class LowRankMaintenance:
     @property
     def factors(self):
         """Copies of U (rank, m_out) and V (rank, m_in): dW = U^T V since the last flush."""
-        return self._change.U.copy(), self._change.V.copy()
+        with self._lock:
+            return self._change.U.copy(), self._change.V.copy()
 
     def __repr__(self):
         return (
@@ -108,9 +137,10 @@ class LowRankMaintenance:
 
     def to_dense(self):
         """Return W + dW as a new array, shape (m_out, m_in)."""
-        dense = self.weights.to_dense()
-        self._change.add_to(dense)
-        return dense
+        with self._lock:
+            dense = self._weights.to_dense()
+            self._change.add_to(dense)
+            return dense
 
     def update(self, U, V):
         """Add U^T V to the matrix, by appending U and V to the factors.
@@ -126,6 +156,8 @@ class LowRankMaintenance:
         ------
         TypeError, ValueError
             If U and V are not finite real matrices of these shapes.
+        MemoryError
+            If the copy of W that a flush needs does not fit; the change has been added.
 
         Notes
         -----
@@ -146,12 +178,13 @@ class LowRankMaintenance:
 
     def _update(self, U, V):
         """[SZZ24], Algorithm 4, Update."""
-        self._change.append(U, V, self.rank_budget)
-        if self.rank >= self.rank_budget:
-            if self._when_full == "recompress":
-                self.recompress(self._rtol)
-            if self.rank > self.rank_budget // 2:  # or one recompression would follow another
-                self.flush()
+        with self._lock:
+            self._change.append(U, V, self.rank_budget)
+            if self.rank >= self.rank_budget:
+                if self._when_full == "recompress":
+                    self.recompress(self._rtol)
+                if self.rank > self.rank_budget // 2:  # or one recompression would follow another
+                    self.flush()
 
     def query(self, Y, n_threads=None):
         """Return (W + dW) y_i for every data point i.
@@ -177,26 +210,27 @@ class LowRankMaintenance:
         O(m_out (nnz(Y) + n rank)) operations ([SZZ24], Lemma C.2), or more of them in less time by
         BLAS where Y is full. The paper announces dW y and computes (W + dW) y, as is done here.
         """
-        n_threads, m_in = resolve_threads(n_threads), self.shape[1]
-        if scipy.sparse.issparse(Y):
-            return self._query_csr(*as_csr(Y, "Y", n_columns=m_in, dtype=self.dtype), n_threads)
-        return self._query_dense(as_matrix(Y, "Y", n_columns=m_in, dtype=self.dtype), n_threads)
+        shape, twins = self.shape[::-1], (self._query_dense, self._query_csr)
+        return multiply_rows(Y, "Y", shape, self.dtype, n_threads, *twins)
 
     def _query_dense(self, Y, n_threads):
         """[SZZ24], Algorithm 4, Query."""
-        out = self.weights._apply_dense(Y, n_threads)
-        self._change.add_product(out, Y)
-        return out
+        with self._lock:
+            out = self._weights._apply_dense(Y, n_threads)
+            self._change.add_product(out, Y)
+            return out
 
     def _query_csr(self, indptr, indices, values, n_threads):
         """[SZZ24], Algorithm 4, Query, for sparse rows.
 
         They are made dense for dW: in (Y V^T) U the second product reads all of U in any case.
         """
-        out = self.weights._apply_csr(indptr, indices, values, n_threads)
-        if self.rank:
-            self._change.add_product(out, dense_rows(indptr, indices, values, self.shape[1]))
-        return out
+        with self._lock:
+            out = self._weights._apply_csr(indptr, indices, values, n_threads)
+            if self.rank:
+                for rows, Y in SparseRows(indptr, indices, values).dense(self.shape[1]):
+                    self._change.add_product(out[rows], Y)
+            return out
 
     def query_transposed(self, X, n_threads=None):
         """Return (W + dW)^T x_i for every data point i: the backward pass.
@@ -222,27 +256,49 @@ class LowRankMaintenance:
         What [SZZ24], Lemma C.4 and Remark C.6 need of the structure, and its Algorithm 4 lacks.
         2 m_in nnz(X) + 2 n rank (m_out + m_in) operations; see `DenseWeights.apply_transposed`.
         """
-        n_threads, m_out = resolve_threads(n_threads), self.shape[0]
-        if scipy.sparse.issparse(X):
-            csr = as_csr(X, "X", n_columns=m_out, dtype=self.dtype)
-            out = self.weights._apply_transposed_csr(*csr, n_threads)
-            X = dense_rows(*csr, m_out)
-        else:
-            X = as_matrix(X, "X", n_columns=m_out, dtype=self.dtype)
-            out = self.weights._apply_transposed_dense(X, n_threads)
-        self._change.add_transposed_product(out, X)
-        return out
+        twins = self._query_transposed_dense, self._query_transposed_csr
+        return multiply_rows(X, "X", self.shape, self.dtype, n_threads, *twins)
+
+    def _query_transposed_dense(self, X, n_threads):
+        """Trusted twin of `query_transposed`."""
+        with self._lock:
+            out = self._weights._apply_transposed_dense(X, n_threads)
+            self._change.add_transposed_product(out, X)
+            return out
+
+    def _query_transposed_csr(self, indptr, indices, values, n_threads):
+        """Trusted twin of `query_transposed` for sparse rows, made dense as in `_query_csr`."""
+        with self._lock:
+            out = self._weights._apply_transposed_csr(indptr, indices, values, n_threads)
+            if self.rank:
+                for rows, X in SparseRows(indptr, indices, values).dense(self.shape[0]):
+                    self._change.add_transposed_product(out[rows], X)
+            return out
 
     def flush(self):
         """Add dW to W, and continue with rank 0.
+
+        Raises
+        ------
+        TypeError
+            If the weights cannot be changed in place.
+        MemoryError
+            If somebody else may hold W, and a copy of it does not fit.
 
         Notes
         -----
         2 m_out m_in rank operations, by BLAS from a rank of 65 on. An exception on the way (Ctrl-C)
         loses nothing: what has not arrived in W is still in the factors.
         """
-        self.weights._absorb(self._change.U, self._change.V)
-        self._change.clear()
+        with self._lock:
+            if self.rank == 0:
+                return
+            _require_flushable(self._weights)
+            if not self._owns_weights:
+                self._weights = self._weights.copy()
+                self._owns_weights = True
+            self._weights._absorb(self._change.U, self._change.V)
+            self._change.clear()
 
     def recompress(self, rtol=None):
         """Replace the factors by the shortest ones that represent dW up to rounding.
@@ -267,18 +323,33 @@ class LowRankMaintenance:
         (m = 512, n = 16) 960 stored rows had numerical ranks (1e-10) of 16, 113 and 88.
         """
         rtol = _as_rtol(rtol)
-        if rtol is None:
-            rtol = self.rank * float(np.finfo(self.dtype).eps)
-        self._change.compress(rtol)
+        with self._lock:
+            if rtol is None:
+                rtol = self.rank * float(np.finfo(self.dtype).eps)
+            self._change.compress(rtol)
 
 
 def _require_changeable(W, rank_budget):
     """Raise unless W can take up the change that a full budget flushes into it."""
-    if rank_budget < math.inf and (isinstance(W, GaussianWeights) or W.storage is not None):
+    if rank_budget < math.inf and not _is_changeable(W):
         raise TypeError(
             f"W must be stored in float32 or float64, to be changed when rank_budget={rank_budget} "
             f"is reached; got {W!r}. Give rank_budget=inf, or DenseWeights(W.to_dense())."
         )
+
+
+def _require_flushable(W):
+    """Raise unless W can be changed in place."""
+    if not _is_changeable(W):
+        raise TypeError(
+            f"W must be stored in float32 or float64 for a flush to change it; got {W!r}. "
+            "Leave the change in the factors, or start from DenseWeights(W.to_dense())."
+        )
+
+
+def _is_changeable(W):
+    """Return whether W is stored as it multiplies."""
+    return isinstance(W, DenseWeights) and W.storage is None
 
 
 def _as_budget(rank_budget, shape):

@@ -5,33 +5,36 @@ that fired, so W is stored as `_columns` (m_in, m_out), whose row j is the colum
 data points everywhere: a forward pass of H (n, m_in) is H W^T, a backward pass of G (n, m_out) G W.
 
 Long because each public product documents its shapes, cost and errors in place; what is computed
-lives in `_products`.
+lives in `_products` and `_compact`.
 """
 
 import numpy as np
-import scipy.sparse
 
-from subquad._factors import flushing
-from subquad._implicit import GaussianWeights
-from subquad._parallel import resolve_threads
-from subquad._products import (
+from subquad._compact import (
     BFLOAT16_MAX,
     STORAGES,
     CompactColumns,
-    blocks,
+    blocks_by_cache,
     compact_gaussian,
     compressed,
+)
+from subquad._factors import flushing
+from subquad._implicit import GaussianWeights
+from subquad._parallel import blocks
+from subquad._products import (
+    blocks_by_work,
     multiply_csr,
     multiply_dense,
     multiply_transposed,
     multiply_transposed_csr,
     transposed_copy,
 )
-from subquad._shapes import MAX_SIZE, as_dtype, as_shape, require_matrix_memory
-from subquad._validation import as_csr, as_matrix, generator, real
+from subquad._shapes import MAX_SIZE, as_dtype, as_shape, multiply_rows, require_matrix_memory
+from subquad._validation import as_matrix, generator, real
 
 __all__ = ["DenseWeights", "GaussianWeights"]
 
+# Drawing so many normals takes about 0.2 s.
 _NORMALS_PER_CALL = 2**24
 
 
@@ -145,10 +148,9 @@ class DenseWeights:
             return cls._from_columns(compact_gaussian((m_in, m_out), std, rng, storage))
         columns = np.empty((m_in, m_out), dtype)
         entries = columns.reshape(-1)
-        for start in range(0, entries.size, _NORMALS_PER_CALL):
-            block = entries[start : start + _NORMALS_PER_CALL]
-            rng.standard_normal(out=block, dtype=dtype)
-            block *= dtype.type(std)
+        for block in blocks(entries.size, _NORMALS_PER_CALL):
+            rng.standard_normal(out=entries[block], dtype=dtype)
+            entries[block] *= dtype.type(std)
         return cls._from_columns(columns)
 
     @property
@@ -183,9 +185,12 @@ class DenseWeights:
     def to_dense(self):
         """Return W as a new array, shape (m_out, m_in)."""
         _require_shape(self.shape, self.dtype)
-        if isinstance(self._columns, CompactColumns):
-            return transposed_copy(self._columns.decoded())
-        return transposed_copy(self._columns)
+        if not isinstance(self._columns, CompactColumns):
+            return transposed_copy(self._columns)
+        dense = np.empty(self.shape, self.dtype)
+        for which in blocks_by_cache(self._columns.shape):
+            dense[:, which] = self._columns.decoded(which).T
+        return dense
 
     def apply(self, H, n_threads=None):
         """Return W h_i for every data point i.
@@ -205,6 +210,8 @@ class DenseWeights:
         ------
         TypeError, ValueError
             If H is not a finite real matrix with m_in columns.
+        MemoryError
+            If the product does not fit.
 
         Notes
         -----
@@ -212,12 +219,8 @@ class DenseWeights:
         that BLAS is faster: from a density of 0.6 (AVX-512), 0.45 (AVX2) or 0.2, lower for dense H
         into few outputs, and never where the weights are stored compactly.
         """
-        n_threads = resolve_threads(n_threads)
-        if scipy.sparse.issparse(H):
-            csr = as_csr(H, "H", n_columns=self.shape[1], dtype=self.dtype)
-            return self._apply_csr(*csr, n_threads)
-        H = as_matrix(H, "H", n_columns=self.shape[1], dtype=self.dtype)
-        return self._apply_dense(H, n_threads)
+        shape, twins = self.shape[::-1], (self._apply_dense, self._apply_csr)
+        return multiply_rows(H, "H", shape, self.dtype, n_threads, *twins)
 
     def _apply_dense(self, H, n_threads):
         """Return rows W h_i of dense H."""
@@ -245,6 +248,8 @@ class DenseWeights:
         ------
         TypeError, ValueError
             If G is not a finite real matrix with m_out columns.
+        MemoryError
+            If the product does not fit.
 
         Notes
         -----
@@ -252,12 +257,8 @@ class DenseWeights:
         rows that are needed lie across its memory. By BLAS, 2 n m_in m_out operations, where G has
         fewer than about ten rows, or is as full as in `apply`.
         """
-        n_threads = resolve_threads(n_threads)
-        if scipy.sparse.issparse(G):
-            csr = as_csr(G, "G", n_columns=self.shape[0], dtype=self.dtype)
-            return self._apply_transposed_csr(*csr, n_threads)
-        G = as_matrix(G, "G", n_columns=self.shape[0], dtype=self.dtype)
-        return self._apply_transposed_dense(G, n_threads)
+        twins = self._apply_transposed_dense, self._apply_transposed_csr
+        return multiply_rows(G, "G", self.shape, self.dtype, n_threads, *twins)
 
     def _apply_transposed_dense(self, G, n_threads):
         """Return rows W^T g_i of dense G."""
@@ -297,7 +298,9 @@ class DenseWeights:
                 f"W must be stored in float32 or float64 to be changed in place; got {self!r}. "
                 "Keep the change in LowRankMaintenance(W, rank_budget=inf), or use storage=None."
             )
-        for inputs in blocks(self.shape[1], len(U) * self.shape[0]):
+        # Weights that joblib maps from a file with mmap_mode="r" cannot be written to.
+        self._columns = np.require(self._columns, requirements="W")
+        for inputs in blocks_by_work(self.shape[1], len(U) * self.shape[0]):
             block, columns = V[:, inputs].copy(), self._columns[inputs]
             flush = flushing(columns, U, block)
             # CPython delivers a signal after a call, never between these two statements.

@@ -18,11 +18,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # named before it. Files of one room may import each other, without a cycle.
 LEVELS = [
     ["_kernels"],
-    ["_machine", "_validation", "_parallel"],
+    ["_machine", "_sparse", "_validation", "_parallel"],
     [
         "activations",
         "hadamard",
         "_shapes",
+        "_compact",
         "_products",
         "_implicit_products",
         "_implicit",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+import subquad._implicit
 import subquad._implicit_products
 import subquad._products
 import subquad._validation
@@ -70,7 +71,7 @@ def test_many_rows_are_multiplied_in_parts(grid, density, rng, monkeypatch):
 @BOTH
 @GRIDS
 def test_results_do_not_depend_on_n_threads(dtype, grid, rng, monkeypatch):
-    monkeypatch.setattr(subquad._implicit_products, "_MULTIPLY_ADDS_PER_THREAD", 1.0)
+    monkeypatch.setattr(subquad._products, "_MULTIPLY_ADDS_PER_THREAD", 1.0)
     W = GaussianWeights((900, 400), 7, grid, dtype=dtype)
     H, G = (sparse_rows(rng, (9, size), 0.1, dtype) for size in (400, 900))
     one = W.apply(H, 1), W.apply_transposed(G, 1), W.columns(3, 390, 1)
@@ -189,8 +190,38 @@ def test_a_low_rank_change_is_refused_with_what_to_do():
 
 
 def test_what_does_not_fit_is_refused_before_it_is_made(monkeypatch):
-    monkeypatch.setattr(subquad._validation, "available_memory", lambda: 1000)
     W = GaussianWeights((3000, 2000), 0)
+    monkeypatch.setattr(subquad._validation, "available_memory", lambda: 1000)
     for make in (W.to_dense, lambda: W.columns(0, 2000), lambda: W.integers(0, 2000)):
         with pytest.raises(MemoryError, match=r"weight matrix in (float64|int8) must fit"):
             make()
+
+
+def test_keys_that_do_not_fit_are_refused_before_they_are_made(monkeypatch):
+    monkeypatch.setattr(subquad._validation, "available_memory", lambda: 2 * 10**10)
+    message = (
+        r"The keys of 2147483647 columns .* must fit in memory; needs 25.8 GB .* fewer columns"
+    )
+    with pytest.raises(MemoryError, match=message):
+        GaussianWeights((1, 2**31 - 1), 0)
+
+
+def test_keys_made_in_parts_are_the_same(monkeypatch):
+    whole = GaussianWeights((40, 300), 15).to_dense()
+    monkeypatch.setattr(subquad._implicit, "_COLUMNS_PER_CALL", 64)
+    np.testing.assert_array_equal(GaussianWeights((40, 300), 15).to_dense(), whole)
+
+
+def test_scratch_is_sized_by_the_threads_that_have_work(monkeypatch):
+    scratch, product = [], subquad._implicit_products.gaussian.product
+
+    def record(*arguments):
+        scratch.append(len(arguments[-2]))
+        product(*arguments)
+
+    monkeypatch.setattr(subquad._implicit_products.gaussian, "product", record)
+    GaussianWeights((200, 300), 16).apply(np.ones((2, 300)), n_threads=1024)
+    assert scratch == [1]
+    monkeypatch.setattr(subquad._products, "_MULTIPLY_ADDS_PER_THREAD", 1.0)
+    GaussianWeights((200, 300), 16).apply(np.ones((2, 300)), n_threads=1024)
+    assert scratch == [1, 4]  # panels of 64 outputs

@@ -107,10 +107,16 @@ def random_bits(rng, n, m):
     return D
 
 
+def gram_of(D, K, scale, n_threads=1):
+    G = np.full((len(D), len(D)), np.nan)
+    scratch = np.full((n_threads, coactivation.GRAM_COUNTS), -1, np.int32)
+    coactivation.coactivation_gram(pack_bits(D), K, scale, G, scratch, n_threads)
+    return G
+
+
 def counts_of(D, n_threads=1):
-    S = np.full((len(D), len(D)), -1, np.int32)
-    coactivation.coactivation_counts(pack_bits(D), S, n_threads)
-    return S
+    """The counts that the Gram matrix is made of, by giving it inner products of one."""
+    return gram_of(D, np.ones((len(D), len(D))), 1.0, n_threads)
 
 
 @pytest.mark.parametrize("n", POINTS)
@@ -129,9 +135,9 @@ def test_counts_reach_the_full_width(simd_level):
     width = 2**21 + 3
     bits = np.full((2, width // 64 + 1), 2**64 - 1, np.uint64)
     bits[:, -1] = 7
-    S = np.empty((2, 2), np.int32)
-    coactivation.coactivation_counts(bits, S, 1)
-    np.testing.assert_array_equal(S, width)
+    G, scratch = np.empty((2, 2)), np.empty((1, coactivation.GRAM_COUNTS), np.int32)
+    coactivation.coactivation_gram(bits, np.ones((2, 2)), 1.0, G, scratch, 1)
+    np.testing.assert_array_equal(G, width)
 
 
 def test_counts_do_not_depend_on_n_threads(rng, n_threads):
@@ -154,13 +160,6 @@ def test_count_bits_does_not_depend_on_n_threads(rng, n_threads):
     coactivation.count_bits(bits, one, 1)
     coactivation.count_bits(bits, several, n_threads)
     np.testing.assert_array_equal(one, several)
-
-
-def gram_of(D, K, scale, n_threads=1):
-    G = np.full((len(D), len(D)), np.nan)
-    scratch = np.full((n_threads, 32 * 32), -1, np.int32)
-    coactivation.coactivation_gram(pack_bits(D), K, scale, G, scratch, n_threads)
-    return G
 
 
 def inner_products(rng, n):
@@ -233,9 +232,9 @@ def test_inputs_may_be_read_only_and_are_not_modified(rng, dtype):
     for x in inputs:
         x.flags.writeable = False
     gather(Z, thresholds)
-    coactivation.coactivation_counts(bits, np.empty((5, 5), np.int32), 1)
     coactivation.count_bits(bits, np.empty(5, np.int32), 1)
-    coactivation.coactivation_gram(bits, K, 1.0, np.empty((5, 5)), np.empty((1, 1024), np.int32), 1)
+    scratch = np.empty((1, coactivation.GRAM_COUNTS), np.int32)
+    coactivation.coactivation_gram(bits, K, 1.0, np.empty((5, 5)), scratch, 1)
     coactivation.transpose_bits(bits, np.empty((70, 1), np.uint64), 1)
     coactivation.weighted_gram(bits, weights, np.ones((70, 70)), np.empty((70, 70)), 1)
     for x, copy in zip(inputs, copies, strict=True):

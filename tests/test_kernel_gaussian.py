@@ -36,7 +36,7 @@ SHAPES = [
 # ---- calls
 def make_keys(seed, count):
     keys = np.empty((3, -(-count // TILE) * TILE), np.uint32)
-    gaussian.column_keys(seed, keys)
+    gaussian.column_keys(seed, 0, keys)
     return keys
 
 

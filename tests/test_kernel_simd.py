@@ -70,11 +70,12 @@ def test_has_openmp_is_a_plain_answer():
 
 def test_levels_count_alike(rng, simd_level):
     bits = reference_kernels.pack_bits(rng.random((70, 1000)) < 0.3)
-    counts = {}
+    counts, scratch = {}, np.empty((1, coactivation.GRAM_COUNTS), np.int32)
     for level in ("baseline", simd_level):
         _simd.use_level(level)
-        counts[level] = np.empty((70, 70), np.int32)
-        coactivation.coactivation_counts(bits, counts[level], 1)
+        counts[level] = np.empty((70, 70))
+        ones = np.ones((70, 70))
+        coactivation.coactivation_gram(bits, ones, 1.0, counts[level], scratch, 1)
     np.testing.assert_array_equal(counts["baseline"], counts[simd_level])
 
 

@@ -1,7 +1,10 @@
 """LowRankMaintenance answers as the dense matrix it stands for, whatever was asked before."""
 
+import copy
 import math
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,8 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 import subquad._factors
+import subquad._validation
 from subquad.jacobian import KhatriRao
 from subquad.lowrank import LowRankMaintenance
+from subquad.networks import WideNetwork
+from subquad.training import LastLayerGaussNewton
 from subquad.weights import DenseWeights
 
 # Relative to everything that was ever added in absolute value.
@@ -154,19 +160,113 @@ def test_the_budget_is_an_eighth_of_the_smaller_size_by_default():
         assert LowRankMaintenance(np.zeros(shape)).rank_budget == budget
 
 
-def test_arrays_are_copied_and_weights_shared_unless_a_copy_is_asked_for(rng):
+def test_neither_arrays_nor_weights_are_written_to(rng):
     matrix = rng.standard_normal((6, 5))
     before, weights = matrix.copy(), DenseWeights(matrix)
     U, V = factors(rng, 2, (6, 5))
     for factor in (U, V):
         factor.flags.writeable = False
-    for W, copy in [(matrix, False), (weights, True), (weights, False)]:
-        np.testing.assert_array_equal(weights.to_dense(), before)
-        lrm = LowRankMaintenance(W, rank_budget=2, copy=copy)
+    for W, at_once in [(matrix, False), (weights, True), (weights, False)]:
+        lrm = LowRankMaintenance(W, rank_budget=2, copy=at_once)
         lrm.update(U, V)
         np.testing.assert_allclose(lrm.weights.to_dense(), before + U.T @ V, atol=1e-14)
-    assert lrm.weights is weights
+    np.testing.assert_array_equal(weights.to_dense(), before)
     np.testing.assert_array_equal(matrix, before)
+
+
+def test_weights_are_held_once_until_the_first_flush(rng):
+    weights = DenseWeights(rng.standard_normal((6, 5)))
+    assert LowRankMaintenance(weights).weights is weights
+    assert LowRankMaintenance(weights, copy=True).weights is not weights
+
+
+def test_weights_that_were_handed_out_stay_as_they_are(rng):
+    lrm = LowRankMaintenance(rng.standard_normal((6, 5)), rank_budget=2)
+    handed_out, before = lrm.weights, lrm.to_dense()
+    other = LowRankMaintenance(handed_out, rank_budget=2)
+    twin, stored = copy.copy(lrm), pickle.loads(pickle.dumps(lrm))
+    lrm.update(*factors(rng, 2, (6, 5)))
+    changed = lrm.to_dense()
+    for kept in (handed_out, other, twin, stored):
+        np.testing.assert_array_equal(kept.to_dense(), before)
+    twin.update(*factors(rng, 2, (6, 5)))
+    np.testing.assert_array_equal(lrm.to_dense(), changed)
+
+
+def test_one_owner_flushes_in_place(rng):
+    lrm = LowRankMaintenance(rng.standard_normal((6, 5)), rank_budget=2)
+    memory = lrm._weights._columns
+    for _ in range(3):
+        lrm.update(*factors(rng, 2, (6, 5)))
+    assert lrm._weights._columns is memory
+
+
+def test_a_network_predicts_with_the_factors_of_a_trainer_that_flushed():
+    rng = np.random.default_rng(5)
+    X, y = rng.standard_normal((64, 16)), rng.standard_normal(64)
+    network = WideNetwork(16, width=256, rng=5)
+    kept = LowRankMaintenance(network.weights[-1], rank_budget=8)
+    trainer = LastLayerGaussNewton(network.last_layer(X), y, maintenance=kept).run()
+    assert trainer.converged
+    outputs = network.outputs(X, trainer.factors)
+    np.testing.assert_allclose(outputs.ravel(), y, rtol=0, atol=1e-8 * np.linalg.norm(y))
+
+
+def test_a_copy_that_does_not_fit_is_refused_and_the_change_is_kept(rng, monkeypatch):
+    lrm = LowRankMaintenance(DenseWeights(rng.standard_normal((60, 50))), rank_budget=9)
+    U, V = factors(rng, 2, (60, 50))
+    lrm.update(U, V)
+    before = lrm.to_dense()
+    with monkeypatch.context() as patch:
+        patch.setattr(subquad._validation, "available_memory", lambda: 1000)
+        with pytest.raises(MemoryError, match="A 60 x 50 weight matrix in float64 must fit"):
+            lrm.flush()
+    np.testing.assert_array_equal(lrm.to_dense(), before)
+    lrm.flush()
+    np.testing.assert_allclose(lrm.to_dense(), before, atol=1e-13)
+
+
+def test_arrays_mapped_read_only_can_be_updated_and_flushed(rng):
+    lrm = LowRankMaintenance(rng.standard_normal((6, 5)), rank_budget=9)
+    lrm.update(*factors(rng, 2, (6, 5)))
+    before = lrm.to_dense()
+    arrays = []
+    stored = pickle.dumps(lrm, protocol=5, buffer_callback=arrays.append)
+    mapped = pickle.loads(stored, buffers=[bytes(array.raw()) for array in arrays])
+    assert not mapped.weights._columns.flags.writeable
+    mapped.flush()
+    mapped.update(*factors(rng, 2, (6, 5)))
+    mapped.weights.add_low_rank(*factors(rng, 2, (6, 5)))
+    np.testing.assert_array_equal(lrm.to_dense(), before)
+
+
+# ---- threads of Python
+@pytest.mark.parametrize("rank_budget", [1, 7, math.inf])
+@pytest.mark.parametrize("when_full", ["flush", "recompress"])
+def test_concurrent_updates_are_all_kept_and_queries_see_whole_ones(rank_budget, when_full):
+    lrm = LowRankMaintenance(np.zeros((30, 20)), rank_budget=rank_budget, when_full=when_full)
+    U, V, Y = np.ones((1, 30)), np.ones((1, 20)), np.eye(20)[:1]
+
+    def write(_):
+        for _ in range(100):
+            lrm.update(U, V)
+
+    def read(_):
+        for _ in range(100):
+            counts = lrm.query(Y).ravel()
+            assert np.ptp(counts) < 1e-8
+            assert abs(counts[0] - round(counts[0])) < 1e-8
+            assert len(set(map(len, lrm.factors))) == 1
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            for done in [pool.submit(f, i) for i in range(3) for f in (write, read)]:
+                done.result()
+    finally:
+        sys.setswitchinterval(interval)
+    np.testing.assert_allclose(lrm.to_dense(), 300.0, rtol=1e-10)
 
 
 def test_factors_are_copies(rng):
@@ -210,6 +310,51 @@ def test_an_interrupted_flush_loses_nothing(rng, monkeypatch):
     np.testing.assert_allclose(lrm.to_dense(), expected, atol=1e-14)
     lrm.flush()
     np.testing.assert_allclose(lrm.weights.to_dense(), expected, atol=1e-14)
+
+
+def interrupt_at(step):
+    """Return a trace function that raises KeyboardInterrupt at the step-th opcode of `_factors`."""
+    left = [step]
+
+    def trace(frame, event, _):
+        if frame.f_code.co_filename != subquad._factors.__file__:
+            return trace if event == "call" else None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+@pytest.mark.parametrize("method", ["update", "recompress", "flush"])
+def test_factors_interrupted_anywhere_stay_pairs(method, rng):
+    U, V = factors(rng, 3, (12, 9))
+    for step in range(1, 400):
+        lrm = LowRankMaintenance(np.zeros((12, 9)), rank_budget=math.inf)
+        lrm.update(U, V)
+        arguments = (U, V) if method == "update" else ()
+        tracer = sys.gettrace()
+        sys.settrace(interrupt_at(step))
+        try:
+            getattr(lrm, method)(*arguments)
+        except KeyboardInterrupt:
+            interrupted = True
+        else:
+            interrupted = False
+        finally:
+            sys.settrace(tracer)
+        count = np.linalg.norm(lrm.to_dense()) / np.linalg.norm(U.T @ V)
+        assert min(abs(count - 1), abs(count - 2) if method == "update" else 9) < 1e-12
+        assert len(set(map(len, lrm.factors))) == 1
+        lrm.update(U, V)
+        np.testing.assert_allclose(lrm.to_dense(), (count + 1) * (U.T @ V), atol=1e-12)
+        if not interrupted:
+            break
+    assert step > 20
+    assert not interrupted
 
 
 # ---- recompression

@@ -1,13 +1,14 @@
 """A WideNetwork is what its definition says, and its last layer is a part of it."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
 import reference
 
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
-from subquad.networks import WideNetwork
+from subquad.networks import WideNetwork, _last_layer, _wide
 
 TOLERANCE = {np.dtype(np.float32): 3e-6, np.dtype(np.float64): 1e-12}
 
@@ -248,3 +249,36 @@ def test_zero_input_has_zero_outputs():
     network = WideNetwork(6, width=50, activation=ShiftedReLU(0.5), rng=15)
     assert np.all(np.isfinite(network.features(X)))
     assert np.all(network.outputs(X)[4] == 0.0)
+
+
+@pytest.mark.parametrize("weights", ["dense", "int8", "implicit"])
+def test_points_taken_in_parts_give_the_same_layer(weights, monkeypatch):
+    options = {"width": 70, "depth": 3, "weights": weights, "rng": 16, "dtype": np.float32}
+    network = WideNetwork(6, activation=ShiftedReLU(1.0), **options)
+    X = np.random.default_rng(17).standard_normal((40, 6))
+    whole = network.last_layer(X)
+    factors = whole.preactivations[:5], whole.features[:5]
+    outputs, gram = whole.outputs(factors), whole.gram()
+    monkeypatch.setattr(_wide, "_FEWEST_POINTS", 7)
+    monkeypatch.setattr(_wide, "_ENTRIES_PER_LIST", 1)
+    monkeypatch.setattr(_last_layer, "_ENTRIES_PER_BLOCK", 9 * 70)
+    monkeypatch.setattr(_last_layer, "_ENTRIES_PER_CAST", 13 * 40)
+    parts = network.last_layer(X)
+    np.testing.assert_array_equal(parts.features, whole.features)
+    np.testing.assert_array_equal(parts.preactivations, whole.preactivations)
+    np.testing.assert_allclose(parts.outputs(factors), outputs, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(parts.gram(), gram, rtol=0, atol=1e-13)
+
+
+def test_a_last_layer_takes_bounded_memory_besides_its_arrays():
+    network = WideNetwork(2, width=512, rng=18, dtype=np.float32)
+    X = np.random.default_rng(19).standard_normal((60_000, 2))
+    tracemalloc.start()
+    try:
+        layer = network.last_layer(X)
+        kept = layer.features.nbytes + layer.preactivations.nbytes
+        assert tracemalloc.get_traced_memory()[1] < kept + 100e6
+        layer.outputs()
+        assert tracemalloc.get_traced_memory()[1] < kept + 100e6
+    finally:
+        tracemalloc.stop()

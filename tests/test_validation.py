@@ -1,6 +1,12 @@
 """Whatever crosses the border is in trusted form, and what cannot be is refused by name."""
 
+import itertools
+import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,6 +125,48 @@ def test_a_corrupt_csr_array_never_reaches_a_kernel(attribute, corrupt, message)
     setattr(given, attribute, np.array(corrupt, dtype=np.int32))
     with pytest.raises(ValueError, match=re.escape(message)):
         as_csr(given, "Y")
+
+
+@pytest.mark.parametrize("layout", SPARSE_FORMATS)
+def test_corrupt_matrices_of_every_format_are_refused_before_they_are_converted(layout):
+    tests = Path(__file__).resolve().parent
+    done = subprocess.run(
+        [sys.executable, str(tests / "corrupt_sparse.py"), layout],
+        cwd=tests,
+        env={**os.environ, "PYTHONPATH": str(Path(_validation.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"ended by {done.returncode}\n{done.stderr}"
+    answers = json.loads(done.stdout)
+    assert answers
+    for corruption, answer in answers.items():
+        assert answer.startswith("ValueError: H must have "), f"{corruption}: {answer}"
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "coo", "bsr"])
+def test_a_matrix_whose_indices_were_permuted_after_scipy_saw_them_sorted_is_sorted(layout):
+    given = scipy.sparse.csr_array([[1.0, 2.0, 0.0], [0.0, 3.0, 4.0]]).asformat(layout)
+    given.sum_duplicates()  # scipy remembers from here on that there are none
+    for array in (given.row, given.col) if layout == "coo" else (given.indices,):
+        array[:] = array[::-1].copy() if layout == "coo" else array[0]
+    dense = given.tocoo(copy=True).toarray()
+    indptr, indices, values = as_csr(given, "Y")
+    for start, stop in itertools.pairwise(indptr):
+        assert (np.diff(indices[start:stop]) > 0).all()
+    rebuilt = scipy.sparse.csr_array((values, indices, indptr), shape=given.shape)
+    np.testing.assert_array_equal(rebuilt.toarray(), dense)
+
+
+def test_diagonals_outside_of_the_matrix_hold_nothing():
+    given = scipy.sparse.dia_array((np.ones((3, 3)), [-7, 0, 5]), shape=(3, 3))
+    indptr, indices, values = as_csr(given, "Y")
+    assert (indptr.tolist(), indices.tolist(), values.tolist()) == (
+        [0, 1, 2, 3],
+        [0, 1, 2],
+        [1] * 3,
+    )
 
 
 def test_numbers_of_any_kind_become_python_numbers():

@@ -1,15 +1,18 @@
 """DenseWeights multiplies as the matrix it was made from, whatever the form of the rows."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
 import scipy.sparse
 
+import subquad._compact
 import subquad._products
 import subquad._validation
 import subquad.weights
-from subquad._products import int8_normals
+from subquad._compact import int8_normals
+from subquad._validation import as_csr
 from subquad.lowrank import LowRankMaintenance
 from subquad.weights import DenseWeights
 
@@ -115,7 +118,7 @@ def test_calls_of_bounded_length_change_no_result(density, rng, monkeypatch):
     G, U, V = (rng.standard_normal((11, size)) for size in (600, 600, 90))
     monkeypatch.setattr(subquad._products, "_MULTIPLY_ADDS_PER_CALL", 600 * 90)
     W = DenseWeights(matrix)
-    assert [len(list(subquad._products.blocks(11, 600 * c))) for c in (90, 27)] == [11, 4]
+    assert [len(list(subquad._products.blocks_by_work(11, 600 * c))) for c in (90, 27)] == [11, 4]
     assert_product(W.apply(H), H, matrix.T)
     assert_product(W.apply(scipy.sparse.csr_array(H)), H, matrix.T)
     assert_product(W.apply_transposed(G), G, matrix)
@@ -205,7 +208,7 @@ def test_compact_weights_are_within_the_stated_error_of_the_matrix(dtype, storag
 def test_products_of_compact_weights_equal_those_of_what_they_store(
     storage, shape, n, density, rng, monkeypatch
 ):
-    monkeypatch.setattr(subquad._products, "_ENTRIES_PER_CALL", 1000)
+    monkeypatch.setattr(subquad._compact, "_ENTRIES_PER_CALL", 1000)
     W = DenseWeights(rng.standard_normal(shape), storage)
     stored = W.to_dense()
     H = sparse_rows(rng, (n, shape[1]), density, np.float32)
@@ -387,3 +390,56 @@ def test_small_products_are_not_shared_among_threads(monkeypatch):
     assert useful(8, m_in=1000, m_out=1000, nnz=3100, stored=4) == 3
     assert useful(8, m_in=10**6, m_out=4000, nnz=10**4, stored=4) == 8
     assert useful(8, m_in=1000, m_out=10**4, nnz=900, stored=4) == 9 * 4 * 10**6 // 2**22
+
+
+# ---- memory
+def peak_of(call):
+    """Bytes that a call allocates at most, besides what it returns."""
+    tracemalloc.start()
+    try:
+        result = call()
+        return tracemalloc.get_traced_memory()[1] - result.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("density", [0.15, 0.9])
+@pytest.mark.parametrize("storage", [None, "int8"])
+def test_products_of_many_rows_take_bounded_memory(density, storage, rng):
+    W = DenseWeights(np.ones((300, 2000), np.float32), storage)
+    H, G = (sparse_rows(rng, (n, m), density, W.dtype) for n, m in [(5000, 2000), (30_000, 300)])
+    calls = [(W.apply, H), (W.apply_transposed, G)]
+    if storage is None:
+        # The change is applied to dense rows, whatever the weights are.
+        lrm = LowRankMaintenance(W, rank_budget=np.inf)
+        lrm.update(np.ones((2, 300), np.float32), np.ones((2, 2000), np.float32))
+        calls += [(lrm.query, H), (lrm.query_transposed, G)]
+    for multiply, rows in calls:
+        csr = scipy.sparse.csr_array(rows)
+        conversion = peak_of(lambda csr=csr: as_csr(csr, "H")[1])
+        assert peak_of(lambda m=multiply, x=rows: m(x)) < 80e6
+        assert peak_of(lambda m=multiply, x=csr: m(x)) < conversion + csr.nnz * 8 + 80e6
+
+
+def test_a_product_that_cannot_fit_is_refused(monkeypatch):
+    W, H = DenseWeights(np.ones((2**15, 1))), np.ones((2**10, 1))
+    monkeypatch.setattr(subquad._validation, "available_memory", lambda: 2**28 - 1)
+    for rows in (H, scipy.sparse.csr_array(H)):
+        with pytest.raises(MemoryError, match=r"A 1024 x 32768 product .* must fit .*fewer"):
+            W.apply(rows)
+
+
+@pytest.mark.parametrize("density", [0.1, 0.9])
+@pytest.mark.parametrize("storage", [None, "bfloat16"])
+def test_blocks_of_rows_change_no_result(density, storage, rng, monkeypatch):
+    W = DenseWeights(rng.standard_normal((600, 90)), storage)
+    H, G = (sparse_rows(rng, (23, m), density, W.dtype) for m in (90, 600))
+    sparse = scipy.sparse.csr_array
+    whole = [W.apply(H), W.apply(sparse(H)), W.apply_transposed(G), W.apply_transposed(sparse(G))]
+    monkeypatch.setattr(subquad._products, "_NONZEROS_PER_CALL", 200)
+    monkeypatch.setattr(subquad._products, "_DENSE_BYTES_PER_CALL", 5000)
+    parts = [W.apply(H), W.apply(sparse(H)), W.apply_transposed(G), W.apply_transposed(sparse(G))]
+    for part, expected in zip(parts, whole, strict=True):
+        np.testing.assert_allclose(part, expected, rtol=0, atol=1e-4 if storage else 1e-12)
+        if density == 0.1:  # by the sparse kernel, whose rows do not depend on each other
+            np.testing.assert_array_equal(part, expected)

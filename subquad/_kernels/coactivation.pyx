@@ -32,6 +32,9 @@ cdef extern from *:
 cdef enum:
     ROW_BLOCK = 32
 
+# Numbers of int32 that coactivation_gram needs as scratch for each thread.
+GRAM_COUNTS = ROW_BLOCK * ROW_BLOCK
+
 
 def mark_fired(
     const real_t[:, ::1] Z not None,            # IN   (n, m)
@@ -149,49 +152,12 @@ def count_bits(
         popcount_block[level](&fired[i, 0], 1, &fired[i, 0], 1, words, &counts[i], 1)
 
 
-def coactivation_counts(
-    const uint64_t[:, ::1] fired not None,  # IN   (n, words of m)
-    int32_t[:, ::1] S not None,             # OUT  (n, n)
-    int n_threads,
-):
-    """S[i, j] = number of neurons that fire at both i and j; n^2 m / 128 words are read."""
-    cdef:
-        intp_t block
-        intp_t n = fired.shape[0]
-        intp_t words = fired.shape[1]
-        intp_t n_blocks = (n + ROW_BLOCK - 1) // ROW_BLOCK
-        int level = simd_level()
-    if n == 0:
-        return
-    # The last rows have the most pairs: handing them out first balances the threads.
-    for block in prange(n_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        count_rows(level, &fired[0, 0] if words > 0 else NULL, words, n_blocks - 1 - block, n,
-                   &S[0, 0])
-
-
-cdef void count_rows(
-    int level, const uint64_t *fired, intp_t words, intp_t block, intp_t n, int32_t *S,
-) noexcept nogil:
-    """Fill rows of one block up to the diagonal block, and their mirror."""
-    cdef:
-        intp_t first = block * ROW_BLOCK
-        intp_t rows = min(ROW_BLOCK, n - first)
-        intp_t k, column, i, j
-    for k in range(block + 1):
-        column = k * ROW_BLOCK
-        popcount_block[level](fired + first * words, rows, fired + column * words,
-                              min(ROW_BLOCK, n - column), words, S + first * n + column, n)
-    for i in range(first, first + rows):
-        for j in range(first):
-            S[j * n + i] = S[i * n + j]
-
-
 def coactivation_gram(
     const uint64_t[:, ::1] fired not None,  # IN   (n, words of m)
     const double[:, ::1] K not None,        # IN   (n, n), symmetric
     double scale,
     double[:, ::1] G not None,              # OUT  (n, n)
-    int32_t[:, ::1] counts not None,        # scratch (n_threads, 32 * 32)
+    int32_t[:, ::1] counts not None,        # scratch (n_threads, GRAM_COUNTS)
     int n_threads,
 ):
     """G = scale * K o S without S: the Gram matrix of Jacobian rows of equal-magnitude readouts."""

@@ -63,21 +63,24 @@ cdef inline uint64_t split_mix(uint64_t z) noexcept nogil:
 
 def column_keys(
     uint64_t seed,
-    uint32_t[:, ::1] keys not None,             # OUT  (3, columns)
+    intp_t first,                               # the first column
+    uint32_t[:, :] keys not None,               # OUT  (3, columns), a block of columns of them all
 ):
-    """The keys (a, b, c) of every column: draws 2 j and 2 j + 1 of SplitMix64 from a mixed seed."""
+    """The keys (a, b, c) of columns: draws 2 j and 2 j + 1 of SplitMix64 from a mixed seed."""
     cdef:
         intp_t j
+        uint64_t column
         uint64_t step = 0x9E3779B97F4A7C15
         uint64_t start = split_mix(seed + step)
-        uint64_t first, second
+        uint64_t one, other
     with nogil:
         for j in range(keys.shape[1]):
-            first = split_mix(start + <uint64_t>(2 * j + 1) * step)
-            second = split_mix(start + <uint64_t>(2 * j + 2) * step)
-            keys[0, j] = <uint32_t>first | 1
-            keys[1, j] = <uint32_t>(first >> 32)
-            keys[2, j] = <uint32_t>second
+            column = <uint64_t>(first + j)
+            one = split_mix(start + (2 * column + 1) * step)
+            other = split_mix(start + (2 * column + 2) * step)
+            keys[0, j] = <uint32_t>one | 1
+            keys[1, j] = <uint32_t>(one >> 32)
+            keys[2, j] = <uint32_t>other
 
 
 cdef sq_gaussian law_of(const uint32_t[:, ::1] keys, const int8_t[::1] table) noexcept:

@@ -25,8 +25,9 @@ cdef extern from "low_rank.h" nogil:
 LARGEST_THIN_RANK = SQ_FLUSH_RANK
 TILE_BYTES = SQ_FLUSH_TILE_BYTES
 
+# A thread takes so many rows of columns at a time, a multiple of those kept in registers.
 cdef enum:
-    ROWS_PER_CHUNK = 192  # of columns: a thread's share, a multiple of what is in registers
+    ROWS_PER_CHUNK = 192
 
 
 def flush(

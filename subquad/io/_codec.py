@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from subquad._products import STORAGES, CompactColumns
+from subquad._compact import STORAGES, CompactColumns
 from subquad._validation import as_matrix, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.networks import WideNetwork

@@ -13,8 +13,6 @@ from subquad.jacobian._khatri_rao import KhatriRao
 
 # Seconds that the popcount Gram matrix takes for a pair of 64-bit words, on one core.
 _POPCOUNT_SECONDS = 4e-11
-# The kernel counts pairs by squares of 32 x 32 points, one at a time in each thread.
-_COUNTS_PER_THREAD = 32 * 32
 
 
 class FiredJacobian(KhatriRao):
@@ -92,7 +90,7 @@ class FiredJacobian(KhatriRao):
     def _form(self):
         G = np.empty((self.n, self.n))
         if self._is_even:
-            counts = np.empty((self._n_threads, _COUNTS_PER_THREAD), np.int32)
+            counts = np.empty((self._n_threads, coactivation.GRAM_COUNTS), np.int32)
             scale = self._magnitude**2
             coactivation.coactivation_gram(self.fired, self._K, scale, G, counts, self._n_threads)
             return G

@@ -8,15 +8,16 @@ import math
 import numpy as np
 import scipy.sparse
 
-from subquad._parallel import resolve_threads
+from subquad._parallel import blocks, resolve_threads
 from subquad._shapes import as_dtype, require_matrix_memory
 from subquad._validation import as_matrix, generator, integer
-from subquad.activations import ReLU, _Activation
+from subquad.activations import ReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._factored_layer import FactoredLayer
 from subquad.networks._outer import Absent, Dense, HadamardStack
 from subquad.sketch import SRHT, GaussianSketch
 
+# Take so many points at a time, whose bits take m / 8 bytes each.
 _POINTS_PER_BLOCK = 4096
 
 
@@ -112,12 +113,7 @@ class FactoredNetwork:
             )
         if not isinstance(sketch, str) or sketch not in ("srht", "gaussian"):
             raise ValueError(f"sketch must be 'srht' or 'gaussian'; got {sketch!r}.")
-        self.activation = ReLU() if activation is None else activation
-        if not isinstance(self.activation, _Activation):
-            raise TypeError(
-                "activation must be one of subquad.activations; "
-                f"got {type(self.activation).__name__}."
-            )
+        self.activation = as_activation(activation, ReLU())
         n_outputs, dtype, rng = integer(n_outputs, "n_outputs"), as_dtype(dtype), generator(rng)
         self.n_features, self.width, self.inner_size, self.outer_size = d, width, inner_size, None
         self.sketch = sketch
@@ -136,7 +132,7 @@ class FactoredNetwork:
         self._finish(dtype)
 
     def _finish(self, dtype):
-        """What follows from the readout: its dtype, and the kernel's padded, scaled copy."""
+        """Give the readout its dtype, and make the padded, scaled copy that the kernel reads."""
         self.readout = self.readout.astype(dtype)
         self._scale = self.activation.scale / math.sqrt(self.width)
         self._padded_readout = np.zeros((len(self.readout), self._outer.padded), dtype)
@@ -210,11 +206,11 @@ class FactoredNetwork:
         weights, n_threads = self._as_weights(weights), resolve_threads(n_threads)
         V = self.features(X)
         out = np.empty((len(V), self.n_outputs))
-        for start in range(0, len(V), _POINTS_PER_BLOCK):
-            layer = FactoredLayer(self, V[start : start + _POINTS_PER_BLOCK], n_threads)
-            out[start : start + _POINTS_PER_BLOCK] = layer.respond(weights).outputs
+        for points in blocks(len(V), _POINTS_PER_BLOCK):
+            layer = FactoredLayer(self, V[points], n_threads)
+            out[points] = layer.respond(weights).outputs
             if centred:
-                out[start : start + _POINTS_PER_BLOCK] -= layer.respond(self.weights).outputs
+                out[points] -= layer.respond(self.weights).outputs
         return out
 
     def jacobian(self, X, weights=None, *, output=0, n_threads=None):
@@ -260,7 +256,7 @@ class FactoredNetwork:
         return self._outer.matrix()
 
     def _as_weights(self, weights):
-        """B, or what is given in place of it."""
+        """Return B, or what is given in place of it."""
         if weights is None:
             return self.weights
         rows, columns = self.weights.shape

@@ -10,10 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from subquad._kernels import factored
+from subquad._parallel import blocks, worth_threads
 
-_BLOCK_BYTES = 2**23  # of pre-activations at once, where they come from a GEMM
-_ENTRIES_PER_CALL = 2**29  # of (data point, neuron): a fifth of a second
-_ENTRIES_PER_THREAD = 2**22  # a millisecond; less is not worth waiting for another thread
+# Pre-activations that come from a GEMM take at most so many bytes at once.
+_BLOCK_BYTES = 2**23
+# A call for so many (data point, neuron) takes a fifth of a second.
+_ENTRIES_PER_CALL = 2**29
+# Start another thread for each so many (data point, neuron), which take a millisecond.
+_ENTRIES_PER_THREAD = 2**22
+# A thread of the kernel takes so many points at a time.
+_POINTS_PER_TASK = 8
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ class FactoredLayer:
         norms = np.sqrt(np.einsum("ij,ij->i", V, V, dtype=np.float64))
         self.thresholds = network.activation.thresholds(norms, 1.0).astype(V.dtype)
         entries = self.n * self.outer.padded * (1 + self.n_outputs / 8)
-        self._n_threads = max(1, min(n_threads, int(entries / _ENTRIES_PER_THREAD)))
+        tasks = -(-self._points_per_call() // _POINTS_PER_TASK)
+        self._n_threads = worth_threads(min(n_threads, tasks), entries, _ENTRIES_PER_THREAD)
         self._scratch = np.empty(
             (self._n_threads, factored.scratch_size(self.outer.block or 1)), V.dtype
         )
@@ -102,25 +109,24 @@ class FactoredLayer:
         return V @ V.T
 
     def _unit(self, c):
-        """Coefficients that select output c."""
+        """Return coefficients that select output c."""
         coefficients = np.zeros((self.n, self.n_outputs))
         coefficients[:, c] = 1.0
         return coefficients
 
     def _points_per_call(self):
-        """How many data points a call may take: its length and its memory are bounded."""
+        """Return how many data points a call may take: its length and its memory are bounded."""
         size = _ENTRIES_PER_CALL / (self.outer.padded * (1 + self.n_outputs / 8))
         if self.outer.block is None:
             size = min(size, _BLOCK_BYTES / (self.outer.padded * self.V.itemsize))
         return min(self.n, max(8, int(size)))
 
     def _points(self):
-        """Slices of the data points."""
-        step = len(self._z)
-        return (slice(start, min(start + step, self.n)) for start in range(0, self.n, step))
+        """Return slices of the data points, as many as a call may take."""
+        return blocks(self.n, len(self._z))
 
     def _inputs(self, weights):
-        """Slices of points with what the kernel makes their pre-activations of."""
+        """Yield slices of points with what the kernel makes their pre-activations of."""
         outer = self.outer
         for points in self._points():
             x = self._z[: points.stop - points.start]
@@ -129,7 +135,10 @@ class FactoredLayer:
             yield points, x
 
     def _tangents(self, fired, coefficients):
-        """Slices of points with sum_c coefficients[i, c] u_ic, shape (points, k); used up."""
+        """Yield slices of points with sum_c coefficients[i, c] u_ic, shape (points, k).
+
+        The next call of the kernel writes over what was yielded.
+        """
         outer, readout = self.outer, self.network._padded_readout
         coefficients = np.ascontiguousarray(coefficients, dtype=np.float64)
         for points in self._points():

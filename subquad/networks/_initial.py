@@ -1,11 +1,40 @@
-"""What a random network starts with: the weights of its layers, and its readout."""
+"""What random networks have in common: their sizes, the weights they start with, a readout."""
 
 import numpy as np
 
-from subquad._products import CompactColumns
+from subquad._compact import CompactColumns
 from subquad.weights import DenseWeights, GaussianWeights
 
 KINDS = ("dense", "int8", "implicit")
+
+
+class Network:
+    """Sizes of a network, read from its arrays `weights` and `readout`."""
+
+    @property
+    def n_features(self):
+        """d, the number of inputs."""
+        return self.weights.shape[1]
+
+    @property
+    def width(self):
+        """m, the number of neurons of a layer."""
+        return self.readout.shape[1]
+
+    @property
+    def n_outputs(self):
+        """Number of outputs."""
+        return len(self.readout)
+
+    @property
+    def dtype(self):
+        """float32 or float64."""
+        return self.readout.dtype
+
+    @property
+    def nbytes(self):
+        """Memory of the weights, in bytes."""
+        return self.weights.nbytes
 
 
 def as_kind(kind, dtype):
@@ -39,12 +68,15 @@ def hidden_weights(kind, shape, std, rng, dtype):
 
 
 def signs(n_outputs, width, kind, rng):
-    """The readout: signs, each neuron's for one output ("partition") or for all ("dense")."""
+    """Return a readout of signs: a neuron has one for a single output ("partition"), or for each.
+
+    The second kind is called "dense".
+    """
     if kind == "dense":
         return rng.choice([-1.0, 1.0], (n_outputs, width))
     readout = np.zeros((n_outputs, width))
     edges = np.arange(n_outputs + 1) * width // n_outputs
     for c in range(n_outputs):
-        block = slice(edges[c], edges[c + 1])
-        readout[c, block] = rng.choice([-1.0, 1.0], edges[c + 1] - edges[c])
+        own = slice(edges[c], edges[c + 1])
+        readout[c, own] = rng.choice([-1.0, 1.0], edges[c + 1] - edges[c])
     return readout

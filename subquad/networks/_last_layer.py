@@ -4,11 +4,17 @@ import math
 
 import numpy as np
 
+from subquad._parallel import blocks
 from subquad._products import gemm
 from subquad._validation import as_matrix, as_vector, real
-from subquad.activations import ReLU, _Activation
+from subquad.activations import ReLU, as_activation
 
+# Cast so many columns of float32 features to float64 at a time,
 _COLUMNS_PER_BLOCK = 2048
+# or as many as have so many entries.
+_ENTRIES_PER_CAST = 2**22
+# Evaluate the layer for blocks of points with so many pre-activations.
+_ENTRIES_PER_BLOCK = 2**23
 
 
 class LastLayer:
@@ -72,12 +78,7 @@ class LastLayer:
         self.width = self.preactivations.shape[1]
         self.readout = _as_readout(readout, self.width, dtype)
         self.n_outputs = len(self.readout)
-        self.activation = ReLU() if activation is None else activation
-        if not isinstance(self.activation, _Activation):
-            raise TypeError(
-                "activation must be one of subquad.activations; "
-                f"got {type(self.activation).__name__}."
-            )
+        self.activation = as_activation(activation, ReLU())
         self.weight_std = (
             math.sqrt(2 / self.width)
             if weight_std is None
@@ -115,9 +116,10 @@ class LastLayer:
         if self.dtype == np.float64:
             return self.features @ self.features.T
         K = np.zeros((self.n, self.n))
-        for start in range(0, self.features.shape[1], _COLUMNS_PER_BLOCK):
-            block = self.features[:, start : start + _COLUMNS_PER_BLOCK].astype(np.float64)
-            K += block @ block.T
+        step = min(_COLUMNS_PER_BLOCK, _ENTRIES_PER_CAST // self.n)
+        for columns in blocks(self.features.shape[1], step):
+            part = self.features[:, columns].astype(np.float64)
+            K += part @ part.T
         return K
 
     def outputs(self, factors=None):
@@ -152,15 +154,18 @@ class LastLayer:
 
     def _outputs(self, factors=None):
         """Trusted twin of `outputs`."""
-        Z = self.preactivations
-        if factors is not None:
-            A, V = factors
-            Z = Z + gemm(gemm(self.features, V.T), A)
-        return self.activation._apply(Z, self.thresholds) @ self.readout.T
+        out = np.empty((self.n, self.n_outputs), self.dtype)
+        for points in blocks(self.n, _ENTRIES_PER_BLOCK // self.width):
+            Z = self.preactivations[points]
+            if factors is not None:
+                A, V = factors
+                Z = Z + gemm(gemm(self.features[points], V.T), A)
+            out[points] = self.activation._apply(Z, self.thresholds[points]) @ self.readout.T
+        return out
 
 
 def _as_readout(readout, width, dtype):
-    """The readout as a matrix (n_outputs, width)."""
+    """Return the readout as a matrix (n_outputs, width)."""
     shape = np.shape(readout)
     if len(shape) not in (1, 2) or shape[-1] != width:
         raise ValueError(f"readout must have shape ({width},) or (any, {width}); got {shape}.")
@@ -168,7 +173,7 @@ def _as_readout(readout, width, dtype):
 
 
 def _norms(V):
-    """Euclidean norms of the rows, in float64, also where squares would leave its range."""
+    """Return the Euclidean norms of the rows in float64, even where their squares overflow it."""
     largest = np.maximum(V.max(axis=1), -V.min(axis=1)).astype(np.float64)
     if largest.size and 1e-100 < largest.min() and largest.max() < 1e100:
         return np.sqrt(np.einsum("ij,ij->i", V, V, dtype=np.float64))

@@ -1,18 +1,19 @@
 """The outer factor A (m, k) of a factored layer: none, dense, or a stack of Hadamard transforms.
 
-All have rows of unit norm (on average), so that neurons start out as with independent weights.
+The rows of each have unit norm, on average, so that neurons start as with independent weights.
 
-    block          entries of a transform that the kernel applies itself; None if it is given z
+    block          size of the transforms that the kernel applies; None where it is given z
     signs          diagonals of the D_j, (m,); empty without a transform
-    padded         neurons with padding, as the kernel wants them
-    narrow         whether k is less than m by construction: U (n, k) may be kept
-    n_forward      columns of what `forward` is multiplied into
+    padded         number of neurons, rounded up to whole words of bits and whole transforms
+    narrow         whether k < m by construction, so that U (n, k) may be kept
+    n_forward      number of columns of V forward(B)^T, which the kernel is given
 """
 
 import numpy as np
 import scipy.linalg
 
-_WORD = 64  # neurons are padded to whole words of bits
+# Neurons are padded to whole words of bits.
+_WORD = 64
 
 
 class _Outer:
@@ -29,11 +30,11 @@ class _Outer:
         self.n_forward = width
 
     def forward(self, weights):
-        """The matrix by which V is multiplied before the kernel."""
+        """Return the matrix by which V is multiplied before the kernel."""
         return weights
 
     def backward(self, out):
-        """What came out of the kernel, as (points, k)."""
+        """Return what came out of the kernel, as (points, k)."""
         return out[:, : self.size]
 
 
@@ -46,7 +47,7 @@ class Absent(_Outer):
         super().__init__(width, width, dtype)
 
     def matrix(self):
-        """A, dense."""
+        """Return A as an array."""
         return np.eye(self.width)
 
 
@@ -61,15 +62,15 @@ class Dense(_Outer):
         self._matrix /= np.sqrt(dtype.type(outer_size))
 
     def forward(self, weights):
-        """A, since B has been applied."""
+        """Return A, since B has been applied."""
         return self._matrix
 
     def backward(self, out):
-        """A^T applied."""
+        """Return the rows of what came out of the kernel times A."""
         return out[:, : self.width] @ self._matrix
 
     def matrix(self):
-        """A, dense."""
+        """Return A as an array."""
         return self._matrix.astype(np.float64)
 
 
@@ -89,7 +90,7 @@ class HadamardStack(_Outer):
         self.signs = signs.reshape(-1)
 
     def matrix(self):
-        """A, dense."""
+        """Return A as an array."""
         H = scipy.linalg.hadamard(self.block).astype(np.float64)
-        blocks = self.signs.reshape(-1, 1, self.block).astype(np.float64) * H
-        return blocks.reshape(-1, self.block)[: self.width, : self.size]
+        transforms = self.signs.reshape(-1, 1, self.block).astype(np.float64) * H
+        return transforms.reshape(-1, self.block)[: self.width, : self.size]

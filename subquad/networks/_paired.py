@@ -6,16 +6,21 @@ import numpy as np
 from scipy import special
 
 from subquad._kernels.half_space_tree import split
+from subquad._parallel import blocks
 from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer, real, require_memory
+from subquad.networks._initial import Network
 
+# Take points in blocks of at most so many pre-activations.
 _REALS_PER_BLOCK = 2**22
 _MAX_SHIFT = 8.0
-_MAX_WIDTH = 2**31 - 66  # a half-space report counts in 32 bits
-_NEURONS_PER_CELL = 56  # as a half-space report has them in a new leaf
+# A half-space report counts in 32 bits.
+_MAX_WIDTH = 2**31 - 66
+# A new leaf of a half-space report holds so many neurons.
+_NEURONS_PER_CELL = 56
 
 
-class PairedNetwork:
+class PairedNetwork(Network):
     """Two-layer network with shifted ReLU whose neurons come in pairs that cancel.
 
     f(x) = B / sqrt(2 m) sum_{r < 2 m} a_r max(0, <w_r, x> - b_0)
@@ -104,11 +109,6 @@ class PairedNetwork:
         self.weights.flags.writeable = self.signs.flags.writeable = False
 
     @property
-    def n_features(self):
-        """d, the number of inputs."""
-        return self.weights.shape[1]
-
-    @property
     def width(self):
         """2 m, the number of neurons."""
         return len(self.weights)
@@ -171,12 +171,11 @@ class PairedNetwork:
             )
         readout = self.factor * self.signs.astype(self.dtype)
         out = np.empty((len(X), self.n_outputs))
-        step = max(1, _REALS_PER_BLOCK // self.width)
-        for i in range(0, len(X), step):
-            above = X[i : i + step] @ weights.T
+        for points in blocks(len(X), _REALS_PER_BLOCK // self.width):
+            above = X[points] @ weights.T
             above -= self.dtype.type(self.shift)
             np.maximum(above, 0, out=above)
-            out[i : i + step] = above @ readout
+            out[points] = above @ readout
         return out
 
 

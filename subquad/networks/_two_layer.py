@@ -4,16 +4,18 @@ import math
 
 import numpy as np
 
+from subquad._parallel import blocks
 from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer, require_memory
 from subquad.activations import ReLU, ShiftedReLU
-from subquad.networks._initial import signs
+from subquad.networks._initial import Network, signs
 from subquad.networks._last_layer import LastLayer, _norms
 
+# Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**24
 
 
-class TwoLayerNetwork:
+class TwoLayerNetwork(Network):
     """f(x) = a phi(W x), W (m, d) with entries from N(0, 1) and a of entries +-1 / sqrt(m).
 
     Parameters
@@ -75,33 +77,8 @@ class TwoLayerNetwork:
         self.readout = (signs(n_outputs, width, "partition", rng) / math.sqrt(width)).astype(dtype)
 
     def _thresholds(self, X):
-        """The threshold at every row of X, in float64."""
+        """Return the threshold at every row of X, in float64."""
         return self.activation.thresholds(_norms(X), self.weight_std)
-
-    @property
-    def n_features(self):
-        """d, the number of inputs."""
-        return self.weights.shape[1]
-
-    @property
-    def width(self):
-        """m, the number of neurons."""
-        return len(self.weights)
-
-    @property
-    def n_outputs(self):
-        """Number of outputs."""
-        return len(self.readout)
-
-    @property
-    def dtype(self):
-        """float32 or float64."""
-        return self.weights.dtype
-
-    @property
-    def nbytes(self):
-        """Memory of the weights, in bytes."""
-        return self.weights.nbytes
 
     def __repr__(self):
         return (
@@ -167,12 +144,10 @@ class TwoLayerNetwork:
         return as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
 
     def _outputs(self, X, W):
-        """Readout times phi(W x_i), for trusted arrays."""
+        """Return the readout times phi(W x_i), for trusted arrays."""
         thresholds = self._thresholds(X)
         out = np.empty((len(X), self.n_outputs), self.dtype)
-        step = max(1, _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize))
-        for first in range(0, len(X), step):
-            block = slice(first, first + step)
-            Z = X[block] @ W.T
-            out[block] = self.activation._apply(Z, thresholds[block], out=Z) @ self.readout.T
+        for points in blocks(len(X), _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize)):
+            Z = X[points] @ W.T
+            out[points] = self.activation._apply(Z, thresholds[points], out=Z) @ self.readout.T
         return out

@@ -5,18 +5,27 @@ import math
 import numpy as np
 
 from subquad._kernels.coactivation import gather_fired, mark_fired
-from subquad._parallel import resolve_threads
+from subquad._parallel import blocks, resolve_threads, worth_threads
 from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer
-from subquad.activations import ShiftedReLU, _Activation
-from subquad.networks._initial import as_kind, hidden_weights, kind_of, signs
+from subquad.activations import ShiftedReLU, as_activation
+from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, signs
 from subquad.networks._last_layer import LastLayer, _norms
 
+# Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**26
-_FEW = 0.4  # above this density of H the product with dense weights is a GEMM in any case
+# List the neurons that fired for so many (data point, neuron) at a time, 16 bytes for each of them;
+_ENTRIES_PER_LIST = 2**23
+# but for so many data points at least: implicit weights are made once for all of them.
+_FEWEST_POINTS = 512
+# Look for the neurons that fired with another thread for each so many (data point, neuron): it
+# takes a quarter of a millisecond to read them.
+_ENTRIES_PER_THREAD = 2**20
+# Above this density of H the product with dense weights is a GEMM in any case.
+_FEW = 0.4
 
 
-class WideNetwork:
+class WideNetwork(Network):
     """A random network of L hidden layers of width m.
 
     h_0 = x;  h_l = phi(W_l h_{l-1}), divided by its norm for l < L;  f(x) = a phi(W_L h_{L-1})
@@ -92,12 +101,7 @@ class WideNetwork:
         width, dtype, rng = integer(width, "width"), as_dtype(dtype), generator(rng)
         if width < n_outputs:
             raise ValueError(f"width must be at least n_outputs={n_outputs}; got {width}.")
-        self.activation = ShiftedReLU() if activation is None else activation
-        if not isinstance(self.activation, _Activation):
-            raise TypeError(
-                "activation must be one of subquad.activations; "
-                f"got {type(self.activation).__name__}."
-            )
+        self.activation = as_activation(activation, ShiftedReLU())
         if readout not in ("partition", "dense"):
             raise ValueError(f"readout must be 'partition' or 'dense'; got {readout!r}.")
         self.weight_std = math.sqrt(2 / width)
@@ -111,7 +115,7 @@ class WideNetwork:
 
     @classmethod
     def _from_parts(cls, weights, readout, activation):
-        """Network of trusted weights W_1 .. W_L and a readout of their dtype."""
+        """Return a network of trusted weights W_1 .. W_L and a readout of their dtype."""
         self = cls.__new__(cls)
         self.weights, self.readout, self.activation = weights, readout, activation
         self.weight_std = math.sqrt(2 / readout.shape[1])
@@ -123,24 +127,9 @@ class WideNetwork:
         return self.weights[0].shape[1]
 
     @property
-    def width(self):
-        """m, the number of neurons of a layer."""
-        return self.readout.shape[1]
-
-    @property
     def depth(self):
         """L, the number of hidden layers."""
         return len(self.weights)
-
-    @property
-    def n_outputs(self):
-        """Number of outputs."""
-        return len(self.readout)
-
-    @property
-    def dtype(self):
-        """float32 or float64."""
-        return self.readout.dtype
 
     @property
     def nbytes(self):
@@ -211,12 +200,11 @@ class WideNetwork:
         """
         X, n_threads = self._as_inputs(X), resolve_threads(n_threads)
         out = np.empty((len(X), self.n_outputs), self.dtype)
-        step = max(1, _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize))
-        for start in range(0, len(X), step):
-            layer = self._last_layer(X[start : start + step], n_threads)
-            out[start : start + step] = layer.outputs(factors)
+        for points in blocks(len(X), _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize)):
+            layer = self._last_layer(X[points], n_threads)
+            out[points] = layer.outputs(factors)
             if centred:
-                out[start : start + step] -= layer._outputs()
+                out[points] -= layer._outputs()
         return out
 
     def _as_inputs(self, X):
@@ -237,7 +225,7 @@ class WideNetwork:
         return H
 
     def _respond(self, Z, input_norms):
-        """phi(Z) divided by the norms of its rows, in the memory of Z."""
+        """Return phi(Z) divided by the norms of its rows, in the memory of Z."""
         thresholds = self.activation.thresholds(input_norms, self.weight_std)
         H = self.activation._apply(Z, thresholds, out=Z)
         norms = _norms(H)
@@ -246,15 +234,22 @@ class WideNetwork:
         return H
 
     def _apply(self, W, H, n_threads):
-        """Rows W h_i; the neurons that fired are found in one pass where they are few."""
+        """Return rows W h_i; the neurons that fired are found in one pass where they are few."""
         if self.activation.firing_probability > _FEW and kind_of(W) == "dense":
             return W._apply_dense(H, n_threads)
-        return W._apply_csr(*_positive_entries(H, n_threads), n_threads)
+        step = max(_FEWEST_POINTS, _ENTRIES_PER_LIST // H.shape[1])
+        if len(H) <= step:
+            return W._apply_csr(*_positive_entries(H, n_threads), n_threads)
+        Z = np.empty((len(H), W.shape[0]), H.dtype)
+        for points in blocks(len(H), step):
+            Z[points] = W._apply_csr(*_positive_entries(H[points], n_threads), n_threads)
+        return Z
 
 
 def _positive_entries(H, n_threads):
-    """(indptr, indices, values) of the entries of H above zero."""
+    """Return (indptr, indices, values) of the entries of H above zero."""
     n, m = H.shape
+    n_threads = worth_threads(n_threads, H.size, _ENTRIES_PER_THREAD)
     fired, counts = np.empty((n, -(-m // 64)), np.uint64), np.empty(n, np.intp)
     mark_fired(H, np.zeros(n, H.dtype), fired, counts, n_threads)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
