@@ -58,6 +58,16 @@ def worth_threads(n_threads, work, work_per_thread):
     return max(1, min(n_threads, int(work / work_per_thread)))
 
 
+def resolve_worth(n_threads, work, work_per_thread):
+    """Return `worth_threads` of the number of threads that `n_threads` stands for.
+
+    The machine is not asked how many it has, which takes microseconds, where one is enough.
+    """
+    if n_threads is None and work < 2 * work_per_thread:
+        return 1
+    return worth_threads(resolve_threads(n_threads), work, work_per_thread)
+
+
 def blocks(size, step):
     """Return the slices of range(size) that are at most `step` long, in order."""
     step = max(1, int(step))

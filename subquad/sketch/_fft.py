@@ -15,16 +15,22 @@ import scipy.fft
 
 from subquad._kernels import count_sketch as kernels
 from subquad._kernels import half_spectrum
-from subquad._parallel import map_in_threads
-from subquad.sketch._base import blocks, useful_threads
+from subquad._parallel import blocks, map_in_threads
+from subquad.sketch._base import useful_threads
 from subquad.sketch._rows import entries
 
 BACKENDS = ("pyfftw", "scipy")
-_KEPT = 8  # workspaces that wait for their next use
-_LARGEST_KEPT = 2**25  # bytes of one
-_REALS = 2**15  # of a block: with its transform, it then stays in the second cache
-_ROWS = 8, 64  # at least and at most in a block
-_REALS_PER_CALL = 2**25  # of rows between two looks at the keyboard: a third of a second
+# Keep up to this many workspaces for their next use.
+_KEPT = 8
+# Keep no workspace of more bytes than this.
+_LARGEST_KEPT = 2**25
+# Aim at this many reals a block: with its transform, it then stays in the second cache.
+_REALS = 2**15
+# A block has at least 8 and at most 64 rows.
+_ROWS = 8, 64
+# Hand this many reals of rows to the threads at a time, a third of a second of work: Ctrl-C is
+# heard between two such calls.
+_REALS_PER_CALL = 2**25
 
 _chosen = None
 _idle = []
@@ -65,11 +71,11 @@ def block_rows(n, size):
 
 
 def all_blocks(work, n, size, n_threads):
-    """Return whether work(rows) is true for all blocks of n rows; done by n_threads."""
-    every = list(blocks(n, 1, block_rows(n, size)))
-    per_call = max(1, _REALS_PER_CALL // (block_rows(n, size) * size))
+    """Call work(rows) for every block of n rows, in n_threads; return whether all were true."""
+    every = list(blocks(n, block_rows(n, size)))
+    per_call = _REALS_PER_CALL // (block_rows(n, size) * size)
     done = []
-    for some in blocks(len(every), 1, per_call):
+    for some in blocks(len(every), per_call):
         done += map_in_threads(work, every[some], n_threads)
     return all(done)
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from subquad.sketch._base import blocks
+from subquad._parallel import blocks
 
-_MULTIPLY_ADDS_PER_CALL = 2**34  # of BLAS
+# One call of BLAS does at most this many multiply-adds, after which Ctrl-C is heard.
+_MULTIPLY_ADDS_PER_CALL = 2**34
 
 
 class Prepared:
@@ -29,7 +30,7 @@ class Prepared:
 def inner_products(P, Q):
     """P Q^T, in calls of bounded length; by half of the operations where Q is P."""
     G = None
-    for some in blocks(P.shape[1], len(P) * len(Q), _MULTIPLY_ADDS_PER_CALL):
+    for some in blocks(P.shape[1], _MULTIPLY_ADDS_PER_CALL // max(1, len(P) * len(Q))):
         part = P[:, some] @ (P if Q is P else Q)[:, some].T
         G = part if G is None else np.add(G, part, out=G)
     return G
