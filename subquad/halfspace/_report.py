@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from subquad._kernels.half_space_turns import Turns
 from subquad._parallel import resolve_threads
 from subquad._validation import as_matrix, as_vector, require_memory
 from subquad.halfspace._border import as_flag, as_indices, as_thresholds
 from subquad.halfspace._probe import tree_pays
 from subquad.halfspace._search import Search
 from subquad.halfspace._store import LARGE, MOST_IDS, Store
-from subquad.halfspace._turns import Turns
 
 _METHODS = ("auto", "tree", "scan")
 
@@ -91,11 +91,10 @@ class HalfSpaceReport:
         resolve_threads(n_threads)
         self._method, self._n_threads = method, n_threads
         self._turns, self._searches, self.n_tested = Turns(), [], 0
-        self._n_ids = len(points)
-        self._build(np.arange(len(points)), points.copy())
+        self._store = self._built(np.arange(len(points)), points.copy(), len(points))
 
     def __len__(self):
-        return self._store.size
+        return self._store.tally.size
 
     @property
     def dimension(self):
@@ -195,13 +194,7 @@ class HalfSpaceReport:
             As for the first points; ValueError also beyond 2^31 - 65 indices in all.
         """
         points = as_matrix(points, "points", n_columns=self.dimension, dtype=self.dtype, min_rows=0)
-        with self._turns.writing():
-            _require_room(self._n_ids + len(points), self.dimension, self.dtype.itemsize)
-            ids = np.arange(self._n_ids, self._n_ids + len(points))
-            self._store.insert(ids, points)
-            self._n_ids += len(points)
-            self._changed = True
-        return ids
+        return self._turns.alone(self._insert, points)
 
     def delete(self, indices):
         """Take points out. Other points keep their indices, and these are not given out again.
@@ -215,9 +208,7 @@ class HalfSpaceReport:
         TypeError, ValueError
             If an index is not that of a point that is there, or comes twice.
         """
-        with self._turns.writing():
-            self._store.remove(self._existing(indices))
-            self._changed = True
+        self._turns.alone(self._delete, indices)
 
     def update(self, indices, new_points):
         """Move points: index indices[i] stands for new_points[i] from now on.
@@ -233,24 +224,15 @@ class HalfSpaceReport:
             As `delete`, and if new_points is not a finite matrix of this shape. Nothing has been
             moved then.
         """
-        with self._turns.writing():
-            ids = self._existing(indices)
-            rows = as_matrix(
-                new_points, "new_points", n_rows=ids.size, n_columns=self.dimension,
-                dtype=self.dtype, min_rows=0,
-            )  # fmt: skip
-            self._place(ids, rows)
+        self._turns.alone(self._update, indices, new_points)
 
     def _query_batch(self, A, b, n_threads, sort=True):
         """`query_batch` of trusted arrays; b in the dtype of the points."""
         if len(A) == 0:
             return np.zeros(1, np.intp), np.empty(0, np.intp), np.empty(0, self.dtype)
-        while True:
-            with self._turns.reading():
-                if not self._changed:
-                    return self._search(A, b, n_threads, sort)
-            with self._turns.writing():
-                self._refresh()
+        return self._turns.together(
+            self._search, A, b, n_threads, sort, prepare=self._bring_up_to_date
+        )
 
     def _search(self, A, b, n_threads, sort):
         """Answer a batch, with buffers that no other thread uses now."""
@@ -264,39 +246,56 @@ class HalfSpaceReport:
 
     def _move(self, ids, rows):
         """`update` of trusted arrays: distinct intp indices of points, C-contiguous rows."""
-        with self._turns.writing():
-            self._place(ids, rows)
+        self._turns.alone(lambda: self._store.move(ids, rows))
 
-    def _place(self, ids, rows):
-        """Move points while nobody else reads or writes."""
-        self._store.place(ids, rows)
-        self._changed = True
+    def _insert(self, points):
+        """`insert` while nobody else reads or writes."""
+        n_ids = self._store.tally.n_ids + len(points)
+        _require_room(n_ids, self.dimension, self.dtype.itemsize)
+        return self._store.insert(points)
+
+    def _delete(self, indices):
+        """`delete` while nobody else reads or writes."""
+        self._store.remove(self._existing(indices))
+
+    def _update(self, indices, new_points):
+        """`update` while nobody else reads or writes."""
+        ids = self._existing(indices)
+        rows = as_matrix(
+            new_points, "new_points", n_rows=ids.size, n_columns=self.dimension, dtype=self.dtype,
+            min_rows=0,
+        )  # fmt: skip
+        self._store.move(ids, rows)
 
     def _existing(self, indices):
         """Return indices in trusted form, all of points that are there, none twice."""
-        return as_indices(indices, self._store.slots[: self._n_ids])
+        return as_indices(indices, self._store.lanes.slots[: self._store.tally.n_ids])
 
-    def _build(self, ids, rows):
-        """Hold these points, in the engine that suits them."""
+    def _built(self, ids, rows, n_ids):
+        """Return a store of these points, in the engine that suits them."""
         with_tree = self._method == "tree" or (self._method == "auto" and tree_pays(rows))
-        self._store = Store(ids, rows, self._n_ids, with_tree)
-        self._changed = False
+        return Store(ids, rows, n_ids, with_tree)
 
-    def _refresh(self):
-        """Fit the boxes after changes, or build again where that has become worthwhile."""
-        if not self._changed:
-            return
-        store = self._store
+    def _bring_up_to_date(self, alone):
+        """Return whether points have changed since the last query; if `alone`, catch up with them.
+
+        Boxes are fitted to their points, or all is built again where that has become worthwhile.
+        """
+        store, tally = self._store, self._store.tally
+        if not alone or not tally.changed:
+            return tally.changed
         scans = self._method == "auto" and not store.n_leaves
-        if (scans and store.n_moved >= store.size) or store.has_decayed():
+        if (scans and tally.n_moved >= tally.size) or store.has_decayed():
             ids = store.alive()
-            self._build(ids, store.rows(ids))
-        store.refit()
-        self._changed = False
+            self._store = self._built(ids, store.rows(ids), tally.n_ids)
+        else:
+            store.refit()
+        return False
 
     def __getstate__(self):
-        with self._turns.reading():
-            state = self.__dict__.copy()
+        """Leave out what belongs to the threads of one process; nothing is shared with a copy."""
+        state = self.__dict__.copy()
+        state["_store"] = self._turns.together(lambda: self._store.copy())
         del state["_turns"], state["_searches"]
         return state
 

@@ -5,12 +5,14 @@ import math
 import numpy as np
 
 from subquad._kernels import half_space
+from subquad._parallel import blocks
 from subquad._validation import require_memory
 from subquad.halfspace._store import LARGE
 
 _GROUP = half_space.QUERIES_PER_GROUP
-_PRODUCTS_PER_CALL = 1 << 31  # multiplications: a quarter of a second
-_FAN = 16
+_FAN = half_space.FAN
+# A kernel call does at most this many multiplications, a quarter of a second of them.
+_PRODUCTS_PER_CALL = 1 << 31
 
 
 class Search:
@@ -27,12 +29,11 @@ class Search:
 
         Unless sorted, the answers to a query come in the order in which the points lie.
         """
-        step = _GROUP * n_threads
         parts = [
-            self._part(store, A[i : i + step], b[i : i + step], n_threads, sort)
-            for i in range(0, len(A), step)
+            self._part(store, A[some], b[some], n_threads, sort)
+            for some in blocks(len(A), _GROUP * n_threads)
         ]
-        tested = min(sum(part[-1] for part in parts), len(A) * store.size)
+        tested = min(sum(part[-1] for part in parts), len(A) * store.tally.size)
         if len(parts) == 1:
             return *parts[0][:-1], tested
         counts = np.concatenate([np.diff(indptr) for indptr, *_ in parts])
@@ -51,7 +52,7 @@ class Search:
         to_sort = most if sort and store.n_leaves else 0
         half_space.sort_hits(
             self.hit_ids, self.hit_values, indptr,
-            (store.slots.size - 1).bit_length() if to_sort else 0,
+            (store.lanes.slots.size - 1).bit_length() if to_sort else 0,
             self._scratch_for(to_sort, n_threads), indices, values, n_threads,
         )  # fmt: skip
         return indptr, indices, values, tested
@@ -67,9 +68,10 @@ class Search:
         self._make_room(store, len(A))
         counts = np.zeros(len(A), np.intp)
         tested = np.zeros(max(n_threads, -(-len(A) // _GROUP)), np.intp)
+        points, ids, *_ = store.lanes
         for level, begin, end in _pieces(store, len(A)):
             half_space.collect(
-                store.points, store.ids, store.bounds, store.first, store.n_leaves, level, begin,
+                points, ids, store.bounds, store.first, store.n_leaves, level, begin,
                 end, A, b, self.hit_ids, self.hit_values, counts, tested, n_threads,
             )  # fmt: skip
         return counts, half_space.BLOCK * int(tested.sum())
@@ -77,7 +79,8 @@ class Search:
     def _make_room(self, store, n_queries):
         """Shape the buffers for n_queries rows of the capacity."""
         # A tree may report many more points than the last time: counting them first costs double.
-        self._capacity = max(self._capacity, min(store.size, 1024 + store.size // 64))
+        size = store.tally.size
+        self._capacity = max(self._capacity, min(size, 1024 + size // 64))
         width = self._capacity + half_space.SLACK
         if self._values.dtype != store.dtype or self._values.size < n_queries * width:
             if (n_bytes := n_queries * width * (4 + store.dtype.itemsize)) > LARGE:
@@ -90,18 +93,17 @@ class Search:
 
 def _pieces(store, n_queries):
     """Yield (level, begin, end) of what to search, in pieces that take less than a second."""
-    blocks = max(1, _PRODUCTS_PER_CALL // (half_space.BLOCK * store.dimension * n_queries))
+    n_blocks = max(1, _PRODUCTS_PER_CALL // (half_space.BLOCK * store.dimension * n_queries))
     if store.n_leaves:
         level = store.first.size - 1
-        while level > 0 and _FAN ** (level + 1) > blocks and store.n_leaves > blocks:
+        while level > 0 and _FAN ** (level + 1) > n_blocks and store.n_leaves > n_blocks:
             level -= 1
-        nodes = -(-store.n_leaves // _FAN ** (level + 1))
-        step = max(1, blocks // _FAN ** (level + 1))
-        for begin in range(0, nodes, step):
-            yield level, begin, min(begin + step, nodes)
-    end = math.ceil(store.end / half_space.BLOCK)
-    for begin in range(store.n_leaves, end, blocks):
-        yield -1, begin, min(begin + blocks, end)
+        leaves_below = _FAN ** (level + 1)
+        for nodes in blocks(-(-store.n_leaves // leaves_below), n_blocks // leaves_below):
+            yield level, nodes.start, nodes.stop
+    past = math.ceil(store.tally.end / half_space.BLOCK) - store.n_leaves
+    for some in blocks(past, n_blocks):
+        yield -1, store.n_leaves + some.start, store.n_leaves + some.stop
 
 
 def _results(count, dtype):
