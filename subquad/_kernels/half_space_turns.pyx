@@ -15,10 +15,9 @@ cdef class Turns:
     the readers together.
     """
 
-    cdef:
-        object gate
-        object room
-        Py_ssize_t n_readers
+    cdef readonly object gate
+    cdef object room
+    cdef Py_ssize_t n_readers
 
     def __cinit__(self):
         self.gate = threading.Lock()
