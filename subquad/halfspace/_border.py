@@ -1,4 +1,4 @@
-"""The border of the half-space report: thresholds, indices, flags."""
+"""The border of the half-space report: its own checks of thresholds, indices and flags."""
 
 import numbers
 
@@ -51,7 +51,7 @@ def as_flag(value, name):
 
 
 def as_indices(indices, slots):
-    """Return indices as intp, distinct and of points that are there (slots[i] >= 0)."""
+    """Return a copy of indices as intp: distinct, and of points that are there (slots[i] >= 0)."""
     indices = np.asarray(indices)
     if indices.ndim != 1:
         raise ValueError(f"indices must have shape (any,); got {indices.shape}.")

@@ -1,4 +1,4 @@
-"""The answers of a store to a batch of queries."""
+"""The search through a store: the answers to a batch of queries, as a CSR triple."""
 
 import math
 
@@ -19,13 +19,13 @@ class Search:
     """Buffers for the hits of a batch, kept from one batch to the next."""
 
     def __init__(self):
-        self._capacity = 0  # of the fullest row of the last batch
+        self._capacity = 0  # hits for which every query has room
         self._ids = np.empty(0, np.int32)
         self._values = np.empty(0, np.int32)
         self._scratch = np.empty(0, np.uint64)
 
     def batch(self, store, A, b, n_threads, sort=True):
-        """Return the CSR triple of the answers, and how many points were tested in all.
+        """Return the CSR triple of the answers, and the number of points tested in all.
 
         Unless sorted, the answers to a query come in the order in which the points lie.
         """
@@ -41,7 +41,7 @@ class Search:
         return _pointers(counts), indices, values, tested
 
     def _part(self, store, A, b, n_threads, sort):
-        """The answers to few enough queries to go through the points once."""
+        """Return the answers to so few queries that one pass over the points serves them all."""
         counts, tested = self._collect(store, A, b, n_threads)
         most = int(counts.max())
         if most > self._capacity:
@@ -58,7 +58,7 @@ class Search:
         return indptr, indices, values, tested
 
     def _scratch_for(self, most, n_threads):
-        """Return room for every thread to sort so many hits."""
+        """Return room in which every thread can sort `most` hits."""
         if self._scratch.size < 2 * most * n_threads:
             self._scratch = np.empty(2 * (most + most // 8) * n_threads, np.uint64)
         return self._scratch[: 2 * most * n_threads].reshape(n_threads, -1)
@@ -78,7 +78,7 @@ class Search:
 
     def _make_room(self, store, n_queries):
         """Shape the buffers for n_queries rows of the capacity."""
-        # A tree may report many more points than the last time: counting them first costs double.
+        # Start with ample room: hits that find none are counted only, and collected a second time.
         size = store.tally.size
         self._capacity = max(self._capacity, min(size, 1024 + size // 64))
         width = self._capacity + half_space.SLACK
@@ -107,7 +107,7 @@ def _pieces(store, n_queries):
 
 
 def _results(count, dtype):
-    """Return arrays for so many answers."""
+    """Return arrays for the indices and values of `count` answers."""
     if (n_bytes := count * (8 + dtype.itemsize)) > LARGE:
         require_memory(n_bytes, "The answers", "Ask fewer queries at a time, or raise b.")
     return np.empty(count, np.intp), np.empty(count, dtype)

@@ -1,4 +1,4 @@
-"""Where the points of a half-space report lie: leaves of a tree, and blocks in order of arrival."""
+"""The store of a half-space report: points in the leaves of a tree and in blocks past them."""
 
 import math
 from typing import NamedTuple
@@ -15,11 +15,11 @@ _FAN = half_space.FAN
 _FULL = 56
 # A leaf may grow by this fraction of its sides, at either end, before points move out of it.
 _SLACK = 0.25
-# This many lanes, past the leaves or empty, matter in no set of points.
+# Ignore this many lanes past the leaves, or empty ones: they slow no search down.
 _SPARE = 256
-# A tree has decayed when 1 point in this many lies past its leaves,
+# Build a tree again when 1 point in this many lies past its leaves.
 _MOST_PAST = 256
-# or when the sides of its leaves have grown to this multiple of what they were at first.
+# Build a tree again when the sides of its leaves have grown by this factor since it was built.
 _MOST_GROWN = 1.5
 # Plan the moves of this many points at a time: some tenths of a second, between which Ctrl-C is
 # heard.
@@ -51,10 +51,10 @@ class Tally(NamedTuple):
 
 
 class Store:
-    """Points in blocks of 64, with a tree over the first `n_leaves` of them; without one at 0.
+    """Points in blocks of 64; the first `n_leaves` blocks are the leaves of a tree.
 
-    Without a tree the points lie in the order of their ids, else anywhere. Points that a tree has
-    no room for lie in the blocks past its leaves.
+    With n_leaves = 0 there is no tree, and the points lie in the order of their ids. With a tree
+    they lie anywhere; those that found no room in it lie in the blocks past its leaves.
 
     A change may be interrupted between any two lines: it allocates first, then replaces `lanes` by
     longer ones that hold the same points, and at last changes points and tally in one kernel call.
@@ -109,7 +109,7 @@ class Store:
         return Tally(*self._tally.tolist())
 
     def has_decayed(self):
-        """Whether to build again: too many empty lanes, points past the leaves, or large boxes."""
+        """Return whether empty lanes, points past the leaves or large boxes call for a new store."""
         tally = self.tally
         past = tally.end - _BLOCK * self.n_leaves
         if not self.n_leaves:
@@ -123,7 +123,7 @@ class Store:
         return self._sides() > _MOST_GROWN * self._first_sides
 
     def _sides(self):
-        """The sum of the sides of all leaves."""
+        """Return the sum of the sides of all leaves' boxes."""
         leaves = self.bounds[: -(-self.n_leaves // _FAN)].astype(np.float64)
         with np.errstate(over="ignore"):
             return float(np.maximum(leaves[:, :, 1] - leaves[:, :, 0], 0).sum())
@@ -227,7 +227,7 @@ def _counts(tally):
 
 
 def _levels(n_leaves):
-    """Return the first node of every level above the leaves, and the number of nodes."""
+    """Return the first node of every level above the leaves, and the number of all nodes."""
     first, total, count = [], 0, n_leaves
     while count > 1 or (count == 1 and not first):
         count = math.ceil(count / _FAN)
@@ -237,7 +237,7 @@ def _levels(n_leaves):
 
 
 def _longer(array, length, fill):
-    """Return a copy of the array, filled up to the length."""
+    """Return a copy of the array that is filled up to the length with `fill`."""
     longer = np.full((length, *array.shape[1:]), fill, array.dtype)
     longer[: len(array)] = array
     return longer

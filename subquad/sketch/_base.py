@@ -1,4 +1,4 @@
-"""What all sketches share: they are frozen, know their size, and write where they are told."""
+"""What all sketches share: attributes that stay, a size or a guarantee, and a place for results."""
 
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ RAISES = """
 
 
 class Guarantee(NamedTuple):
-    """|S x|^2 is within epsilon |x|^2 of |x|^2 in n_points dimensions, but for delta."""
+    """What a sketch promises of subspaces of n_points dimensions: see SIZE_PARAMETERS."""
 
     n_points: int
     epsilon: float
@@ -41,7 +41,7 @@ class Guarantee(NamedTuple):
 
 
 class Frozen:
-    """Attributes are set once, arrays among them read-only, also after unpickling."""
+    """An object whose attributes are set once; arrays are read-only, also after unpickling."""
 
     def _set(self, **attributes):
         for name, value in attributes.items():
@@ -88,7 +88,7 @@ def resolve_size(sketch_size, n_points, epsilon, delta, required):
 
 
 def useful_threads(n_threads, work):
-    """Return the number of threads for so many additions."""
+    """Return the number of threads to use for `work` additions."""
     return resolve_worth(n_threads, work, _WORK_PER_THREAD)
 
 

@@ -83,14 +83,14 @@ class CountSketch(MatrixSketch):
 
 
 def draw(rng, m, s):
-    """Buckets and signs of a new count sketch, and their code."""
+    """Return the buckets and signs of a new count sketch, and both as one code."""
     buckets = rng.integers(0, s, m, dtype=np.intp)
     signs = 1 - 2 * rng.integers(0, 2, m, dtype=np.int8)
     return buckets, signs, encoded(buckets, signs)
 
 
 def encoded(buckets, signs):
-    """Buckets and signs as the kernels take them."""
+    """Return buckets and signs as the kernels take them: 2 bucket + (1 where the sign is -1)."""
     return (2 * buckets + (signs < 0)).astype(np.int32)
 
 

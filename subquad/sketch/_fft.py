@@ -81,7 +81,7 @@ def all_blocks(work, n, size, n_threads):
 
 
 def transform_threads(X, size, n_threads):
-    """Return the number of threads for transforming the rows of X."""
+    """Return the number of threads to use for transforming the rows of X."""
     return useful_threads(n_threads, entries(X) + 4 * X.shape[0] * size)
 
 
@@ -109,11 +109,11 @@ class Borrowed:
 
 
 class Workspace:
-    """Rows `real` (rows, size) and their `spectrum` (rows, size), and room for a kernel.
+    """Rows `real` (rows, size), their spectra `spectrum` (rows, size), and scratch for a kernel.
 
-    Of a spectrum, the first one (two, for even size) of its reals are coefficients that are real,
-    the others complex numbers that stand for two frequencies each: see the kernel half_spectrum.
-    `real` and `spectrum` share memory: a transform uses up what it is given.
+    A spectrum begins with the coefficients that are real: one for odd size, two for even size. Then
+    come complex numbers, each of which stands for two frequencies: see the kernel half_spectrum.
+    `real` and `spectrum` share memory, so a transform overwrites its input.
     """
 
     def __init__(self, backend, rows, size, dtype):
@@ -165,18 +165,18 @@ class Workspace:
 
 
 def real_coefficients(size):
-    """How many coefficients of a spectrum are real: the others stand for two frequencies each."""
+    """Return how many coefficients of a spectrum are real; the others stand for two frequencies."""
     return 2 - size % 2
 
 
 def _packed(Y):
-    """A spectrum of odd length from the complex numbers of rfft."""
+    """Return a spectrum of odd length, made of the complex numbers of rfft."""
     reals = Y.view(Y.real.dtype)
     return np.concatenate([reals[:, :1], reals[:, 2:]], axis=1)
 
 
 def _unpacked(spectrum, kind):
-    """What `_packed` was made of."""
+    """Return the complex numbers that `_packed` was made of."""
     Y = np.empty((len(spectrum), spectrum.shape[1] // 2 + 1), kind)
     Y[:, 0] = spectrum[:, 0]
     Y[:, 1:] = spectrum[:, 1:].view(kind)
@@ -185,7 +185,7 @@ def _unpacked(spectrum, kind):
 
 @functools.lru_cache(maxsize=16)
 def _tables(size, dtype):
-    """(cos, -cos) and (-sin, -sin) of 2 pi k / size for 0 < k < size / 4."""
+    """Return (cos, -cos) and (-sin, -sin) of 2 pi k / size for 0 < k < size / 4."""
     angles = 2 * np.pi / size * np.arange(1, (size // 2 - 1) // 2 + 1)
     cosines = np.cos(angles)[:, None] * [1.0, -1.0]
     sines = np.sin(angles)[:, None] * [-1.0, -1.0]
@@ -193,7 +193,7 @@ def _tables(size, dtype):
 
 
 def _default_backend():
-    """What the environment asks for, else pyfftw where it is installed."""
+    """Return what the environment asks for, else pyfftw where it is installed, else scipy."""
     asked = os.environ.get("SUBQUAD_FFT_BACKEND")
     if asked:
         return _checked(asked, "SUBQUAD_FFT_BACKEND")

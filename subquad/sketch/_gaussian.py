@@ -18,7 +18,7 @@ _REALS_AT_ONCE = 2**22
 class GaussianSketch(MatrixSketch):
     __doc__ = f"""S (s, m) with independent entries N(0, 1 / s), so E[S^T S] = I.
 
-    The entries are drawn in float32, and kept in it: what is cast to float64 is the same S.
+    The entries are drawn and kept in float32; for float64 input the same entries are cast.
 {PARAMETERS}
 {RAISES}    MemoryError
         If the s m entries do not fit, 4 bytes each.
@@ -92,7 +92,7 @@ class GaussianSketch(MatrixSketch):
         return out.dtype.type(1 / math.sqrt(self.sketch_size))
 
     def _blocks(self, dtype):
-        """(some rows of S, their normals (m, some) in dtype): all of them where none is cast."""
+        """Yield (rows of S, their normals (m, rows) in dtype): all rows at once if none is cast."""
         if dtype == np.float32:
             yield slice(0, self.sketch_size), self._normals
             return

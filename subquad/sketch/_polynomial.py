@@ -18,17 +18,17 @@ from subquad.sketch._rows import is_finite, require_finite_entries
 
 
 def polynomial_sketch(X, codes, size, gamma, coef0, n_threads=None):
-    """Sketches of the features of (gamma <x, y> + coef0)^degree, shape (n, size).
+    """Return sketches of the features of (gamma <x, y> + coef0)^degree, shape (n, size).
 
-    X is an ndarray or Rows; `codes` (degree, m or m + 1) are those of the count sketches, the last
-    column of the constant coordinate sqrt(coef0) where that is not 0.
+    X is an ndarray or Rows. Row k of `codes` (degree, m or m + 1) is the code of count sketch k.
+    Where coef0 is not 0, its last entry belongs to the constant coordinate sqrt(coef0).
     """
     n, m = X.shape
     count = block_rows(n, size)
     out = destination(None, (n, size), X.dtype, ())
 
     def sketch(code, rows, room):
-        """The count sketch of (sqrt(gamma) x, sqrt(coef0))."""
+        """Return the count sketches of (sqrt(gamma) x, sqrt(coef0)) for a block of rows x."""
         real = room.real[: rows.stop - rows.start]
         sketch_rows(X[rows], code[:m], real, 1, room.scratch)
         if gamma != 1:

@@ -95,7 +95,7 @@ class TensorMap(Frozen):
     def prepare(self, V, n_threads=None):
         """Return the transforms of the rows of V, for `apply` and `gram`.
 
-        They take the place of V, which saves half of the work where V stays and U moves.
+        Pass them in place of V: this saves half of the work where V stays and U changes.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ class TensorMap(Frozen):
         Returns
         -------
         object
-            To be passed on; it has a `shape` and a `dtype`, and cannot be changed.
+            A stand-in for V with a `shape` and a `dtype`; it cannot be changed.
 
         Raises
         ------
@@ -154,8 +154,8 @@ class TensorMap(Frozen):
 
         Notes
         -----
-        n^2 s operations of BLAS beside the transforms; the sketches are not formed. At most 512 MB
-        of products are kept at once: beyond, blocks of rows are transformed again.
+        n^2 s operations of BLAS besides the transforms; the sketches are not formed. At most 512 MB
+        of products are kept at once; where there are more, blocks of rows are transformed again.
         """
         U, V = self._sides(U, V)
         n, dtype = U.shape[0], U.dtype
@@ -184,7 +184,7 @@ class TensorMap(Frozen):
         return self._matrix()
 
     def _sides(self, U, V):
-        """The border: U and V with as many rows and one dtype."""
+        """Return U and V in trusted form, with the same number of rows and one dtype."""
         U = as_rows(U, "U", n_columns=self.n_features[0])
         n = U.shape[0]
         if not isinstance(V, Prepared):
@@ -248,7 +248,7 @@ class TensorMap(Frozen):
 
     @property
     def _row_size(self):
-        """Reals of the longest row that is transformed."""
+        """The number of reals in the longest row that is transformed."""
         return self.sketch_size
 
     @staticmethod
@@ -262,19 +262,19 @@ class TensorMap(Frozen):
 
     @abstractmethod
     def _room(self, rows, dtype):
-        """Context manager: what `_transform` needs."""
+        """Return a context manager that lends what `_transform` needs for so many rows."""
 
     @abstractmethod
     def _transform(self, side, X, room):
-        """Transforms of a block of rows of U (side 0) or V (side 1), in the room."""
+        """Return the transforms of a block of rows of U (side 0) or V (side 1), in the room."""
 
     @abstractmethod
     def _multiply(self, product, transforms):
-        """Multiply transforms in place."""
+        """Multiply the transforms `product` by others, in place."""
 
     @abstractmethod
     def _finish(self, product, out, room):
-        """Fill `out` with the sketches that a product of transforms stands for; it is lost."""
+        """Fill `out` with the sketches that a product stands for; the product is overwritten."""
 
     @abstractmethod
     def _keep(self, product, out, room):
