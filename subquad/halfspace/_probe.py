@@ -5,7 +5,7 @@ import numpy as np
 from subquad.halfspace._search import Search
 from subquad.halfspace._store import Store
 
-# Do not try a tree on fewer points than this, which a scan reads in microseconds.
+# Try a tree on sets of at least this many points only.
 _FEWEST = 8192
 # Try the tree on at most this many points; of a larger set it skips a larger fraction.
 _SAMPLE = 1 << 15

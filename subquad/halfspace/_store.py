@@ -109,7 +109,7 @@ class Store:
         return Tally(*self._tally.tolist())
 
     def has_decayed(self):
-        """Return whether empty lanes, points past the leaves or large boxes call for a new store."""
+        """Return whether empty lanes, points past the leaves or large boxes call for another."""
         tally = self.tally
         past = tally.end - _BLOCK * self.n_leaves
         if not self.n_leaves:
