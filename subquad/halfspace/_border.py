@@ -59,12 +59,13 @@ def as_indices(indices, slots):
         return np.empty(0, np.intp)
     if indices.dtype.kind not in "iu":
         raise TypeError(f"indices must hold integers; got {indices.dtype}.")
-    indices = np.array(indices)  # a copy, which no other thread can change after the checks
+    # No other thread can change a copy after the checks.
+    indices = np.array(indices, order="C")
     low, high = int(indices.min()), int(indices.max())
     if low < 0 or high >= slots.size:
         wrong = low if low < 0 else high
         raise ValueError(f"indices must be in [0, {slots.size}); got {wrong}.")
-    indices = np.require(indices, np.intp, "CA")
+    indices = indices.astype(np.intp, copy=False)
     if (gone := slots[indices] < 0).any():
         raise ValueError(
             f"indices must name points that are there; got {indices[gone.argmax()]}, "

@@ -102,7 +102,7 @@ class HalfSpaceReport:
         self._store = self._built(np.arange(len(points)), points.copy(), len(points))
 
     def __len__(self):
-        return self._store.tally.size
+        return self._store.size
 
     @property
     def dimension(self):
@@ -260,7 +260,7 @@ class HalfSpaceReport:
 
     def _insert(self, points):
         """`insert` while nobody else reads or writes."""
-        n_ids = self._store.tally.n_ids + len(points)
+        n_ids = self._store.n_ids + len(points)
         _require_room(n_ids, self.dimension, self.dtype.itemsize)
         return self._store.insert(points)
 
@@ -279,7 +279,7 @@ class HalfSpaceReport:
 
     def _existing(self, indices):
         """Return indices in trusted form, all of points that are there, none twice."""
-        return as_indices(indices, self._store.lanes.slots[: self._store.tally.n_ids])
+        return as_indices(indices, self._store.lanes.slots[: self._store.n_ids])
 
     def _built(self, ids, rows, n_ids):
         """Return a store of these points, with a tree if the method wants one."""
@@ -291,13 +291,13 @@ class HalfSpaceReport:
 
         Boxes are fitted to their points, or all is built again where that has become worthwhile.
         """
-        store, tally = self._store, self._store.tally
-        if not alone or not tally.changed:
-            return tally.changed
+        store = self._store
+        if not alone or not store.changed:
+            return store.changed
         scans = self._method == "auto" and not store.n_leaves
-        if (scans and tally.n_moved >= tally.size) or store.has_decayed():
+        if (scans and store.n_moved >= store.size) or store.has_decayed():
             ids = store.alive()
-            self._store = self._built(ids, store.rows(ids), tally.n_ids)
+            self._store = self._built(ids, store.rows(ids), store.n_ids)
         else:
             store.refit()
         return False

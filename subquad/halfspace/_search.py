@@ -33,7 +33,7 @@ class Search:
             self._part(store, A[some], b[some], n_threads, sort)
             for some in blocks(len(A), _GROUP * n_threads)
         ]
-        tested = min(sum(part[-1] for part in parts), len(A) * store.tally.size)
+        tested = min(sum(part[-1] for part in parts), len(A) * store.size)
         if len(parts) == 1:
             return *parts[0][:-1], tested
         counts = np.concatenate([np.diff(indptr) for indptr, *_ in parts])
@@ -79,7 +79,7 @@ class Search:
     def _make_room(self, store, n_queries):
         """Shape the buffers for n_queries rows of the capacity."""
         # Start with ample room: hits that find none are counted only, and collected a second time.
-        size = store.tally.size
+        size = store.size
         self._capacity = max(self._capacity, min(size, 1024 + size // 64))
         width = self._capacity + half_space.SLACK
         if self._values.dtype != store.dtype or self._values.size < n_queries * width:
@@ -101,7 +101,7 @@ def _pieces(store, n_queries):
         leaves_below = _FAN ** (level + 1)
         for nodes in blocks(-(-store.n_leaves // leaves_below), n_blocks // leaves_below):
             yield level, nodes.start, nodes.stop
-    past = math.ceil(store.tally.end / half_space.BLOCK) - store.n_leaves
+    past = math.ceil(store.end / half_space.BLOCK) - store.n_leaves
     for some in blocks(past, n_blocks):
         yield -1, store.n_leaves + some.start, store.n_leaves + some.stop
 

@@ -40,14 +40,10 @@ class Lanes(NamedTuple):
     slots: np.ndarray  # (n_ids,), 64 * block + lane of each id, -1 where it has no point
 
 
-class Tally(NamedTuple):
-    """The numbers that change with the points, by the kernel call that changes them."""
-
-    size: int  # points
-    end: int  # slots in use: 64 for each leaf, then one after the other
-    n_ids: int  # indices given out so far
-    n_moved: int  # moves since the boxes were last measured
-    changed: bool  # whether boxes are to be fitted before the next query
+# The tally holds the numbers that change with the points, by the kernel call that changes them:
+# points, slots in use (64 for each leaf, then one after the other), indices given out so far, moves
+# since the boxes were last measured, and whether boxes are to be fitted before the next query.
+_SIZE, _END, _N_IDS, _N_MOVED, _CHANGED = range(5)
 
 
 class Store:
@@ -67,7 +63,7 @@ class Store:
         self.dtype, self.dimension = rows.dtype, d
         self._lay_out(rows, ids.astype(np.int32), n_ids)
         end = _BLOCK * self.n_leaves if with_tree else n
-        self._tally = np.array(Tally(n, end, n_ids, n_moved=0, changed=False), np.intp)
+        self._tally = np.array([n, end, n_ids, 0, False], np.intp)
         self.refit()
         half_space_tree.widen(self.bounds, _SLACK, self.homes)
         self._first_sides = self._sides()
@@ -104,21 +100,40 @@ class Store:
         self.stale_nodes = np.zeros(n_nodes, np.uint8)
 
     @property
-    def tally(self):
-        """The numbers that change with the points."""
-        return Tally(*self._tally.tolist())
+    def size(self):
+        """The number of points."""
+        return int(self._tally[_SIZE])
+
+    @property
+    def end(self):
+        """The number of slots in use: 64 for each leaf, then one after the other."""
+        return int(self._tally[_END])
+
+    @property
+    def n_ids(self):
+        """The number of indices given out so far."""
+        return int(self._tally[_N_IDS])
+
+    @property
+    def n_moved(self):
+        """The number of moves since the boxes were last measured."""
+        return int(self._tally[_N_MOVED])
+
+    @property
+    def changed(self):
+        """Whether points have changed since boxes were last fitted."""
+        return bool(self._tally[_CHANGED])
 
     def has_decayed(self):
         """Return whether empty lanes, points past the leaves or large boxes call for another."""
-        tally = self.tally
-        past = tally.end - _BLOCK * self.n_leaves
+        past = self.end - _BLOCK * self.n_leaves
         if not self.n_leaves:
-            return past > _SPARE + tally.size + tally.size // 4
-        if past > _SPARE + tally.size // _MOST_PAST or tally.end > _SPARE + 4 * tally.size:
+            return past > _SPARE + self.size + self.size // 4
+        if past > _SPARE + self.size // _MOST_PAST or self.end > _SPARE + 4 * self.size:
             return True
-        if tally.n_moved < tally.size:
+        if self.n_moved < self.size:
             return False
-        self._note(n_moved=0)
+        self._tally[_N_MOVED] = 0
         self.refit()
         return self._sides() > _MOST_GROWN * self._first_sides
 
@@ -132,7 +147,7 @@ class Store:
         """Fit the boxes to the points that have moved."""
         points = self.lanes.points
         half_space.refit(points, self.first, self.stale, self.stale_nodes, self.bounds)
-        self._note(changed=False)
+        self._tally[_CHANGED] = False
 
     def copy(self):
         """Return a store of its own that holds the same points in the same order."""
@@ -146,30 +161,33 @@ class Store:
 
     def move(self, ids, rows):
         """Move points."""
-        tally = self.tally
-        self._put(ids, rows, tally._replace(n_moved=tally.n_moved + ids.size))
+        tally = self._tally.copy()
+        tally[_N_MOVED] += ids.size
+        self._put(ids, rows, tally)
 
     def insert(self, rows):
         """Put in new points and return their ids, which follow all that there have been."""
-        tally = self.tally
-        n_ids = tally.n_ids + len(rows)
-        ids = np.arange(tally.n_ids, n_ids)
-        self._put(ids, rows, tally._replace(size=tally.size + len(rows), n_ids=n_ids))
+        tally = self._tally.copy()
+        tally[_SIZE] += len(rows)
+        tally[_N_IDS] += len(rows)
+        ids = np.arange(self.n_ids, tally[_N_IDS])
+        self._lengthen_slots(int(tally[_N_IDS]))
+        self._put(ids, rows, tally)
         return ids
 
     def remove(self, ids):
         """Take points out."""
-        tally = self.tally
-        tally = tally._replace(size=tally.size - ids.size, changed=True)
-        half_space_tree.remove(ids, _counts(tally), *self.lanes, self.stale, self._tally)
+        tally = self._tally.copy()
+        tally[_SIZE] -= ids.size
+        tally[_CHANGED] = True
+        half_space_tree.remove(ids, tally, *self.lanes, self.stale, self._tally)
 
     def _put(self, ids, rows, tally):
-        """Give points their lanes, and the store this tally."""
-        self._lengthen_slots(tally.n_ids)
-        targets, end = self._plan(ids, rows, tally.end)
+        """Give points their lanes, and the store this tally once the slots are counted in it."""
+        targets, end = self._plan(ids, rows, self.end)
         self._lengthen_blocks(-(-end // _BLOCK))
-        new_tally = _counts(tally._replace(end=end, changed=True))
-        half_space_tree.place(ids, rows, targets, new_tally, *self.lanes, self.stale, self._tally)
+        tally[_END], tally[_CHANGED] = end, True
+        half_space_tree.place(ids, rows, targets, tally, *self.lanes, self.stale, self._tally)
 
     def _plan(self, ids, rows, end):
         """Return the slots that points will have, and the number of slots in use then."""
@@ -181,11 +199,6 @@ class Store:
                 self.lanes.slots, end, taken, targets[some],
             )  # fmt: skip
         return targets, end
-
-    def _note(self, **changes):
-        """Change numbers of the tally that no point depends on, one after the other."""
-        for name, value in changes.items():
-            self._tally[Tally._fields.index(name)] = value
 
     def alive(self):
         """Return the ids of all points, rising."""
@@ -219,11 +232,6 @@ class Store:
             _longer(taken, n_blocks, 0),
             slots,
         )
-
-
-def _counts(tally):
-    """Return a tally as the kernels take it."""
-    return np.array(tally, np.intp)
 
 
 def _levels(n_leaves):
