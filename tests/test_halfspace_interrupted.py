@@ -163,14 +163,13 @@ def test_an_exception_at_any_instruction_leaves_the_old_or_the_new_state(
     rng, engine, before, operation
 ):
     A = rng.standard_normal((3, 3)).round(1)
-    report, old = started(rng, engine)
-    for either in (report, old):
+    untouched, old = started(rng, engine)
+    for either in (untouched, old):
         before(either)
     new = copy.deepcopy(old)
     operation(new)
-    untouched = copy.deepcopy(report)
-    states = []
-    for moment in moments_of(lambda: operation(copy.deepcopy(untouched))):
+    trial, states = copy.deepcopy(untouched), []
+    for moment in moments_of(lambda: operation(trial)):
         report = copy.deepcopy(untouched)
         went_through = Interrupter(moment).run(lambda report=report: operation(report))
         assert not went_through
