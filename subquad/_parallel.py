@@ -5,11 +5,15 @@ import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from subquad._kernels import forked
 from subquad._machine import available_processors
 from subquad._validation import integer
 
 _SMALL_FACTORISATION = 1536
 _MAX_THREADS = 1024  # OpenMP runtimes end the process when they cannot start a thread
+
+_threads_allowed = False  # whether a call of this process may have started threads
+_is_forked = False  # whether this process is a copy of one that may have
 
 
 def resolve_threads(n_threads=None):
@@ -25,6 +29,8 @@ def resolve_threads(n_threads=None):
     Returns
     -------
     int, at least 1
+        1 in a process that was forked (`os.fork`) from one that had been given several threads:
+        GNU OpenMP would wait there for threads that stayed behind in the parent.
 
     Raises
     ------
@@ -40,12 +46,20 @@ def resolve_threads(n_threads=None):
     >>> resolve_threads(-10_000)
     1
     """
+    global _threads_allowed
+    if n_threads is not None:
+        n_threads = integer(n_threads, "n_threads", minimum=None, maximum=_MAX_THREADS)
+        if n_threads == 0:
+            raise ValueError("n_threads must be positive, negative or None; got 0. Use -1 for all.")
+    if _is_forked:
+        return 1
     if n_threads is None:
-        return _all_threads()
-    n_threads = integer(n_threads, "n_threads", minimum=None, maximum=_MAX_THREADS)
-    if n_threads == 0:
-        raise ValueError("n_threads must be positive, negative or None; got 0. Use -1 for all.")
-    return n_threads if n_threads > 0 else max(1, _all_threads() + 1 + n_threads)
+        n_threads = _all_threads()
+    elif n_threads < 0:
+        n_threads = max(1, _all_threads() + 1 + n_threads)
+    if n_threads > 1:
+        _threads_allowed = True
+    return n_threads
 
 
 def worth_threads(n_threads, work, work_per_thread):
@@ -56,6 +70,16 @@ def worth_threads(n_threads, work, work_per_thread):
     saving outweighs that wait; each kernel's caller states it with the time it stands for.
     """
     return max(1, min(n_threads, int(work / work_per_thread)))
+
+
+def resolve_worth(n_threads, work, work_per_thread):
+    """Return `worth_threads` of the number of threads that `n_threads` stands for.
+
+    The machine is not asked how many it has, which takes microseconds, where one is enough.
+    """
+    if n_threads is None and work < 2 * work_per_thread:
+        return 1
+    return worth_threads(resolve_threads(n_threads), work, work_per_thread)
 
 
 def blocks(size, step):
@@ -70,6 +94,21 @@ def _all_threads():
     if asked.isdecimal() and int(asked) > 0:
         return min(int(asked), _MAX_THREADS)
     return available_processors()
+
+
+def _note_fork():
+    """Go on with one thread in a child process whose OpenMP threads stayed behind in the parent.
+
+    OpenMP is told as well: an object may hold a number of threads that was resolved before.
+    """
+    global _is_forked
+    if _threads_allowed:
+        _is_forked = True
+        forked.use_one_thread()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 @contextlib.contextmanager

@@ -185,6 +185,19 @@ def require_finite(x, name):
         )
 
 
+def require_output(out, shape, dtype, like=""):
+    """Raise unless `out` can take a result of this shape and dtype, which are those of `like`."""
+    as_like = f" as {like}" if like else ""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an ndarray; got {type(out).__name__}.")
+    if out.dtype.type is not dtype.type:
+        raise TypeError(f"out must be a {dtype} array{as_like}; got {out.dtype}.")
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}{as_like}; got {out.shape}.")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable; got a read-only array.")
+
+
 def require_memory(n_bytes, what, remedy):
     """Raise MemoryError, naming `what` and the `remedy`, where n_bytes cannot be had."""
     available = available_memory()

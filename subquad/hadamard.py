@@ -5,16 +5,21 @@ import math
 import numpy as np
 
 from subquad._kernels import hadamard
-from subquad._parallel import resolve_threads
-from subquad._validation import as_array, integer, require_memory
+from subquad._parallel import blocks, resolve_worth
+from subquad._validation import as_array, integer, require_memory, require_output
 
 __all__ = ["fwht", "next_length"]
 
-_ORDERS = (1, 12, 20, 28)  # of the Hadamard matrices that a length may have as a factor
-_REALS_PER_CALL = 1 << 26  # transformed in a quarter of a second in float64, one thread
-_REALS_PER_THREAD = 1 << 20  # .2 ms of work: for less, a thread that has to wait costs more
-_REALS_PER_PIECE = 1 << 21  # of a long vector: 8 MB in float32, in the last cache
-_LARGE = 1 << 27  # bytes of a result before which available memory is asked for
+# A length may have the order of one of these Hadamard matrices as a factor, beside a power of two.
+_ORDERS = (1, 12, 20, 28)
+# A kernel call transforms this many reals: a quarter of a second in float64, on one thread.
+_REALS_PER_CALL = 1 << 26
+# Give each thread at least this many reals, .2 ms of work: a thread that waits costs more.
+_REALS_PER_THREAD = 1 << 20
+# Cut a long vector into pieces of this many reals: 8 MB in float32, which the last cache holds.
+_REALS_PER_PIECE = 1 << 21
+# Ask for the available memory before a result of more bytes than this is allocated.
+_LARGE = 1 << 27
 
 
 def fwht(x, axis=-1, orthonormal=False, out=None, n_threads=None):
@@ -80,13 +85,10 @@ def fwht(x, axis=-1, orthonormal=False, out=None, n_threads=None):
     m = x.shape[axis]
     order = _order(m, axis)
     result = out if out is not None else _empty(x)
-    _require_output(result, x)
+    require_output(result, x.shape, x.dtype, like="x")
     target = result if _fits(result, x) else np.empty_like(x)
     scale = m**-0.5 if orthonormal else 1.0
-    useful = x.size // _REALS_PER_THREAD
-    if n_threads is not None or useful > 1:  # asking for all takes .1 ms
-        n_threads = min(resolve_threads(n_threads), useful)
-    n_threads = max(1, n_threads or 1)
+    n_threads = resolve_worth(n_threads, x.size, _REALS_PER_THREAD)
     _fwht(x, target, axis, order, scale, n_threads)
     if target is not result:
         result[...] = target
@@ -123,7 +125,7 @@ def _transform_rows(x, out, order, scale, n_threads):
     """H_m of every row, in calls of bounded length."""
     n, m = x.shape
     if m <= _REALS_PER_CALL and (n_threads == 1 or n >= n_threads):
-        for rows in _slices(n, m):
+        for rows in _calls(n, m):
             hadamard.transform_rows(x[rows], out[rows], order, scale, n_threads)
         return
     # One row at a time: pieces of it, which n_threads share, and then across the pieces.
@@ -132,7 +134,7 @@ def _transform_rows(x, out, order, scale, n_threads):
         size //= 8
     for i in range(n):
         pieces, result = x[i].reshape(-1, size), out[i].reshape(-1, size)
-        for rows in _slices(len(pieces), size):
+        for rows in _calls(len(pieces), size):
             hadamard.transform_rows(pieces[rows], result[rows], 1, scale, n_threads)
         _transform_levels(out[i : i + 1], size, order, n_threads)
 
@@ -143,8 +145,8 @@ def _transform_levels(rows, size, order, n_threads):
     while left > 1:
         radix = order if left == order else _radix(left // order)
         groups = rows.reshape(-1, radix, size)
-        for group in _slices(len(groups), radix * size):
-            for columns in _slices(size, radix):
+        for group in _calls(len(groups), radix * size):
+            for columns in _calls(size, radix):
                 hadamard.transform_columns(groups[group, :, columns], n_threads)
         size, left = size * radix, left // radix
 
@@ -154,10 +156,12 @@ def _radix(power):
     return (8, 2, 4)[(power.bit_length() - 1) % 3]
 
 
-def _slices(count, reals):
-    """Slices of range(count) for calls of bounded length; each member has so many reals."""
-    step = max(1, _REALS_PER_CALL // reals)
-    return (slice(first, min(first + step, count)) for first in range(0, count, step))
+def _calls(count, reals):
+    """Return slices of range(count), each for one kernel call of bounded length.
+
+    Every member of the range stands for `reals` entries.
+    """
+    return blocks(count, _REALS_PER_CALL // reals)
 
 
 def _axis(axis, ndim):
@@ -191,18 +195,6 @@ def _empty(x):
     if x.nbytes > _LARGE:
         require_memory(x.nbytes, "The result", "Pass out=x to transform in place.")
     return np.empty_like(x)
-
-
-def _require_output(out, x):
-    """Raise unless `out` can take the result."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be an ndarray; got {type(out).__name__}.")
-    if out.dtype.type is not x.dtype.type:
-        raise TypeError(f"out must be a {x.dtype} array as x; got {out.dtype}.")
-    if out.shape != x.shape:
-        raise ValueError(f"out must have shape {x.shape} as x; got {out.shape}.")
-    if not out.flags.writeable:
-        raise ValueError("out must be writeable; got a read-only array.")
 
 
 def _fits(out, x):

@@ -16,10 +16,14 @@ def inner_products(points, a):
 
 
 def half_space(points, a, b):
-    """Indices and inner products of the points with <x, a> >= b; NaN is never in it."""
+    """Indices and inner products of the points with <x, a> >= b, which are all for b = -inf.
+
+    Otherwise a product that overflowed to NaN is not among them, nor is a row of NaN ever.
+    """
     total = inner_products(points, a)
     with np.errstate(invalid="ignore"):
-        indices = np.flatnonzero(total.astype(np.float64) >= b)
+        hits = total.astype(np.float64) >= b
+    indices = np.flatnonzero(hits if b != -np.inf else ~np.isnan(points[:, 0]))
     return indices, total[indices]
 
 

@@ -1,6 +1,7 @@
 """What a half-space report refuses, and what it takes although it looks odd."""
 
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -97,11 +98,60 @@ def test_points_and_directions_are_finite(report, x):
         (None, TypeError, "b must be a real number or an array of them; got NoneType."),
         (np.array(True), TypeError, "b must hold real numbers; got bool."),
         (np.ones(3, complex), TypeError, "b must hold real numbers; got complex128."),
+        (
+            [[1.0], [1.0, 2.0]],
+            ValueError,
+            "b must be a number or an array of them; got a ragged one.",
+        ),
     ],
 )
 def test_thresholds_are_numbers(report, b, error, message):
     with refused(error, message):
         report.query_batch(np.ones((3, 2)), b)
+
+
+@pytest.mark.parametrize("engine", ["tree", "scan"])
+def test_minus_infinity_reports_points_whose_product_overflows_to_nan(dtype, simd_level, engine):
+    large = np.finfo(dtype).max
+    points = np.array([[large, -large], [0, 0], [large, large], [1, 2]] * 50, dtype)
+    report, a = HalfSpaceReport(points, engine), np.array([2, 2], dtype)
+    report.delete([1, 5])
+    there = np.delete(np.arange(200), [1, 5])
+    np.testing.assert_array_equal(report.query(a, -np.inf), there)
+    _, indices, values = report.query_batch(a[None], [-np.inf])
+    np.testing.assert_array_equal(indices, there)
+    np.testing.assert_array_equal(np.isnan(values), there % 4 == 0)
+    assert not (report.query(a, -float(large)) % 4 == 0).any()
+
+
+@pytest.mark.parametrize(
+    "b",
+    [
+        2**53 + 1,
+        np.int64(2**53 + 1),
+        np.array(2**53 + 1),
+        np.array([2**53 + 1]),
+        np.array([2**53 + 1], np.uint64),
+        Fraction(2**54 + 1, 2),
+    ],
+)
+def test_a_threshold_that_no_real_holds_is_rounded_up(b):
+    report = HalfSpaceReport(np.array([[2.0**53 - 1], [2.0**53], [2.0**53 + 2]]))
+    assert report.query_batch(np.ones((1, 1)), b)[1].tolist() == [2]
+
+
+def test_thresholds_round_up_in_the_dtype_of_the_points():
+    report = HalfSpaceReport(np.array([[2.0**24], [2.0**24 + 2]], np.float32))
+    assert report.query(np.ones(1), 2**24 + 1).tolist() == [1]
+    assert report.query(np.ones(1), np.int32(2**24 + 1)).tolist() == [1]
+    assert report.query(np.ones(1), 2**24).tolist() == [0, 1]
+    # Twice rounded, by way of float64, this would be 2^24.
+    assert report.query(np.ones(1), Fraction(2**24) + Fraction(1, 2**60)).tolist() == [1]
+    assert report.query(np.ones(1), 10**400).tolist() == []
+    assert report.query(np.ones(1), -(10**400)).tolist() == [0, 1]
+    if np.finfo(np.longdouble).nmant > 52:
+        wide = np.longdouble(2) ** 24 + np.longdouble(2) ** -38
+        assert report.query(np.ones(1), wide).tolist() == [1]
 
 
 @pytest.mark.parametrize("sort", [1, 2, None, "no", 0.0])

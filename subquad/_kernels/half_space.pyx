@@ -13,6 +13,10 @@ from subquad._kernels._simd cimport simd_level
 from subquad._kernels._types cimport int32_t, intp_t, real_t, uint64_t
 
 cdef extern from "half_space.h" nogil:
+    enum:
+        CHILDREN "HALF_SPACE_FAN"
+        LANES "HALF_SPACE_LANES"
+        QUERIES "HALF_SPACE_QUERIES"
     ctypedef struct half_space_search:
         const void *points
         const int32_t *ids
@@ -40,13 +44,10 @@ cdef extern from "half_space.h" nogil:
     const half_space_sort_fn *half_space_sort_f32
     const half_space_sort_fn *half_space_sort_f64
 
-cdef enum:
-    FAN = 16
-    LANES = 64
-
-BLOCK = LANES            # points
-SLACK = 2 * LANES        # entries of a row of hits that may stay unused
-QUERIES_PER_GROUP = 64   # at most
+BLOCK = LANES                # points of a block, and so of a full leaf
+FAN = CHILDREN               # children of a node
+SLACK = 2 * LANES            # entries of a row of hits that may stay unused
+QUERIES_PER_GROUP = QUERIES  # queries of a group, at most
 
 
 def collect(
@@ -170,8 +171,8 @@ def refit(
         for i in range(stale.shape[0]):
             if stale[i]:
                 stale[i] = 0
-                stale_nodes[i // FAN] = 1
-                box = &bounds[i // FAN, 0, 0, i % FAN]
+                stale_nodes[i // CHILDREN] = 1
+                box = &bounds[i // CHILDREN, 0, 0, i % CHILDREN]
                 if real_t is float:
                     half_space_refit_f32[simd](&points[i, 0, 0], d, box)
                 else:
@@ -183,10 +184,10 @@ def refit(
                     continue
                 stale_nodes[i] = 0
                 if k + 1 < n_levels:
-                    parent = first[k + 1] + (i - first[k]) // FAN
+                    parent = first[k + 1] + (i - first[k]) // CHILDREN
                     stale_nodes[parent] = 1
                     enclose[real_t](&bounds[i, 0, 0, 0], d,
-                                    &bounds[parent, 0, 0, (i - first[k]) % FAN])
+                                    &bounds[parent, 0, 0, (i - first[k]) % CHILDREN])
 
 
 cdef void enclose(const real_t *children, intp_t d, real_t *box) noexcept nogil:
@@ -195,10 +196,10 @@ cdef void enclose(const real_t *children, intp_t d, real_t *box) noexcept nogil:
         intp_t j, c
         real_t low, high
     for j in range(d):
-        low = children[2 * j * FAN]
-        high = children[(2 * j + 1) * FAN]
-        for c in range(1, FAN):
-            low = min(low, children[2 * j * FAN + c])
-            high = max(high, children[(2 * j + 1) * FAN + c])
-        box[2 * j * FAN] = low
-        box[(2 * j + 1) * FAN] = high
+        low = children[2 * j * CHILDREN]
+        high = children[(2 * j + 1) * CHILDREN]
+        for c in range(1, CHILDREN):
+            low = min(low, children[2 * j * CHILDREN + c])
+            high = max(high, children[(2 * j + 1) * CHILDREN + c])
+        box[2 * j * CHILDREN] = low
+        box[(2 * j + 1) * CHILDREN] = high

@@ -3,6 +3,10 @@
 Leaves l0 <= l < l1 are split in two at leaf `halfway(l0, l1)`, by one coordinate; the split is
 stored under that number. So the cells of the leaves tile space, and a point finds its leaf.
 Nothing here computes an inner product: see half_space.pyx.
+
+A change is planned first, then its arrays grow, and then one kernel call makes it whole: a signal
+is handled between calls, never inside one, so an interrupted change happened or did not. What must
+change together with the points, the `tally` of the report, is written by the same call.
 """
 from libc.math cimport NAN
 
@@ -15,9 +19,10 @@ cdef extern from *:
     """
     int sq_lowest_bit(uint64_t) noexcept nogil
 
-cdef enum:
-    FAN = 16
-    LANES = 64
+cdef extern from "half_space.h" nogil:
+    enum:
+        FAN "HALF_SPACE_FAN"
+        LANES "HALF_SPACE_LANES"
 
 
 cdef inline intp_t halfway(intp_t low, intp_t high) noexcept nogil:
@@ -138,20 +143,18 @@ def widen(
                 homes[leaf, j, 1] = high + more
 
 
-def place(
+def plan(
     const intp_t[::1] which not None,        # IN      (k,): distinct ids
-    const real_t[:, ::1] rows not None,      # IN      (k, d): where these points are now
+    const real_t[:, ::1] rows not None,      # IN      (k, d): where these points will be
     const int32_t[::1] split_axis not None,  # IN      (n_leaves,)
     const real_t[::1] split_value not None,  # IN      (n_leaves,)
     const real_t[:, :, ::1] homes not None,  # IN      (n_leaves, d, 2)
-    intp_t end,                              # slots taken, with k more after them
-    real_t[:, :, ::1] points not None,       # IN/OUT  (n_blocks, d, 64)
-    int32_t[:, ::1] ids not None,            # IN/OUT  (n_blocks, 64)
-    uint64_t[::1] taken not None,            # IN/OUT  (n_blocks,)
-    int32_t[::1] slots not None,             # IN/OUT  (n_ids,): -1 for a point that is new
-    unsigned char[::1] stale not None,       # IN/OUT  (n_leaves,)
+    const int32_t[::1] slots not None,       # IN      (n_ids,): -1 for a point that is new
+    intp_t end,                              # slots taken
+    uint64_t[::1] taken not None,            # IN/OUT  (n_leaves,): a copy that the plan changes
+    int32_t[::1] targets not None,           # OUT     (k,): the slot of each point
 ):
-    """Move points, or put in new ones; return the number of slots taken afterwards.
+    """Choose the slots of points that move or are new; return the slots taken afterwards.
 
     A point stays in its leaf while it is near the leaf's box as first fitted, else it moves to the
     leaf in whose cell it is, or to one beside it with a lane free, or past the leaves.
@@ -160,8 +163,6 @@ def place(
         intp_t i, slot, leaf, target
         intp_t d = rows.shape[1]
         intp_t n_leaves = split_axis.shape[0]
-    if which.shape[0] == 0:
-        return end
     with nogil:
         for i in range(which.shape[0]):
             slot = slots[which[i]]
@@ -169,9 +170,7 @@ def place(
             if slot >= 0 and (
                 leaf >= n_leaves or is_inside(&rows[i, 0], &homes[leaf, 0, 0], d)
             ):
-                write_point(&rows[i, 0], d, &points[leaf, 0, slot % LANES])
-                if leaf < n_leaves:
-                    stale[leaf] = 1
+                targets[i] = <int32_t> slot
                 continue
             target = -1
             if n_leaves > 0:
@@ -179,44 +178,71 @@ def place(
                     find_leaf(&rows[i, 0], &split_axis[0], &split_value[0], n_leaves),
                     n_leaves, leaf if slot >= 0 else -1, &taken[0])
             if slot >= 0 and target == leaf:
-                write_point(&rows[i, 0], d, &points[leaf, 0, slot % LANES])
-                stale[leaf] = 1
+                targets[i] = <int32_t> slot
                 continue
             if slot >= 0:
-                erase(slot, d, &points[leaf, 0, 0], &ids[leaf, 0], &taken[leaf])
-                stale[leaf] = 1
+                taken[leaf] &= ~(<uint64_t> 1 << slot % LANES)
             if target >= 0:
                 slot = LANES * target + sq_lowest_bit(~taken[target])
-                stale[target] = 1
+                taken[target] |= <uint64_t> 1 << slot % LANES
             else:
                 slot = end
                 end += 1
+            targets[i] = <int32_t> slot
+    return end
+
+
+def place(
+    const intp_t[::1] which not None,       # IN      (k,): distinct ids
+    const real_t[:, ::1] rows not None,     # IN      (k, d)
+    const int32_t[::1] targets not None,    # IN      (k,): as planned
+    const intp_t[::1] new_tally not None,   # IN      (n_counts,)
+    real_t[:, :, ::1] points not None,      # IN/OUT  (n_blocks, d, 64)
+    int32_t[:, ::1] ids not None,           # IN/OUT  (n_blocks, 64)
+    uint64_t[::1] taken not None,           # IN/OUT  (n_blocks,)
+    int32_t[::1] slots not None,            # IN/OUT  (n_ids,)
+    unsigned char[::1] stale not None,      # IN/OUT  (n_leaves,)
+    intp_t[::1] tally not None,             # OUT     (n_counts,)
+):
+    """Put points into the slots that were planned, out of those they are in."""
+    cdef:
+        intp_t i, old, slot, leaf
+        intp_t d = rows.shape[1]
+    with nogil:
+        for i in range(which.shape[0]):
+            slot = targets[i]
+            old = slots[which[i]]
+            if old >= 0 and old != slot:
+                empty[real_t](old, d, points, ids, taken, stale)
             leaf = slot // LANES
             slots[which[i]] = <int32_t> slot
             taken[leaf] |= <uint64_t> 1 << slot % LANES
             ids[leaf, slot % LANES] = <int32_t> which[i]
             write_point(&rows[i, 0], d, &points[leaf, 0, slot % LANES])
-    return end
+            if leaf < stale.shape[0]:
+                stale[leaf] = 1
+        for i in range(tally.shape[0]):
+            tally[i] = new_tally[i]
 
 
 def remove(
-    const intp_t[::1] which not None,     # IN      (k,): distinct ids
-    real_t[:, :, ::1] points not None,    # IN/OUT  (n_blocks, d, 64)
-    int32_t[:, ::1] ids not None,         # IN/OUT  (n_blocks, 64)
-    uint64_t[::1] taken not None,         # IN/OUT  (n_blocks,)
-    int32_t[::1] slots not None,          # IN/OUT  (n_ids,)
-    unsigned char[::1] stale not None,    # IN/OUT  (n_leaves,)
+    const intp_t[::1] which not None,      # IN      (k,): distinct ids
+    const intp_t[::1] new_tally not None,  # IN      (n_counts,)
+    real_t[:, :, ::1] points not None,     # IN/OUT  (n_blocks, d, 64)
+    int32_t[:, ::1] ids not None,          # IN/OUT  (n_blocks, 64)
+    uint64_t[::1] taken not None,          # IN/OUT  (n_blocks,)
+    int32_t[::1] slots not None,           # IN/OUT  (n_ids,)
+    unsigned char[::1] stale not None,     # IN/OUT  (n_leaves,)
+    intp_t[::1] tally not None,            # OUT     (n_counts,)
 ):
     """Take points out."""
-    cdef intp_t i, slot, leaf
+    cdef intp_t i
     with nogil:
         for i in range(which.shape[0]):
-            slot = slots[which[i]]
-            leaf = slot // LANES
+            empty[real_t](slots[which[i]], points.shape[1], points, ids, taken, stale)
             slots[which[i]] = -1
-            erase(slot, points.shape[1], &points[leaf, 0, 0], &ids[leaf, 0], &taken[leaf])
-            if leaf < stale.shape[0]:
-                stale[leaf] = 1
+        for i in range(tally.shape[0]):
+            tally[i] = new_tally[i]
 
 
 cdef inline bint is_inside(const real_t *x, const real_t *home, intp_t d) noexcept nogil:
@@ -264,12 +290,18 @@ cdef inline void write_point(const real_t *x, intp_t d, real_t *lane) noexcept n
         lane[j * LANES] = x[j]
 
 
-cdef inline void erase(
-    intp_t slot, intp_t d, real_t *block, int32_t *ids, uint64_t *taken,
+cdef inline void empty(
+    intp_t slot, intp_t d, real_t[:, :, ::1] points, int32_t[:, ::1] ids, uint64_t[::1] taken,
+    unsigned char[::1] stale,
 ) noexcept nogil:
-    """Empty one lane of a block."""
-    cdef intp_t j
+    """Take the point out of a slot."""
+    cdef:
+        intp_t j
+        intp_t leaf = slot // LANES
+        intp_t lane = slot % LANES
     for j in range(d):
-        block[j * LANES + slot % LANES] = NAN
-    ids[slot % LANES] = -1
-    taken[0] &= ~(<uint64_t> 1 << slot % LANES)
+        points[leaf, j, lane] = NAN
+    ids[leaf, lane] = -1
+    taken[leaf] &= ~(<uint64_t> 1 << lane)
+    if leaf < stale.shape[0]:
+        stale[leaf] = 1

@@ -1,19 +1,24 @@
-"""Whether a tree leaves out enough points to be faster than testing them all."""
+"""The probe of method "auto": whether a tree skips enough points to be faster than a scan."""
 
 import numpy as np
 
 from subquad.halfspace._search import Search
 from subquad.halfspace._store import Store
 
-_FEWEST = 8192  # points for which a tree may pay
-_SAMPLE = 1 << 15  # points, at most, on which it is tried; of more it leaves out more
+# Try a tree on sets of at least this many points only.
+_FEWEST = 8192
+# Try the tree on at most this many points; of a larger set it skips a larger fraction.
+_SAMPLE = 1 << 15
+# Ask this many queries, each of which reports this fraction of the sample.
 _QUERIES = 8
 _REPORTED = 0.01
-_WORTHWHILE = 0.4  # tested: a scan reads in order, needs no sorting, and shares what it reads
+# A tree that tests less than this fraction of the points is faster than a scan, which reads in
+# order, has nothing to sort, and reads each point once for several queries.
+_WORTHWHILE = 0.4
 
 
 def tree_pays(rows):
-    """Try a tree on a sample of the rows, by queries towards some of them."""
+    """Return whether a tree pays, from queries along directions to some points of a sample."""
     n = len(rows)
     if n < _FEWEST:
         return False

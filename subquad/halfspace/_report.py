@@ -1,14 +1,18 @@
-"""The half-space report: a public face over a store and a search; long for what it documents."""
+"""The half-space report: the public class over a store of points and a search through it.
+
+Each public method checks its arguments and calls a twin that trusts them, in turn with the other
+threads. Docstrings of the public methods make up half of this file, which is long for that reason.
+"""
 
 import numpy as np
 
+from subquad._kernels.half_space_turns import Turns
 from subquad._parallel import resolve_threads
 from subquad._validation import as_matrix, as_vector, require_memory
 from subquad.halfspace._border import as_flag, as_indices, as_thresholds
 from subquad.halfspace._probe import tree_pays
 from subquad.halfspace._search import Search
 from subquad.halfspace._store import LARGE, MOST_IDS, Store
-from subquad.halfspace._turns import Turns
 
 _METHODS = ("auto", "tree", "scan")
 
@@ -24,49 +28,53 @@ class HalfSpaceReport:
     Parameters
     ----------
     points : array_like, shape (n, d)
-        float32 or float64, copied. May have no rows.
+        Finite numbers in float32 or float64, which are copied. There may be no rows.
     method : {"auto", "tree", "scan"}
-        "tree" leaves out the boxes that lie outside of the half-space; "scan" tests all points.
-        "auto" tries a tree on a sample, takes the one that promises to be faster, and chooses
-        again when the set has changed much.
+        "tree" skips the boxes that lie outside the half-space; "scan" tests every point. "auto"
+        tries a tree on a sample, takes the method that promises to be faster, and chooses again
+        once most points have moved.
     n_threads : int, optional
-        Threads over the queries of a batch: None means all available; as in scikit-learn
-        otherwise. Answers do not depend on it.
+        How many threads share the queries of a batch: None means all available; as in
+        scikit-learn otherwise. The answers do not depend on it.
 
     Attributes
     ----------
     dimension : int
         d.
     dtype : dtype
-        That of the points. Queries are converted to it.
+        The dtype of the points, to which queries are converted.
     engine : {"tree", "scan"}
-        What is in use.
+        The engine in use.
     n_tested : int
-        Inner products with points that the last query or batch took, by blocks of 64: places of a
-        block that hold no point are counted, up to the number of points times queries.
+        How many inner products the last query or batch took. Points are tested in blocks of 64,
+        and the empty places of a block count as well, up to the number of points times queries.
 
     Raises
     ------
     TypeError
         If `points` is neither float32 nor float64.
     ValueError
-        If `points` is not a matrix of finite numbers, or `method` is another one.
+        If `points` is not a matrix of finite numbers, or `method` is none of the three.
     MemoryError
         If the points do not fit in memory, before anything is allocated.
 
     Notes
     -----
-    Half-space reporting is what [QSY23] builds its training on (Algorithm 2, by way of a structure
-    with O(log n + answers) in theory and a constant that is exponential in d). Here it is a tree of
-    boxes, 16 to a node, over leaves of 64 points, searched by a batch of queries at a time. Its
-    cost is that of the points it tests: of 10^6 Gaussian points, for the 0.8 % farthest along a
-    random direction, 2 % at d = 3, 9 % at d = 5, 39 % at d = 8 and nearly all at d = 16. So "auto"
-    means the tree up to d of about 7, and the scan beyond. [QSY23] calls its structure static; this
-    one follows its points: a move costs some hundred nanoseconds or less, and the tree is built
-    again when 1 point in 256 has found no place in it.
+    [QSY23] builds its training on half-space reports (Algorithm 2). It cites a structure of 1992
+    that answers a query with k answers in O_d(n^(1 - 1/floor(d/2)) + k) and takes O_d(log^2 n) for
+    a change, amortised (Corollary 6.8, from Agarwal, Eppstein and Matousek); the constants hide
+    factors that depend on d alone.
 
-    Several threads may query at the same time. A change waits until queries that run are done, and
-    holds off others while it lasts.
+    This report departs from it: it is a tree of boxes, 16 to a node, over leaves of 64 points, and
+    a batch of queries searches it together. It has no such bound; its cost is that of the points
+    it tests. Of 10^6 Gaussian points it tests, to report the 0.8 % farthest along a random
+    direction, 2 % at d = 3, 9 % at d = 5, 39 % at d = 8 and nearly all at d = 16. "auto" therefore
+    takes the tree up to a d of about 7, and the scan beyond. A move costs a hundred nanoseconds or
+    less; the tree is built again when 1 point in 256 has found no place in it.
+
+    Several threads may use one report. Queries run together. A change waits for the queries that
+    are running, runs alone, and goes before the queries that came after it. A call that an
+    exception ends early, be it Ctrl-C, has made its whole change or none of it.
 
     Examples
     --------
@@ -91,20 +99,19 @@ class HalfSpaceReport:
         resolve_threads(n_threads)
         self._method, self._n_threads = method, n_threads
         self._turns, self._searches, self.n_tested = Turns(), [], 0
-        self._n_ids = len(points)
-        self._build(np.arange(len(points)), points.copy())
+        self._store = self._built(np.arange(len(points)), points.copy(), len(points))
 
     def __len__(self):
         return self._store.size
 
     @property
     def dimension(self):
-        """Coordinates of a point."""
+        """The number of coordinates of a point."""
         return self._store.dimension
 
     @property
     def dtype(self):
-        """float32 or float64, as the points it was made from."""
+        """The dtype of the points: float32 or float64."""
         return self._store.dtype
 
     @property
@@ -120,7 +127,8 @@ class HalfSpaceReport:
         a : array_like, shape (d,)
             Finite; with a = 0 either all points are reported or none.
         b : float
-            May be infinite: -inf reports all points.
+            May be infinite: -inf reports all points. An inner product that overflows to NaN is
+            below every other b.
 
         Returns
         -------
@@ -142,19 +150,19 @@ class HalfSpaceReport:
         A : array_like, shape (n_queries, d)
             Row q is the direction of query q; finite.
         b : float or array_like, shape (n_queries,)
-            One threshold for all, or one for each; may be infinite.
+            One threshold for all queries, or one for each; may be infinite, as for `query`.
         sort : bool
-            False leaves the answers to each query in the order in which the points lie, which a
-            tree finds them in: cheaper where answers are many.
+            False leaves the answers to each query in the order in which the search meets the
+            points. This is cheaper where a tree finds many answers.
         n_threads : int, optional
-            Instead of the report's own.
+            Takes the place of the report's own `n_threads`.
 
         Returns
         -------
         indptr : ndarray of intp, shape (n_queries + 1,)
             Query q has the entries indptr[q] to indptr[q + 1].
         indices : ndarray of intp, shape (n_answers,)
-            Sorted for each query if `sort`.
+            Indices of points, rising for each query if `sort`.
         values : ndarray of the points' dtype, shape (n_answers,)
             <x_i, A[q]>.
 
@@ -162,16 +170,16 @@ class HalfSpaceReport:
         ------
         TypeError, ValueError
             If A is not a finite matrix with d columns, b has another shape or holds NaN, or `sort`
-            is no bool.
+            is not a bool.
         MemoryError
             If the answers do not fit in memory.
 
         Notes
         -----
-        Unsorted, an answer holds the same pairs of index and value in an order that is not
-        specified. It does not depend on n_threads, the instruction set or the other queries of the
-        batch: all queries find the points in one order until the set changes, and so do reports of
-        one engine after the same sequence of calls, on one machine. Pickling keeps the order.
+        An unsorted answer holds the same pairs of index and value in an order that is not
+        specified. The order does not depend on n_threads, the instruction set or the other queries
+        of the batch: until the set changes, all queries meet the points in one order, and so do two
+        reports of one engine after the same calls on one machine. Pickling keeps the order.
         """
         A = as_matrix(A, "A", n_columns=self.dimension, dtype=self.dtype, min_rows=0)
         b, sort = as_thresholds(b, len(A), self.dtype), as_flag(sort, "sort")
@@ -179,7 +187,7 @@ class HalfSpaceReport:
         return self._query_batch(A, b, n_threads, sort)
 
     def insert(self, points):
-        """Add points and return their indices, which follow all that there have been.
+        """Add points and return their indices, which follow all indices given out before.
 
         Parameters
         ----------
@@ -192,19 +200,14 @@ class HalfSpaceReport:
         Raises
         ------
         TypeError, ValueError, MemoryError
-            As for the first points; ValueError also beyond 2^31 - 65 indices in all.
+            As for the points of the constructor; ValueError also where more than 2^31 - 65 indices
+            would have been given out in all.
         """
         points = as_matrix(points, "points", n_columns=self.dimension, dtype=self.dtype, min_rows=0)
-        with self._turns.writing():
-            _require_room(self._n_ids + len(points), self.dimension, self.dtype.itemsize)
-            ids = np.arange(self._n_ids, self._n_ids + len(points))
-            self._store.insert(ids, points)
-            self._n_ids += len(points)
-            self._changed = True
-        return ids
+        return self._turns.alone(self._insert, points)
 
     def delete(self, indices):
-        """Take points out. Other points keep their indices, and these are not given out again.
+        """Take points out. Others keep their indices; deleted indices are never given out again.
 
         Parameters
         ----------
@@ -213,14 +216,12 @@ class HalfSpaceReport:
         Raises
         ------
         TypeError, ValueError
-            If an index is not that of a point that is there, or comes twice.
+            If an index names no point that is there, or comes twice. Nothing is deleted then.
         """
-        with self._turns.writing():
-            self._store.remove(self._existing(indices))
-            self._changed = True
+        self._turns.alone(self._delete, indices)
 
     def update(self, indices, new_points):
-        """Move points: index indices[i] stands for new_points[i] from now on.
+        """Move points: the point with index indices[i] becomes new_points[i].
 
         Parameters
         ----------
@@ -230,30 +231,21 @@ class HalfSpaceReport:
         Raises
         ------
         TypeError, ValueError
-            As `delete`, and if new_points is not a finite matrix of this shape. Nothing has been
-            moved then.
+            As for `delete`, or if new_points is not a finite matrix of this shape. Nothing is moved
+            then.
         """
-        with self._turns.writing():
-            ids = self._existing(indices)
-            rows = as_matrix(
-                new_points, "new_points", n_rows=ids.size, n_columns=self.dimension,
-                dtype=self.dtype, min_rows=0,
-            )  # fmt: skip
-            self._place(ids, rows)
+        self._turns.alone(self._update, indices, new_points)
 
     def _query_batch(self, A, b, n_threads, sort=True):
         """`query_batch` of trusted arrays; b in the dtype of the points."""
         if len(A) == 0:
             return np.zeros(1, np.intp), np.empty(0, np.intp), np.empty(0, self.dtype)
-        while True:
-            with self._turns.reading():
-                if not self._changed:
-                    return self._search(A, b, n_threads, sort)
-            with self._turns.writing():
-                self._refresh()
+        return self._turns.together(
+            self._search, A, b, n_threads, sort, prepare=self._bring_up_to_date
+        )
 
     def _search(self, A, b, n_threads, sort):
-        """Answer a batch, with buffers that no other thread uses now."""
+        """Answer a batch with buffers that no other thread is using."""
         try:
             search = self._searches.pop()
         except IndexError:
@@ -264,39 +256,56 @@ class HalfSpaceReport:
 
     def _move(self, ids, rows):
         """`update` of trusted arrays: distinct intp indices of points, C-contiguous rows."""
-        with self._turns.writing():
-            self._place(ids, rows)
+        self._turns.alone(lambda: self._store.move(ids, rows))
 
-    def _place(self, ids, rows):
-        """Move points while nobody else reads or writes."""
-        self._store.place(ids, rows)
-        self._changed = True
+    def _insert(self, points):
+        """`insert` while nobody else reads or writes."""
+        n_ids = self._store.n_ids + len(points)
+        _require_room(n_ids, self.dimension, self.dtype.itemsize)
+        return self._store.insert(points)
+
+    def _delete(self, indices):
+        """`delete` while nobody else reads or writes."""
+        self._store.remove(self._existing(indices))
+
+    def _update(self, indices, new_points):
+        """`update` while nobody else reads or writes."""
+        ids = self._existing(indices)
+        rows = as_matrix(
+            new_points, "new_points", n_rows=ids.size, n_columns=self.dimension, dtype=self.dtype,
+            min_rows=0,
+        )  # fmt: skip
+        self._store.move(ids, rows)
 
     def _existing(self, indices):
         """Return indices in trusted form, all of points that are there, none twice."""
-        return as_indices(indices, self._store.slots[: self._n_ids])
+        return as_indices(indices, self._store.lanes.slots[: self._store.n_ids])
 
-    def _build(self, ids, rows):
-        """Hold these points, in the engine that suits them."""
+    def _built(self, ids, rows, n_ids):
+        """Return a store of these points, with a tree if the method wants one."""
         with_tree = self._method == "tree" or (self._method == "auto" and tree_pays(rows))
-        self._store = Store(ids, rows, self._n_ids, with_tree)
-        self._changed = False
+        return Store(ids, rows, n_ids, with_tree)
 
-    def _refresh(self):
-        """Fit the boxes after changes, or build again where that has become worthwhile."""
-        if not self._changed:
-            return
+    def _bring_up_to_date(self, alone):
+        """Return whether points have changed since the last query; if `alone`, catch up with them.
+
+        Boxes are fitted to their points, or all is built again where that has become worthwhile.
+        """
         store = self._store
+        if not alone or not store.changed:
+            return store.changed
         scans = self._method == "auto" and not store.n_leaves
         if (scans and store.n_moved >= store.size) or store.has_decayed():
             ids = store.alive()
-            self._build(ids, store.rows(ids))
-        store.refit()
-        self._changed = False
+            self._store = self._built(ids, store.rows(ids), store.n_ids)
+        else:
+            store.refit()
+        return False
 
     def __getstate__(self):
-        with self._turns.reading():
-            state = self.__dict__.copy()
+        """Leave out what belongs to the threads of one process; nothing is shared with a copy."""
+        state = self.__dict__.copy()
+        state["_store"] = self._turns.together(lambda: self._store.copy())
         del state["_turns"], state["_searches"]
         return state
 
@@ -306,7 +315,7 @@ class HalfSpaceReport:
 
 
 def _require_room(n_ids, d, itemsize):
-    """Raise where a report cannot give out so many indices or hold as many points."""
+    """Raise unless a report can give out n_ids indices and hold as many points."""
     if n_ids > MOST_IDS:
         raise ValueError(f"points must have at most {MOST_IDS} indices in all; got {n_ids}.")
     if (n_bytes := Store.forecast(n_ids, d, itemsize)) > LARGE:

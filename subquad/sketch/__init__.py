@@ -1,13 +1,13 @@
-"""Random linear maps that nearly keep norms: sketches. Each is drawn once and applied many times.
+"""Sketches: random linear maps that nearly keep norms, drawn once and applied many times.
 
 Of vectors, S (s, m)
     CountSketch      one signed entry a column; costs one addition for each nonzero
     SRHT             signs, a Walsh-Hadamard transform, and a sample of its entries
-    GaussianSketch   normal entries; the smallest for a guarantee, and the dearest product
+    GaussianSketch   normal entries; needs the fewest rows for a guarantee, and costs the most
 Of pairs of vectors u (x) v, S (s, m_u m_v), which are never formed
     TensorSketch     the convolution of two count sketches
     TensorSRHT       a sample of the products of two Walsh-Hadamard transforms
-Fourier transforms are those of pyfftw or of scipy
+The library of the Fourier transforms, pyfftw or scipy
     fft_backend, use_fft_backend
 """
 

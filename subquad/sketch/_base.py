@@ -1,19 +1,39 @@
-"""What all sketches share: they are frozen, know their size, and write where they are told."""
+"""What all sketches share: attributes that stay, a size or a guarantee, and a place for results."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from subquad._parallel import resolve_threads
-from subquad._validation import integer, real, require_memory
+from subquad._parallel import resolve_worth
+from subquad._validation import integer, real, require_memory, require_output
 
-MAX_SIZE = 2**30  # of a sketch: a bucket and a sign are one number of 32 bits
-_LARGE = 2**27  # bytes of a result before which available memory is asked for
-_WORK_PER_THREAD = 2**18  # additions, about .1 ms; for less, a thread that has to wait costs more
+# A sketch has at most this many rows, since a bucket and its sign share one number of 32 bits.
+MAX_SIZE = 2**30
+# Ask for the available memory before a result of more bytes than this is allocated.
+_LARGE = 2**27
+# Give each thread at least this many additions, .1 ms of work: a thread that waits costs more.
+_WORK_PER_THREAD = 2**18
+
+# The parameters that size and draw a sketch, and the errors of every constructor.
+SIZE_PARAMETERS = """
+    n_points, epsilon, delta : int, float, float, optional
+        In place of `sketch_size`: with probability at least 1 - delta,
+        (1 - epsilon) |x|^2 <= |S x|^2 <= (1 + epsilon) |x|^2 for all x of any one subspace of
+        `n_points` dimensions that was fixed before S was drawn. The Notes say for which s.
+    rng : int, numpy.random.Generator or None
+        The seed or generator that S is drawn from, once, by the constructor.
+"""
+RAISES = """
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter has the wrong kind or value, or both or neither of `sketch_size` and
+        (n_points, epsilon, delta) are given.
+"""
 
 
 class Guarantee(NamedTuple):
-    """|S x|^2 is within epsilon |x|^2 of |x|^2 in n_points dimensions, but for delta."""
+    """What a sketch promises of subspaces of n_points dimensions: see SIZE_PARAMETERS."""
 
     n_points: int
     epsilon: float
@@ -21,7 +41,7 @@ class Guarantee(NamedTuple):
 
 
 class Frozen:
-    """Attributes are set once, arrays among them read-only, also after unpickling."""
+    """An object whose attributes are set once; arrays are read-only, also after unpickling."""
 
     def _set(self, **attributes):
         for name, value in attributes.items():
@@ -68,37 +88,34 @@ def resolve_size(sketch_size, n_points, epsilon, delta, required):
 
 
 def useful_threads(n_threads, work):
-    """Return the number of threads for so many additions."""
-    useful = work // _WORK_PER_THREAD
-    if n_threads is not None or useful > 1:  # asking for all takes .1 ms
-        n_threads = min(resolve_threads(n_threads), useful)
-    return max(1, n_threads or 1)
+    """Return the number of threads to use for `work` additions."""
+    return resolve_worth(n_threads, work, _WORK_PER_THREAD)
 
 
-def write(out, shape, dtype, inputs, compute):
-    """Return `out`, or a new array of this shape and dtype, after compute(array) has filled it."""
+def destination(out, shape, dtype, inputs):
+    """Return the array to compute a result in: `out` where a kernel may write to it, or a new one.
+
+    A new array stands in where `out` is None, has a layout that kernels do not take, or shares
+    memory with one of the inputs. `deliver` then brings the result to `out`.
+    """
     if out is None:
         n_bytes = dtype.itemsize * shape[0] * shape[1]
         if n_bytes > _LARGE:
             require_memory(n_bytes, "The result", "Sketch fewer rows at a time.")
-        out = np.empty(shape, dtype)
-        compute(out)
-        return out
-    _require_output(out, shape, dtype)
+        return np.empty(shape, dtype)
+    require_output(out, shape, dtype)
     direct = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
     if direct and not any(np.may_share_memory(out, x) for x in inputs):
-        compute(out)
         return out
-    target = np.empty(shape, dtype)
-    compute(target)
-    out[...] = target
+    return np.empty(shape, dtype)
+
+
+def deliver(result, out):
+    """Return the result in `out`, or itself where there is no `out`."""
+    if out is None or result is out:
+        return result
+    out[...] = result
     return out
-
-
-def blocks(count, reals, limit):
-    """Slices of range(count) with at most `limit` reals in all, each member having `reals`."""
-    step = max(1, limit // max(1, reals))
-    return (slice(first, min(first + step, count)) for first in range(0, count, step))
 
 
 def _fraction(value, name):
@@ -106,15 +123,3 @@ def _fraction(value, name):
     if value >= 1.0:
         raise ValueError(f"{name} must be less than 1; got {value}.")
     return value
-
-
-def _require_output(out, shape, dtype):
-    """Raise unless `out` can take the result."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be an ndarray; got {type(out).__name__}.")
-    if out.dtype.type is not dtype.type:
-        raise TypeError(f"out must be a {dtype} array; got {out.dtype}.")
-    if out.shape != shape:
-        raise ValueError(f"out must have shape {shape}; got {out.shape}.")
-    if not out.flags.writeable:
-        raise ValueError("out must be writeable; got a read-only array.")

@@ -5,12 +5,15 @@ import math
 import numpy as np
 
 from subquad._kernels import count_sketch as kernels
-from subquad.sketch._base import blocks, useful_threads
+from subquad._parallel import blocks
+from subquad.sketch._base import RAISES, useful_threads
 from subquad.sketch._matrix_sketch import PARAMETERS, MatrixSketch
 from subquad.sketch._rows import Rows, entries
 
-_ADDITIONS_PER_CALL = 2**27  # of a kernel: a tenth of a second, or half of one from slow memory
-_REALS_AT_ONCE = 2**17  # of a gather
+# A kernel call does at most this many additions: a tenth of a second, half of one in slow memory.
+_ADDITIONS_PER_CALL = 2**27
+# Gather this many reals at once, so that they are still in the cache when signs multiply them.
+_REALS_AT_ONCE = 2**17
 
 
 class CountSketch(MatrixSketch):
@@ -22,7 +25,7 @@ class CountSketch(MatrixSketch):
     buckets : ndarray of intp, shape (m,)
     signs : ndarray of int8, shape (m,)
         h and sigma, read-only.
-
+{RAISES}
     Notes
     -----
     X S^T and S A cost one addition for each nonzero, and s for each row (column) of the result.
@@ -61,7 +64,7 @@ class CountSketch(MatrixSketch):
         out[:] = 0
         m = len(self._code)
         n_threads = useful_threads(n_threads, entries(A))
-        for rows in blocks(m, max(1, entries(A) // m), _ADDITIONS_PER_CALL):
+        for rows in blocks(m, _ADDITIONS_PER_CALL // max(1, entries(A) // m)):
             part, code = A[rows], self._code[rows]
             if isinstance(A, Rows):
                 kernels.add_csr_columns(*part.csr, code, out, n_threads)
@@ -69,7 +72,7 @@ class CountSketch(MatrixSketch):
                 kernels.add_columns(part, code, out, n_threads)
 
     def _apply_transposed(self, Y, out, n_threads):
-        for rows in blocks(len(Y), self.n_features, _REALS_AT_ONCE):
+        for rows in blocks(len(Y), _REALS_AT_ONCE // self.n_features):
             np.take(Y[rows], self.buckets, axis=1, out=out[rows], mode="clip")
             out[rows] *= self.signs
 
@@ -80,14 +83,14 @@ class CountSketch(MatrixSketch):
 
 
 def draw(rng, m, s):
-    """Buckets and signs of a new count sketch, and their code."""
+    """Return the buckets and signs of a new count sketch, and both as one code."""
     buckets = rng.integers(0, s, m, dtype=np.intp)
     signs = 1 - 2 * rng.integers(0, 2, m, dtype=np.int8)
     return buckets, signs, encoded(buckets, signs)
 
 
 def encoded(buckets, signs):
-    """Buckets and signs as the kernels take them."""
+    """Return buckets and signs as the kernels take them: 2 bucket + (1 where the sign is -1)."""
     return (2 * buckets + (signs < 0)).astype(np.int32)
 
 
@@ -96,7 +99,7 @@ def sketch_rows(X, code, out, n_threads=1, scratch=None):
     n, s = out.shape
     count = entries(X)
     n_threads = useful_threads(n_threads, count + out.size)
-    for rows in blocks(n, count // n + s, _ADDITIONS_PER_CALL):
+    for rows in blocks(n, _ADDITIONS_PER_CALL // (count // n + s)):
         if isinstance(X, Rows):
             kernels.sketch_csr_rows(*X[rows].csr, code, out[rows], n_threads)
         else:

@@ -15,16 +15,22 @@ import scipy.fft
 
 from subquad._kernels import count_sketch as kernels
 from subquad._kernels import half_spectrum
-from subquad._parallel import map_in_threads
-from subquad.sketch._base import blocks, useful_threads
+from subquad._parallel import blocks, map_in_threads
+from subquad.sketch._base import useful_threads
 from subquad.sketch._rows import entries
 
 BACKENDS = ("pyfftw", "scipy")
-_KEPT = 8  # workspaces that wait for their next use
-_LARGEST_KEPT = 2**25  # bytes of one
-_REALS = 2**15  # of a block: with its transform, it then stays in the second cache
-_ROWS = 8, 64  # at least and at most in a block
-_REALS_PER_CALL = 2**25  # of rows between two looks at the keyboard: a third of a second
+# Keep up to this many workspaces for their next use.
+_KEPT = 8
+# Keep no workspace of more bytes than this.
+_LARGEST_KEPT = 2**25
+# Aim at this many reals a block: with its transform, it then stays in the second cache.
+_REALS = 2**15
+# A block has at least 8 and at most 64 rows.
+_ROWS = 8, 64
+# Hand this many reals of rows to the threads at a time, a third of a second of work: Ctrl-C is
+# heard between two such calls.
+_REALS_PER_CALL = 2**25
 
 _chosen = None
 _idle = []
@@ -65,17 +71,17 @@ def block_rows(n, size):
 
 
 def all_blocks(work, n, size, n_threads):
-    """Return whether work(rows) is true for all blocks of n rows; done by n_threads."""
-    every = list(blocks(n, 1, block_rows(n, size)))
-    per_call = max(1, _REALS_PER_CALL // (block_rows(n, size) * size))
+    """Call work(rows) for every block of n rows, in n_threads; return whether all were true."""
+    every = list(blocks(n, block_rows(n, size)))
+    per_call = _REALS_PER_CALL // (block_rows(n, size) * size)
     done = []
-    for some in blocks(len(every), 1, per_call):
+    for some in blocks(len(every), per_call):
         done += map_in_threads(work, every[some], n_threads)
     return all(done)
 
 
 def transform_threads(X, size, n_threads):
-    """Return the number of threads for transforming the rows of X."""
+    """Return the number of threads to use for transforming the rows of X."""
     return useful_threads(n_threads, entries(X) + 4 * X.shape[0] * size)
 
 
@@ -103,11 +109,11 @@ class Borrowed:
 
 
 class Workspace:
-    """Rows `real` (rows, size) and their `spectrum` (rows, size), and room for a kernel.
+    """Rows `real` (rows, size), their spectra `spectrum` (rows, size), and scratch for a kernel.
 
-    Of a spectrum, the first one (two, for even size) of its reals are coefficients that are real,
-    the others complex numbers that stand for two frequencies each: see the kernel half_spectrum.
-    `real` and `spectrum` share memory: a transform uses up what it is given.
+    A spectrum begins with the coefficients that are real: one for odd size, two for even size. Then
+    come complex numbers, each of which stands for two frequencies: see the kernel half_spectrum.
+    `real` and `spectrum` share memory, so a transform overwrites its input.
     """
 
     def __init__(self, backend, rows, size, dtype):
@@ -159,18 +165,18 @@ class Workspace:
 
 
 def real_coefficients(size):
-    """How many coefficients of a spectrum are real: the others stand for two frequencies each."""
+    """Return how many coefficients of a spectrum are real; the others stand for two frequencies."""
     return 2 - size % 2
 
 
 def _packed(Y):
-    """A spectrum of odd length from the complex numbers of rfft."""
+    """Return a spectrum of odd length, made of the complex numbers of rfft."""
     reals = Y.view(Y.real.dtype)
     return np.concatenate([reals[:, :1], reals[:, 2:]], axis=1)
 
 
 def _unpacked(spectrum, kind):
-    """What `_packed` was made of."""
+    """Return the complex numbers that `_packed` was made of."""
     Y = np.empty((len(spectrum), spectrum.shape[1] // 2 + 1), kind)
     Y[:, 0] = spectrum[:, 0]
     Y[:, 1:] = spectrum[:, 1:].view(kind)
@@ -179,7 +185,7 @@ def _unpacked(spectrum, kind):
 
 @functools.lru_cache(maxsize=16)
 def _tables(size, dtype):
-    """(cos, -cos) and (-sin, -sin) of 2 pi k / size for 0 < k < size / 4."""
+    """Return (cos, -cos) and (-sin, -sin) of 2 pi k / size for 0 < k < size / 4."""
     angles = 2 * np.pi / size * np.arange(1, (size // 2 - 1) // 2 + 1)
     cosines = np.cos(angles)[:, None] * [1.0, -1.0]
     sines = np.sin(angles)[:, None] * [-1.0, -1.0]
@@ -187,7 +193,7 @@ def _tables(size, dtype):
 
 
 def _default_backend():
-    """What the environment asks for, else pyfftw where it is installed."""
+    """Return what the environment asks for, else pyfftw where it is installed, else scipy."""
     asked = os.environ.get("SUBQUAD_FFT_BACKEND")
     if asked:
         return _checked(asked, "SUBQUAD_FFT_BACKEND")

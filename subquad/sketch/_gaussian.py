@@ -4,21 +4,23 @@ import math
 
 import numpy as np
 
+from subquad._parallel import blocks
 from subquad._products import gemm, multiply_csr
 from subquad._validation import require_memory
-from subquad.sketch._base import blocks, useful_threads
+from subquad.sketch._base import RAISES, useful_threads
 from subquad.sketch._matrix_sketch import PARAMETERS, MatrixSketch
 from subquad.sketch._rows import Rows
 
-_REALS_AT_ONCE = 2**22  # of S cast to float64
+# Cast this many reals of S to float64 at once.
+_REALS_AT_ONCE = 2**22
 
 
 class GaussianSketch(MatrixSketch):
     __doc__ = f"""S (s, m) with independent entries N(0, 1 / s), so E[S^T S] = I.
 
-    The entries are drawn in float32, and kept in it: what is cast to float64 is the same S.
+    The entries are drawn and kept in float32; for float64 input the same entries are cast.
 {PARAMETERS}
-    MemoryError
+{RAISES}    MemoryError
         If the s m entries do not fit, 4 bytes each.
 
     Notes
@@ -77,7 +79,7 @@ class GaussianSketch(MatrixSketch):
         out[:] = transposed.T
 
     def _apply_transposed(self, Y, out, n_threads):
-        for rows in blocks(len(Y), 1, _REALS_AT_ONCE // self.sketch_size + 1):
+        for rows in blocks(len(Y), _REALS_AT_ONCE // self.sketch_size + 1):
             out[rows] = 0
             for some, normals in self._blocks(Y.dtype):
                 out[rows] += gemm(np.ascontiguousarray(Y[rows, some]), normals.T)
@@ -90,9 +92,9 @@ class GaussianSketch(MatrixSketch):
         return out.dtype.type(1 / math.sqrt(self.sketch_size))
 
     def _blocks(self, dtype):
-        """(some rows of S, their normals (m, some) in dtype): all of them where none is cast."""
+        """Yield (rows of S, their normals (m, rows) in dtype): all rows at once if none is cast."""
         if dtype == np.float32:
             yield slice(0, self.sketch_size), self._normals
             return
-        for some in blocks(self.sketch_size, self.n_features, _REALS_AT_ONCE):
+        for some in blocks(self.sketch_size, _REALS_AT_ONCE // self.n_features):
             yield some, self._normals[:, some].astype(dtype)

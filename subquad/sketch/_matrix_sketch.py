@@ -5,35 +5,22 @@ from abc import abstractmethod
 import numpy as np
 
 from subquad._validation import as_matrix, generator, integer, require_memory
-from subquad.sketch._base import Frozen, resolve_size, write
+from subquad.sketch._base import SIZE_PARAMETERS, Frozen, deliver, destination, resolve_size
 from subquad.sketch._rows import Rows, as_rows, is_finite, require_finite_entries
 
-PARAMETERS = """
+# A subclass adds its own attributes after this text, and then RAISES.
+PARAMETERS = f"""
     Parameters
     ----------
     n_features : int
         m, the length of the vectors.
     sketch_size : int, optional
-        s, the length of their sketches.
-    n_points, epsilon, delta : int, float, float, optional
-        In place of `sketch_size`: with probability at least 1 - delta,
-        (1 - epsilon) |x|^2 <= |S x|^2 <= (1 + epsilon) |x|^2 for all x of any one subspace of
-        `n_points` dimensions that was fixed before S was drawn. The Notes say for which s.
-    rng : int, numpy.random.Generator or None
-        What S is drawn from, here and never again.
-
+        s, the length of their sketches.{SIZE_PARAMETERS}
     Attributes
     ----------
     n_features, sketch_size : int
     guarantee : tuple (n_points, epsilon, delta) or None
-        What `sketch_size` was derived from.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter has the wrong kind or value, or both or neither of `sketch_size` and
-        (n_points, epsilon, delta) are given.
-"""
+        What `sketch_size` was derived from."""
 
 
 class MatrixSketch(Frozen):
@@ -77,7 +64,7 @@ class MatrixSketch(Frozen):
         """
         X = as_rows(X, "X", n_columns=self.n_features)
         shape = X.shape[0], self.sketch_size
-        return self._write(out, shape, X, "X", lambda target: self._apply(X, target, n_threads))
+        return self._fill(out, shape, X, "X", self._apply, n_threads)
 
     def apply_columns(self, A, out=None, n_threads=None):
         """Return S A, the sketch of every column.
@@ -101,9 +88,7 @@ class MatrixSketch(Frozen):
         """
         A = as_rows(A, "A", n_rows=self.n_features)
         shape = self.sketch_size, A.shape[1]
-        return self._write(
-            out, shape, A, "A", lambda target: self._apply_columns(A, target, n_threads)
-        )
+        return self._fill(out, shape, A, "A", self._apply_columns, n_threads)
 
     def apply_transposed(self, Y, out=None, n_threads=None):
         """Return Y S, what S^T makes of every row.
@@ -127,9 +112,7 @@ class MatrixSketch(Frozen):
         """
         Y = as_matrix(Y, "Y", n_columns=self.sketch_size, finite=False)
         shape = Y.shape[0], self.n_features
-        return self._write(
-            out, shape, Y, "Y", lambda target: self._apply_transposed(Y, target, n_threads)
-        )
+        return self._fill(out, shape, Y, "Y", self._apply_transposed, n_threads)
 
     def matrix(self):
         """Return S, shape (s, m), in float64: for small checks.
@@ -143,20 +126,21 @@ class MatrixSketch(Frozen):
         require_memory(8 * shape[0] * shape[1], f"S with shape {shape}", "apply(X) avoids it.")
         return self._matrix()
 
-    def _write(self, out, shape, source, name, compute):
-        """Let compute(array) fill `out`; NaN and infinity are noticed in it where it is smaller."""
-        small_result = shape[0] * shape[1] < source.shape[0] * source.shape[1]
+    def _fill(self, out, shape, source, name, product, n_threads):
+        """Return `out`, or a new array, after product(source, array, n_threads) has filled it.
 
-        def checked(target):
-            if not small_result:
-                require_finite_entries(source, name)
-            with np.errstate(all="ignore"):
-                compute(target)
-            if small_result and not is_finite(target):
-                require_finite_entries(source, name)
-
+        NaN and infinity in the source show in the product: the smaller of the two is inspected.
+        """
         inputs = (source.values,) if isinstance(source, Rows) else (source,)
-        return write(out, shape, source.dtype, inputs, checked)
+        result = destination(out, shape, source.dtype, inputs)
+        small_result = shape[0] * shape[1] < source.shape[0] * source.shape[1]
+        if not small_result:
+            require_finite_entries(source, name)
+        with np.errstate(all="ignore"):
+            product(source, result, n_threads)
+        if small_result and not is_finite(result):
+            require_finite_entries(source, name)
+        return deliver(result, out)
 
     @staticmethod
     @abstractmethod

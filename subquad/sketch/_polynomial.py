@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from subquad._kernels.half_spectrum import multiply_spectra
-from subquad.sketch._base import write
+from subquad.sketch._base import destination
 from subquad.sketch._count_sketch import sketch_rows
 from subquad.sketch._fft import (
     Borrowed,
@@ -18,16 +18,17 @@ from subquad.sketch._rows import is_finite, require_finite_entries
 
 
 def polynomial_sketch(X, codes, size, gamma, coef0, n_threads=None):
-    """Sketches of the features of (gamma <x, y> + coef0)^degree, shape (n, size).
+    """Return sketches of the features of (gamma <x, y> + coef0)^degree, shape (n, size).
 
-    X is an ndarray or Rows; `codes` (degree, m or m + 1) are those of the count sketches, the last
-    column of the constant coordinate sqrt(coef0) where that is not 0.
+    X is an ndarray or Rows. Row k of `codes` (degree, m or m + 1) is the code of count sketch k.
+    Where coef0 is not 0, its last entry belongs to the constant coordinate sqrt(coef0).
     """
     n, m = X.shape
     count = block_rows(n, size)
+    out = destination(None, (n, size), X.dtype, ())
 
     def sketch(code, rows, room):
-        """The count sketch of (sqrt(gamma) x, sqrt(coef0))."""
+        """Return the count sketches of (sqrt(gamma) x, sqrt(coef0)) for a block of rows x."""
         real = room.real[: rows.stop - rows.start]
         sketch_rows(X[rows], code[:m], real, 1, room.scratch)
         if gamma != 1:
@@ -36,28 +37,26 @@ def polynomial_sketch(X, codes, size, gamma, coef0, n_threads=None):
             real[:, code[m] >> 1] += (1 - 2 * (code[m] & 1)) * real.dtype.type(math.sqrt(coef0))
         return real
 
-    def compute(out):
-        def work(rows):
-            with contextlib.ExitStack() as rooms:
-                first = rooms.enter_context(Borrowed(count, size, X.dtype))
-                real = sketch(codes[0], rows, first)
-                if len(codes) == 1:
-                    out[rows] = real
-                    return is_finite(real)
-                second = rooms.enter_context(Borrowed(count, size, X.dtype))
-                first.forward()
-                for code in codes[1:]:
-                    sketch(code, rows, second)
-                    second.forward()
-                    multiply_spectra(first.spectrum, second.spectrum)
-                finite = is_finite(first.spectrum[: len(real), 0])
-                first.backward()
-                np.multiply(first.real[: len(real)], out.dtype.type(1 / size), out=out[rows])
-                return finite
+    def one_block(rows):
+        with contextlib.ExitStack() as rooms:
+            first = rooms.enter_context(Borrowed(count, size, X.dtype))
+            real = sketch(codes[0], rows, first)
+            if len(codes) == 1:
+                out[rows] = real
+                return is_finite(real)
+            second = rooms.enter_context(Borrowed(count, size, X.dtype))
+            first.forward()
+            for code in codes[1:]:
+                sketch(code, rows, second)
+                second.forward()
+                multiply_spectra(first.spectrum, second.spectrum)
+            finite = is_finite(first.spectrum[: len(real), 0])
+            first.backward()
+            np.multiply(first.real[: len(real)], out.dtype.type(1 / size), out=out[rows])
+            return finite
 
-        with np.errstate(all="ignore"):
-            finite = all_blocks(work, n, size, transform_threads(X, size, n_threads))
-        if not finite:
-            require_finite_entries(X, "X")
-
-    return write(None, (n, size), X.dtype, (), compute)
+    with np.errstate(all="ignore"):
+        finite = all_blocks(one_block, n, size, transform_threads(X, size, n_threads))
+    if not finite:
+        require_finite_entries(X, "X")
+    return out

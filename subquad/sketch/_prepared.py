@@ -1,14 +1,15 @@
-"""Rows transformed once for many products, and products of transformed rows."""
+"""Rows that were transformed once for many products, and inner products of transformed rows."""
 
 import numpy as np
 
-from subquad.sketch._base import blocks
+from subquad._parallel import blocks
 
-_MULTIPLY_ADDS_PER_CALL = 2**34  # of BLAS
+# One call of BLAS does at most this many multiply-adds, after which Ctrl-C is heard.
+_MULTIPLY_ADDS_PER_CALL = 2**34
 
 
 class Prepared:
-    """The transforms of rows v_i by one sketch. Made by `prepare`; slices are of rows."""
+    """The transforms of rows v_i by one sketch, as `prepare` returns them; slices take rows."""
 
     def __init__(self, transforms, dtype, sketch):
         self._transforms, self._sketch = transforms, sketch
@@ -27,16 +28,16 @@ class Prepared:
 
 
 def inner_products(P, Q):
-    """P Q^T, in calls of bounded length; by half of the operations where Q is P."""
+    """Return P Q^T, by calls of bounded length; where Q is P, by half of the operations."""
     G = None
-    for some in blocks(P.shape[1], len(P) * len(Q), _MULTIPLY_ADDS_PER_CALL):
+    for some in blocks(P.shape[1], _MULTIPLY_ADDS_PER_CALL // max(1, len(P) * len(Q))):
         part = P[:, some] @ (P if Q is P else Q)[:, some].T
         G = part if G is None else np.add(G, part, out=G)
     return G
 
 
 def same_sketch(first, second):
-    """Whether two sketches are the same map."""
+    """Return whether two sketches are the same map."""
     if first is second:
         return True
     if type(first) is not type(second):

@@ -58,8 +58,8 @@ class Rows:
 def as_rows(X, name, *, n_columns=None, n_rows=None):
     """Return X as an ndarray, or as Rows where it is sparse.
 
-    A dense X is not inspected for NaN and infinity: that would read all of it once more. They show
-    in every sketch, which is smaller: where `is_finite` is False, call `require_finite_entries`.
+    A dense X is not inspected for NaN and infinity, which would read all of it once more. They show
+    in its sketch, which is smaller: where that is not finite, call `require_finite_entries`.
     """
     if not scipy.sparse.issparse(X):
         return as_matrix(X, name, n_columns=n_columns, n_rows=n_rows, finite=False)
@@ -71,24 +71,24 @@ def as_rows(X, name, *, n_columns=None, n_rows=None):
 
 
 def is_finite(result):
-    """Whether the entries of an array, and their sum, are finite."""
+    """Return whether the entries of an array, and their sum, are finite."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(result.sum()))
 
 
 def require_finite_entries(X, name):
-    """Raise unless an ndarray is finite. Rows are: they were inspected on their way in."""
+    """Raise unless X is finite. Rows always are, since `as_rows` inspected them."""
     if not isinstance(X, Rows):
         require_finite(X, name)
 
 
 def entries(X):
-    """How many entries an ndarray has, or Rows store."""
+    """Return how many entries an ndarray has or Rows store."""
     return X.count if isinstance(X, Rows) else X.size
 
 
 def padded(X, length):
-    """Return an ndarray or Rows as a new array with zeros up to so many columns."""
+    """Return X as a new array of `length` columns: those of X, then zeros."""
     n, m = X.shape
     out = np.empty((n, length), X.dtype)
     if isinstance(X, Rows):

@@ -4,14 +4,18 @@ import math
 
 import numpy as np
 
+from subquad._parallel import blocks
 from subquad.hadamard import fwht, next_length
-from subquad.sketch._base import blocks, useful_threads
+from subquad.sketch._base import RAISES, useful_threads
 from subquad.sketch._matrix_sketch import PARAMETERS, MatrixSketch
 from subquad.sketch._rows import Rows, padded
 
-_REALS_AT_ONCE = 2**18  # of padded rows, which then stay in the second cache
-_COLUMN_REALS = 2**21  # of padded columns
-_COLUMNS = 16  # are one cache line or more
+# Transform this many reals of padded rows at once: they then stay in the second cache.
+_REALS_AT_ONCE = 2**18
+# Transform this many reals of padded columns at once.
+_COLUMN_REALS = 2**21
+# Take columns in multiples of this number, whose entries of one row fill whole cache lines.
+_COLUMNS = 16
 
 
 class SRHT(MatrixSketch):
@@ -26,7 +30,7 @@ class SRHT(MatrixSketch):
         The diagonal of D, and the sorted coordinates that P picks; read-only.
     padded_length : int
         M. `sketch_size` is at most M.
-
+{RAISES}
     Notes
     -----
     M log2(M) additions for each row (column), dense or sparse.
@@ -74,7 +78,7 @@ class SRHT(MatrixSketch):
     def _apply(self, X, out, n_threads):
         m, M = self.n_features, self.padded_length
         n_threads = useful_threads(n_threads, X.shape[0] * M * 8)
-        for some in blocks(X.shape[0], M, n_threads * _REALS_AT_ONCE):
+        for some in blocks(X.shape[0], n_threads * _REALS_AT_ONCE // M):
             rows = padded(X[some], M)
             rows[:, :m] *= self.signs
             fwht(rows, out=rows, n_threads=n_threads)
@@ -90,7 +94,7 @@ class SRHT(MatrixSketch):
         m, M = self.n_features, self.padded_length
         signs = self.signs[:, None]
         step = _COLUMNS * max(1, _COLUMN_REALS // (_COLUMNS * M))
-        for some in blocks(A.shape[1], 1, step):
+        for some in blocks(A.shape[1], step):
             columns = np.zeros((M, some.stop - some.start), A.dtype)
             np.multiply(A[:, some], signs, out=columns[:m])
             fwht(columns, axis=0, out=columns, n_threads=n_threads)
@@ -100,7 +104,7 @@ class SRHT(MatrixSketch):
     def _apply_transposed(self, Y, out, n_threads):
         m, M = self.n_features, self.padded_length
         n_threads = useful_threads(n_threads, Y.shape[0] * M * 8)
-        for some in blocks(Y.shape[0], M, n_threads * _REALS_AT_ONCE):
+        for some in blocks(Y.shape[0], n_threads * _REALS_AT_ONCE // M):
             rows = np.zeros((some.stop - some.start, M), Y.dtype)
             rows[:, self.rows] = Y[some]
             fwht(rows, out=rows, n_threads=n_threads)

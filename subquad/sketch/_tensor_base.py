@@ -1,55 +1,47 @@
 """The sketches of pairs: S (s, m_u m_v), applied to rows u_i (x) v_i that are never formed.
 
-A third of this file are the docstrings of its four public methods, and a list of what subclasses
-define: one class, which does not divide.
+`TensorMap._fill` is the one loop of both sketches and both results: it transforms a block of rows
+of U and of V, multiplies the transforms, and writes what the product stands for. The file is long
+because one class documents four public methods and names what its subclasses define.
 """
 
+import contextlib
 from abc import abstractmethod
 
 import numpy as np
 
+from subquad._parallel import blocks
 from subquad._validation import generator, integer, require_memory
-from subquad.sketch._base import Frozen, blocks, resolve_size, write
+from subquad.sketch._base import SIZE_PARAMETERS, Frozen, deliver, destination, resolve_size
 from subquad.sketch._fft import all_blocks, block_rows, transform_threads
 from subquad.sketch._prepared import Prepared, inner_products, same_sketch
 from subquad.sketch._rows import Rows, as_rows, is_finite, require_finite_entries
 
-PARAMETERS = """
+# A subclass adds its own attributes after this text, and then RAISES.
+PARAMETERS = f"""
     Parameters
     ----------
     n_features : int or pair of int
         (m_u, m_v), the lengths of u and v; one number stands for both.
     sketch_size : int, optional
-        s, the length of the sketches.
-    n_points, epsilon, delta : int, float, float, optional
-        In place of `sketch_size`: with probability at least 1 - delta,
-        (1 - epsilon) |x|^2 <= |S x|^2 <= (1 + epsilon) |x|^2 for all x of any one subspace of
-        `n_points` dimensions that was fixed before S was drawn. The Notes say for which s.
-    rng : int, numpy.random.Generator or None
-        What S is drawn from, here and never again.
-
+        s, the length of the sketches.{SIZE_PARAMETERS}
     Attributes
     ----------
     n_features : tuple (m_u, m_v)
     sketch_size : int
     guarantee : tuple (n_points, epsilon, delta) or None
-        What `sketch_size` was derived from.
+        What `sketch_size` was derived from."""
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter has the wrong kind or value, or both or neither of `sketch_size` and
-        (n_points, epsilon, delta) are given.
-"""
-
-_PANEL_BYTES = 2**29  # of transformed rows that a Gram keeps at once
+# A Gram matrix keeps at most this many bytes of products at once.
+_PANEL_BYTES = 2**29
 
 
 class TensorMap(Frozen):
     """A sketch of pairs, S (s, m_u m_v). Subclasses draw it and transform blocks of rows.
 
-    A transform is linear in u (in v), products of transforms stand for pairs, and `_finish` turns
-    a product into sketches.
+    A transform is linear in u (in v), and the entrywise product of the transforms of u and v stands
+    for u (x) v: `_finish` turns it into the sketch, `_keep` into a row whose inner products are
+    those of the sketches.
     """
 
     def __init__(
@@ -94,22 +86,16 @@ class TensorMap(Frozen):
             the result, or V was prepared by another sketch or in a narrower dtype than U.
         """
         U, V = self._sides(U, V)
-        n = U.shape[0]
-
-        def compute(target):
-            def finish(rows, product, room):
-                self._finish(product, target[rows], room)
-
-            self._require_finite(self._for_blocks(U, V, n_threads, finish), U, V)
-
-        arrays = [x.values if isinstance(x, Rows) else x for x in (U, V)]
-        inputs = [x for x in arrays if isinstance(x, np.ndarray)]
-        return write(out, (n, self.sketch_size), U.dtype, inputs, compute)
+        shape = U.shape[0], self.sketch_size
+        sketches = destination(out, shape, U.dtype, _arrays(U, V))
+        if not self._fill(sketches, U, V, n_threads, self._finish):
+            _require_finite(U, V)
+        return deliver(sketches, out)
 
     def prepare(self, V, n_threads=None):
         """Return the transforms of the rows of V, for `apply` and `gram`.
 
-        They take the place of V, which saves half of the work where V stays and U moves.
+        Pass them in place of V: this saves half of the work where V stays and U changes.
 
         Parameters
         ----------
@@ -119,7 +105,7 @@ class TensorMap(Frozen):
         Returns
         -------
         object
-            To be passed on; it has a `shape` and a `dtype`, and cannot be changed.
+            A stand-in for V with a `shape` and a `dtype`; it cannot be changed.
 
         Raises
         ------
@@ -168,8 +154,8 @@ class TensorMap(Frozen):
 
         Notes
         -----
-        n^2 s operations of BLAS beside the transforms; the sketches are not formed. At most 512 MB
-        of products are kept at once: beyond, blocks of rows are transformed again.
+        n^2 s operations of BLAS besides the transforms; the sketches are not formed. At most 512 MB
+        of products are kept at once; where there are more, blocks of rows are transformed again.
         """
         U, V = self._sides(U, V)
         n, dtype = U.shape[0], U.dtype
@@ -181,7 +167,8 @@ class TensorMap(Frozen):
         G = np.empty((n, n), dtype)
         with np.errstate(all="ignore"):
             self._fill_gram(G, U, V, n_threads)
-        self._require_finite(is_finite(G), U, V)
+        if not is_finite(G):
+            _require_finite(U, V)
         return G
 
     def matrix(self):
@@ -197,7 +184,7 @@ class TensorMap(Frozen):
         return self._matrix()
 
     def _sides(self, U, V):
-        """The border: U and V with as many rows and one dtype."""
+        """Return U and V in trusted form, with the same number of rows and one dtype."""
         U = as_rows(U, "U", n_columns=self.n_features[0])
         n = U.shape[0]
         if not isinstance(V, Prepared):
@@ -212,33 +199,39 @@ class TensorMap(Frozen):
             raise TypeError(f"V must be prepared in {U.dtype} as U; got {V.dtype}.")
         return U.astype(V.dtype, copy=False), V
 
-    def _for_blocks(self, U, V, n_threads, use):
-        """Call use(rows, product, room) for blocks of rows; return whether products are finite."""
-        n = U.shape[0]
+    def _fill(self, out, U, V, n_threads, finish):
+        """Fill `out` with the rows of all pairs, block by block; return whether all are finite.
+
+        With finish = `_finish` the rows are sketches, with `_keep` they are for a Gram matrix.
+        """
+        n, dtype = U.shape[0], U.dtype
         count = block_rows(n, self._row_size)
 
-        def work(rows):
-            with self._room(count, U.dtype) as room:
-                if isinstance(V, Prepared):
-                    return self._use(use, rows, U[rows], V._transforms[rows], room)
-                with self._room(count, U.dtype) as other:
-                    transforms = self._transform(1, V[rows], other)
-                    return self._use(use, rows, U[rows], transforms, room)
+        def one_block(rows):
+            with self._room(count, dtype) as room, self._room_of(V, count) as other:
+                product = self._transform(0, U[rows], room)
+                self._multiply(product, self._transforms_of(V, rows, other))
+                # NaN and infinity of any coordinate show in the first entry of a transform.
+                finite = bool(np.isfinite(product[:, 0]).all())
+                finish(product, out[rows], room)
+            return finite
 
         n_threads = transform_threads(U, self._row_size, n_threads)
-        return all_blocks(work, n, self._row_size, n_threads)
+        return all_blocks(one_block, n, self._row_size, n_threads)
 
-    def _use(self, use, rows, U, transforms, room):
-        """Use a product; return whether it is finite."""
-        product = self._transform(0, U, room)
-        self._multiply(product, transforms)
-        finite = bool(np.isfinite(product[:, 0]).all())  # where NaN and infinity show
-        use(rows, product, room)
-        return finite
+    def _room_of(self, V, count):
+        """Return the room that transforming blocks of V needs: none for a V that was prepared."""
+        if isinstance(V, Prepared):
+            return contextlib.nullcontext()
+        return self._room(count, V.dtype)
+
+    def _transforms_of(self, V, rows, room):
+        """Return the transforms of a block of rows of V, prepared or not."""
+        return V._transforms[rows] if isinstance(V, Prepared) else self._transform(1, V[rows], room)
 
     def _fill_gram(self, G, U, V, n_threads):
         """G = (J S^T)(J S^T)^T by panels of rows."""
-        panels = list(blocks(len(G), self.sketch_size * G.itemsize, _PANEL_BYTES))
+        panels = list(blocks(len(G), _PANEL_BYTES // (self.sketch_size * G.itemsize)))
         for i, rows in enumerate(panels):
             P = self._panel(U[rows], V[rows], n_threads)
             G[rows, rows] = inner_products(P, P)
@@ -248,27 +241,15 @@ class TensorMap(Frozen):
         G *= G.dtype.type(self._gram_scale)
 
     def _panel(self, U, V, n_threads):
-        """Products for a Gram: rows of reals whose inner products are those of the sketches."""
+        """Return one row for each pair: `_gram_scale` times their inner products is the Gram."""
         panel = np.empty((U.shape[0], self.sketch_size), U.dtype)
-
-        def keep(rows, product, room):
-            panel[rows] = self._as_panel(product)
-
-        self._for_blocks(U, V, n_threads, keep)
+        self._fill(panel, U, V, n_threads, self._keep)
         return panel
 
     @property
     def _row_size(self):
-        """Reals of the longest row that is transformed."""
+        """The number of reals in the longest row that is transformed."""
         return self.sketch_size
-
-    def _require_finite(self, finite, U, V):
-        """Raise where NaN or infinity came; not where sums overflowed."""
-        if finite:
-            return
-        require_finite_entries(U, "U")
-        if not isinstance(V, Prepared):
-            require_finite_entries(V, "V")
 
     @staticmethod
     @abstractmethod
@@ -281,24 +262,37 @@ class TensorMap(Frozen):
 
     @abstractmethod
     def _room(self, rows, dtype):
-        """Context manager: what `_transform` needs."""
+        """Return a context manager that lends what `_transform` needs for so many rows."""
 
     @abstractmethod
     def _transform(self, side, X, room):
-        """Transforms of a block of rows of U (side 0) or V (side 1), in the room."""
+        """Return the transforms of a block of rows of U (side 0) or V (side 1), in the room."""
 
     @abstractmethod
     def _multiply(self, product, transforms):
-        """Multiply transforms in place."""
+        """Multiply the transforms `product` by others, in place."""
 
     @abstractmethod
     def _finish(self, product, out, room):
-        """Fill `out` with the sketches that a product of transforms stands for; it is lost."""
+        """Fill `out` with the sketches that a product stands for; the product is overwritten."""
 
     @abstractmethod
-    def _as_panel(self, product):
-        """Rows of reals for a panel."""
+    def _keep(self, product, out, room):
+        """Fill `out` with the rows for a Gram, which is their inner products by `_gram_scale`."""
 
     @abstractmethod
     def _matrix(self):
         """S in float64."""
+
+
+def _arrays(U, V):
+    """Return the arrays that a result must not overlap."""
+    arrays = [x.values if isinstance(x, Rows) else x for x in (U, V)]
+    return [x for x in arrays if isinstance(x, np.ndarray)]
+
+
+def _require_finite(U, V):
+    """Raise where NaN or infinity came in; sums that overflowed are no error of the caller's."""
+    require_finite_entries(U, "U")
+    if not isinstance(V, Prepared):
+        require_finite_entries(V, "V")

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.fft
 
 from subquad._kernels.half_spectrum import multiply_spectra
+from subquad.sketch._base import RAISES
 from subquad.sketch._count_sketch import draw, sketch_rows
 from subquad.sketch._fft import Borrowed, real_coefficients
 from subquad.sketch._tensor_base import PARAMETERS, TensorMap
@@ -21,7 +22,7 @@ class TensorSketch(TensorMap):
     buckets : tuple of two ndarrays of intp, shapes (m_u,) and (m_v,)
     signs : tuple of two ndarrays of int8, shapes (m_u,) and (m_v,)
         h_1, h_2 and sigma_1, sigma_2, read-only.
-
+{RAISES}
     Notes
     -----
     For each pair, nnz(u) + nnz(v) additions and three real Fourier transforms of length s, one of
@@ -84,9 +85,9 @@ class TensorSketch(TensorMap):
         room.backward()
         np.multiply(room.real[: len(out)], out.dtype.type(1 / self.sketch_size), out=out)
 
-    def _as_panel(self, product):
-        product[:, : real_coefficients(self.sketch_size)] *= product.dtype.type(math.sqrt(0.5))
-        return product
+    def _keep(self, product, out, room):
+        out[:] = product
+        out[:, : real_coefficients(self.sketch_size)] *= out.dtype.type(math.sqrt(0.5))
 
     def _matrix(self):
         (h_u, h_v), (sigma_u, sigma_v) = self.buckets, self.signs

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from subquad.hadamard import fwht, next_length
+from subquad.sketch._base import RAISES
 from subquad.sketch._rows import padded
 from subquad.sketch._tensor_base import PARAMETERS, TensorMap
 
@@ -23,7 +24,7 @@ class TensorSRHT(TensorMap):
     pairs : tuple of two ndarrays of intp, shape (s,)
         The coordinates that P picks, read-only.
     padded_lengths : tuple (M_u, M_v)
-
+{RAISES}
     Notes
     -----
     For each pair of vectors, M_u log2(M_u) + M_v log2(M_v) additions and s products, dense or
@@ -98,8 +99,8 @@ class TensorSRHT(TensorMap):
     def _finish(self, product, out, room):
         out[:] = product
 
-    def _as_panel(self, product):
-        return product
+    def _keep(self, product, out, room):
+        out[:] = product
 
     def _matrix(self):
         halves = []

@@ -5,7 +5,8 @@
    operations are monotone after rounding, too. So the same sum over the corner of a box that is
    highest along a is no less than that of any point in the box, without any margin: a box is left
    out exactly where its bound is less than b. Where numbers overflow, a bound may be NaN: then the
-   box is visited. A NaN is never reported. */
+   box is visited. An inner product that is NaN is reported for b = -infinity alone, to which every
+   point is a hit. */
 #define TILE_VECTORS 4
 #if SQ_LEVEL == SQ_AVX512
 #define TILE_QUERIES 4
@@ -34,6 +35,13 @@ static inline __attribute__((always_inline)) uint32_t NAME(half_space_hits)(vec 
     for (int k = 0; k < LANES; k++) hits |= (uint32_t)(scores[k] >= b) << k;
     return hits;
 #endif
+}
+
+/* Bit k is set if lane k holds a point. */
+static inline uint64_t NAME(half_space_there)(const real *points) {
+    uint64_t there = 0;
+    for (int k = 0; k < HALF_SPACE_LANES; k++) there |= (uint64_t)(points[k] == points[k]) << k;
+    return there;
 }
 
 /* Append the scores whose bits are set, and their ids. */
@@ -129,7 +137,10 @@ static inline __attribute__((always_inline)) void NAME(half_space_tile)(
                     store(scores[t][n_kept[t]] + lane + v * LANES, sum[t][v]);
                 }
         }
-        for (int t = 0; t < n_queries; t++) n_kept[t] += hits[t][n_kept[t]] != 0;
+        for (int t = 0; t < n_queries; t++) {
+            if (b[t] == -INFINITY) hits[t][n_kept[t]] = NAME(half_space_there)(points);
+            n_kept[t] += hits[t][n_kept[t]] != 0;
+        }
     }
     for (int t = 0; t < n_queries; t++)
         NAME(half_space_keep)(search, queries[t], (const real (*)[HALF_SPACE_LANES])scores[t],
@@ -164,10 +175,10 @@ static inline uint32_t NAME(half_space_children)(
     return _mm512_cmp_pd_mask((__m512d)upper[0], _mm512_set1_pd(b), _CMP_NLT_UQ)
         | (uint32_t)_mm512_cmp_pd_mask((__m512d)upper[1], _mm512_set1_pd(b), _CMP_NLT_UQ) << 8;
 #else
-    real highest[16];
+    real highest[HALF_SPACE_FAN];
     uint32_t children = 0;
-    for (int v = 0; v < 16 / LANES; v++) store(highest + v * LANES, upper[v]);
-    for (int c = 0; c < 16; c++) children |= (uint32_t)!(highest[c] < b) << c;
+    for (int v = 0; v < HALF_SPACE_FAN / LANES; v++) store(highest + v * LANES, upper[v]);
+    for (int c = 0; c < HALF_SPACE_FAN; c++) children |= (uint32_t)!(highest[c] < b) << c;
     return children;
 #endif
 }
