@@ -5,23 +5,25 @@ The file is long because scikit-learn wants every parameter of two classes docum
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import OutputsClassifier, OutputsRegressor, warn_constant
-from subquad.estimators._gauss_newton import _CONSTANTS, _TARGET_DEVIATION, _GaussNewtonModel
-from subquad.estimators._preprocessing import merge_duplicates, unit_rows
+from subquad.estimators._preprocessing import merge_duplicates
+from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
+from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import FactoredNetwork
 from subquad.solvers import choose_regularization, loo_residuals
 from subquad.training import FactoredGradientDescent
 from subquad.training._checks import active_neurons
 
-_INNER_SIZE = 128  # at most, by default
-_MIN_ACTIVE = 16  # neurons to fire at a data point
+_INNER_SIZE = 128  # The default of inner_size, where there are as many features.
+_MIN_ACTIVE = 16  # So many neurons must be expected to fire at a data point.
 
-_PARAMETERS = """
+_PARAMETERS = (
+    """
     Parameters
     ----------
     width : int
@@ -38,13 +40,11 @@ _PARAMETERS = """
         b of the activation: a fraction Q(b) of the neurons fire; 0 is ReLU.
     regularization : "loo" or float
         mu of |f - y|^2 + mu ||B - B(0)||_F^2, on the scaled targets. "loo" takes the mu of least
-        leave-one-out error of the fit linearised at the start; 0 interpolates.
-    scale_features : bool
-        Centre the features and divide them by their standard deviations.
-    constant : "loo" or float
-        Size of the constant coordinate that is appended to every row, in units of the root mean
-        square of the scaled features; rows are then divided by their norms. "loo" takes 1 or 2,
-        whichever has the smaller leave-one-out error (1 if `regularization` is 0).
+        leave-one-out error of the fit linearised at the start; 0 interpolates."""
+    + SCALE_FEATURES
+    + CONSTANT
+    + """
+        Without regularization, "loo" is 1.
     max_steps : int
         Most Gauss-Newton steps of an output.
     tol : float or None
@@ -80,6 +80,7 @@ _PARAMETERS = """
     n_features_in_ : int
     feature_names_in_ : ndarray
 """
+)
 
 _NOTES = """
     Notes
@@ -94,7 +95,7 @@ _NOTES = """
 """
 
 
-class _FactoredModel(_GaussNewtonModel):
+class _FactoredModel(SteppedModel):
     """What regression and classification share: rows in, outputs of the network out."""
 
     def __init__(
@@ -106,8 +107,8 @@ class _FactoredModel(_GaussNewtonModel):
         sketch="srht",
         shift=0.0,
         regularization="loo",
-        scale_features=True,
-        constant="loo",
+        scale_features="auto",
+        constant="auto",
         max_steps=20,
         tol=1e-3,
         dtype="float64",
@@ -132,21 +133,16 @@ class _FactoredModel(_GaussNewtonModel):
         self.callback = callback
         self.verbose = verbose
 
-    def _is_warm(self):
-        return False
-
     def _fit(self, X, T, sample_weight):
         """Fit the targets T (n, C)."""
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        self._check_parameters()
+        weights = self._checked_weights(X, sample_weight)
         vars(self).pop("weights_", None)  # they belong to another network
-        self._measure(X, T, weights)
-        T = (T - self._target_mean) / self._target_scale
-        X, T, weights = merge_duplicates(X, T, weights)
+        scalings = self._measure(X, T, weights)
+        X, T, weights = merge_duplicates(X, scalings[0].scaled(T), weights)
         self.network_ = self._new_network()
         active_neurons(self.network_, _MIN_ACTIVE)
         with blas_threads_for(len(X)):
-            rows = self._begin(X, T, weights)
+            rows = self._begin(X, T, weights, scalings)
             self._train(rows, T, weights)
         return self
 
@@ -168,20 +164,15 @@ class _FactoredModel(_GaussNewtonModel):
             dtype=np.dtype(self.dtype),
         )
 
-    def _begin(self, X, T, weights):
+    def _begin(self, X, T, weights, scalings):
         """Fix the constant coordinate and mu, and return the rows."""
-        constants = (self.constant,)
-        if self.constant == "loo":
-            constants = _CONSTANTS if self.regularization != 0 else _CONSTANTS[:1]
-        best = None
-        for constant in constants:
-            self._constant = float(constant) * self._feature_size
+        found = []
+        for scaling in scalings:
+            self._scaling = scaling
             rows = self._rows(X)
-            mu, error = self._regularization_for(rows, T, weights)
-            if best is None or error < best[0]:
-                best = error, mu, self._constant, rows
-        error, self.regularization_, self._constant, rows = best
-        self.loo_error_ = None if self.regularization == 0 else error / _TARGET_DEVIATION**2
+            found.append((*self._regularization_for(rows, T, weights), scaling, rows))
+        self.regularization_, error, self._scaling, rows = min(found, key=lambda each: each[1])
+        self.loo_error_ = None if self.regularization == 0 else error / TARGET_DEVIATION**2
         return rows
 
     def _regularization_for(self, rows, T, weights):
@@ -231,12 +222,6 @@ class _FactoredModel(_GaussNewtonModel):
                 self.histories_ = histories + [[] for _ in range(missing)]
                 self.n_iter_ = max(1, *(len(history) for history in histories))
 
-    def _rows(self, X):
-        """Rows of the network: scaled features, the constant coordinate, zeros; of unit norm."""
-        rows = np.zeros((len(X), self.network_.n_features), self.network_.dtype)
-        rows[:, : X.shape[1] + 1] = unit_rows(X, self._center, self._scale, self._constant)
-        return rows
-
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
         check_is_fitted(self, "weights_")
@@ -244,7 +229,7 @@ class _FactoredModel(_GaussNewtonModel):
         network, threads = self.network_, self.n_threads
         f = np.hstack([network.outputs(rows, B, n_threads=threads) for B in self.weights_])
         f -= network.outputs(rows, n_threads=threads)
-        return f * self._target_scale + self._target_mean
+        return self._scaling.unscaled(f)
 
 
 class FactoredRegressor(OutputsRegressor, _FactoredModel):
@@ -284,7 +269,7 @@ class FactoredRegressor(OutputsRegressor, _FactoredModel):
         TrainingWarning
             If a target is constant, if few neurons fire, or if `max_steps` end the fit.
         """
-        X, T = self._targets(X, y, **self._options())
+        X, T = self._targets(X, y, ensure_min_samples=2)
         warn_constant(T)
         return self._fit(X, T, sample_weight)
 
@@ -293,8 +278,7 @@ class FactoredClassifier(OutputsClassifier, _FactoredModel):
     __doc__ = f"""Classification by a wide hidden layer with factored weights, W = B C or A B C.
 
     Least squares on indicators of the classes (+1 and -1 for two), fitted as by
-    `FactoredRegressor`. Defaults differ: `scale_features=False`, `constant=1.0`, the choice for
-    images and other features of one kind.
+    `FactoredRegressor`.
 {_PARAMETERS}
     classes_ : ndarray, shape (n_classes,)
 {_NOTES}
@@ -305,43 +289,6 @@ class FactoredClassifier(OutputsClassifier, _FactoredModel):
     >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
     True
     """
-
-    def __init__(
-        self,
-        *,
-        width=4096,
-        inner_size=None,
-        outer_size=256,
-        sketch="srht",
-        shift=0.0,
-        regularization="loo",
-        scale_features=False,
-        constant=1.0,
-        max_steps=20,
-        tol=1e-3,
-        dtype="float64",
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-    ):
-        super().__init__(
-            width=width,
-            inner_size=inner_size,
-            outer_size=outer_size,
-            sketch=sketch,
-            shift=shift,
-            regularization=regularization,
-            scale_features=scale_features,
-            constant=constant,
-            max_steps=max_steps,
-            tol=tol,
-            dtype=dtype,
-            random_state=random_state,
-            n_threads=n_threads,
-            callback=callback,
-            verbose=verbose,
-        )
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -368,6 +315,6 @@ class FactoredClassifier(OutputsClassifier, _FactoredModel):
         TrainingWarning
             If few neurons fire, or if `max_steps` end the fit.
         """
-        X, y = self._labels(X, y, **self._options())
+        X, y = self._labels(X, y, ensure_min_samples=2)
         self._set_classes(np.unique(y))
         return self._fit(X, self._indicators(y), sample_weight)
