@@ -138,11 +138,11 @@ class _FactoredModel(SteppedModel):
         weights = self._checked_weights(X, sample_weight)
         vars(self).pop("weights_", None)  # they belong to another network
         scalings = self._measure(X, T, weights)
-        X, T, weights = merge_duplicates(X, scalings[0].scaled(T), weights)
+        X, T, weights, repeats = merge_duplicates(X, scalings[0].scaled(T), weights)
         self.network_ = self._new_network()
         active_neurons(self.network_, _MIN_ACTIVE)
         with blas_threads_for(len(X)):
-            rows = self._begin(X, T, weights, scalings)
+            rows = self._begin(X, T, weights, repeats, scalings)
             self._train(rows, T, weights)
         return self
 
@@ -164,18 +164,18 @@ class _FactoredModel(SteppedModel):
             dtype=np.dtype(self.dtype),
         )
 
-    def _begin(self, X, T, weights, scalings):
+    def _begin(self, X, T, weights, repeats, scalings):
         """Fix the constant coordinate and mu, and return the rows."""
         found = []
         for scaling in scalings:
             self._scaling = scaling
             rows = self._rows(X)
-            found.append((*self._regularization_for(rows, T, weights), scaling, rows))
+            found.append((*self._regularization_for(rows, T, weights, repeats), scaling, rows))
         self.regularization_, error, self._scaling, rows = min(found, key=lambda each: each[1])
         self.loo_error_ = None if self.regularization == 0 else error / TARGET_DEVIATION**2
         return rows
 
-    def _regularization_for(self, rows, T, weights):
+    def _regularization_for(self, rows, T, weights, repeats):
         """Mu and the leave-one-out error that it has at the start."""
         if not isinstance(self.regularization, str):
             mu = real(self.regularization, "regularization", minimum=0.0)
@@ -187,10 +187,14 @@ class _FactoredModel(SteppedModel):
             )
         G = self.network_.jacobian(rows, n_threads=self.n_threads).gram().astype(np.float64)
         if self.regularization == "loo":
-            mu, error, _ = choose_regularization([G], T, weights)
+            mu, error, _ = choose_regularization([G], T, weights, repeats=repeats)
             return mu, error
-        squares = [np.square(loo_residuals(G, column, mu, weights)) for column in T.T]
-        return mu, float(np.average(np.mean(squares, axis=0), weights=weights))
+        squares = 0.0
+        for c, column in enumerate(T.T):
+            one = repeats and repeats.columns(slice(c, c + 1))
+            squares += np.square(loo_residuals(G, column, mu, weights, repeats=one))
+        weights = weights if repeats is None else repeats.weights
+        return mu, float(np.average(squares / T.shape[1], weights=weights))
 
     def _train(self, rows, T, weights):
         """Fit every output; Ctrl-C keeps what has been reached, and passes."""

@@ -127,7 +127,7 @@ class _GaussNewtonModel(SteppedModel):
         else:
             vars(self).pop("factors_", None)  # they belong to another network
         scalings = [self._scaling] if warm else self._measure(X, T, weights)
-        X, T, weights = merge_duplicates(X, scalings[0].scaled(T), weights)
+        X, T, weights, _ = merge_duplicates(X, scalings[0].scaled(T), weights)
         with blas_threads_for(len(X)):
             trainer = (
                 self._continue(X, T, weights) if warm else self._begin(X, T, weights, scalings)

@@ -107,14 +107,16 @@ class _NTKModel(Model):
         scaling = Scaling.fit(X, T, weights, standardise)
         T = scaling.scaled(T)
         variance = np.average(np.square(T), axis=0, weights=weights).mean() or 1.0
-        X, T, weights = merge_duplicates(X, T, weights)
+        X, T, weights, repeats = merge_duplicates(X, T, weights)
         # weights, matrix, scaled matrix, factor, inverse
         require_memory(
             4 * 8 * len(X) ** 2, f"The kernel of {len(X)} rows and its factor", "Take fewer rows."
         )
         with blas_threads_for(len(X)):
-            mu = self._choose(self._candidates(scaling, standardise), X, T, weights)
-            self._solve(X, T, weights, mu, variance)
+            candidates = self._candidates(scaling, standardise)
+            mu = self._choose(candidates, X, T, weights, repeats)
+            self._solve(X, T, weights, repeats, mu)
+            self.loo_error_ /= variance
         return self
 
     def _check_parameters(self):
@@ -139,7 +141,7 @@ class _NTKModel(Model):
     def _has_free_scales(self):
         return self.scale_features == "marginal_likelihood"
 
-    def _choose(self, candidates, X, T, weights):
+    def _choose(self, candidates, X, T, weights, repeats):
         """Keep the candidate of least leave-one-out error; return its mu."""
         if len(candidates) == 1 and self.regularization != "loo":
             self._adopt(candidates[0], X, T, weights)
@@ -147,6 +149,7 @@ class _NTKModel(Model):
         if len(X) > _ROWS_FOR_CHOICE:
             some = np.random.default_rng(0).permutation(len(X))[:_ROWS_FOR_CHOICE]
             X, T, weights = X[some], T[some], weights[some]
+            repeats = repeats and repeats.of_points(some)
         found = []
         for candidate in candidates:
             self._adopt(candidate, X, T, weights)
@@ -154,7 +157,7 @@ class _NTKModel(Model):
             grid = None
             if self.regularization != "loo":
                 grid = [max(float(self.regularization), 1e-300) / np.mean(weights * K.diagonal())]
-            mu, error, _ = choose_regularization([K], T, weights, grid)
+            mu, error, _ = choose_regularization([K], T, weights, grid, repeats=repeats)
             found.append((error, mu, self.depth_, self.shift_, self._scaling))
         _, mu, self.depth_, self.shift_, self._scaling = min(found, key=lambda entry: entry[0])
         return mu if self.regularization == "loo" else float(self.regularization)
@@ -167,7 +170,7 @@ class _NTKModel(Model):
             factors = likely_factors(rows, T, weights, self.depth_, activation, self.n_threads)
             self._scaling = self._scaling.with_factors(factors)
 
-    def _solve(self, X, T, weights, mu, variance):
+    def _solve(self, X, T, weights, repeats, mu):
         """Solve for all targets at once."""
         self.rows_ = self._rows(X)
         factor = DampedCholesky(self._kernel(self.rows_), mu, weights)
@@ -180,9 +183,12 @@ class _NTKModel(Model):
                 stacklevel=4,
             )
         self.dual_coef_ = factor.solve(T)
-        errors = self.dual_coef_ / factor.inverse_diagonal()[:, None]
+        diagonal = factor.inverse_diagonal()
+        errors = self.dual_coef_ / diagonal[:, None]
+        if repeats is not None:
+            errors, weights = repeats.errors(self.dual_coef_, diagonal, mu), repeats.weights
         mean_square = np.average(np.square(errors), axis=0, weights=weights).mean()
-        self.loo_error_ = float(mean_square / variance)
+        self.loo_error_ = float(mean_square)
         self.regularization_ = mu
 
     def _kernel(self, rows, others=None):

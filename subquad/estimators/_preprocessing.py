@@ -2,23 +2,18 @@
 
 import numpy as np
 
+from subquad.solvers.leave_one_out import merge_repeats
+
 
 def merge_duplicates(X, T, weights):
-    """Return each distinct row of X once, with its total weight and its weighted mean target.
+    """Return each distinct row of X once, its mean target and total weight, and its `Repeats`.
 
     sum_i w_i (f - t_i)^2 over equal rows is W (f - mean)^2 plus a constant, so the least-squares
-    problem is the same; but its Gram matrix stays regular, and leave-one-out leaves out a row with
-    all its copies, which makes a weight of two and a row given twice one and the same.
+    problem is the same, but its Gram matrix stays regular. Rows of weight 0 are left out.
     """
     kept = weights > 0
-    X, T, weights = X[kept], T[kept], weights[kept]
-    rows, group = np.unique(X, axis=0, return_inverse=True)
-    group = group.ravel()
-    total = np.bincount(group, weights, minlength=len(rows))
-    mean = np.column_stack(
-        [np.bincount(group, weights * column, minlength=len(rows)) / total for column in T.T]
-    )
-    return rows, mean, total
+    rows, points = np.unique(X[kept], axis=0, return_inverse=True)
+    return rows, *merge_repeats(points.ravel(), T[kept], weights[kept])
 
 
 def holds_text(X):

@@ -143,7 +143,7 @@ def _restored(header, arrays):
         raise ValueError(f"unknown class {header['class']!r}")
     reader, cls = Reader(arrays), _estimator_class(header["class"])
     estimator = cls(**reader.decode({"dict": header["parameters"]}))
-    for name, value in _with_scaling(header["state"]).items():
+    for name, value in _with_scaling(header["state"], reader).items():
         if not _ATTRIBUTE.fullmatch(name) or hasattr(cls, name):
             raise ValueError(f"unknown attribute {name!r}")
         setattr(estimator, name, reader.decode(value))
@@ -152,14 +152,15 @@ def _restored(header, arrays):
     return estimator
 
 
-def _with_scaling(state):
+def _with_scaling(state, reader):
     """State of a model, in whose file the parts of its scaling may still stand one by one."""
     if "_center" not in state:
         return state
     state = dict(state)
     parts = {name: state.pop(f"_{name}") for name in _PARTS_OF_SCALING}
-    # A kernel model kept under this name what its features are divided by.
-    parts["scale"] = state.pop("feature_scales_", parts["scale"])
+    if "feature_scales_" in state:  # of a kernel model; its deviations alone have no use
+        reader.decode(parts["scale"])
+        parts["scale"] = state.pop("feature_scales_")
     return {"_scaling": {"scaling": {"dict": parts}}, **state}
 
 

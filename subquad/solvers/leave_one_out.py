@@ -1,22 +1,147 @@
 """The regularisation mu, chosen by leave-one-out in closed form.
 
 Fit residuals r by minimising sum_i w_i (r_i - f_i)^2 + mu ||dW||^2 with f = G al, so that
-al = M^-1 r for M = G + mu W^-1. Leaving point i out and predicting it errs by exactly
+al = M^-1 r for M = G + mu W^-1. The prediction of point i by the fit without it errs by exactly
 
     e_i = al_i / (M^-1)_ii,
 
 and one eigendecomposition of G gives every e_i for every mu.
+
+A point may stand for several observations, of which one at a time is left out: see `Repeats`.
 """
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from subquad._validation import as_gram, as_matrix, as_vector, real
 from subquad.solvers.exact import DampedCholesky, sample_weights, symmetric_product
 
-_GRID = np.logspace(-8, 1, 37)  # of the mean eigenvalue: four candidates a decade
+_GRID = np.logspace(-8, 1, 37)  # Four candidates a decade, in units of the mean eigenvalue.
 
 
-def choose_regularization(grams, r, weights=None, grid=None):
+@dataclass(frozen=True)
+class Repeats:
+    """Observations that share their points, merged for the fit, and left out one at a time.
+
+    Observation j at point i = points[j], with target y_j and weight w_j, enters the fit through
+    the point's total weight W_i = sum_j w_j and mean target. Left out alone, it is missed by
+
+        e_j = (y_j - f_i) / (1 - h_j),   h_j = S_ii w_j / W_i,
+
+    where f = S y is the fit of the means. With r the means, r - f = mu W^-1 al and
+    1 - S_ii = mu (M^-1)_ii / W_i, in the notation of this module.
+
+    Attributes
+    ----------
+    points : ndarray of intp, shape (n_observations,)
+    weights : ndarray, shape (n_observations,)
+        w_j.
+    totals : ndarray, shape (n_points,)
+        W_i.
+    deviations : ndarray, shape (n_observations, C)
+        y_j minus the weighted mean target of its point.
+    shares : ndarray, shape (n_observations,)
+        w_j / W_i. Where all weights are whole numbers they count observations: one of weight k
+        stands for k equal ones of weight 1, and its share is 1 / W_i. More generally it is
+        gcd / W_i, so that doubled weights change nothing.
+
+    Notes
+    -----
+    `merge_repeats` makes one. Allen (1974) for single points; observations of one point share the
+    row and column of S.
+    """
+
+    points: np.ndarray
+    weights: np.ndarray
+    totals: np.ndarray
+    deviations: np.ndarray
+    shares: np.ndarray
+
+    def columns(self, some):
+        """Return the same for the targets of a slice."""
+        return replace(self, deviations=self.deviations[:, some])
+
+    def of_points(self, kept):
+        """Return the observations of some points, indices that may come in any order."""
+        place = np.full(len(self.totals), -1)
+        place[kept] = np.arange(len(kept))
+        points = place[self.points]
+        some = points >= 0
+        return Repeats(
+            points[some],
+            self.weights[some],
+            self.totals[kept],
+            self.deviations[some],
+            self.shares[some],
+        )
+
+    def errors(self, alpha, diagonal, mu):
+        """Return every e_j, shape (n_observations, C).
+
+        Parameters
+        ----------
+        alpha : ndarray, shape (n_points, C)
+            al, of the mean targets.
+        diagonal : ndarray, shape (n_points,)
+            Of M^-1.
+        mu : float
+        """
+        i, shares = self.points, self.shares[:, None]
+        complements = (mu * diagonal / self.totals)[i][:, None]
+        kept = 1.0 - shares + shares * complements
+        alone = shares == 1.0  # where mu = 0, the quotient of the formula is 0 / 0
+        kept[alone] = 1.0
+        errors = (self.deviations + (mu * alpha / self.totals[:, None])[i]) / kept
+        return np.where(alone, (alpha / diagonal[:, None])[i], errors)
+
+
+def merge_repeats(points, T, weights):
+    """Merge the observations of every point.
+
+    Parameters
+    ----------
+    points : array_like of int, shape (n_observations,)
+        The point of each observation; every one of 0, ..., n - 1 occurs.
+    T : array_like, shape (n_observations, C)
+        Targets.
+    weights : array_like, shape (n_observations,)
+        Positive.
+
+    Returns
+    -------
+    means : ndarray, shape (n, C)
+        Weighted mean targets of the points.
+    totals : ndarray, shape (n,)
+        Their total weights.
+    repeats : Repeats or None
+        None where every point has one observation that is to be left out with its whole weight:
+        leave-one-out of points is then that of observations.
+
+    Examples
+    --------
+    >>> means, totals, repeats = merge_repeats([0, 0, 1], [[1.0], [3.0], [5.0]], np.ones(3))
+    >>> means[:, 0], totals, repeats.shares
+    (array([2., 5.]), array([2., 1.]), array([0.5, 0.5, 1. ]))
+    """
+    points = np.asarray(points, dtype=np.intp)
+    T, weights = np.asarray(T, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    totals = np.bincount(points, weights)
+    means = np.column_stack([np.bincount(points, weights * column) / totals for column in T.T])
+    shares = _units(weights) / totals[points]
+    if (shares == 1.0).all():
+        return means, totals, None
+    return means, totals, Repeats(points, weights, totals, T - means[points], shares)
+
+
+def _units(weights):
+    """How much weight is left out with each observation."""
+    if (weights == np.floor(weights)).all() and weights.max() < 2.0**53:
+        return np.full(len(weights), float(np.gcd.reduce(weights.astype(np.int64))))
+    return weights
+
+
+def choose_regularization(grams, r, weights=None, grid=None, *, repeats=None):
     """Choose the mu of least mean squared leave-one-out error, jointly over all outputs.
 
     Parameters
@@ -32,13 +157,15 @@ def choose_regularization(grams, r, weights=None, grid=None):
     grid : array_like, optional
         Candidates for mu, as multiples of the mean eigenvalue of W^1/2 G W^1/2. Default: 1e-8 to
         10, four a decade.
+    repeats : Repeats, optional
+        The observations that the points stand for; `weights` are then their totals.
 
     Returns
     -------
     mu : float
         Of equal candidates, the largest.
     loo_error : float
-        The (weighted) mean of e_i^2 at mu over points and outputs.
+        The (weighted) mean of e_i^2 at mu over points, or observations, and outputs.
     curve : ndarray, shape (n_candidates, 2)
         Each mu with its error.
 
@@ -60,21 +187,25 @@ def choose_regularization(grams, r, weights=None, grid=None):
     >>> mu, loo_error, curve.shape  # independent points predict nothing about each other
     (10.0, 1.0, (37, 2))
     """
-    grams, R, roots = _checked(grams, r, weights)
+    grams, R, roots = _checked(grams, r, _weights_of(repeats, weights))
     grid = _GRID if grid is None else _candidates(grid)
     mean_eigenvalue = np.mean([roots**2 * G.diagonal() for G in grams])
     if not mean_eigenvalue > 0:
         raise ValueError("grams must have a positive trace; got none, so that no neuron fires.")
     mus = mean_eigenvalue * grid
-    columns = R.T[:, :, None] if len(grams) > 1 else R[None]
-    sums = sum(_squared_errors(G, c, roots, mus) for G, c in zip(grams, columns, strict=True))
+    every = [slice(c, c + 1) for c in range(R.shape[1])] if len(grams) > 1 else [slice(None)]
+    _require_deviations(repeats, R)
+    sums = sum(
+        _squared_errors(G, R[:, columns], roots, mus, repeats and repeats.columns(columns))
+        for G, columns in zip(grams, every, strict=True)
+    )
     errors = sums / (np.sum(roots**2) * R.shape[1])
     best = np.flatnonzero(errors == errors.min())[-1]
     return float(mus[best]), float(errors[best]), np.column_stack([mus, errors])
 
 
-def loo_residuals(gram, r, mu, weights=None):
-    """Return e_i, the error at point i of the fit without it.
+def loo_residuals(gram, r, mu, weights=None, *, repeats=None):
+    """Return e_i, the error at point i of the fit without it; or e_j, if observations are given.
 
     Parameters
     ----------
@@ -85,10 +216,13 @@ def loo_residuals(gram, r, mu, weights=None):
     weights : array_like, shape (n,), optional
         Sample weights, at least 0. Where 0, the point is not in the fit and its e_i is the
         fit's own error.
+    repeats : Repeats, optional
+        The observations, with one target, that the points stand for; `weights` are then their
+        totals.
 
     Returns
     -------
-    ndarray of float64, shape (n,)
+    ndarray of float64, shape (n,), or (n_observations,) with `repeats`
 
     Raises
     ------
@@ -102,12 +236,16 @@ def loo_residuals(gram, r, mu, weights=None):
     """
     gram = as_gram(gram, "gram")
     r = as_vector(r, "r", size=len(gram), dtype=np.float64)
+    weights = _weights_of(repeats, weights)
+    _require_deviations(repeats, r[:, None])
     factor = DampedCholesky(gram, real(mu, "mu", minimum=0.0), weights)
     if factor.singular:
         raise ValueError(
             f"mu must be positive for a singular gram (rank {factor.rank} of {factor.n}); got {mu}."
         )
     alpha, diagonal = factor._solve(r), factor.inverse_diagonal()
+    if repeats is not None:
+        return repeats.errors(alpha[:, None], diagonal, factor.damping)[:, 0]
     absent = diagonal == 0
     diagonal[absent] = 1.0
     errors = alpha / diagonal
@@ -115,16 +253,49 @@ def loo_residuals(gram, r, mu, weights=None):
     return errors
 
 
-def _squared_errors(G, columns, roots, mus):
+def _squared_errors(G, columns, roots, mus, repeats=None):
     """Sum_i w_i e_i^2 over the columns, for every mu: shape (len(mus),)."""
     B = G * roots * roots[:, None]
     eigenvalues, V = np.linalg.eigh(B)  # of the lower half
     inverse = 1 / (np.maximum(eigenvalues, 0.0)[:, None] + mus)
     diagonal = np.square(V) @ inverse
     total = np.zeros(len(mus))
-    for beta in (V.T @ (roots[:, None] * columns)).T:
-        total += np.square((V @ (beta[:, None] * inverse)) / diagonal).sum(axis=0)
+    for c, beta in enumerate((V.T @ (roots[:, None] * columns)).T):
+        solutions = V @ (beta[:, None] * inverse)
+        if repeats is None:
+            total += np.square(solutions / diagonal).sum(axis=0)
+        else:
+            total += _sums_of_squares(repeats, c, roots, mus, solutions, diagonal)
     return total
+
+
+def _sums_of_squares(repeats, c, roots, mus, solutions, diagonal):
+    """Sum_j w_j e_j^2 for every mu, from (B + mu)^-1 W^1/2 r and the diagonal of (B + mu)^-1."""
+    one = repeats.columns(slice(c, c + 1))
+    sums = np.empty(len(mus))
+    for k, mu in enumerate(mus):  # one at a time: there may be many more observations than points
+        alpha, inverse_diagonal = roots * solutions[:, k], roots**2 * diagonal[:, k]
+        errors = one.errors(alpha[:, None], inverse_diagonal, mu)[:, 0]
+        sums[k] = one.weights @ np.square(errors)
+    return sums
+
+
+def _weights_of(repeats, weights):
+    """Weights of the points; refuse those that are not the totals of their observations."""
+    if repeats is None:
+        return weights
+    if weights is not None and not np.array_equal(weights, repeats.totals):
+        raise ValueError("weights must be the totals of repeats; got others.")
+    return repeats.totals
+
+
+def _require_deviations(repeats, R):
+    """Refuse observations of other points or targets than those of R (n, C)."""
+    if repeats is None:
+        return
+    shape = len(repeats.totals), repeats.deviations.shape[1]
+    if shape != R.shape:
+        raise ValueError(f"repeats must have points and targets {R.shape}; got {shape}.")
 
 
 def _checked(grams, r, weights):
