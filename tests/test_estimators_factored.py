@@ -129,6 +129,19 @@ def test_loo_error_is_that_of_refits_of_the_linearised_model_without_each_row():
     assert model.loo_error_ == pytest.approx(np.mean(np.square(errors)) / 0.01, rel=1e-6)
 
 
+@pytest.mark.parametrize("regularization", ["loo", 1e-4])
+def test_a_table_of_few_distinct_rows_is_predicted_by_its_means(regularization):
+    means = np.array([1.0, 4.0, 2.0, 8.0])
+    noise = np.random.default_rng(0).standard_normal(100)
+    model = quietly(
+        regressor(regularization=regularization),
+        np.repeat(np.eye(4), 25, axis=0),
+        np.repeat(means, 25) + noise,
+    )
+    np.testing.assert_allclose(model.predict(np.eye(4)), means, atol=0.6)  # 3 / sqrt(25)
+    assert model.loo_error_ < 0.2  # of the variance, of which the noise is .13
+
+
 def test_the_constant_has_the_least_leave_one_out_error():
     errors = [regressor(constant=c).fit(X, Y + 1).loo_error_ for c in (1.0, 2.0)]
     assert regressor().fit(X, Y + 1).loo_error_ == min(errors)

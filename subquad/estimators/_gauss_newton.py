@@ -71,7 +71,8 @@ _PARAMETERS = (
         The mu used.
     loo_error_ : float or None
         Mean squared leave-one-out error of the last linearised fit, as a fraction of the variance
-        of the targets (so that 1 - loo_error_ is a leave-one-out R^2). None for interpolation.
+        of the targets (so that 1 - loo_error_ is a leave-one-out R^2). None for interpolation,
+        and after a warm start, when the linearised fit is only of what the model still lacked.
     n_features_in_ : int
     feature_names_in_ : ndarray
 """
@@ -215,7 +216,8 @@ class _GaussNewtonModel(SteppedModel):
         self.history_ = trainer.history
         self.n_iter_ = max(1, len(trainer.history))
         self.regularization_ = trainer.regularization_
-        error = trainer.loo_error
+        # After a warm start it would be the error of what was left to fit, not of the whole.
+        error = trainer.loo_error if earlier is None else None
         self.loo_error_ = None if error is None else error / TARGET_DEVIATION**2
 
     def _outputs(self, X):
