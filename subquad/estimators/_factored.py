@@ -11,7 +11,7 @@ from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import OutputsClassifier, OutputsRegressor, warn_constant
-from subquad.estimators._preprocessing import merge_duplicates
+from subquad.estimators._preprocessing import REPEATED_ROWS, merge_duplicates
 from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
 from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import FactoredNetwork
@@ -27,17 +27,17 @@ _PARAMETERS = (
     Parameters
     ----------
     width : int
-        Neurons, m.
+        m, the number of neurons.
     inner_size : int or None
-        l: features are reduced to so many random combinations. None: 128, or all of them where
-        there are fewer.
+        l, the number of random combinations that the features are reduced to. None is 128, or
+        the number of columns, padded to a power of two, if that is smaller.
     outer_size : int or None
-        k of W = A B C, which trains k l numbers for each output. None: W = B C, m l numbers, more
-        accurate and dearer.
+        k of W = A B C, of which k l numbers are trained for each output. None is W = B C, of which
+        m l numbers are trained: more accurate, and slower.
     sketch : {"srht", "gaussian"}
         How A and C are drawn.
     shift : float
-        b of the activation: a fraction Q(b) of the neurons fire; 0 is ReLU.
+        b of the activation: a fraction Q(b) of the neurons fires; 0 is ReLU.
     regularization : "loo" or float
         mu of |f - y|^2 + mu ||B - B(0)||_F^2, on the scaled targets. "loo" takes the mu of least
         leave-one-out error of the fit linearised at the start; 0 interpolates."""
@@ -46,20 +46,20 @@ _PARAMETERS = (
     + """
         Without regularization, "loo" is 1.
     max_steps : int
-        Most Gauss-Newton steps of an output.
+        Largest number of Gauss-Newton steps of an output.
     tol : float or None
-        With regularization: decrease of the objective, as a fraction of the targets' sum of
-        squares, at which the fit ends. Without: goal for the relative residual.
+        With regularization, the fit ends when a step lowers the objective by less than this
+        fraction of the targets' sum of squares; without, it ends at this relative residual.
     dtype : {"float64", "float32"}
         Precision of the network.
     random_state : int, RandomState instance or None
         Source of the network.
     n_threads : int or None
-        Results do not depend on it.
+        Number of threads; results do not depend on it.
     callback : callable, optional
         Called with a `StepRecord` after each step.
     verbose : int
-        Print a line per step if positive.
+        If positive, print a line per step.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ _PARAMETERS = (
     histories_ : list of list of StepRecord
         One for each output.
     n_iter_ : int
-        Most steps that an output took.
+        The largest number of steps that an output took.
     regularization_ : float
         The mu used.
     loo_error_ : float or None
@@ -82,17 +82,17 @@ _PARAMETERS = (
 """
 )
 
-_NOTES = """
+_NOTES = (
+    """
     Notes
     -----
     [AS22], Sections 4 and 5, by regularised Gauss-Newton steps of `FactoredGradientDescent`. The
     outputs share A, C, a and B(0), but each has a B of its own: outputs that shared one would have
     to fit n n_outputs numbers with k l. At the start they therefore have one and the same tangent
     kernel, and one eigendecomposition chooses mu for all.
-
-    Equal rows are merged into one with their total weight and mean target, which is the same
-    least-squares problem.
 """
+    + REPEATED_ROWS
+)
 
 
 class _FactoredModel(SteppedModel):

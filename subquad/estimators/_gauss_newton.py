@@ -21,16 +21,18 @@ _PARAMETERS = (
     Parameters
     ----------
     width : int
-        Neurons in each hidden layer, m.
+        m, the number of neurons in each hidden layer.
     depth : int
-        Hidden layers, at least 2. The last one is fitted.
+        Number of hidden layers, at least 2. The last one is fitted.
     shift : float
-        b of the activation: a fraction Q(b) of the neurons fire. 0 is ReLU, the most accurate in
-        most of what was measured; a fit with 1 is several times faster at large widths.
+        b of the activation: a fraction Q(b) of the neurons fires. 0 is ReLU, which measured most
+        accurate in most cases; a fit with 1 is several times faster at large widths.
     readout : {"partition", "dense"}
-        With several outputs: each has its own neurons (exact and fast), or all share all.
+        Whether each of several outputs has neurons of its own ("partition", exact and fast), or
+        all outputs share all neurons ("dense").
     weights : {"dense", "int8", "implicit"}
-        How the matrices between hidden layers are kept, see `WideNetwork`: "implicit" never.
+        How the matrices between hidden layers are stored; "implicit" does not store them. See
+        `WideNetwork`.
     regularization : "loo" or float
         mu of |f - y|^2 + mu ||W - W(0)||_F^2, on the scaled targets. "loo" takes the mu of least
         leave-one-out error of the linearised fit; 0 interpolates, as the papers do."""
@@ -39,11 +41,11 @@ _PARAMETERS = (
     + """
         Without regularization, "loo" is 1.
     max_steps : int
-        Most Gauss-Newton steps.
+        Largest number of Gauss-Newton steps.
     tol : float or None
-        With regularization: decrease of the objective, as a fraction of the targets' sum of
-        squares, at which the fit ends. Without: goal for the relative residual. None is the
-        trainer's own default.
+        With regularization, the fit ends when a step lowers the objective by less than this
+        fraction of the targets' sum of squares; without, it ends at this relative residual. None
+        is the trainer's own default.
     dtype : {"float64", "float32"}
         Precision of the network; float32 halves the memory.
     warm_start : bool
@@ -52,11 +54,11 @@ _PARAMETERS = (
     random_state : int, RandomState instance or None
         Source of the network.
     n_threads : int or None
-        Results do not depend on it.
+        Number of threads; results do not depend on it.
     callback : callable, optional
         Called with a `StepRecord` after each step.
     verbose : int
-        Print a line per step if positive.
+        If positive, print a line per step.
 
     Attributes
     ----------

@@ -28,21 +28,22 @@ _PARAMETERS = (
     shift : float or None
         b_0: a fraction Q(b_0) of the neurons fires at a point. None is sqrt(0.4 log(2 m)).
     readout_scale : float
-        B. Large values (32 and more) learn as the tangent kernel does; small ones let the neurons
-        move, which was the more accurate in what was measured.
+        B. With large values (32 and more) the network learns as its tangent kernel does; with
+        small ones the neurons move, which measured more accurate.
     learning_rate : float or "auto"
-        eta. Up to 1 is stable whatever the rows; "auto" takes what the first mini-batch bears.
+        eta. Values up to 1 are stable for any rows; "auto" takes the largest that is stable for
+        the Gram matrix of the first mini-batch.
     batch_size : int
     n_epochs : int
         Passes of `fit` over the rows.
     average : bool
-        Predict with the mean of the iterates, of the second half of `fit` or of all of
-        `partial_fit`, instead of the last.
+        Whether to predict with the mean of the iterates (those of the second half of `fit`, or
+        all of `partial_fit`) instead of the last one.
     dynamics : {"network", "kernel"}
         "kernel" trains the tangent features of the network as drawn.
     report : {"auto", "tree", "scan", None}
-        How the neurons that fire are found; None evaluates all. Predictions are the same to
-        rounding."""
+        How the neurons that fire are found; None evaluates all neurons. Predictions are the same
+        to rounding."""
     + SCALE_FEATURES
     + """
     constant : float
@@ -53,11 +54,11 @@ _PARAMETERS = (
     random_state : int, RandomState instance or None
         Source of the network and of the order of the rows.
     n_threads : int or None
-        Results do not depend on it.
+        Number of threads; results do not depend on it.
     callback : callable, optional
         Called with an `SGDRecord` after each step.
     verbose : int
-        Print a line per pass over the rows if positive.
+        If positive, print a line per pass over the rows.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ from subquad._validation import real, require_memory
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import Model, OutputsClassifier, OutputsRegressor
 from subquad.estimators._feature_scales import likely_factors
-from subquad.estimators._preprocessing import merge_duplicates
+from subquad.estimators._preprocessing import REPEATED_ROWS, merge_duplicates
 from subquad.estimators._scaling import (
     CONSTANT,
     SCALE_FEATURES,
@@ -38,12 +38,12 @@ _PARAMETERS = (
     Parameters
     ----------
     depth : int or tuple of int
-        Hidden layers. Of several, the one of least leave-one-out error.
+        Number of hidden layers. Of several, the one of least leave-one-out error is taken.
     shift : float or tuple of float
-        b of the activation; 0 is ReLU. Of several, the one of least leave-one-out error.
+        b of the activation; 0 is ReLU. Of several, the one of least leave-one-out error is taken.
     regularization : "loo" or float
         mu of sum_i w_i (f(x_i) - y_i)^2 + mu ||f||^2, the norm being that of the kernel, whose
-        diagonal is depth + 1 for ReLU. "loo" takes the one of least leave-one-out error; 0
+        diagonal is depth + 1 for ReLU. "loo" takes the mu of least leave-one-out error; 0
         interpolates."""
     + SCALE_FEATURES.replace('"auto" or bool', '"auto", bool or "marginal_likelihood"')
     + """
@@ -54,7 +54,7 @@ _PARAMETERS = (
     dtype : {"float64", "float32"}
         Precision of rows and kernels; equations are solved in float64.
     n_threads : int or None
-        Results do not depend on it.
+        Number of threads; results do not depend on it.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ _PARAMETERS = (
     depth_ : int
     shift_ : float
     regularization_ : float
-        What was used or chosen.
+        The depth, the shift and the mu that are in use.
     loo_error_ : float
         Mean squared leave-one-out error of the fit, as a fraction of the variance of the targets
         (so that 1 - loo_error_ is a leave-one-out R^2).
@@ -223,9 +223,8 @@ class NTKRegressor(OutputsRegressor, _NTKModel):
     -----
     O(n^2 d + n^3) operations and four n x n matrices. Candidates and the regularisation are chosen
     by closed-form leave-one-out, one eigendecomposition each, on at most 2,048 of the rows; then
-    one Cholesky factorisation serves all rows and targets. Equal rows are merged into one with
-    their total weight and mean target, which is the same least-squares problem.
-
+    one Cholesky factorisation serves all rows and targets.
+{REPEATED_ROWS}
     Marginal likelihood: Rasmussen and Williams (2006), Section 5.4; on at most 1,024 of the rows,
     one n^3 gradient for each of up to 60 steps, for each depth, shift and constant.
 

@@ -154,7 +154,7 @@ class PolynomialTensorSketch(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return polynomial_sketch(rows, codes, self.n_components, gamma, coef0, self.n_threads)
 
     def _validated(self, X, reset=True):
-        """X in float32 or float64; NaN and infinity show in the sketches, which are smaller."""
+        """X in float32 or float64; in `transform`, NaN and infinity show in the sketches."""
         return validate_data(
             self,
             X,

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from subquad.solvers.leave_one_out import merge_repeats
+from subquad.solvers import merge_repeats
+
+REPEATED_ROWS = """
+    Equal rows are merged into one with their total weight and mean target, which is the same
+    least-squares problem. Leave-one-out still leaves out one row at a time. Weights that are
+    whole numbers without a common divisor are counts: a weight of two and a row given twice give
+    the same fit.
+"""
 
 
 def merge_duplicates(X, T, weights):
@@ -17,7 +24,7 @@ def merge_duplicates(X, T, weights):
 
 
 def holds_text(X):
-    """Whether an array has entries that are no numbers."""
+    """Whether an array has entries that are not numbers."""
     try:
         np.asarray(X, dtype=np.float64)
     except ValueError:

@@ -23,9 +23,9 @@ SCALE_FEATURES = """
         Whether to centre the features and divide them by their standard deviations. "auto" does so
         unless the features have one unit, as pixels and counts do: at least 16 of them vary, and
         at least half of these have a range of at least 0.9 times the largest, with 0 in it. Of
-        the pixels of digits and MNIST, 57 to 90 per cent have such a range, and standardising
-        would blow up the rarest (test accuracy on digits .980 instead of .994); of the columns of
-        eight measured tables at most 33 per cent have it."""
+        the pixels of digits and MNIST, 57 to 90 per cent have such a range, and to standardise
+        them would enlarge the rarest most (test accuracy on digits .980 instead of .994). Of the
+        columns of eight measured tables, at most 33 per cent have such a range."""
 CONSTANT = """
     constant : "auto", "loo" or float
         Size of the constant coordinate that is appended to every row, in units of the root mean

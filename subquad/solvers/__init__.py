@@ -14,6 +14,7 @@ Of problems with a tall matrix A
     pcg                                 conjugate gradients
 """
 
+from subquad.solvers._repeats import Repeats, merge_repeats
 from subquad.solvers._solution import Solution, SolverWarning
 from subquad.solvers.conjugate_gradient import pcg
 from subquad.solvers.exact import DampedCholesky, solve_damped
@@ -27,12 +28,7 @@ from subquad.solvers.gram import (
     Solver,
     gram_solve,
 )
-from subquad.solvers.leave_one_out import (
-    Repeats,
-    choose_regularization,
-    loo_residuals,
-    merge_repeats,
-)
+from subquad.solvers.leave_one_out import choose_regularization, loo_residuals
 
 __all__ = [
     "AutoSolver",
