@@ -131,7 +131,7 @@ def test_whole_weights_count_observations_up_to_a_common_divisor():
     written_out = merge_repeats(np.repeat(np.arange(N), counts), np.repeat(r, counts, axis=0),
                                 np.ones(counts.sum()))  # fmt: skip
     for factor in (1, 2):
-        means, totals, repeats = merge_repeats(np.arange(N), r, factor * counts)
+        means, totals, repeats = merge_repeats(np.arange(N), r, float(factor) * counts)
         errors = loo_residuals(G, means[:, 0], factor * 0.1, totals, repeats=repeats)
         expected = loo_residuals(G, written_out[0][:, 0], 0.1, repeats=written_out[2])
         np.testing.assert_allclose(np.repeat(errors, counts), expected, rtol=1e-12)
@@ -190,6 +190,21 @@ def test_blocks_are_independent_problems():
             lambda: choose_regularization([np.eye(2)], np.ones((2, 2)), repeats=TWO_POINTS),
             ValueError,
             "repeats must have points and targets (2, 2); got (2, 1).",
+        ),
+        (
+            lambda: merge_repeats([0, 2], np.ones((2, 1)), np.ones(2)),
+            ValueError,
+            "points must be 0, ..., n - 1, each at least once; got others.",
+        ),
+        (
+            lambda: merge_repeats([0.0, 1.0], np.ones((2, 1)), np.ones(2)),
+            ValueError,
+            "points must be 2 integers, one per row of T; got float64 of shape (2,).",
+        ),
+        (
+            lambda: merge_repeats([0, 1], np.ones((2, 1)), [1.0, 0.0]),
+            ValueError,
+            "weights must be positive; got 0.0.",
         ),
         (
             lambda: choose_regularization([np.eye(3), np.eye(2)], np.ones((3, 2))),

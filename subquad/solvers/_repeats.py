@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from subquad._validation import as_matrix, as_vector
+
 
 @dataclass(frozen=True)
 class Repeats:
@@ -12,7 +14,7 @@ class Repeats:
     Observation j at point i = points[j], with target y_j and weight w_j, enters the fit through
     the point's total weight W_i = sum_j w_j and mean target. Left out alone, it is missed by
 
-        e_j = (y_j - f_i) / (1 - h_j),   h_j = S_ii w_j / W_i,
+        e_j = (y_j - f_i) / (1 - h_j),   h_j = shares_j S_ii,
 
     where f = S y is the fit of the means. With r the means, r - f = mu W^-1 al and
     1 - S_ii = mu (M^-1)_ii / W_i, in the notation of `loo_residuals`.
@@ -27,9 +29,9 @@ class Repeats:
     deviations : ndarray, shape (n_observations, C)
         y_j minus the weighted mean target of its point.
     shares : ndarray, shape (n_observations,)
-        w_j / W_i. Where all weights are whole numbers they count observations: one of weight k
-        stands for k equal ones of weight 1, and its share is 1 / W_i. More generally it is
-        gcd / W_i, so that doubled weights change nothing.
+        w_j / W_i. Where all weights are whole numbers, they count observations: one of weight k
+        stands for k equal ones of weight 1, one of which is left out. The share is then g / W_i
+        with g the weights' greatest common divisor, so that doubled weights change nothing.
 
     Notes
     -----
@@ -103,20 +105,41 @@ def merge_repeats(points, T, weights):
         None where every point has one observation that is to be left out with its whole weight:
         leave-one-out of points is then that of observations.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has another kind, shape or values.
+
     Examples
     --------
     >>> means, totals, repeats = merge_repeats([0, 0, 1], [[1.0], [3.0], [5.0]], np.ones(3))
     >>> means[:, 0], totals, repeats.shares
     (array([2., 5.]), array([2., 1.]), array([0.5, 0.5, 1. ]))
     """
-    points = np.asarray(points, dtype=np.intp)
-    T, weights = np.asarray(T, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    T = as_matrix(T, "T", dtype=np.float64)
+    weights = as_vector(weights, "weights", size=len(T), dtype=np.float64)
+    if not weights.min() > 0:
+        raise ValueError(f"weights must be positive; got {weights.min()}.")
+    points = _checked_points(points, len(T))
     totals = np.bincount(points, weights)
     means = np.column_stack([np.bincount(points, weights * column) / totals for column in T.T])
     shares = _units(weights) / totals[points]
     if (shares == 1.0).all():
         return means, totals, None
     return means, totals, Repeats(points, weights, totals, T - means[points], shares)
+
+
+def _checked_points(points, n):
+    """Return points as n indices of which none is skipped."""
+    points = np.asarray(points)
+    if points.shape != (n,) or not np.issubdtype(points.dtype, np.integer):
+        raise ValueError(
+            f"points must be {n} integers, one per row of T; got {points.dtype} of shape "
+            f"{points.shape}."
+        )
+    if points.min() < 0 or points.max() >= n or not np.bincount(points).all():
+        raise ValueError("points must be 0, ..., n - 1, each at least once; got others.")
+    return points
 
 
 def _units(weights):
