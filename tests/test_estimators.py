@@ -128,6 +128,14 @@ def test_warm_start_continues(regularization):
     assert model.factors_[0].shape == (N, 512)
 
 
+def test_a_warm_start_claims_no_leave_one_out_error():
+    noise = np.random.default_rng(3).standard_normal(N)
+    model = quietly(regressor(warm_start=True, max_steps=2).fit, X, noise)
+    assert model.loo_error_ > 0.9  # pure noise cannot be predicted
+    assert quietly(model.fit, X, noise).loo_error_ is None
+    assert quietly(model.set_params(warm_start=False).fit, X, noise).loo_error_ > 0.9
+
+
 def test_warm_start_takes_up_new_rows_and_keeps_the_old_fit():
     model = regressor(warm_start=True, regularization=0, tol=1e-9).fit(X[:30], Y[:30])
     network = model.network_

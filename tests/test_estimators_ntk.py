@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from subquad.activations import ShiftedReLU
 from subquad.estimators import NTKClassifier, NTKRegressor
 from subquad.estimators._feature_scales import _cost
-from subquad.ntk import predict
+from subquad.ntk import ntk, predict
 from subquad.training import TrainingWarning
 
 N = 60
@@ -60,6 +60,50 @@ def test_leave_one_out_error_is_that_of_fits_without_each_row():
         mean, _ = predict(rows[0], T[kept], rows[1], regularization=0.1)
         errors.append(mean[0] - T[i])
     assert model.loo_error_ == pytest.approx(np.mean(np.square(errors)) / y.var(), rel=1e-8)
+
+
+def test_leave_one_out_error_is_that_of_fits_without_each_observation_of_repeated_rows():
+    points = np.r_[np.arange(8), np.random.default_rng(4).integers(0, 8, 16)]
+    few = X[np.lexsort(X[:8].T[::-1])][points]  # in the order that merging gives them
+    y = Y[points] + np.random.default_rng(5).standard_normal(24)
+    options = {"depth": 1, "regularization": 0.1, "scale_features": False, "constant": 1.0}
+    model = NTKRegressor(**options).fit(few, y)
+    T, errors = (y - y.mean()) / y.std(), []
+    K = ntk(model.rows_)
+    for i in range(24):
+        p = np.delete(points, i)
+        alpha = np.linalg.solve(K[np.ix_(p, p)] + 0.1 * np.eye(23), np.delete(T, i))
+        errors.append(K[points[i], p] @ alpha - T[i])
+    assert model.loo_error_ == pytest.approx(np.mean(np.square(errors)), rel=1e-8)
+
+
+def test_a_table_of_few_distinct_rows_is_predicted_by_its_means():
+    one_hot = np.repeat(np.eye(4), 25, axis=0)
+    means = np.array([1.0, 4.0, 2.0, 8.0])
+    exact = NTKRegressor().fit(one_hot, np.repeat(means, 25))
+    np.testing.assert_allclose(exact.predict(np.eye(4)), means, rtol=1e-3)
+    noise = np.random.default_rng(0).standard_normal(100)
+    noisy = NTKRegressor().fit(one_hot, np.repeat(means, 25) + noise)
+    np.testing.assert_allclose(noisy.predict(np.eye(4)), means, atol=0.6)  # 3 / sqrt(25)
+    assert noisy.loo_error_ < 0.2  # of the variance, of which the noise is .13
+
+
+def test_a_feature_of_two_values_tells_two_classes_apart():
+    column = np.arange(60)[:, None] % 2
+    flipped = np.where(np.arange(60) < 8, 1 - column[:, 0], column[:, 0])
+    for labels in (column[:, 0], flipped):
+        for options in ({}, {"scale_features": False, "constant": 1.0}):
+            assert NTKClassifier(**options).fit(column, labels).predict([[0], [1]]).tolist() == [
+                0,
+                1,
+            ]
+
+
+def test_repeated_rows_beyond_those_the_choice_is_made_on_are_fitted_too(monkeypatch):
+    monkeypatch.setattr("subquad.estimators._ntk._ROWS_FOR_CHOICE", 30)
+    model = NTKRegressor(depth=1).fit(np.vstack([X, X]), np.append(Y, Y))
+    assert len(model.dual_coef_) == N
+    assert model.score(X, Y) > 0.9
 
 
 def test_the_candidate_of_least_leave_one_out_error_is_chosen(new):

@@ -1,5 +1,6 @@
 """A model comes back from its file as it went in; saving is all or nothing."""
 
+import copy
 import os
 import stat
 import subprocess
@@ -63,6 +64,24 @@ def test_kernel_models_come_back(tmp_path, dtype, scale_features):
         np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
         assert loaded.get_params() == model.get_params()
         assert vars(loaded).keys() == vars(model).keys()
+
+
+@pytest.mark.parametrize("kind", ["NTKRegressor", "GaussNewtonRegressor"])
+def test_files_that_hold_the_parts_of_a_scaling_one_by_one_are_read(tmp_path, kind):
+    from subquad import estimators
+
+    options = {"depth": 1} if kind == "NTKRegressor" else {"width": 256, "random_state": 0}
+    model = quietly(getattr(estimators, kind)(**options).fit, X, X[:, 0] * X[:, 1])
+    old = copy.copy(model)
+    parts = vars(old.__dict__.pop("_scaling"))
+    old.__dict__.update({f"_{name}": value for name, value in parts.items()})
+    if kind == "NTKRegressor":
+        old.__dict__["feature_scales_"] = parts["scale"]
+        old.__dict__["_scale"] = np.ones(4)
+    save_model(old, tmp_path / "m")
+    loaded = load_model(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert vars(loaded).keys() == vars(model).keys()
 
 
 def test_column_names_come_back(tmp_path):

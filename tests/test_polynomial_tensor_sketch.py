@@ -86,6 +86,42 @@ def test_dtype_is_kept_and_integers_become_float64(rng, form):
     np.testing.assert_allclose(narrow, wide, rtol=0, atol=100 * np.finfo(np.float32).eps * scale)
 
 
+def pixels(rng, dtype):
+    """Rows of 784 pixels from 0 to 255, like images of digits."""
+    X = rng.integers(0, 256, (20, 784)) * (rng.random((20, 784)) < 0.2)
+    return X.astype(dtype)
+
+
+@pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_array])
+def test_float32_features_that_overflow_on_the_way_stay_finite(rng, form):
+    X = pixels(rng, np.float32)
+    X[:10] /= 1000  # these do not overflow, and keep their bits
+    options = {"degree": 11, "n_components": 100, "random_state": 0}
+    narrow = PolynomialTensorSketch(**options).fit_transform(form(X))
+    wide = PolynomialTensorSketch(**options).fit_transform(form(X.astype(np.float64)))
+    expected = PolynomialCountSketch(**options).fit_transform(X)
+    assert narrow.dtype == np.float32
+    np.testing.assert_allclose(wide, expected, atol=1e-12 * np.abs(wide).max())
+    size = np.abs(wide).max(axis=1, keepdims=True)
+    np.testing.assert_allclose(narrow / size, wide / size, atol=1e-4)
+    few = PolynomialTensorSketch(**options).fit_transform(form(X[:10]))
+    np.testing.assert_array_equal(narrow[:10], few)
+
+
+@pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize(
+    ("dtype", "degree", "remedy"),
+    [(np.float32, 13, "Use float64, scale X down"), (np.float64, 100, "Scale X down")],
+)
+def test_features_beyond_their_dtype_are_refused(rng, form, dtype, degree, remedy):
+    X = pixels(rng, dtype)
+    X[:3] /= 1e4
+    model = PolynomialTensorSketch(degree=degree).fit(X)
+    message = rf"^X must have features within the range of {np.dtype(dtype)}; got larger ones of "
+    with pytest.raises(ValueError, match=rf"{message}degree {degree} in row 3\. {remedy}, or "):
+        model.transform(form(X))
+
+
 def test_threads_change_no_bit(rng, n_threads, monkeypatch):
     monkeypatch.setattr("subquad.sketch._base._WORK_PER_THREAD", 1)
     X = rng.standard_normal((200, 9))

@@ -29,6 +29,10 @@ class Model(BaseEstimator):
             name = "X" if holds_text(X) else "y"
             raise ValueError(f"{name} must hold numbers; {error}.") from None
 
+    def _rows(self, X):
+        """Rows of the network: scaled features and the constant coordinate, of unit norm."""
+        return self._scaling.rows(X, self.network_.dtype, self.network_.n_features)
+
 
 class OutputsRegressor(MultiOutputMixin, RegressorMixin):
     """A regressor that predicts its outputs."""

@@ -5,60 +5,60 @@ The file is long because scikit-learn wants every parameter of two classes docum
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import OutputsClassifier, OutputsRegressor, warn_constant
-from subquad.estimators._gauss_newton import _CONSTANTS, _TARGET_DEVIATION, _GaussNewtonModel
-from subquad.estimators._preprocessing import merge_duplicates, unit_rows
+from subquad.estimators._preprocessing import REPEATED_ROWS, merge_duplicates
+from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
+from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import FactoredNetwork
 from subquad.solvers import choose_regularization, loo_residuals
 from subquad.training import FactoredGaussNewton, require_active_neurons
 
-_INNER_SIZE = 128  # at most, by default
-_MIN_ACTIVE = 16  # neurons to fire at a data point
+_INNER_SIZE = 128  # The default of inner_size, where there are as many features.
+_MIN_ACTIVE = 16  # So many neurons must be expected to fire at a data point.
 
-_PARAMETERS = """
+_PARAMETERS = (
+    """
     Parameters
     ----------
     width : int
-        Neurons, m.
+        m, the number of neurons.
     inner_size : int or None
-        l: features are reduced to so many random combinations. None: 128, or all of them where
-        there are fewer.
+        l, the number of random combinations that the features are reduced to. None is 128, or
+        the number of columns, padded to a power of two, if that is smaller.
     outer_size : int or None
-        k of W = A B C, which trains k l numbers for each output. None: W = B C, m l numbers, more
-        accurate and dearer.
+        k of W = A B C, of which k l numbers are trained for each output. None is W = B C, of which
+        m l numbers are trained: more accurate, and slower.
     sketch : {"srht", "gaussian"}
         How A and C are drawn.
     shift : float
-        b of the activation: a fraction Q(b) of the neurons fire; 0 is ReLU.
+        b of the activation: a fraction Q(b) of the neurons fires; 0 is ReLU.
     regularization : "loo" or float
         mu of |f - y|^2 + mu ||B - B(0)||_F^2, on the scaled targets. "loo" takes the mu of least
-        leave-one-out error of the fit linearised at the start; 0 interpolates.
-    scale_features : bool
-        Centre the features and divide them by their standard deviations.
-    constant : "loo" or float
-        Size of the constant coordinate that is appended to every row, in units of the root mean
-        square of the scaled features; rows are then divided by their norms. "loo" takes 1 or 2,
-        whichever has the smaller leave-one-out error (1 if `regularization` is 0).
+        leave-one-out error of the fit linearised at the start; 0 interpolates."""
+    + SCALE_FEATURES
+    + CONSTANT
+    + """
+        Without regularization, "loo" is 1.
     max_steps : int
-        Most Gauss-Newton steps of an output.
+        Largest number of Gauss-Newton steps of an output.
     tol : float or None
-        With regularization: decrease of the objective, as a fraction of the targets' sum of
-        squares, at which the fit ends. Without: goal for the relative residual.
+        With regularization, the fit ends when a step lowers the objective by less than this
+        fraction of the targets' sum of squares; without, it ends at this relative residual.
     dtype : {"float64", "float32"}
         Precision of the network.
     random_state : int, RandomState instance or None
         Source of the network.
     n_threads : int or None
-        Results do not depend on it.
+        Number of threads; results do not depend on it.
     callback : callable, optional
         Called with a `StepRecord` after each step.
     verbose : int
-        Print a line per step if positive.
+        If positive, print a line per step.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ _PARAMETERS = """
     histories_ : list of list of StepRecord
         One for each output.
     n_iter_ : int
-        Most steps that an output took.
+        The largest number of steps that an output took.
     regularization_ : float
         The mu used.
     loo_error_ : float or None
@@ -79,21 +79,22 @@ _PARAMETERS = """
     n_features_in_ : int
     feature_names_in_ : ndarray
 """
+)
 
-_NOTES = """
+_NOTES = (
+    """
     Notes
     -----
     [AS22], Sections 4 and 5, by regularised Gauss-Newton steps of `FactoredGaussNewton`. The
     outputs share A, C, a and B(0), but each has a B of its own: outputs that shared one would have
     to fit n n_outputs numbers with k l. At the start they therefore have one and the same tangent
     kernel, and one eigendecomposition chooses mu for all.
-
-    Equal rows are merged into one with their total weight and mean target, which is the same
-    least-squares problem.
 """
+    + REPEATED_ROWS
+)
 
 
-class _FactoredModel(_GaussNewtonModel):
+class _FactoredModel(SteppedModel):
     """What regression and classification share: rows in, outputs of the network out."""
 
     def __init__(
@@ -105,8 +106,8 @@ class _FactoredModel(_GaussNewtonModel):
         sketch="srht",
         shift=0.0,
         regularization="loo",
-        scale_features=True,
-        constant="loo",
+        scale_features="auto",
+        constant="auto",
         max_steps=20,
         tol=1e-3,
         dtype="float64",
@@ -131,21 +132,16 @@ class _FactoredModel(_GaussNewtonModel):
         self.callback = callback
         self.verbose = verbose
 
-    def _is_warm(self):
-        return False
-
     def _fit(self, X, T, sample_weight):
         """Fit the targets T (n, C)."""
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        self._check_parameters()
+        weights = self._checked_weights(X, sample_weight)
         vars(self).pop("weights_", None)  # they belong to another network
-        self._measure(X, T, weights)
-        T = (T - self._target_mean) / self._target_scale
-        X, T, weights = merge_duplicates(X, T, weights)
+        scalings = self._measure(X, T, weights)
+        X, T, weights, repeats = merge_duplicates(X, scalings[0].scaled(T), weights)
         self.network_ = self._new_network()
         require_active_neurons(self.network_, _MIN_ACTIVE)
         with blas_threads_for(len(X)):
-            rows = self._begin(X, T, weights)
+            rows = self._begin(X, T, weights, repeats, scalings)
             self._train(rows, T, weights)
         return self
 
@@ -167,23 +163,18 @@ class _FactoredModel(_GaussNewtonModel):
             dtype=np.dtype(self.dtype),
         )
 
-    def _begin(self, X, T, weights):
+    def _begin(self, X, T, weights, repeats, scalings):
         """Fix the constant coordinate and mu, and return the rows."""
-        constants = (self.constant,)
-        if self.constant == "loo":
-            constants = _CONSTANTS if self.regularization != 0 else _CONSTANTS[:1]
-        best = None
-        for constant in constants:
-            self._constant = float(constant) * self._feature_size
+        found = []
+        for scaling in scalings:
+            self._scaling = scaling
             rows = self._rows(X)
-            mu, error = self._regularization_for(rows, T, weights)
-            if best is None or error < best[0]:
-                best = error, mu, self._constant, rows
-        error, self.regularization_, self._constant, rows = best
-        self.loo_error_ = None if self.regularization == 0 else error / _TARGET_DEVIATION**2
+            found.append((*self._regularization_for(rows, T, weights, repeats), scaling, rows))
+        self.regularization_, error, self._scaling, rows = min(found, key=lambda each: each[1])
+        self.loo_error_ = None if self.regularization == 0 else error / TARGET_DEVIATION**2
         return rows
 
-    def _regularization_for(self, rows, T, weights):
+    def _regularization_for(self, rows, T, weights, repeats):
         """Mu and the leave-one-out error that it has at the start."""
         if not isinstance(self.regularization, str):
             mu = real(self.regularization, "regularization", minimum=0.0)
@@ -195,10 +186,14 @@ class _FactoredModel(_GaussNewtonModel):
             )
         G = self.network_.jacobian(rows, n_threads=self.n_threads).gram().astype(np.float64)
         if self.regularization == "loo":
-            mu, error, _ = choose_regularization([G], T, weights)
+            mu, error, _ = choose_regularization([G], T, weights, repeats=repeats)
             return mu, error
-        squares = [np.square(loo_residuals(G, column, mu, weights)) for column in T.T]
-        return mu, float(np.average(np.mean(squares, axis=0), weights=weights))
+        squares = 0.0
+        for c, column in enumerate(T.T):
+            one = repeats and repeats.columns(slice(c, c + 1))
+            squares += np.square(loo_residuals(G, column, mu, weights, repeats=one))
+        weights = weights if repeats is None else repeats.weights
+        return mu, float(np.average(squares / T.shape[1], weights=weights))
 
     def _train(self, rows, T, weights):
         """Fit every output; Ctrl-C keeps what has been reached, and passes."""
@@ -229,12 +224,6 @@ class _FactoredModel(_GaussNewtonModel):
                 self.histories_ = histories + [[] for _ in range(missing)]
                 self.n_iter_ = max(1, *(len(history) for history in histories))
 
-    def _rows(self, X):
-        """Rows of the network: scaled features, the constant coordinate, zeros; of unit norm."""
-        rows = np.zeros((len(X), self.network_.n_features), self.network_.dtype)
-        rows[:, : X.shape[1] + 1] = unit_rows(X, self._center, self._scale, self._constant)
-        return rows
-
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
         check_is_fitted(self, "weights_")
@@ -242,7 +231,7 @@ class _FactoredModel(_GaussNewtonModel):
         network, threads = self.network_, self.n_threads
         f = np.hstack([network.outputs(rows, B, n_threads=threads) for B in self.weights_])
         f -= network.outputs(rows, n_threads=threads)
-        return f * self._target_scale + self._target_mean
+        return self._scaling.unscaled(f)
 
 
 class FactoredRegressor(OutputsRegressor, _FactoredModel):
@@ -282,7 +271,7 @@ class FactoredRegressor(OutputsRegressor, _FactoredModel):
         TrainingWarning
             If a target is constant, if few neurons fire, or if `max_steps` end the fit.
         """
-        X, T = self._targets(X, y, **self._options())
+        X, T = self._targets(X, y, ensure_min_samples=2)
         warn_constant(T)
         return self._fit(X, T, sample_weight)
 
@@ -291,8 +280,7 @@ class FactoredClassifier(OutputsClassifier, _FactoredModel):
     __doc__ = f"""Classification by a wide hidden layer with factored weights, W = B C or A B C.
 
     Least squares on indicators of the classes (+1 and -1 for two), fitted as by
-    `FactoredRegressor`. Defaults differ: `scale_features=False`, `constant=1.0`, the choice for
-    images and other features of one kind.
+    `FactoredRegressor`.
 {_PARAMETERS}
     classes_ : ndarray, shape (n_classes,)
 {_NOTES}
@@ -303,43 +291,6 @@ class FactoredClassifier(OutputsClassifier, _FactoredModel):
     >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
     True
     """
-
-    def __init__(
-        self,
-        *,
-        width=4096,
-        inner_size=None,
-        outer_size=256,
-        sketch="srht",
-        shift=0.0,
-        regularization="loo",
-        scale_features=False,
-        constant=1.0,
-        max_steps=20,
-        tol=1e-3,
-        dtype="float64",
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-    ):
-        super().__init__(
-            width=width,
-            inner_size=inner_size,
-            outer_size=outer_size,
-            sketch=sketch,
-            shift=shift,
-            regularization=regularization,
-            scale_features=scale_features,
-            constant=constant,
-            max_steps=max_steps,
-            tol=tol,
-            dtype=dtype,
-            random_state=random_state,
-            n_threads=n_threads,
-            callback=callback,
-            verbose=verbose,
-        )
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -366,6 +317,6 @@ class FactoredClassifier(OutputsClassifier, _FactoredModel):
         TrainingWarning
             If few neurons fire, or if `max_steps` end the fit.
         """
-        X, y = self._labels(X, y, **self._options())
+        X, y = self._labels(X, y, ensure_min_samples=2)
         self._set_classes(np.unique(y))
         return self._fit(X, self._indicators(y), sample_weight)

@@ -6,10 +6,14 @@ from scipy.optimize import minimize
 
 from subquad.ntk._panels import ntk_and_slope
 
-_MOST_ROWS = 1024  # one evaluation takes n^3 operations
+# Use at most so many rows: one evaluation of the likelihood takes n^3 operations.
+_MOST_ROWS = 1024
 _MOST_STEPS = 60
-_TOLERANCE = 1e-6  # of a cost in the hundreds or thousands: far below one unit of likelihood
-_LARGEST_LOG = 5.0  # of a scale; a feature of scale exp(-5) is all but left out
+# Stop at this relative decrease of a cost in the hundreds or thousands, which is far below one
+# unit of log likelihood.
+_TOLERANCE = 1e-6
+# Keep the logarithm of a factor within this bound: a feature of factor exp(-5) is all but left out.
+_LARGEST_LOG = 5.0
 _LOG_NOISE = (-16.0, 2.0)
 
 

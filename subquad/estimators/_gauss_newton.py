@@ -5,60 +5,47 @@ The file is long because scikit-learn wants every parameter of two classes docum
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from subquad._parallel import blas_threads_for
-from subquad._validation import real
 from subquad.activations import ShiftedReLU
-from subquad.estimators._base import (
-    Model,
-    OutputsClassifier,
-    OutputsRegressor,
-    warn_constant,
-)
-from subquad.estimators._preprocessing import (
-    merge_duplicates,
-    root_mean_square,
-    unit_rows,
-    weighted_moments,
-)
+from subquad.estimators._base import OutputsClassifier, OutputsRegressor, warn_constant
+from subquad.estimators._preprocessing import merge_duplicates
+from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
+from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import LastLayer, WideNetwork
 from subquad.training import LastLayerGaussNewton
 
-# Targets of this deviation keep the fit near its linearisation, where the leave-one-out choice of
-# mu is made: it then takes two to five steps, and measured as accurate as unit targets or better.
-_TARGET_DEVIATION = 0.1
-_CONSTANTS = (1.0, 2.0)  # in units of the root mean square of the scaled features
-
-_PARAMETERS = """
+_PARAMETERS = (
+    """
     Parameters
     ----------
     width : int
-        Neurons in each hidden layer, m.
+        m, the number of neurons in each hidden layer.
     depth : int
-        Hidden layers, at least 2. The last one is fitted.
+        Number of hidden layers, at least 2. The last one is fitted.
     shift : float
-        b of the activation: a fraction Q(b) of the neurons fire. 0 is ReLU, the most accurate in
-        most of what was measured; a fit with 1 is several times faster at large widths.
+        b of the activation: a fraction Q(b) of the neurons fires. 0 is ReLU, which measured most
+        accurate in most cases; a fit with 1 is several times faster at large widths.
     readout : {"partition", "dense"}
-        With several outputs: each has its own neurons (exact and fast), or all share all.
+        Whether each of several outputs has neurons of its own ("partition", exact and fast), or
+        all outputs share all neurons ("dense").
     weights : {"dense", "int8", "implicit"}
-        How the matrices between hidden layers are kept, see `WideNetwork`: "implicit" never.
+        How the matrices between hidden layers are stored; "implicit" does not store them. See
+        `WideNetwork`.
     regularization : "loo" or float
         mu of |f - y|^2 + mu ||W - W(0)||_F^2, on the scaled targets. "loo" takes the mu of least
-        leave-one-out error of the linearised fit; 0 interpolates, as the papers do.
-    scale_features : bool
-        Centre the features and divide them by their standard deviations.
-    constant : "loo" or float
-        Size of the constant coordinate that is appended to every row, in units of the root mean
-        square of the scaled features; rows are then divided by their norms. "loo" takes 1 or 2,
-        whichever has the smaller leave-one-out error (1 if `regularization` is 0).
+        leave-one-out error of the linearised fit; 0 interpolates, as the papers do."""
+    + SCALE_FEATURES
+    + CONSTANT
+    + """
+        Without regularization, "loo" is 1.
     max_steps : int
-        Most Gauss-Newton steps.
+        Largest number of Gauss-Newton steps.
     tol : float or None
-        With regularization: decrease of the objective, as a fraction of the targets' sum of
-        squares, at which the fit ends. Without: goal for the relative residual. None is the
-        trainer's own default.
+        With regularization, the fit ends when a step lowers the objective by less than this
+        fraction of the targets' sum of squares; without, it ends at this relative residual. None
+        is the trainer's own default.
     dtype : {"float64", "float32"}
         Precision of the network; float32 halves the memory.
     warm_start : bool
@@ -67,11 +54,11 @@ _PARAMETERS = """
     random_state : int, RandomState instance or None
         Source of the network.
     n_threads : int or None
-        Results do not depend on it.
+        Number of threads; results do not depend on it.
     callback : callable, optional
         Called with a `StepRecord` after each step.
     verbose : int
-        Print a line per step if positive.
+        If positive, print a line per step.
 
     Attributes
     ----------
@@ -86,13 +73,15 @@ _PARAMETERS = """
         The mu used.
     loo_error_ : float or None
         Mean squared leave-one-out error of the last linearised fit, as a fraction of the variance
-        of the targets (so that 1 - loo_error_ is a leave-one-out R^2). None for interpolation.
+        of the targets (so that 1 - loo_error_ is a leave-one-out R^2). None for interpolation,
+        and after a warm start, when the linearised fit is only of what the model still lacked.
     n_features_in_ : int
     feature_names_in_ : ndarray
 """
+)
 
 
-class _GaussNewtonModel(Model):
+class _GaussNewtonModel(SteppedModel):
     """What regression and classification share: rows in, outputs of the network out."""
 
     def __init__(
@@ -104,8 +93,8 @@ class _GaussNewtonModel(Model):
         readout="partition",
         weights="dense",
         regularization="loo",
-        scale_features=True,
-        constant="loo",
+        scale_features="auto",
+        constant="auto",
         max_steps=20,
         tol=1e-3,
         dtype="float64",
@@ -134,18 +123,18 @@ class _GaussNewtonModel(Model):
 
     def _fit(self, X, T, sample_weight):
         """Fit the targets T (n, C)."""
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        self._check_parameters()
         warm = self._is_warm()
+        weights = self._checked_weights(X, sample_weight)
         if warm:
             self._require_same_shape(T)
         else:
             vars(self).pop("factors_", None)  # they belong to another network
-            self._measure(X, T, weights)
-        T = (T - self._target_mean) / self._target_scale
-        X, T, weights = merge_duplicates(X, T, weights)
+        scalings = [self._scaling] if warm else self._measure(X, T, weights)
+        X, T, weights, _ = merge_duplicates(X, scalings[0].scaled(T), weights)
         with blas_threads_for(len(X)):
-            trainer = self._continue(X, T, weights) if warm else self._begin(X, T, weights)
+            trainer = (
+                self._continue(X, T, weights) if warm else self._begin(X, T, weights, scalings)
+            )
             self._run(trainer, earlier=self.factors_ if warm else None)
         return self
 
@@ -157,27 +146,8 @@ class _GaussNewtonModel(Model):
         """How `fit` checks its arrays."""
         return {"ensure_min_samples": 2, "reset": not self._is_warm()}
 
-    def _check_parameters(self):
-        """Refuse what neither the network nor the trainer would."""
-        if self.constant != "loo":
-            real(self.constant, "constant", minimum=0.0)
-        if self.callback is not None and not callable(self.callback):
-            raise TypeError(f"callback must be callable; got {type(self.callback).__name__}.")
-        if self.dtype not in ("float32", "float64", np.float32, np.float64):
-            raise ValueError(f"dtype must be 'float64' or 'float32'; got {self.dtype!r}.")
-
-    def _measure(self, X, T, weights):
-        """Take means and deviations of features and targets."""
-        center, scale = weighted_moments(X, weights)
-        if not self.scale_features:
-            center, scale = np.zeros_like(center), np.ones_like(scale)
-        self._center, self._scale = center, scale
-        self._feature_size = root_mean_square((X - center) / scale, weights) or 1.0
-        self._target_mean, deviation = weighted_moments(T, weights)
-        self._target_scale = deviation / _TARGET_DEVIATION
-
-    def _begin(self, X, T, weights):
-        """Return the trainer of a new network, with the better constant coordinate."""
+    def _begin(self, X, T, weights, scalings):
+        """Return the trainer of a new network, with the best of the scalings."""
         seed = check_random_state(self.random_state).randint(2**31)
         self.network_ = WideNetwork(
             X.shape[1] + 1,
@@ -190,17 +160,14 @@ class _GaussNewtonModel(Model):
             rng=np.random.default_rng(seed),
             dtype=np.dtype(self.dtype),
         )
-        candidates = [self.constant]
-        if self.constant == "loo":
-            candidates = _CONSTANTS if self.regularization != 0 else _CONSTANTS[:1]
         trainers = []
-        for constant in candidates:
-            self._constant = float(constant) * self._feature_size
+        for scaling in scalings:
+            self._scaling = scaling
             layer = self.network_.last_layer(self._rows(X), self.n_threads)
-            trainers.append((self._constant, self._trainer(layer, T, weights)))
+            trainers.append((scaling, self._trainer(layer, T, weights)))
         if len(trainers) > 1:
             trainers.sort(key=lambda pair: pair[1].choose_regularization())
-        self._constant, trainer = trainers[0]
+        self._scaling, trainer = trainers[0]
         return trainer
 
     def _continue(self, X, T, weights):
@@ -251,19 +218,9 @@ class _GaussNewtonModel(Model):
         self.history_ = trainer.history
         self.n_iter_ = max(1, len(trainer.history))
         self.regularization_ = trainer.regularization_
-        error = trainer.loo_error
-        self.loo_error_ = None if error is None else error / _TARGET_DEVIATION**2
-
-    def _report(self, record):
-        if self.verbose:
-            print(f"step {record.step}: relative residual {record.relative_residual:.3e}")
-        if self.callback is not None:
-            self.callback(record)
-
-    def _rows(self, X):
-        """Rows of the network: scaled features and the constant coordinate, of unit norm."""
-        rows = unit_rows(X, self._center, self._scale, self._constant)
-        return rows.astype(self.network_.dtype, copy=False)
+        # After a warm start it would be the error of what was left to fit, not of the whole.
+        error = trainer.loo_error if earlier is None else None
+        self.loo_error_ = None if error is None else error / TARGET_DEVIATION**2
 
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
@@ -272,7 +229,7 @@ class _GaussNewtonModel(Model):
         f = self.network_.outputs(
             self._rows(X), self.factors_, centred=True, n_threads=self.n_threads
         )
-        return f * self._target_scale + self._target_mean
+        return self._scaling.unscaled(f)
 
     def _require_same_shape(self, T):
         """Refuse a warm start that would need another network."""
@@ -336,8 +293,7 @@ class GaussNewtonClassifier(OutputsClassifier, _GaussNewtonModel):
     __doc__ = f"""Classification by the last hidden layer of a wide random network.
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`, with
-    f(x) - f_0(x) fitted as in `GaussNewtonRegressor`. Defaults differ: `scale_features=False`,
-    `constant=1.0`, the choice for images and other features of one kind.
+    f(x) - f_0(x) fitted as in `GaussNewtonRegressor`.
 {_PARAMETERS}
     classes_ : ndarray, shape (n_classes,)
 
@@ -353,45 +309,6 @@ class GaussNewtonClassifier(OutputsClassifier, _GaussNewtonModel):
     >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
     True
     """
-
-    def __init__(
-        self,
-        *,
-        width=2048,
-        depth=2,
-        shift=0.0,
-        readout="partition",
-        weights="dense",
-        regularization="loo",
-        scale_features=False,
-        constant=1.0,
-        max_steps=20,
-        tol=1e-3,
-        dtype="float64",
-        warm_start=False,
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-    ):
-        super().__init__(
-            width=width,
-            depth=depth,
-            shift=shift,
-            readout=readout,
-            weights=weights,
-            regularization=regularization,
-            scale_features=scale_features,
-            constant=constant,
-            max_steps=max_steps,
-            tol=tol,
-            dtype=dtype,
-            warm_start=warm_start,
-            random_state=random_state,
-            n_threads=n_threads,
-            callback=callback,
-            verbose=verbose,
-        )
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.

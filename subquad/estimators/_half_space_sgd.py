@@ -9,21 +9,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from subquad._validation import integer, real
-from subquad.estimators._base import (
-    Model,
-    OutputsClassifier,
-    OutputsRegressor,
-    warn_constant,
-)
-from subquad.estimators._preprocessing import (
-    root_mean_square,
-    unit_rows,
-    weighted_moments,
+from subquad.estimators._base import Model, OutputsClassifier, OutputsRegressor, warn_constant
+from subquad.estimators._scaling import (
+    SCALE_FEATURES,
+    Scaling,
+    check_scale_features,
+    standardises,
 )
 from subquad.networks import PairedNetwork
 from subquad.training import HalfSpaceSGD
 
-_PARAMETERS = """
+_PARAMETERS = (
+    """
     Parameters
     ----------
     width : int
@@ -31,23 +28,24 @@ _PARAMETERS = """
     shift : float or None
         b_0: a fraction Q(b_0) of the neurons fires at a point. None is sqrt(0.4 log(2 m)).
     readout_scale : float
-        B. Large values (32 and more) learn as the tangent kernel does; small ones let the neurons
-        move, which was the more accurate in what was measured.
+        B. With large values (32 and more) the network learns as its tangent kernel does; with
+        small ones the neurons move, which measured more accurate.
     learning_rate : float or "auto"
-        eta. Up to 1 is stable whatever the rows; "auto" takes what the first mini-batch bears.
+        eta. Values up to 1 are stable for any rows; "auto" takes the largest that is stable for
+        the Gram matrix of the first mini-batch.
     batch_size : int
     n_epochs : int
         Passes of `fit` over the rows.
     average : bool
-        Predict with the mean of the iterates, of the second half of `fit` or of all of
-        `partial_fit`, instead of the last.
+        Whether to predict with the mean of the iterates (those of the second half of `fit`, or
+        all of `partial_fit`) instead of the last one.
     dynamics : {"network", "kernel"}
         "kernel" trains the tangent features of the network as drawn.
     report : {"auto", "tree", "scan", None}
-        How the neurons that fire are found; None evaluates all. Predictions are the same to
-        rounding.
-    scale_features : bool
-        Centre the features and divide them by their standard deviations.
+        How the neurons that fire are found; None evaluates all neurons. Predictions are the same
+        to rounding."""
+    + SCALE_FEATURES
+    + """
     constant : float
         Size of the constant coordinate that is appended to every row, in units of the root mean
         square of the scaled features; rows are then divided by their norms.
@@ -56,11 +54,11 @@ _PARAMETERS = """
     random_state : int, RandomState instance or None
         Source of the network and of the order of the rows.
     n_threads : int or None
-        Results do not depend on it.
+        Number of threads; results do not depend on it.
     callback : callable, optional
         Called with an `SGDRecord` after each step.
     verbose : int
-        Print a line per pass over the rows if positive.
+        If positive, print a line per pass over the rows.
 
     Attributes
     ----------
@@ -74,6 +72,7 @@ _PARAMETERS = """
     n_features_in_ : int
     feature_names_in_ : ndarray
 """
+)
 
 
 class _HalfSpaceModel(Model):
@@ -91,7 +90,7 @@ class _HalfSpaceModel(Model):
         average=False,
         dynamics="network",
         report="auto",
-        scale_features=True,
+        scale_features="auto",
         constant=1.0,
         dtype="float64",
         random_state=None,
@@ -130,7 +129,7 @@ class _HalfSpaceModel(Model):
             self._begin(X, T, average_from=0)
         self._require_outputs(T)
         first = len(self.history_)
-        self.trainer_.partial_fit(self._rows(X), self._scaled(T))
+        self.trainer_.partial_fit(self._rows(X), self._scaling.scaled(T))
         self._note(first)
         return self
 
@@ -140,10 +139,13 @@ class _HalfSpaceModel(Model):
     def _begin(self, X, T, average_from):
         """Measure the rows, draw a network and make its trainer."""
         vars(self).pop("trainer_", None)  # it belongs to another network
+        check_scale_features(self.scale_features)
         constant = real(self.constant, "constant", minimum=0.0)
-        self._measure(X, T)
-        size = root_mean_square((X - self._center) / self._scale, np.ones(len(X))) or 1.0
-        self._constant = constant * size
+        weights = np.ones(len(X))
+        standardise = standardises(self.scale_features, X, weights)
+        deviation = 1.0 if isinstance(self, RegressorMixin) else None  # indicators need no scale
+        scaling = Scaling.fit(X, T, weights, standardise, deviation)
+        self._scaling = scaling.with_constant(constant)
         seeds = check_random_state(self.random_state).randint(2**31, size=2)
         self.network_ = PairedNetwork(
             X.shape[1] + 1,
@@ -167,18 +169,8 @@ class _HalfSpaceModel(Model):
             callback=self.callback,
         )
 
-    def _measure(self, X, T):
-        """Take means and deviations of the features, and of the targets where they have any."""
-        weights = np.ones(len(X))
-        self._center, self._scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
-        if self.scale_features:
-            self._center, self._scale = weighted_moments(X, weights)
-        self._target_mean, self._target_scale = np.zeros(T.shape[1]), np.ones(T.shape[1])
-        if isinstance(self, RegressorMixin):
-            self._target_mean, self._target_scale = weighted_moments(T, weights)
-
     def _follow(self, X, T, n_epochs):
-        rows, T = self._rows(X), self._scaled(T)
+        rows, T = self._rows(X), self._scaling.scaled(T)
         for _ in range(n_epochs):
             first = len(self.history_)
             self.trainer_.run(rows, T)
@@ -192,19 +184,11 @@ class _HalfSpaceModel(Model):
         if self.verbose:
             print(f"pass {len(self.loss_curve_)}: loss {self.loss_curve_[-1]:.3e}")
 
-    def _scaled(self, T):
-        return (T - self._target_mean) / self._target_scale
-
-    def _rows(self, X):
-        """Rows of the network: scaled features and the constant coordinate, of unit norm."""
-        rows = unit_rows(X, self._center, self._scale, self._constant)
-        return rows.astype(self.network_.dtype, copy=False)
-
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
         check_is_fitted(self, "trainer_")
         X = validate_data(self, X, reset=False, dtype=np.float64)
-        return self.trainer_.outputs(self._rows(X)) * self._target_scale + self._target_mean
+        return self._scaling.unscaled(self.trainer_.outputs(self._rows(X)))
 
     def _require_outputs(self, T):
         """Refuse rows of targets that the network has no outputs for."""

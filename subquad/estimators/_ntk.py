@@ -9,48 +9,52 @@ import warnings
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from subquad._parallel import blas_threads_for
+from subquad._parallel import blas_threads_for, blocks
 from subquad._shapes import as_dtype
 from subquad._validation import real, require_memory
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import Model, OutputsClassifier, OutputsRegressor
 from subquad.estimators._feature_scales import likely_factors
-from subquad.estimators._preprocessing import (
-    merge_duplicates,
-    root_mean_square,
-    unit_rows,
-    weighted_moments,
+from subquad.estimators._preprocessing import REPEATED_ROWS, merge_duplicates
+from subquad.estimators._scaling import (
+    CONSTANT,
+    SCALE_FEATURES,
+    Scaling,
+    check_constant,
+    check_scale_features,
+    constants,
+    standardises,
 )
 from subquad.ntk import ntk
 from subquad.solvers import choose_regularization
 from subquad.solvers.exact import DampedCholesky
 from subquad.training import TrainingWarning
 
-_CONSTANTS = (1.0, 2.0)  # in units of the root mean square of the scaled features
-_ROWS_FOR_CHOICE = 2048  # an eigendecomposition of 8,000 would take minutes
+# The choice is made on at most so many rows: an eigendecomposition of 8,000 would take minutes.
+_ROWS_FOR_CHOICE = 2048
 
-_PARAMETERS = """
+_PARAMETERS = (
+    """
     Parameters
     ----------
     depth : int or tuple of int
-        Hidden layers. Of several, the one of least leave-one-out error.
+        Number of hidden layers. Of several, the one of least leave-one-out error is taken.
     shift : float or tuple of float
-        b of the activation; 0 is ReLU. Of several, the one of least leave-one-out error.
+        b of the activation; 0 is ReLU. Of several, the one of least leave-one-out error is taken.
     regularization : "loo" or float
         mu of sum_i w_i (f(x_i) - y_i)^2 + mu ||f||^2, the norm being that of the kernel, whose
-        diagonal is depth + 1 for ReLU. "loo" takes the one of least leave-one-out error; 0
-        interpolates.
-    scale_features : bool or "marginal_likelihood"
-        Centre the features and divide them by their standard deviations; or then also by scales
-        that maximise the marginal likelihood of the targets, found by L-BFGS.
-    constant : "loo" or float
-        Size of the constant coordinate that is appended to every row, in units of the root mean
-        square of the scaled features; rows are then divided by their norms. "loo" takes 1 or 2,
-        whichever has the smaller leave-one-out error (1 with scales of maximal likelihood).
+        diagonal is depth + 1 for ReLU. "loo" takes the mu of least leave-one-out error; 0
+        interpolates."""
+    + SCALE_FEATURES.replace('"auto" or bool', '"auto", bool or "marginal_likelihood"')
+    + """
+        "marginal_likelihood" standardises, and then divides by scales that maximise the marginal
+        likelihood of the targets, found by L-BFGS."""
+    + CONSTANT
+    + """ With scales of maximal likelihood, "auto" and "loo" are 1.
     dtype : {"float64", "float32"}
         Precision of rows and kernels; equations are solved in float64.
     n_threads : int or None
-        Results do not depend on it.
+        Number of threads; results do not depend on it.
 
     Attributes
     ----------
@@ -63,13 +67,14 @@ _PARAMETERS = """
     depth_ : int
     shift_ : float
     regularization_ : float
-        What was used or chosen.
+        The depth, the shift and the mu that are in use.
     loo_error_ : float
         Mean squared leave-one-out error of the fit, as a fraction of the variance of the targets
         (so that 1 - loo_error_ is a leave-one-out R^2).
     n_features_in_ : int
     feature_names_in_ : ndarray
 """
+)
 
 
 class _NTKModel(Model):
@@ -81,8 +86,8 @@ class _NTKModel(Model):
         depth=(1, 2, 3),
         shift=0.0,
         regularization="loo",
-        scale_features=True,
-        constant="loo",
+        scale_features="auto",
+        constant="auto",
         dtype="float64",
         n_threads=None,
     ):
@@ -97,85 +102,77 @@ class _NTKModel(Model):
     def _fit(self, X, T, sample_weight):
         """Fit the targets T (n, C)."""
         weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        candidates, dtype = self._candidates(), as_dtype(self.dtype)
-        self._target_mean, self._target_scale = weighted_moments(T, weights)
-        T = (T - self._target_mean) / self._target_scale
+        self._check_parameters()
+        standardise = standardises(self.scale_features, X, weights)
+        scaling = Scaling.fit(X, T, weights, standardise)
+        T = scaling.scaled(T)
         variance = np.average(np.square(T), axis=0, weights=weights).mean() or 1.0
-        self._measure(X, weights)
-        X, T, weights = merge_duplicates(X, T, weights)
+        X, T, weights, repeats = merge_duplicates(X, T, weights)
         # weights, matrix, scaled matrix, factor, inverse
         require_memory(
             4 * 8 * len(X) ** 2, f"The kernel of {len(X)} rows and its factor", "Take fewer rows."
         )
         with blas_threads_for(len(X)):
-            mu = self._choose(candidates, X, T, weights, dtype)
-            self._solve(X, T, weights, mu, variance, dtype)
+            candidates = self._candidates(scaling, standardise)
+            mu = self._choose(candidates, X, T, weights, repeats)
+            self._solve(X, T, weights, repeats, mu)
+            self.loo_error_ /= variance
         return self
 
-    def _candidates(self):
-        """Every (depth, shift, constant) to be tried."""
-        if self.constant != "loo":
-            real(self.constant, "constant", minimum=0.0)
+    def _check_parameters(self):
+        """Refuse what neither kernel nor solver would."""
+        as_dtype(self.dtype)
+        check_scale_features(self.scale_features, ("auto", "marginal_likelihood"))
+        check_constant(self.constant)
         if self.regularization != "loo":
             real(self.regularization, "regularization", minimum=0.0)
-        if self.scale_features not in (True, False, "marginal_likelihood"):
-            raise ValueError(
-                "scale_features must be True, False or 'marginal_likelihood'; "
-                f"got {self.scale_features!r}."
-            )
-        constants = (self.constant,)
-        if self.constant == "loo":  # to free scales of the features, one size is as good as another
-            free = self.scale_features == "marginal_likelihood"
-            constants = _CONSTANTS[:1] if free else _CONSTANTS
-        depths, shifts = _several(self.depth, "depth"), _several(self.shift, "shift")
-        return list(itertools.product(depths, map(float, shifts), map(float, constants)))
+        _several(self.depth, "depth")
+        _several(self.shift, "shift")
 
-    def _measure(self, X, weights):
-        """Take means and deviations of the features."""
-        self._center, self._scale = weighted_moments(X, weights)
-        if self.scale_features is False:
-            self._center, self._scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
-        self._feature_size = root_mean_square((X - self._center) / self._scale, weights) or 1.0
+    def _candidates(self, scaling, standardise):
+        """Every (depth, shift, scaling) to be tried."""
+        sizes = constants(self.constant, standardise)
+        if self._has_free_scales():  # with them, one constant is as good as another
+            sizes = sizes[:1]
+        shifts = map(float, _several(self.shift, "shift"))
+        scalings = [scaling.with_constant(size) for size in sizes]
+        return list(itertools.product(_several(self.depth, "depth"), shifts, scalings))
 
-    def _choose(self, candidates, X, T, weights, dtype):
+    def _has_free_scales(self):
+        return self.scale_features == "marginal_likelihood"
+
+    def _choose(self, candidates, X, T, weights, repeats):
         """Keep the candidate of least leave-one-out error; return its mu."""
         if len(candidates) == 1 and self.regularization != "loo":
-            self._adopt(candidates[0], self._factors(candidates[0], X, T, weights))
+            self._adopt(candidates[0], X, T, weights)
             return float(self.regularization)
         if len(X) > _ROWS_FOR_CHOICE:
             some = np.random.default_rng(0).permutation(len(X))[:_ROWS_FOR_CHOICE]
             X, T, weights = X[some], T[some], weights[some]
+            repeats = repeats and repeats.of_points(some)
         found = []
         for candidate in candidates:
-            factors = self._factors(candidate, X, T, weights)
-            self._adopt(candidate, factors)
-            K = self._kernel(self._rows(X, dtype))
+            self._adopt(candidate, X, T, weights)
+            K = self._kernel(self._rows(X))
             grid = None
             if self.regularization != "loo":
                 grid = [max(float(self.regularization), 1e-300) / np.mean(weights * K.diagonal())]
-            mu, error, _ = choose_regularization([K], T, weights, grid)
-            found.append((error, candidate, factors, mu))
-        _, candidate, factors, mu = min(found, key=lambda entry: entry[0])
-        self._adopt(candidate, factors)
+            mu, error, _ = choose_regularization([K], T, weights, grid, repeats=repeats)
+            found.append((error, mu, self.depth_, self.shift_, self._scaling))
+        _, mu, self.depth_, self.shift_, self._scaling = min(found, key=lambda entry: entry[0])
         return mu if self.regularization == "loo" else float(self.regularization)
 
-    def _factors(self, candidate, X, T, weights):
-        """Factors of the scaled features for a candidate, or None."""
-        if self.scale_features != "marginal_likelihood":
-            return None
-        self._adopt(candidate, None)
-        rows = self._rows(X, np.float64)
-        activation = ShiftedReLU(self.shift_)
-        return likely_factors(rows, T, weights, self.depth_, activation, self.n_threads)
+    def _adopt(self, candidate, X, T, weights):
+        """Take a candidate's depth, shift and scaling; find the latter's free scales, if any."""
+        self.depth_, self.shift_, self._scaling = candidate
+        if self._has_free_scales():
+            rows, activation = self._scaling.rows(X), ShiftedReLU(self.shift_)
+            factors = likely_factors(rows, T, weights, self.depth_, activation, self.n_threads)
+            self._scaling = self._scaling.with_factors(factors)
 
-    def _adopt(self, candidate, factors):
-        self.depth_, self.shift_, constant = candidate
-        self._constant = constant * self._feature_size
-        self.feature_scales_ = self._scale if factors is None else self._scale / factors
-
-    def _solve(self, X, T, weights, mu, variance, dtype):
+    def _solve(self, X, T, weights, repeats, mu):
         """Solve for all targets at once."""
-        self.rows_ = self._rows(X, dtype)
+        self.rows_ = self._rows(X)
         factor = DampedCholesky(self._kernel(self.rows_), mu, weights)
         if factor.singular:
             warnings.warn(
@@ -186,30 +183,37 @@ class _NTKModel(Model):
                 stacklevel=4,
             )
         self.dual_coef_ = factor.solve(T)
-        errors = self.dual_coef_ / factor.inverse_diagonal()[:, None]
+        diagonal = factor.inverse_diagonal()
+        errors = self.dual_coef_ / diagonal[:, None]
+        if repeats is not None:
+            errors, weights = repeats.errors(self.dual_coef_, diagonal, mu), repeats.weights
         mean_square = np.average(np.square(errors), axis=0, weights=weights).mean()
-        self.loo_error_ = float(mean_square / variance)
+        self.loo_error_ = float(mean_square)
         self.regularization_ = mu
 
     def _kernel(self, rows, others=None):
         activation = ShiftedReLU(self.shift_)
         return ntk(rows, others, self.depth_, activation, n_threads=self.n_threads)
 
-    def _rows(self, X, dtype):
+    def _rows(self, X):
         """Scaled features and the constant coordinate, of unit norm."""
-        rows = unit_rows(X, self._center, self.feature_scales_, self._constant)
-        return rows.astype(dtype, copy=False)
+        return self._scaling.rows(X, as_dtype(self.dtype))
 
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets, a block of rows at a time."""
         check_is_fitted(self, "dual_coef_")
         X = validate_data(self, X, reset=False, dtype=np.float64)
         out = np.empty((len(X), self.dual_coef_.shape[1]))
-        step = max(1, 2**24 // len(self.rows_))
-        for start in range(0, len(X), step):
-            rows = self._rows(X[start : start + step], self.rows_.dtype)
-            out[start : start + step] = self._kernel(rows, self.rows_) @ self.dual_coef_
-        return out * self._target_scale + self._target_mean
+        for rows in blocks(len(X), max(1, 2**24 // len(self.rows_))):
+            kernel = self._kernel(self._scaling.rows(X[rows], self.rows_.dtype), self.rows_)
+            out[rows] = kernel @ self.dual_coef_
+        return self._scaling.unscaled(out)
+
+    @property
+    def feature_scales_(self):
+        """What the centred features are divided by."""
+        check_is_fitted(self, "dual_coef_")
+        return self._scaling.scale
 
 
 class NTKRegressor(OutputsRegressor, _NTKModel):
@@ -219,9 +223,8 @@ class NTKRegressor(OutputsRegressor, _NTKModel):
     -----
     O(n^2 d + n^3) operations and four n x n matrices. Candidates and the regularisation are chosen
     by closed-form leave-one-out, one eigendecomposition each, on at most 2,048 of the rows; then
-    one Cholesky factorisation serves all rows and targets. Equal rows are merged into one with
-    their total weight and mean target, which is the same least-squares problem.
-
+    one Cholesky factorisation serves all rows and targets.
+{REPEATED_ROWS}
     Marginal likelihood: Rasmussen and Williams (2006), Section 5.4; on at most 1,024 of the rows,
     one n^3 gradient for each of up to 60 steps, for each depth, shift and constant.
 
@@ -265,9 +268,7 @@ class NTKRegressor(OutputsRegressor, _NTKModel):
 class NTKClassifier(OutputsClassifier, _NTKModel):
     __doc__ = f"""Classification by a network of infinite width, with its tangent kernel.
 
-    Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`. Defaults
-    differ from `NTKRegressor`: `scale_features=False`, `constant=1.0`, the choice for images and
-    other features of one kind.
+    Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`.
 {_PARAMETERS}
     classes_ : ndarray, shape (n_classes,)
 
@@ -282,27 +283,6 @@ class NTKClassifier(OutputsClassifier, _NTKModel):
     >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
     True
     """
-
-    def __init__(
-        self,
-        *,
-        depth=(1, 2, 3),
-        shift=0.0,
-        regularization="loo",
-        scale_features=False,
-        constant=1.0,
-        dtype="float64",
-        n_threads=None,
-    ):
-        super().__init__(
-            depth=depth,
-            shift=shift,
-            regularization=regularization,
-            scale_features=scale_features,
-            constant=constant,
-            dtype=dtype,
-            n_threads=n_threads,
-        )
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.

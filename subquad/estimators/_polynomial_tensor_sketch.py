@@ -9,7 +9,7 @@ from subquad._validation import integer, real
 from subquad.sketch._base import MAX_SIZE
 from subquad.sketch._count_sketch import encoded
 from subquad.sketch._polynomial import polynomial_sketch
-from subquad.sketch._rows import as_rows
+from subquad.sketch._rows import as_rows, is_finite
 
 
 class PolynomialTensorSketch(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -121,17 +121,40 @@ class PolynomialTensorSketch(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Raises
         ------
         ValueError
-            If X is not a finite real matrix with as many columns as in `fit`.
+            If X is not a finite real matrix with as many columns as in `fit`, or if features are
+            too large for their dtype.
+
+        Notes
+        -----
+        Rows whose sketches overflow in float32 on the way are sketched in float64.
         """
         check_is_fitted(self)
-        X = as_rows(self._validated(X, reset=False), "X")
+        X = self._validated(X, reset=False)
+        Z = self._sketched(X)
+        if is_finite(Z):
+            return Z
+        overflown = np.flatnonzero(~np.isfinite(Z).all(axis=1))
+        if Z.dtype == np.float32 and len(overflown):
+            with np.errstate(over="ignore"):
+                Z[overflown] = self._sketched(X[overflown].astype(np.float64))
+            overflown = overflown[~np.isfinite(Z[overflown]).all(axis=1)]
+        if len(overflown):
+            remedy = "Use float64, scale X down" if Z.dtype == np.float32 else "Scale X down"
+            raise ValueError(
+                f"X must have features within the range of {Z.dtype}; got larger ones of degree "
+                f"{self.degree} in row {overflown[0]}. {remedy}, or lower gamma or degree."
+            )
+        return Z
+
+    def _sketched(self, X):
+        """The features of validated rows, where they overflow infinite or NaN."""
         codes = encoded(self.indexHash_, self.bitHash_)
-        return polynomial_sketch(
-            X, codes, self.n_components, float(self.gamma), float(self.coef0), self.n_threads
-        )
+        gamma, coef0 = float(self.gamma), float(self.coef0)
+        rows = as_rows(X, "X")
+        return polynomial_sketch(rows, codes, self.n_components, gamma, coef0, self.n_threads)
 
     def _validated(self, X, reset=True):
-        """X in float32 or float64; NaN and infinity show in the sketches, which are smaller."""
+        """X in float32 or float64; in `transform`, NaN and infinity show in the sketches."""
         return validate_data(
             self,
             X,

@@ -29,6 +29,11 @@ _ESTIMATORS = {
     "NTKRegressor": "dual_coef_",
 }
 _ATTRIBUTE = re.compile(r"_?[A-Za-z][A-Za-z0-9_]*")
+# Attributes, but for their underscores, that version 0.1 saved in place of one `Scaling`.
+_PARTS_OF_SCALING = (
+    *("center", "scale", "feature_size"),
+    *("target_mean", "target_scale", "constant"),
+)
 # Functions and generators of the caller's own: a file holds neither.
 _NOT_SAVED = ("callback",)
 
@@ -138,13 +143,25 @@ def _restored(header, arrays):
         raise ValueError(f"unknown class {header['class']!r}")
     reader, cls = Reader(arrays), _estimator_class(header["class"])
     estimator = cls(**reader.decode({"dict": header["parameters"]}))
-    for name, value in header["state"].items():
+    for name, value in _with_scaling(header["state"], reader).items():
         if not _ATTRIBUTE.fullmatch(name) or hasattr(cls, name):
             raise ValueError(f"unknown attribute {name!r}")
         setattr(estimator, name, reader.decode(value))
     if reader.unused:
         raise ValueError("arrays without a use")
     return estimator
+
+
+def _with_scaling(state, reader):
+    """State of a model, in whose file the parts of its scaling may still stand one by one."""
+    if "_center" not in state:
+        return state
+    state = dict(state)
+    parts = {name: state.pop(f"_{name}") for name in _PARTS_OF_SCALING}
+    if "feature_scales_" in state:  # of a kernel model; its deviations alone have no use
+        reader.decode(parts["scale"])
+        parts["scale"] = state.pop("feature_scales_")
+    return {"_scaling": {"scaling": {"dict": parts}}, **state}
 
 
 def _try_out(estimator):

@@ -11,6 +11,7 @@ import numpy as np
 from subquad._compact import STORAGES, CompactColumns
 from subquad._validation import as_matrix, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
+from subquad.estimators._scaling import Scaling
 from subquad.networks import WideNetwork
 from subquad.training import StepRecord
 from subquad.weights import DenseWeights, GaussianWeights
@@ -51,6 +52,8 @@ class Writer:
         if type(value) in _ACTIVATIONS.values():
             fields = {"shift": value.shift, "relative": value.relative}
             return {"activation": self.encode(name, {"class": type(value).__name__, **fields})}
+        if isinstance(value, Scaling):
+            return {"scaling": self.encode(name, vars(value))}
         if isinstance(value, WideNetwork):
             parts = {"activation": value.activation, "readout": value.readout}
             columns = [_columns_of(weights) for weights in value.weights]
@@ -81,6 +84,7 @@ class Reader:
             "dict": lambda items: {key: self.decode(item) for key, item in items.items()},
             "step": lambda fields: StepRecord(**self.decode(fields)),
             "activation": lambda fields: _activation(**self.decode(fields)),
+            "scaling": lambda fields: Scaling(**self.decode(fields)),
             "network": lambda parts: _network(**self.decode(parts)),
         }
 

@@ -4,7 +4,7 @@ Of the Gauss-Newton equation (G + mu W^-1) g = c, with G = J J^T the n x n Gram 
 points, mu >= 0 the damping or regularisation and W the diagonal of the sample weights
     gram_solve                          exact, sketched, or by conjugate gradients
     solve_damped, DampedCholesky        exact, for a matrix G
-    choose_regularization               mu by leave-one-out
+    choose_regularization               mu by leave-one-out, of points or of their `Repeats`
 
 Of problems with a tall matrix A
     fast_regression                     min |A^T A x - y|
@@ -14,6 +14,7 @@ Of problems with a tall matrix A
     pcg                                 conjugate gradients
 """
 
+from subquad.solvers._repeats import Repeats, merge_repeats
 from subquad.solvers._solution import Solution, SolverWarning
 from subquad.solvers.conjugate_gradient import pcg
 from subquad.solvers.exact import DampedCholesky, solve_damped
@@ -35,6 +36,7 @@ __all__ = [
     "ExactSolver",
     "NewtonRecord",
     "PcgSolver",
+    "Repeats",
     "SketchSolver",
     "Solution",
     "Solver",
@@ -45,6 +47,7 @@ __all__ = [
     "fast_regression",
     "gram_solve",
     "loo_residuals",
+    "merge_repeats",
     "pcg",
     "solve_damped",
 ]

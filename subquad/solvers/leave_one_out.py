@@ -1,11 +1,13 @@
 """The regularisation mu, chosen by leave-one-out in closed form.
 
 Fit residuals r by minimising sum_i w_i (r_i - f_i)^2 + mu ||dW||^2 with f = G al, so that
-al = M^-1 r for M = G + mu W^-1. Leaving point i out and predicting it errs by exactly
+al = M^-1 r for M = G + mu W^-1. The prediction of point i by the fit without it errs by exactly
 
     e_i = al_i / (M^-1)_ii,
 
 and one eigendecomposition of G gives every e_i for every mu.
+
+A point may stand for several observations, of which one at a time is left out: see `Repeats`.
 """
 
 import numpy as np
@@ -13,10 +15,10 @@ import numpy as np
 from subquad._validation import as_gram, as_matrix, as_vector, real
 from subquad.solvers.exact import DampedCholesky, sample_weights, symmetric_product
 
-_GRID = np.logspace(-8, 1, 37)  # of the mean eigenvalue: four candidates a decade
+_GRID = np.logspace(-8, 1, 37)  # Four candidates a decade, in units of the mean eigenvalue.
 
 
-def choose_regularization(grams, r, weights=None, grid=None):
+def choose_regularization(grams, r, weights=None, grid=None, *, repeats=None):
     """Choose the mu of least mean squared leave-one-out error, jointly over all outputs.
 
     Parameters
@@ -32,13 +34,15 @@ def choose_regularization(grams, r, weights=None, grid=None):
     grid : array_like, optional
         Candidates for mu, as multiples of the mean eigenvalue of W^1/2 G W^1/2. Default: 1e-8 to
         10, four a decade.
+    repeats : Repeats, optional
+        The observations that the points stand for; `weights` are then their totals.
 
     Returns
     -------
     mu : float
         Of equal candidates, the largest.
     loo_error : float
-        The (weighted) mean of e_i^2 at mu over points and outputs.
+        The (weighted) mean of e_i^2 at mu over points, or observations, and outputs.
     curve : ndarray, shape (n_candidates, 2)
         Each mu with its error.
 
@@ -60,21 +64,25 @@ def choose_regularization(grams, r, weights=None, grid=None):
     >>> mu, loo_error, curve.shape  # independent points predict nothing about each other
     (10.0, 1.0, (37, 2))
     """
-    grams, R, roots = _checked(grams, r, weights)
+    grams, R, roots = _checked(grams, r, _weights_of(repeats, weights))
     grid = _GRID if grid is None else _candidates(grid)
     mean_eigenvalue = np.mean([roots**2 * G.diagonal() for G in grams])
     if not mean_eigenvalue > 0:
         raise ValueError("grams must have a positive trace; got none, so that no neuron fires.")
     mus = mean_eigenvalue * grid
-    columns = R.T[:, :, None] if len(grams) > 1 else R[None]
-    sums = sum(_squared_errors(G, c, roots, mus) for G, c in zip(grams, columns, strict=True))
+    every = [slice(c, c + 1) for c in range(R.shape[1])] if len(grams) > 1 else [slice(None)]
+    _require_deviations(repeats, R)
+    sums = sum(
+        _squared_errors(G, R[:, columns], roots, mus, repeats and repeats.columns(columns))
+        for G, columns in zip(grams, every, strict=True)
+    )
     errors = sums / (np.sum(roots**2) * R.shape[1])
     best = np.flatnonzero(errors == errors.min())[-1]
     return float(mus[best]), float(errors[best]), np.column_stack([mus, errors])
 
 
-def loo_residuals(gram, r, mu, weights=None):
-    """Return e_i, the error at point i of the fit without it.
+def loo_residuals(gram, r, mu, weights=None, *, repeats=None):
+    """Return e_i, the error at point i of the fit without it; or e_j, if observations are given.
 
     Parameters
     ----------
@@ -85,10 +93,13 @@ def loo_residuals(gram, r, mu, weights=None):
     weights : array_like, shape (n,), optional
         Sample weights, at least 0. Where 0, the point is not in the fit and its e_i is the
         fit's own error.
+    repeats : Repeats, optional
+        The observations, with one target, that the points stand for; `weights` are then their
+        totals.
 
     Returns
     -------
-    ndarray of float64, shape (n,)
+    ndarray of float64, shape (n,), or (n_observations,) with `repeats`
 
     Raises
     ------
@@ -102,12 +113,16 @@ def loo_residuals(gram, r, mu, weights=None):
     """
     gram = as_gram(gram, "gram")
     r = as_vector(r, "r", size=len(gram), dtype=np.float64)
+    weights = _weights_of(repeats, weights)
+    _require_deviations(repeats, r[:, None])
     factor = DampedCholesky(gram, real(mu, "mu", minimum=0.0), weights)
     if factor.singular:
         raise ValueError(
             f"mu must be positive for a singular gram (rank {factor.rank} of {factor.n}); got {mu}."
         )
     alpha, diagonal = factor._solve(r), factor.inverse_diagonal()
+    if repeats is not None:
+        return repeats.errors(alpha[:, None], diagonal, factor.damping)[:, 0]
     absent = diagonal == 0
     diagonal[absent] = 1.0
     errors = alpha / diagonal
@@ -115,16 +130,49 @@ def loo_residuals(gram, r, mu, weights=None):
     return errors
 
 
-def _squared_errors(G, columns, roots, mus):
+def _squared_errors(G, columns, roots, mus, repeats=None):
     """Sum_i w_i e_i^2 over the columns, for every mu: shape (len(mus),)."""
     B = G * roots * roots[:, None]
     eigenvalues, V = np.linalg.eigh(B)  # of the lower half
     inverse = 1 / (np.maximum(eigenvalues, 0.0)[:, None] + mus)
     diagonal = np.square(V) @ inverse
     total = np.zeros(len(mus))
-    for beta in (V.T @ (roots[:, None] * columns)).T:
-        total += np.square((V @ (beta[:, None] * inverse)) / diagonal).sum(axis=0)
+    for c, beta in enumerate((V.T @ (roots[:, None] * columns)).T):
+        solutions = V @ (beta[:, None] * inverse)
+        if repeats is None:
+            total += np.square(solutions / diagonal).sum(axis=0)
+        else:
+            total += _sums_of_squares(repeats, c, roots, mus, solutions, diagonal)
     return total
+
+
+def _sums_of_squares(repeats, c, roots, mus, solutions, diagonal):
+    """Sum_j w_j e_j^2 for every mu, from (B + mu)^-1 W^1/2 r and the diagonal of (B + mu)^-1."""
+    one = repeats.columns(slice(c, c + 1))
+    sums = np.empty(len(mus))
+    for k, mu in enumerate(mus):  # one at a time: there may be many more observations than points
+        alpha, inverse_diagonal = roots * solutions[:, k], roots**2 * diagonal[:, k]
+        errors = one.errors(alpha[:, None], inverse_diagonal, mu)[:, 0]
+        sums[k] = one.weights @ np.square(errors)
+    return sums
+
+
+def _weights_of(repeats, weights):
+    """Weights of the points; refuse those that are not the totals of their observations."""
+    if repeats is None:
+        return weights
+    if weights is not None and not np.array_equal(weights, repeats.totals):
+        raise ValueError("weights must be the totals of repeats; got others.")
+    return repeats.totals
+
+
+def _require_deviations(repeats, R):
+    """Refuse observations of other points or targets than those of R (n, C)."""
+    if repeats is None:
+        return
+    shape = len(repeats.totals), repeats.deviations.shape[1]
+    if shape != R.shape:
+        raise ValueError(f"repeats must have points and targets {R.shape}; got {shape}.")
 
 
 def _checked(grams, r, weights):
