@@ -267,6 +267,25 @@ def test_loo_error_is_that_of_refits_without_each_row():
     assert model.loo_error_ == pytest.approx(np.mean(np.square(errors)) / Y.var(), rel=0.1)
 
 
+def test_a_table_of_few_distinct_rows_is_predicted_by_its_means():
+    one_hot = np.repeat(np.eye(4), 25, axis=0)
+    means = np.array([1.0, 4.0, 2.0, 8.0])
+    exact = quietly(regressor().fit, one_hot, np.repeat(means, 25))
+    np.testing.assert_allclose(exact.predict(np.eye(4)), means, atol=0.05)
+    noise = np.random.default_rng(0).standard_normal(100)
+    noisy = quietly(regressor().fit, one_hot, np.repeat(means, 25) + noise)
+    np.testing.assert_allclose(noisy.predict(np.eye(4)), means, atol=0.6)  # 3 / sqrt(25)
+    assert noisy.loo_error_ < 0.2  # of the variance, of which the noise is .13
+
+
+def test_a_feature_of_two_values_tells_two_classes_apart():
+    column = np.arange(60)[:, None] % 2
+    flipped = np.where(np.arange(60) < 8, 1 - column[:, 0], column[:, 0])
+    for options in ({}, {"scale_features": False, "constant": 1.0}):
+        model = quietly(classifier(**options).fit, column, flipped)
+        assert model.predict([[0], [1]]).tolist() == [0, 1]
+
+
 TEXT = X.astype(object)
 TEXT[2, 1] = "red"
 MISSING = X.copy()

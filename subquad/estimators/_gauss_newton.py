@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from subquad._parallel import blas_threads_for
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import OutputsClassifier, OutputsRegressor, warn_constant
-from subquad.estimators._preprocessing import merge_duplicates
+from subquad.estimators._preprocessing import REPEATED_ROWS, merge_duplicates
 from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
 from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import LastLayer, WideNetwork
@@ -130,11 +130,10 @@ class _GaussNewtonModel(SteppedModel):
         else:
             vars(self).pop("factors_", None)  # they belong to another network
         scalings = [self._scaling] if warm else self._measure(X, T, weights)
-        X, T, weights, _ = merge_duplicates(X, scalings[0].scaled(T), weights)
+        X, T, weights, repeats = merge_duplicates(X, scalings[0].scaled(T), weights)
         with blas_threads_for(len(X)):
-            trainer = (
-                self._continue(X, T, weights) if warm else self._begin(X, T, weights, scalings)
-            )
+            data = X, T, weights, repeats
+            trainer = self._continue(*data) if warm else self._begin(*data, scalings)
             self._run(trainer, earlier=self.factors_ if warm else None)
         return self
 
@@ -146,7 +145,7 @@ class _GaussNewtonModel(SteppedModel):
         """How `fit` checks its arrays."""
         return {"ensure_min_samples": 2, "reset": not self._is_warm()}
 
-    def _begin(self, X, T, weights, scalings):
+    def _begin(self, X, T, weights, repeats, scalings):
         """Return the trainer of a new network, with the best of the scalings."""
         seed = check_random_state(self.random_state).randint(2**31)
         self.network_ = WideNetwork(
@@ -164,13 +163,13 @@ class _GaussNewtonModel(SteppedModel):
         for scaling in scalings:
             self._scaling = scaling
             layer = self.network_.last_layer(self._rows(X), self.n_threads)
-            trainers.append((scaling, self._trainer(layer, T, weights)))
+            trainers.append((scaling, self._trainer(layer, T, weights, repeats)))
         if len(trainers) > 1:
             trainers.sort(key=lambda pair: pair[1].choose_regularization())
         self._scaling, trainer = trainers[0]
         return trainer
 
-    def _continue(self, X, T, weights):
+    def _continue(self, X, T, weights, repeats):
         """Return the trainer that goes on from the present weights, to what the fit still lacks."""
         A, V = self.factors_
         layer = self.network_.last_layer(self._rows(X), self.n_threads)
@@ -182,9 +181,9 @@ class _GaussNewtonModel(SteppedModel):
             weight_std=layer.weight_std,
             thresholds=layer.thresholds,
         )
-        return self._trainer(moved, T - (moved.outputs() - layer.outputs()), weights)
+        return self._trainer(moved, T - (moved.outputs() - layer.outputs()), weights, repeats)
 
-    def _trainer(self, layer, T, weights):
+    def _trainer(self, layer, T, weights, repeats):
         return LastLayerGaussNewton(
             layer,
             T,
@@ -193,6 +192,7 @@ class _GaussNewtonModel(SteppedModel):
             max_steps=self.max_steps,
             centred=True,
             sample_weight=weights,
+            repeats=repeats,
             n_threads=self.n_threads,
             callback=self._report,
         )
@@ -248,10 +248,7 @@ class GaussNewtonRegressor(OutputsRegressor, _GaussNewtonModel):
     Gauss-Newton steps of `LastLayerGaussNewton`.
 {_PARAMETERS}
     Notes
-    -----
-    Equal rows are merged into one with their total weight and mean target, which is the same
-    least-squares problem: a weight of two and a row given twice give the same fit.
-
+    -----{REPEATED_ROWS}
     Examples
     --------
     >>> X = np.random.default_rng(0).standard_normal((100, 3))
@@ -298,10 +295,7 @@ class GaussNewtonClassifier(OutputsClassifier, _GaussNewtonModel):
     classes_ : ndarray, shape (n_classes,)
 
     Notes
-    -----
-    Equal rows are merged into one with their total weight and mean target, which is the same
-    least-squares problem.
-
+    -----{REPEATED_ROWS}
     Examples
     --------
     >>> X = np.random.default_rng(0).standard_normal((100, 3))

@@ -103,7 +103,7 @@ class Equation(Activity):
         pairs = zip(columns, self.jacobians, strict=True)
         return float(sum(g_c @ J.product(g_c) for g_c, J in pairs))
 
-    def choose_regularization(self, r):
+    def choose_regularization(self, r, repeats=None):
         """Return the mu of least leave-one-out error for the targets r, under the mean Gram matrix.
 
         The blocks differ by which neurons they count and by little else: their mean costs one
@@ -111,23 +111,25 @@ class Equation(Activity):
         """
         grams = self.grams
         mean = grams[0] if len(grams) == 1 else sum(grams) / len(grams)
-        mu, _, _ = choose_regularization([mean], r, self._weights)
+        mu, _, _ = choose_regularization([mean], r, self._weights, repeats=repeats)
         return mu
 
-    def leave_one_out(self, r, mu):
+    def leave_one_out(self, r, mu, repeats=None):
         """Return the leave-one-out mean squared error of the linearised fit of r.
 
         None where G must not be formed: it takes the diagonal of an inverse.
         """
         if not all(getattr(J, "forms_gram", True) for J in self.jacobians):
             return None
-        grams = self.grams
+        grams, weights = self.grams, self._weights
 
         def errors_of(c):
-            return loo_residuals(grams[c if len(grams) > 1 else 0], r[:, c], mu, self._weights)
+            one = repeats and repeats.columns(slice(c, c + 1))
+            G = grams[c if len(grams) > 1 else 0]
+            return loo_residuals(G, r[:, c], mu, weights, repeats=one)
 
-        squares = np.square(self._of_each_output(errors_of, r))
-        return float(np.average(squares.mean(axis=0), weights=self._weights))
+        squares = np.square(self._of_each_output(errors_of, r)).mean(axis=0)
+        return float(np.average(squares, weights=repeats.weights if repeats else weights))
 
     def _mean_eigenvalue(self):
         if self._solver is not None:

@@ -60,7 +60,7 @@ class State(Protocol):
 class GaussNewtonTrainer:
     """Safeguarded steps of a `State` towards its targets."""
 
-    def _set_options(self, dtype, regularization, damping, tol, max_steps, callback):
+    def _set_options(self, dtype, regularization, damping, tol, max_steps, callback, repeats=None):
         """Check what concerns the steps, whatever the network; nothing big is allocated yet."""
         mu = _arguments.regularization(regularization)
         self._max_steps = integer(max_steps, "max_steps", minimum=0)
@@ -69,7 +69,9 @@ class GaussNewtonTrainer:
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
         self._callback = callback
         damping = real(damping, "damping", minimum=0.0)
-        self._rule = LevenbergMarquardt(damping) if mu == 0 else RegularisedStep(mu, self._tol)
+        self._rule = (
+            LevenbergMarquardt(damping) if mu == 0 else RegularisedStep(mu, self._tol, repeats)
+        )
         self.history, self.message = [], "Not run."
         self._warned_silent = False
 

@@ -94,7 +94,8 @@ class RegularisedStep:
         |r_0|^2: 0 at a minimum that lies on no kink. The fit has settled where it is at most `tol`.
     """
 
-    def __init__(self, regularization, tol):
+    def __init__(self, regularization, tol, repeats=None):
+        self._repeats = repeats
         self.regularization = None if regularization == "loo" else regularization
         self._tol, self._damping = tol, 0.0
         self.settled = self.stuck = False
@@ -105,7 +106,7 @@ class RegularisedStep:
         """Return what the linearised fit aims at, and choose mu for it if that is still open."""
         target = fit.state.linear - fit.residual
         if self.regularization is None:
-            self.regularization = _chosen_regularization(equation, target)
+            self.regularization = _chosen_regularization(equation, target, self._repeats)
         self._last = equation, target
         return target
 
@@ -146,7 +147,7 @@ class RegularisedStep:
         if self._last is None:
             return None
         equation, target = self._last
-        return equation.leave_one_out(target, self.regularization)
+        return equation.leave_one_out(target, self.regularization, self._repeats)
 
     def _settle(self, fit, mu, iterations):
         """End here, or at the best iterate if that is another one: then look around there."""
@@ -182,11 +183,11 @@ class RegularisedStep:
         return fit.weighted_norm(left) ** 2 + self.regularization * square, square
 
 
-def _chosen_regularization(equation, target):
+def _chosen_regularization(equation, target, repeats):
     """The mu of least leave-one-out error."""
     if equation.mean_eigenvalue == 0:
         raise ValueError(
             "layer must have a neuron that fires at some data point; got none. Raise width or "
             "lower shift."
         )
-    return equation.choose_regularization(target)
+    return equation.choose_regularization(target, repeats)

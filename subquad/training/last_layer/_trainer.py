@@ -44,6 +44,9 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         Fit f - f_0 instead of f: the network as drawn is noise of the size of the targets.
     sample_weight : array_like, shape (n,), optional
         Weights w_i >= 0 of the squared residuals.
+    repeats : Repeats, optional
+        Observations that the data points stand for, of which leave-one-out leaves out one at a
+        time: see `subquad.solvers.merge_repeats`, which also gives y and `sample_weight`.
     solver : {"exact", "sketch", "pcg", "auto"} or object
         How the system is solved: see `gram_solve`. An object has a `name` and
         `solve(J, c, damping)`, which returns a `Solution`; those of `subquad.solvers` take
@@ -131,6 +134,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         max_steps=50,
         centred=False,
         sample_weight=None,
+        repeats=None,
         solver="exact",
         maintenance=None,
         min_active=16,
@@ -141,7 +145,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             raise TypeError(f"layer must be a LastLayer; got {type(layer).__name__}.")
         y = _arguments.targets(y, layer, layer.n)
         weights = _arguments.sample_weight(sample_weight, layer.n)
-        self._set_options(layer.dtype, regularization, damping, tol, max_steps, callback)
+        self._set_options(layer.dtype, regularization, damping, tol, max_steps, callback, repeats)
         solver = _arguments.chosen_solver(solver)
         _arguments.require_active_neurons(layer, integer(min_active, "min_active", minimum=0))
         _arguments.require_memory_for(layer, layer.n)
