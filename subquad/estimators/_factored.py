@@ -46,9 +46,10 @@ _PARAMETERS = (
         Without regularization, "loo" is 1.
     max_steps : int
         Largest number of Gauss-Newton steps of an output.
-    tol : float or None
-        With regularization, the fit ends when a step lowers the objective by less than this
-        fraction of the targets' sum of squares; without, it ends at this relative residual.
+    tol : "auto", float or None
+        With regularization, the fit ends when the linearised objective promises to fall by no
+        more than this fraction of the targets' sum of squares; without, at this relative residual.
+        "auto": 0.01 and 0.001. None: the trainer's own default, which is far smaller.
     dtype : {"float64", "float32"}
         Precision of the network.
     random_state : int, RandomState instance or None
@@ -109,7 +110,7 @@ class _FactoredModel(SteppedModel):
         scale_features="auto",
         constant="auto",
         max_steps=20,
-        tol=1e-3,
+        tol="auto",
         dtype="float64",
         random_state=None,
         n_threads=None,
@@ -205,7 +206,7 @@ class _FactoredModel(SteppedModel):
                     rows,
                     np.ascontiguousarray(targets),
                     regularization=self.regularization_,
-                    tol=self.tol,
+                    tol=self._tolerance(),
                     max_steps=self.max_steps,
                     centred=True,
                     sample_weight=weights,

@@ -42,10 +42,10 @@ _PARAMETERS = (
         Without regularization, "loo" is 1.
     max_steps : int
         Largest number of Gauss-Newton steps.
-    tol : float or None
-        With regularization, the fit ends when a step lowers the objective by less than this
-        fraction of the targets' sum of squares; without, it ends at this relative residual. None
-        is the trainer's own default.
+    tol : "auto", float or None
+        With regularization, the fit ends when the linearised objective promises to fall by no
+        more than this fraction of the targets' sum of squares; without, at this relative residual.
+        "auto": 0.01 and 0.001. None: the trainer's own default, which is far smaller.
     dtype : {"float64", "float32"}
         Precision of the network; float32 halves the memory.
     warm_start : bool
@@ -96,7 +96,7 @@ class _GaussNewtonModel(SteppedModel):
         scale_features="auto",
         constant="auto",
         max_steps=20,
-        tol=1e-3,
+        tol="auto",
         dtype="float64",
         warm_start=False,
         random_state=None,
@@ -188,7 +188,7 @@ class _GaussNewtonModel(SteppedModel):
             layer,
             T,
             regularization=self.regularization,
-            tol=self.tol,
+            tol=self._tolerance(),
             max_steps=self.max_steps,
             centred=True,
             sample_weight=weights,

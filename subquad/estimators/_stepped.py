@@ -40,6 +40,14 @@ class SteppedModel(Model):
             sizes = sizes[:1]
         return [scaling.with_constant(size) for size in sizes]
 
+    def _tolerance(self):
+        """Return `tol` as the trainer takes it."""
+        if not isinstance(self.tol, str):
+            return self.tol
+        if self.tol != "auto":
+            raise ValueError(f"tol must be 'auto', a number or None; got {self.tol!r}.")
+        return 1e-3 if self.regularization == 0 else 1e-2
+
     def _report(self, record):
         if self.verbose:
             print(f"step {record.step}: relative residual {record.relative_residual:.3e}")
