@@ -3,7 +3,7 @@
 import warnings
 
 import numpy as np
-import reference
+import reference_network as reference
 
 from subquad.activations import ShiftedReLU
 from subquad.networks import LastLayer

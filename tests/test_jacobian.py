@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-import reference
+import reference_network as reference
 import scipy.sparse
 
 import subquad._validation

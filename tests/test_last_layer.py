@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-import reference
+import reference_gauss_newton as reference
 from layers import OUTPUTS, change, fit, problem, quietly, residual_norms
+from reference_network import gram
 
 from subquad.activations import ShiftedReLU, ThresholdedReLU
 from subquad.lowrank import LowRankMaintenance
@@ -43,7 +44,7 @@ def test_damped_step_is_that_of_the_explicit_normal_equations(readout, n_outputs
 def test_dense_readout_solves_the_full_system():
     # Block-preconditioned conjugate gradients against one solve with the explicit nC x nC matrix.
     layer, dense, y = problem(2, readout="dense", n_outputs=4)
-    G = reference.gram(dense, dense.W)
+    G = gram(dense, dense.W)
     g = np.linalg.solve(G, (dense.outputs(dense.W) - y).ravel()).reshape(24, 4)
     trainer = LastLayerGaussNewton(layer, y)
     record = trainer.step()

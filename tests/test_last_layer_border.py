@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-import reference
+import reference_network as reference
 from layers import OUTPUTS, change, fit, problem, quietly
 
 from subquad.lowrank import LowRankMaintenance

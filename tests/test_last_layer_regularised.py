@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-import reference
+import reference_gauss_newton as reference
 from layers import OUTPUTS, change, problem, quietly
+from reference_network import gram
 
 from subquad.activations import ShiftedReLU
 from subquad.networks import LastLayer, WideNetwork
@@ -182,7 +183,7 @@ def loo_mean(dense, W, y, mu):
     n, n_outputs = y.shape
     change = (dense.jacobian(W) @ (W - dense.W).ravel()).reshape(y.shape)
     targets = y + dense.outputs(dense.W) - dense.outputs(W) + change
-    G = reference.gram(dense, W).reshape(n, n_outputs, n, n_outputs)
+    G = gram(dense, W).reshape(n, n_outputs, n, n_outputs)
     errors = [reference.leave_one_out(G[:, c, :, c], targets[:, c], mu) for c in range(n_outputs)]
     return np.mean(np.square(errors))
 
@@ -215,7 +216,7 @@ def test_regularisation_is_chosen_by_leaving_out_one_at_the_start(readout, n_out
     assert trainer.regularization_ is None
     trainer.step()
     mu = trainer.regularization_
-    mean_eigenvalue = np.trace(reference.gram(dense, dense.W)) / y.size
+    mean_eigenvalue = np.trace(gram(dense, dense.W)) / y.size
     assert 0.99e-8 <= mu / mean_eigenvalue <= 10.01
     least = loo_mean(dense, dense.W, y, mu)
     for other in mu * 10.0 ** np.arange(-2, 2.1, 0.25):  # the candidates are four a decade

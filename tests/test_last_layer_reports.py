@@ -5,8 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
-import reference
+import reference_gauss_newton as reference
 from layers import fit, problem, residual_norms
+from reference_network import sphere
 
 from subquad.activations import ReLU
 from subquad.networks import LastLayer, WideNetwork
@@ -129,7 +130,7 @@ def test_duplicates_with_equal_labels_are_no_problem():
 
 # widths and active sets ---------------------------------------------------------------------------
 def test_too_few_expected_neurons_are_refused_and_few_are_warned_of():
-    X, y = reference.sphere(8, 6, np.random.default_rng(0)), np.ones(8)
+    X, y = sphere(8, 6, np.random.default_rng(0)), np.ones(8)
 
     def trainer(width, n_outputs=1):
         network = WideNetwork(

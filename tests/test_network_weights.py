@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-import reference
+import reference_network as reference
 from layers import quietly
 
 from subquad.activations import ReLU, ShiftedReLU

@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import reference
+import reference_network as reference
 
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.networks import WideNetwork, _last_layer, _wide

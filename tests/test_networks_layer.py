@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-import reference
+import reference_network as reference
 
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.networks import LastLayer

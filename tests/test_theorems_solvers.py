@@ -10,7 +10,7 @@ leave the bounds is said beside them.
 
 import numpy as np
 import pytest
-import reference
+import reference_network as reference
 import reference_two_layer as two
 
 from subquad.activations import ShiftedReLU

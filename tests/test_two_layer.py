@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-import reference
+import reference_network as reference
 import reference_two_layer as two
 from layers import quietly
 
