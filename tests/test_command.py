@@ -12,7 +12,6 @@ from layers import quietly
 from subquad.__main__ import main
 from subquad._command.fit import OPTIONS
 from subquad._command.forecast import Fit, memory
-from subquad._command.ridge import fit_ridge, one_hot
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
@@ -192,20 +191,6 @@ def test_ctrl_c_before_the_first_step_ends_with_130_and_leaves_no_file(
     assert run("fit", table, "--target", "y", "--model", tmp_path / "m.subquad") == 130
     assert "interrupted" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
-
-
-@pytest.mark.parametrize(("n", "m"), [(40, 70), (70, 40)], ids=["wide", "tall"])
-def test_ridge_is_that_of_scikit_learn(n, m):
-    from sklearn.linear_model import RidgeCV
-
-    rng = np.random.default_rng(0)
-    F = rng.standard_normal((n, m)) * np.geomspace(1, 1e-2, m)
-    targets = one_hot(np.digitize(F[:, 0], [-0.5, 0.5]), np.arange(3))
-    ours = fit_ridge(F, targets)
-    grid = ours.penalty * 10.0 ** np.arange(-3, 3.5, 0.5)
-    theirs = RidgeCV(alphas=grid, alpha_per_target=False).fit(F, targets)
-    assert theirs.alpha_ == pytest.approx(ours.penalty)
-    np.testing.assert_allclose(ours.predict(F), theirs.predict(F), atol=1e-8)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -24,8 +24,14 @@ def build_parser():
     )
     parser.add_argument("--version", action="version", version=f"subquad {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_fit, _add_predict, _add_info, _add_plan):
+    for add, module in (
+        (_add_fit, "fit"),
+        (_add_predict, "saved"),
+        (_add_info, "saved"),
+        (_add_plan, "forecast"),
+    ):
         subparser = add(commands)
+        subparser.set_defaults(module=module)
         subparser.add_argument(
             "--traceback", action="store_true", help="show the Python traceback of an error"
         )
@@ -41,6 +47,16 @@ def _add_fit(commands):
     )
     parser.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     _add_data(parser.add_argument_group("data"))
+    text = parser.add_argument_group("how a table is written")
+    _add_dialect(text)
+    text.add_argument(
+        "--na",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="stands for a missing value, beside empty entries, NA and NaN (repeatable); rows with "
+        "a missing value are then left out, and counted",
+    )
     _add_network(parser.add_argument_group("network"))
     _add_training(parser.add_argument_group("training"))
     output = parser.add_argument_group("output")
@@ -84,6 +100,25 @@ def _add_data(group):
     )
 
 
+def _add_dialect(group):
+    """Options of a text file, of fit and of predict."""
+    group.add_argument(
+        "--sep",
+        metavar="CHARACTER",
+        help="separates columns; tab for a tab (default: by the suffix, or by a header that would "
+        "be one column)",
+    )
+    group.add_argument(
+        "--encoding", help="such as latin-1 (default: UTF-8, or that of a byte-order mark)"
+    )
+    group.add_argument(
+        "--decimal", choices=[".", ","], default=".", help="decimal mark (default a point)"
+    )
+    group.add_argument(
+        "--thousands", metavar="CHARACTER", help="separates thousands (default none)"
+    )
+
+
 def _add_network(group):
     """Options of the network; one left out takes the estimator's own default."""
     group.add_argument("--width", type=int, help="neurons in each hidden layer (default 2048)")
@@ -102,9 +137,6 @@ def _add_network(group):
 
 def _add_training(group):
     """Options of the training."""
-    group.add_argument(
-        "--solver", choices=["exact"], default="exact", help="of the Gauss-Newton system"
-    )
     group.add_argument(
         "--regularization",
         type=_regularization,
@@ -127,6 +159,7 @@ def _add_predict(commands):
     parser.add_argument("model", metavar="MODEL", help="a file saved by fit")
     parser.add_argument("source", metavar="FILE", help=SOURCE_HELP)
     parser.add_argument("--output", metavar="CSV", help="write here (default: standard output)")
+    _add_dialect(parser.add_argument_group("how a table is written"))
     return parser
 
 
