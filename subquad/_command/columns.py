@@ -6,12 +6,11 @@ Rows are counted from 1, the header not counted.
 
 import collections
 import json
-import shlex
 
 import numpy as np
 
 from subquad._command import delimited, targets
-from subquad._command.delimited import SEPARATORS
+from subquad._command.delimited import SEPARATORS, other_separator
 from subquad._command.errors import BadInput, listed, one_line, require_names, require_package
 
 PARQUET = (".parquet", ".pq")
@@ -100,11 +99,7 @@ def _require_columns(source, names, wanted, role):
     try:
         require_names(source, names, wanted, role)
     except BadInput as error:
-        marks = [mark for mark in ";\t|" if any(mark in name for name in names)]
-        if not marks:
-            raise
-        sep = "tab" if marks[0] == "\t" else shlex.quote(marks[0])
-        raise BadInput(f"{error}. If columns are separated otherwise, add --sep={sep}") from None
+        raise BadInput(f"{error}{other_separator(names)}") from None
 
 
 def _features(source, table, names, dialect):

@@ -15,7 +15,7 @@ import re
 import shlex
 from dataclasses import dataclass, replace
 
-from subquad._command.errors import BadInput
+from subquad._command.errors import BadInput, one_line
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 OTHER_SEPARATORS = (",", ";", "\t", "|")
@@ -82,7 +82,7 @@ def checked(dialect):
             f"got {thousands!r}"
         )
     try:
-        b"".decode(dialect.encoding or "utf-8")
+        io.TextIOWrapper(io.BytesIO(), dialect.encoding or "utf-8")
     except LookupError:
         raise BadInput(
             f"--encoding must be one that Python knows; got {dialect.encoding!r}"
@@ -115,13 +115,24 @@ def read(source, suffix, dialect):
     except UnicodeError:
         _require_readable(source, dialect.encoding)
         raise
-    except pyarrow.ArrowException:
+    except pyarrow.ArrowException as error:
         if dialect.encoding.lower() in ("utf8", "utf-8"):
             _require_readable(source, dialect.encoding)
-        raise
+        raise BadInput(
+            f"{source} cannot be read as a table: {one_line(error)}{other_separator(names)}"
+        ) from error
     if table.column_names != names:
         raise BadInput(f"{source} must name its columns in plain or quoted text; got {names!r}")
     return table, dialect
+
+
+def other_separator(names):
+    """Return a hint that columns are separated otherwise, if their names hold such a character."""
+    for sep in OTHER_SEPARATORS[1:]:
+        if any(sep in name for name in names):
+            word = "tab" if sep == "\t" else shlex.quote(sep)
+            return f". If columns are separated otherwise, add --sep={word}"
+    return ""
 
 
 def _encoding(source):
