@@ -12,7 +12,6 @@ import functools
 import gzip
 import io
 import re
-import shlex
 from dataclasses import dataclass, replace
 
 from subquad._command.errors import BadInput, one_line
@@ -25,6 +24,12 @@ BYTE_ORDER_MARKS = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
+# These ways of writing numbers are tried on an entry that is none, to offer them.
+NOTATIONS = (
+    {"decimal": ","},
+    *({"thousands": mark} for mark in (",", " ", "'", "\xa0")),
+    *({"decimal": ",", "thousands": mark} for mark in (".", " ", "'", "\xa0")),
+)
 # A message quotes this many characters on each side of a byte that cannot be read.
 CONTEXT = 12
 
@@ -52,16 +57,15 @@ class Dialect:
         return self.decimal == "." and self.thousands is None
 
     def notations(self, text):
-        """Return the options, in words, under which an entry that is no number would be one."""
-        marks = [{"decimal": ","}, *({"thousands": mark} for mark in (",", " ", "'", "\xa0"))]
-        marks += [{"decimal": ",", "thousands": mark} for mark in (".", " ", "'", "\xa0")]
+        """Return the options under which an entry that is no number would be one."""
         found = []
-        for changed in marks:
-            if changed.get("thousands") == changed.get("decimal", self.decimal):
-                continue
-            if replace(self, **changed).number(text) is not None:
-                words = [f"--{name}={shlex.quote(mark)}" for name, mark in changed.items()]
-                found.append(" ".join(words))
+        for marks in NOTATIONS:
+            thousands, decimal = marks.get("thousands"), marks.get("decimal", self.decimal)
+            # A mark must occur to be worth an option; with points between thousands, a comma need
+            # not occur to be the decimal mark, since the point cannot be.
+            used = all(mark in text for mark in marks.values()) or (thousands or " ") == "." in text
+            if used and thousands != decimal and replace(self, **marks).number(text) is not None:
+                found.append(" ".join(f"--{name}={quoted(mark)}" for name, mark in marks.items()))
         return found
 
 
@@ -126,11 +130,16 @@ def read(source, suffix, dialect):
     return table, dialect
 
 
+def quoted(text):
+    """Return text in quotes that a shell takes off."""
+    return f'"{text}"' if "'" in text else f"'{text}'"
+
+
 def other_separator(names):
     """Return a hint that columns are separated otherwise, if their names hold such a character."""
     for sep in OTHER_SEPARATORS[1:]:
         if any(sep in name for name in names):
-            word = "tab" if sep == "\t" else shlex.quote(sep)
+            word = "tab" if sep == "\t" else quoted(sep)
             return f". If columns are separated otherwise, add --sep={word}"
     return ""
 

@@ -88,11 +88,10 @@ def as_target(target, task):
             )
         return target.numbers
     labels, numbers = target.labels, target.numbers
-    if labels.dtype.kind in "fU" and (numbers != np.floor(numbers)).any():
-        if not np.isnan(numbers).any():
-            raise BadInput(
-                f"the target {target.name!r} must hold labels for a classification; got fractions"
-            )
+    if not np.isnan(numbers).any() and (numbers != np.floor(numbers)).any():
+        raise BadInput(
+            f"the target {target.name!r} must hold labels for a classification; got fractions"
+        )
     if labels.dtype.kind != "f":
         return labels
     if np.abs(labels).max(initial=0) > LARGEST_EXACT:
@@ -168,9 +167,10 @@ def _not_numbers(target, wanted):
     count = f"{odd.sum()} of {len(odd)} rows hold no number"
     remedies = ["take every entry as a label with --task=classification"]
     if odd.any():
+        notations = target.dialect.notations(value)
         remedies.insert(0, f"leave such rows out with --na={shlex.quote(value)}")
-        if notations := target.dialect.notations(value):
-            remedies.insert(0, f"read it with {' or '.join(notations)}")
+        if notations:
+            remedies[0] = f"read it with {' or '.join(notations)}"
     else:
         count = f"{np.unique(target.labels).size} different codes in {len(odd)} rows"
         remedies.append("as a number with --task=regression")
