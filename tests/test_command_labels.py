@@ -78,6 +78,25 @@ def test_integers_in_real_numbers_beyond_int64_stay_apart(tmp_path):
     assert set(as_target(y, "classification")) == {"1" + "0" * 19, "2" + "0" * 19}
 
 
+def test_a_label_of_any_length_stays_whole(tmp_path):
+    table = read_training(str(column(tmp_path, ["1" * 5000, "1" * 5001] * 4)), "y")
+    assert choose_task(table.y)[0] == "classification"
+    assert set(map(len, as_target(table.y, "classification"))) == {5000, 5001}
+
+
+def test_numbers_stored_as_text_are_labels_until_a_regression_is_asked_for(tmp_path):
+    from pyarrow import parquet
+
+    path = str(tmp_path / "t.parquet")
+    y = ["1", "2", "2", "-"] * 3
+    parquet.write_table(pyarrow.table({"a": range(12), "y": y}), path)
+    table = read_training(path, "y", dialect=Dialect(na=("-",)))
+    assert table.read == {"rows_left_out": 3}
+    assert choose_task(table.y)[0] == "classification"
+    assert as_target(table.y, "classification").tolist() == ["1", "2", "2"] * 3
+    assert as_target(table.y, "regression").tolist() == [1, 2, 2] * 3
+
+
 def test_bytes_of_a_parquet_file_are_text_or_refused(tmp_path):
     from pyarrow import parquet
 

@@ -32,7 +32,7 @@ def features_and_target(source, suffix, target, ignore, dialect):
     if not kept:
         raise BadInput(f"{source} must have a column besides the target {target!r}; got none")
     column = table.column(target)
-    missing = _missing(column)
+    missing = _missing(column, dialect.na)
     if missing.any() and not dialect.na:
         raise BadInput(
             f"the target {target!r} of {source} must have no missing value; got {missing.sum()}, "
@@ -120,7 +120,7 @@ def _features(source, table, names, dialect):
             missing.append(f"{name!r} ({where.sum()}, first in row {where.argmax() + 1})")
         if (where := np.isinf(values)).any():
             infinite.append(f"{name!r}, row {where.argmax() + 1}")
-    _refuse_text(source, text, remedies)
+    _refuse_text(source, text, remedies, dialect)
     if missing:
         raise BadInput(
             f"{source} must have no missing value; got some in {listed(missing)}. Fill them, drop "
@@ -131,15 +131,17 @@ def _features(source, table, names, dialect):
     return matrix
 
 
-def _refuse_text(source, text, remedies):
+def _refuse_text(source, text, remedies, dialect):
     """Refuse columns that hold text, with the options under which they would hold numbers."""
     if not text:
         return
-    notations = f", read them with {' or '.join(remedies)}" if remedies else ""
+    options = ""
+    if dialect.sep is not None:
+        options = f", read them with {' or '.join(remedies)}" if remedies else ""
+        options += ", have fit leave out rows with an entry X that is no value with --na=X"
     raise BadInput(
         f"{source} must hold a number in every feature column; got text or dates in "
-        f"{listed(text)}. Convert them{notations}, have fit leave out rows with an entry X that "
-        "stands for a missing value with --na=X, or leave the columns out with --ignore"
+        f"{listed(text)}. Convert them{options}, or leave the columns out with --ignore"
     )
 
 
@@ -222,11 +224,15 @@ def _said_of(dialect, suffix, n_left_out):
     return said
 
 
-def _missing(column):
-    """Mask of the entries that are null or not a number."""
-    from pyarrow import compute
+def _missing(column, na):
+    """Mask of the entries that are null, not a number, or one of the texts `na`."""
+    import pyarrow
+    from pyarrow import compute, types
 
-    return compute.is_null(column, nan_is_null=True).to_numpy()
+    missing = compute.is_null(column, nan_is_null=True).to_numpy()
+    if na and (types.is_string(column.type) or types.is_large_string(column.type)):
+        missing = missing | compute.is_in(column, pyarrow.array(na, column.type)).to_numpy()
+    return missing
 
 
 def _is_number(kind):

@@ -21,11 +21,16 @@ INTEGER = re.compile(r"[+-]?[0-9]+")
 # Entries by which tables say that there is none; those of Arrow's own list are missing already.
 PLACEHOLDERS = {"n.a.", "n. a.", "na", "none", "nil", "missing", "unknown"}
 INT64 = np.iinfo(np.int64)
+LONGEST_INT64 = len(str(INT64.min))
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target of n rows: `labels` and `numbers`, NaN where an entry writes none, both (n,)."""
+    """A target of n rows: `labels` and `numbers`, NaN where an entry writes none, both (n,).
+
+    `rows` are the rows' numbers in the file. A file with types may hold numbers as text: then text
+    is meant, and numbers are taken from it only if a regression is asked for.
+    """
 
     source: str
     name: str
@@ -33,11 +38,7 @@ class Target:
     numbers: np.ndarray
     rows: np.ndarray
     dialect: Dialect = PLAIN
-
-    @property
-    def is_text(self):
-        """Whether labels are text."""
-        return self.labels.dtype.kind == "U"
+    stored_as_text: bool = False
 
 
 def from_array(source, name, y):
@@ -56,7 +57,7 @@ def from_text(source, name, texts, rows=None, dialect=PLAIN, stored_as_text=Fals
         labels = np.array([int(text) for text in texts], np.int64)
     else:
         labels = np.array(texts, dtype=np.str_)
-    return Target(source, name, labels, numbers, rows, dialect)
+    return Target(source, name, labels, numbers, rows, dialect, stored_as_text)
 
 
 def choose_task(target, requested="auto"):
@@ -70,7 +71,7 @@ def choose_task(target, requested="auto"):
         return "regression", "the target holds real numbers"
     if kind != "U":
         return _task_of_integers(target.labels)
-    if np.isnan(target.numbers).any():
+    if target.stored_as_text or np.isnan(target.numbers).any():
         _require_labels(target)
         return "classification", "the target holds text"
     return _task_of_written_numbers(target)
@@ -90,7 +91,8 @@ def as_target(target, task):
     labels, numbers = target.labels, target.numbers
     if not np.isnan(numbers).any() and (numbers != np.floor(numbers)).any():
         raise BadInput(
-            f"the target {target.name!r} must hold labels for a classification; got fractions"
+            f"the target {target.name!r} must hold labels for a classification; got fractions. "
+            "Fit them with --task=regression"
         )
     if labels.dtype.kind != "f":
         return labels
@@ -101,7 +103,12 @@ def as_target(target, task):
 
 def _is_canonical(text):
     """Whether an entry is an integer of 64 bits whose text can be made of it again."""
-    return bool(CANONICAL.fullmatch(text)) and INT64.min <= int(text) <= INT64.max
+    return bool(CANONICAL.fullmatch(text)) and _fits_int64(text)
+
+
+def _fits_int64(text):
+    """Whether an integer, as it is written, is one of 64 bits; it may have any number of digits."""
+    return len(text) <= LONGEST_INT64 and INT64.min <= int(text) <= INT64.max
 
 
 def _task_of_integers(values):
@@ -126,7 +133,7 @@ def _task_of_written_numbers(target):
 def _is_code(text):
     """Whether an integer would change on its way through int64: 007, or one of 30 digits."""
     digits = text.lstrip("+-")
-    return (len(digits) > 1 and digits[0] == "0") or not INT64.min <= int(text) <= INT64.max
+    return (len(digits) > 1 and digits[0] == "0") or not _fits_int64(text)
 
 
 def _are_few(n_distinct, n):
@@ -162,7 +169,7 @@ def _says_nothing(text):
 def _not_numbers(target, wanted):
     """Exception about the first entry that writes no number, with the options that would help."""
     odd = np.isnan(target.numbers)
-    first = int(odd.argmax())  # the first row where every entry is a code such as 007
+    first = int(odd.argmax())  # the first row where all are numbers, such as 007
     value = str(target.labels[first])
     count = f"{odd.sum()} of {len(odd)} rows hold no number"
     remedies = ["take every entry as a label with --task=classification"]
@@ -172,7 +179,7 @@ def _not_numbers(target, wanted):
         if notations:
             remedies[0] = f"read it with {' or '.join(notations)}"
     else:
-        count = f"{np.unique(target.labels).size} different codes in {len(odd)} rows"
+        count = f"{np.unique(target.labels).size} different texts in {len(odd)} rows"
         remedies.append("as a number with --task=regression")
     sentence = ", or ".join(remedies)
     return BadInput(
