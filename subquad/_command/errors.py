@@ -29,7 +29,7 @@ def missing_package(module, purpose):
         return f"{purpose} needs the Python module {module}, which is not installed"
     distribution, extra = EXTRAS[module]
     return (
-        f"{purpose} needs {distribution}; install it by: pip install {distribution} "
+        f"{purpose} needs {distribution}; install it with: pip install {distribution} "
         f'(or all of its extra: pip install "subquad[{extra}]", in a clone ".[{extra}]")'
     )
 
