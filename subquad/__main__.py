@@ -3,8 +3,10 @@
 Exit status 0 is success, 2 an input the user can mend (one sentence on standard error), 130 Ctrl-C.
 """
 
+import importlib
 import sys
 import time
+import warnings
 
 STARTED = time.monotonic()
 
@@ -28,9 +30,47 @@ def main(argv=None):
         From the parser: ``--help``, or words it does not understand (status 2).
     """
     from subquad._command.parser import build_parser
-    from subquad._command.run import run
 
-    return run(build_parser().parse_args(argv), STARTED if argv is None else time.monotonic())
+    args = build_parser().parse_args(argv)
+    args.started = STARTED if argv is None else time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _show_warning
+        return _status(args)
+
+
+def _status(args):
+    """Call the subcommand; turn what can go wrong into one sentence and an exit status."""
+    from subquad._command.errors import BAD_INPUT, INTERRUPTED, BadInput, missing_package, one_line
+
+    try:
+        module = importlib.import_module(f"subquad._command.{args.module}")
+        return getattr(module, args.command)(args)
+    except KeyboardInterrupt:
+        return _stopped("interrupted", INTERRUPTED)
+    except BadInput as error:
+        return _stopped(str(error), BAD_INPUT)
+    except (ValueError, TypeError, MemoryError, OSError, ImportError) as error:
+        # The library's own sentences: its border names the argument and what came.
+        if args.traceback:
+            raise
+        sentence = one_line(error)
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            sentence = missing_package(error.name.split(".")[0], f"subquad {args.command}")
+        return _stopped(sentence, BAD_INPUT)
+
+
+def _stopped(sentence, status):
+    """Say why on standard error and return the status."""
+    print(f"subquad: {sentence.rstrip('.')}.", file=sys.stderr)
+    return status
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    """Print a warning as one line, without the place in the source, which a developer needs."""
+    from subquad._command.errors import one_line
+
+    print(f"subquad: warning: {one_line(message)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

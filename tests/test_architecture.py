@@ -7,6 +7,7 @@ import itertools
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,9 @@ CORE = set(itertools.chain(*LEVELS[:6]))
 CORE_DEPENDENCIES = {"numpy", "scipy", "subquad", *sys.stdlib_module_names}
 # To give BLAS fewer threads; to transform faster than scipy does.
 USED_WHERE_INSTALLED = {"_parallel": {"threadpoolctl"}, "sketch._fft": {"pyfftw"}}
+# Extras of those who work on the package; all others are of those who use it.
+EXTRAS_OF_DEVELOPERS = {"bench", "dev", "docs", "test"}
+IMPORTED_AS = {"scikit-learn": "sklearn"}
 HEAVY = {"matplotlib", "pandas", "sklearn", "torch", "tqdm"}
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -166,6 +170,17 @@ def test_importing_the_package_loads_no_optional_dependency():
     loaded = f"import sys, subquad; sys.exit(', '.join({HEAVY!r} & set(sys.modules)) or None)"
     done = subprocess.run([sys.executable, "-P", "-c", loaded], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_package_of_a_users_extra_is_imported_somewhere():
+    settings = REPOSITORY / "pyproject.toml"
+    extras = tomllib.loads(settings.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    imported = {imported.split(".")[0] for path in SOURCES for imported in imports_of(path)}
+    for extra in extras.keys() - EXTRAS_OF_DEVELOPERS:
+        for requirement in extras[extra]:
+            package = re.match(r"[\w.-]+", requirement).group()
+            module = IMPORTED_AS.get(package, package)
+            assert module in imported, f"the extra {extra} names {package}: nothing imports it"
 
 
 @pytest.mark.parametrize("path", PUBLIC, ids=name_of)

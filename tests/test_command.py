@@ -7,12 +7,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from command_line import run
 from layers import quietly
 
-from subquad.__main__ import main
 from subquad._command.fit import OPTIONS
 from subquad._command.forecast import Fit, memory
-from subquad._command.ridge import fit_ridge, one_hot
+from subquad._command.scores import of_ridge
+from subquad._command.tables import Split
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
@@ -30,11 +31,6 @@ def table(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("\n".join(["a,b,noise,y", *(",".join(map(repr, row)) for row in rows)]))
     return path
-
-
-def run(*words):
-    """Run the command in this process and return its status."""
-    return main([str(word) for word in words])
 
 
 def fitted(capsys, *words):
@@ -194,18 +190,30 @@ def test_ctrl_c_before_the_first_step_ends_with_130_and_leaves_no_file(
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
-@pytest.mark.parametrize(("n", "m"), [(40, 70), (70, 40)], ids=["wide", "tall"])
-def test_ridge_is_that_of_scikit_learn(n, m):
-    from sklearn.linear_model import RidgeCV
+@pytest.mark.parametrize("n", [40, 150], ids=["wide", "tall"])
+def test_the_penalty_of_ridge_has_the_least_leave_one_out_error(n):
+    from subquad.estimators import GaussNewtonRegressor
 
     rng = np.random.default_rng(0)
-    F = rng.standard_normal((n, m)) * np.geomspace(1, 1e-2, m)
-    targets = one_hot(np.digitize(F[:, 0], [-0.5, 0.5]), np.arange(3))
-    ours = fit_ridge(F, targets)
-    grid = ours.penalty * 10.0 ** np.arange(-3, 3.5, 0.5)
-    theirs = RidgeCV(alphas=grid, alpha_per_target=False).fit(F, targets)
-    assert theirs.alpha_ == pytest.approx(ours.penalty)
-    np.testing.assert_allclose(ours.predict(F), theirs.predict(F), atol=1e-8)
+    X = rng.standard_normal((n, 3))
+    y = np.sin(X[:, 0]) + 0.3 * rng.standard_normal(n)
+    estimator = quietly(GaussNewtonRegressor(width=96, random_state=0).fit, X, y)
+    chosen = of_ridge(estimator, Split(X, y, X[:0], y[:0]))
+    assert chosen["test"] is None
+    F = estimator.network_.features(estimator._rows(X))
+    F = F - F.mean(axis=0)
+
+    def hat(penalty):
+        return 1 / n + F @ np.linalg.solve(F.T @ F + penalty * np.eye(F.shape[1]), F.T)
+
+    def loo_error(penalty):
+        H = hat(penalty)
+        return np.mean(np.square((y - H @ y) / (1 - np.diag(H))))
+
+    errors = [loo_error(chosen["penalty"] * factor) for factor in 10.0 ** np.arange(-2, 3)]
+    assert min(errors) >= loo_error(chosen["penalty"])
+    residual = y - hat(chosen["penalty"]) @ y
+    assert chosen["train"]["rmse"] == pytest.approx(np.sqrt(np.mean(residual**2)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -4,8 +4,7 @@ import os
 
 import numpy as np
 import pytest
-
-from subquad.__main__ import main
+from command_line import refusal, run
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
@@ -23,15 +22,6 @@ def no_fit(monkeypatch):
 
     monkeypatch.setattr("subquad.estimators.GaussNewtonRegressor.fit", fit)
     monkeypatch.setattr("subquad.estimators.GaussNewtonClassifier.fit", fit)
-
-
-def refusal(capsys, *words):
-    """The one sentence on standard error of a command that ends with status 2."""
-    assert main([str(word) for word in words]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1
-    assert captured.err.startswith("subquad: ")
-    return captured.err
 
 
 def write(folder, text, name="table.csv"):
@@ -185,8 +175,8 @@ def test_a_model_file_that_does_not_exist_is_refused(capsys):
 
 def test_a_table_without_the_columns_of_the_model_is_refused(capsys, tmp_path):
     model = tmp_path / "m.subquad"
-    words = ["--target", "y", "--width", "256", "--model", str(model)]
-    assert main(["fit", str(write(tmp_path, GOOD)), *words]) == 0
+    words = ["--target", "y", "--width", "256", "--model", model]
+    assert run("fit", write(tmp_path, GOOD), *words) == 0
     capsys.readouterr()
     other = write(tmp_path, GOOD.replace("b", "c"), "other.csv")
     assert "got b. It has: a, c, y" in refusal(capsys, "predict", model, other)

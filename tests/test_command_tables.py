@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from subquad._command.errors import BadInput
-from subquad._command.tables import as_target, choose_task, read_features, read_training
+from subquad._command.tables import read_features, read_training
+from subquad._command.targets import as_target, choose_task, from_array
 
 pyarrow = pytest.importorskip("pyarrow")
 
@@ -47,8 +48,8 @@ KINDS = [".csv", ".tsv", ".csv.gz", ".parquet", ".npz", ".CSV"]
 def test_every_kind_of_file_gives_the_same_numbers(tmp_path, kind):
     table = read_training(write(tmp_path, kind), "y")
     np.testing.assert_array_equal(table.X, X)
-    np.testing.assert_array_equal(table.y, Y)
-    assert table.X.dtype == table.y.dtype == np.float64
+    np.testing.assert_array_equal(as_target(table.y, "regression"), Y)
+    assert table.X.dtype == np.float64
     assert table.columns == (None if kind == ".npz" else NAMES[:3])
 
 
@@ -68,7 +69,7 @@ def test_a_number_in_quotes_and_a_name_with_a_comma_are_read(tmp_path):
     table = read_training(str(path), "y")
     np.testing.assert_array_equal(table.X, [[1.5], [2.5]])
     assert table.columns == ["size, mm"]
-    assert table.y.tolist() == ["two\nlines", "one"]
+    assert table.y.labels.tolist() == ["two\nlines", "one"]
 
 
 def test_the_index_pandas_stores_in_a_parquet_file_is_no_feature(tmp_path):
@@ -85,7 +86,7 @@ def test_categories_of_a_parquet_file_are_labels(tmp_path):
     table = pyarrow.table({"a": [1, 2, 3], "y": labels})
     parquet.write_table(table, tmp_path / "table.parquet")
     y = read_training(str(tmp_path / "table.parquet"), "y").y
-    assert y.tolist() == ["u", "v", "u"]
+    assert y.labels.tolist() == ["u", "v", "u"]
     assert choose_task(y)[0] == "classification"
 
 
@@ -118,17 +119,17 @@ def test_bundled_data_sets_know_their_task(name, shape, task):
     ids=["text", "booleans", "two integers", "20 integers", "21 integers", "a count", "real"],
 )
 def test_the_task_follows_from_the_target_and_can_be_overruled(y, task):
-    y = np.array(y)
+    y = from_array("table.npz", "y", np.array(y))
     assert choose_task(y)[0] == task
     assert choose_task(y, "regression") == ("regression", "as asked")
 
 
 def test_whole_numbers_stored_as_real_ones_can_be_labels():
-    labels = as_target(np.array([0.0, 2.0, 2.0]), "classification", "y")
+    labels = as_target(from_array("t", "y", np.array([0.0, 2.0, 2.0])), "classification")
     assert labels.dtype == np.int64
     assert labels.tolist() == [0, 2, 2]
 
 
 def test_text_is_no_target_of_a_regression():
-    with pytest.raises(BadInput, match="'y' must hold numbers"):
-        as_target(np.array(["1", "2"]), "regression", "y")
+    with pytest.raises(BadInput, match=r"'y' of t\.npz must hold numbers .* got 'two' in row 2"):
+        as_target(from_array("t.npz", "y", np.array(["1", "two"])), "regression")

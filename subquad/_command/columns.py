@@ -4,52 +4,70 @@ Columns that cannot be used are refused by name, all at once, so that one look m
 Rows are counted from 1, the header not counted.
 """
 
+import collections
+import json
+
 import numpy as np
 
-from subquad._command.errors import (
-    BadInput,
-    finite,
-    listed,
-    one_line,
-    require_names,
-    require_package,
-)
+from subquad._command import delimited, targets
+from subquad._command.delimited import SEPARATORS, other_separator
+from subquad._command.errors import BadInput, listed, one_line, require_names, require_package
 
-DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 PARQUET = (".parquet", ".pq")
+# In a column of nothing else these are 1 and 0.
+BOOLEANS = {"true": 1.0, "True": 1.0, "TRUE": 1.0, "1": 1.0}
+BOOLEANS |= {"false": 0.0, "False": 0.0, "FALSE": 0.0, "0": 0.0}
 
 
-def features_and_target(source, suffix, target, ignore=()):
-    """X (n, d) in float64, the target (n,) and the names of the feature columns."""
-    table = _read(source, suffix)
+def features_and_target(source, suffix, target, ignore, dialect):
+    """Return X (n, d) in float64, the `Target` (n,), the feature columns and how it was read."""
+    table, index, dialect = _read(source, suffix, dialect)
     names = table.column_names
     if target is None:
         raise BadInput(f"--target must name a column of {source}. It has: {listed(names)}")
-    require_names(source, names, [target], "the target column")
-    require_names(source, names, ignore, "the columns to ignore")
-    kept = [name for name in names if name != target and name not in ignore]
+    _require_columns(source, names, [target], "the target column")
+    _require_columns(source, names, ignore, "the columns to ignore")
+    left_out = {target, *ignore, *index}
+    kept = [name for name in names if name not in left_out]
     if not kept:
         raise BadInput(f"{source} must have a column besides the target {target!r}; got none")
-    y = _target(source, target, table.column(target))
-    return _features(source, table, kept), y, kept
+    column = table.column(target)
+    missing = _missing(column, dialect.na)
+    if missing.any() and not dialect.na:
+        raise BadInput(
+            f"the target {target!r} of {source} must have no missing value; got {missing.sum()}, "
+            f"first in row {missing.argmax() + 1}. Fill them, or leave those rows out with --na=NA"
+        )
+    X = _features(source, table, kept, dialect)
+    whole = ~(missing | np.isnan(X).any(axis=1))
+    if not whole.any():
+        raise BadInput(f"{source} must have a row without a missing value; got none")
+    y = _target(source, target, column, np.flatnonzero(whole), dialect)
+    return X if whole.all() else X[whole], y, kept, _said_of(dialect, suffix, (~whole).sum())
 
 
-def features(source, suffix, columns=None):
-    """X (n, d) in float64 and its column names; `columns` selects and orders them."""
-    table = _read(source, suffix)
-    kept = list(columns) if columns is not None else table.column_names
-    require_names(source, table.column_names, kept, "every column the model was fitted on")
-    return _features(source, table, kept), kept
+def features(source, suffix, columns, dialect):
+    """Return X (n, d) in float64 and its column names; `columns` selects and orders them."""
+    table, index, dialect = _read(source, suffix, dialect)
+    kept = [name for name in table.column_names if name not in index]
+    if columns is not None:
+        kept = list(columns)
+        _require_columns(source, table.column_names, kept, "every column the model was fitted on")
+    return _features(source, table, kept, dialect), kept
 
 
-def _read(source, suffix):
-    """Read the file as an Arrow table whose columns are all named, once each."""
-    require_package("pyarrow", "io", f"reading {source}")
+def _read(source, suffix, dialect):
+    """Arrow table whose columns are all named, once each; its index columns; the dialect."""
+    require_package("pyarrow", f"reading {source}")
     import pyarrow
 
+    index = set()
     try:
-        table = _parquet(source) if suffix in PARQUET else _delimited(source, suffix)
-    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
+        if suffix in PARQUET:
+            table, index = _parquet(source)
+        else:
+            table, dialect = delimited.read(source, suffix, dialect)
+    except (pyarrow.ArrowException, OSError, EOFError, UnicodeError) as error:
         raise BadInput(f"{source} cannot be read as a table: {one_line(error)}") from error
     names = table.column_names
     for position, name in enumerate(names):
@@ -58,75 +76,163 @@ def _read(source, suffix):
                 f"{source} must name every column; column {position + 1} has no name. If it is an "
                 "index written along with the table, write the table without it"
             )
-        if name in names[:position]:
-            raise BadInput(f"{source} must name every column once; got {name!r} twice")
+    name, times = collections.Counter(names).most_common(1)[0]
+    if times > 1:
+        raise BadInput(f"{source} must name every column once; got {name!r} twice")
     if table.num_rows == 0:
         raise BadInput(f"{source} must have at least one row below its header; got none")
-    return table
-
-
-def _delimited(source, suffix):
-    """Read a CSV or TSV file; the usual spellings of a missing value are nulls in text too."""
-    from pyarrow import csv
-
-    return csv.read_csv(
-        source,
-        parse_options=csv.ParseOptions(delimiter=DELIMITERS[suffix], newlines_in_values=True),
-        convert_options=csv.ConvertOptions(strings_can_be_null=True),
-    )
+    return table, index, dialect
 
 
 def _parquet(source):
-    """Read a Parquet file, without the index pandas may have stored beside the columns."""
+    """Arrow table of a Parquet file, and the columns that pandas stored as its index."""
     from pyarrow import parquet
 
     table = parquet.read_table(source)
-    return table.select([n for n in table.column_names if not n.startswith("__index_level_")])
+    stored = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    index = {name for name in stored.get("index_columns", []) if isinstance(name, str)}
+    return table, index | {n for n in table.column_names if n.startswith("__index_level_")}
 
 
-def _features(source, table, names):
-    """Named columns as one matrix; text and missing values are refused, every such column named."""
-    text, missing, matrix = [], [], np.empty((table.num_rows, len(names)))
+def _require_columns(source, names, wanted, role):
+    """Refuse a column that is not there, asking whether the separator is another one."""
+    try:
+        require_names(source, names, wanted, role)
+    except BadInput as error:
+        raise BadInput(f"{error}{other_separator(names)}") from None
+
+
+def _features(source, table, names, dialect):
+    """Named columns as one matrix, NaN where --na lets a value be missing.
+
+    Text and missing values are refused, every such column named.
+    """
+    text, missing, infinite, remedies = [], [], [], {}
+    matrix = np.empty((table.num_rows, len(names)))
     for j, name in enumerate(names):
-        column = table.column(name)
-        if not _is_number(column.type):
-            text.append(f"{name!r} ({_first_text(column)})")
-        elif (where := _missing(column)).any():
+        values, odd = _numbers(table.column(name), dialect)
+        if odd is not None:
+            text.append(f"{name!r} ({odd})")
+            remedies.update(dict.fromkeys(dialect.notations(str(odd.value))))
+            continue
+        matrix[:, j] = values
+        if (where := np.isnan(values)).any() and not dialect.na:
             missing.append(f"{name!r} ({where.sum()}, first in row {where.argmax() + 1})")
-        else:
-            matrix[:, j] = column.to_numpy()
-    if text:
-        raise BadInput(
-            f"{source} must hold a number in every feature column; got text or dates in "
-            f"{listed(text)}. Convert them, or leave them out with --ignore"
-        )
+        if (where := np.isinf(values)).any():
+            infinite.append(f"{name!r}, row {where.argmax() + 1}")
+    _refuse_text(source, text, remedies, dialect)
     if missing:
         raise BadInput(
             f"{source} must have no missing value; got some in {listed(missing)}. Fill them, drop "
-            "those rows, or leave the columns out with --ignore"
+            "those rows (fit does with --na=NA), or leave the columns out with --ignore"
         )
-    return finite(source, matrix, names)
+    if infinite:
+        raise BadInput(f"{source} must hold finite numbers; got infinity in {listed(infinite)}")
+    return matrix
 
 
-def _target(source, name, column):
-    """Target column as numbers, booleans or strings."""
-    where = _missing(column)
-    if where.any():
-        raise BadInput(
-            f"the target {name!r} of {source} must have no missing value; got {where.sum()}, "
-            f"first in row {where.argmax() + 1}"
-        )
-    if not _is_number(column.type):
-        return np.array([str(value) for value in column.to_pylist()])
+def _refuse_text(source, text, remedies, dialect):
+    """Refuse columns that hold text, with the options under which they would hold numbers."""
+    if not text:
+        return
+    options = ""
+    if dialect.sep is not None:
+        options = f", read them with {' or '.join(remedies)}" if remedies else ""
+        options += ", have fit leave out rows with an entry X that is no value with --na=X"
+    raise BadInput(
+        f"{source} must hold a number in every feature column; got text or dates in "
+        f"{listed(text)}. Convert them{options}, or leave the columns out with --ignore"
+    )
+
+
+class _Odd:
+    """The first entry of a column that is no number, and its row."""
+
+    def __init__(self, value, row):
+        self.value, self.row = value, row
+
+    def __str__(self):
+        return f"{str(self.value)[:30]!r} in row {self.row}"
+
+
+def _numbers(column, dialect):
+    """Values (n,) in float64, NaN where one is missing, and the first entry that is no number."""
+    import pyarrow
+
+    if _is_number(column.type):
+        return column.to_numpy().astype(np.float64), None
+    if dialect.sep is None:  # text or dates in a Parquet file
+        for row, value in enumerate(column.to_pylist(), start=1):
+            if value is not None:
+                return None, _Odd(value, row)
+        return np.full(len(column), np.nan), None
+    if dialect.plain:
+        try:
+            return column.cast(pyarrow.float64()).to_numpy(), None
+        except pyarrow.ArrowInvalid:
+            pass  # blanks, signs and booleans, or text
+    return _written_numbers(column.to_pylist(), dialect)
+
+
+def _written_numbers(texts, dialect):
+    """`_numbers` of a list of entries."""
+    values = [np.nan if text is None else BOOLEANS.get(text.strip()) for text in texts]
+    if None not in values:
+        return np.array(values), None
+    values = [np.nan if text is None else dialect.number(text) for text in texts]
+    if None in values:
+        row = values.index(None)
+        return None, _Odd(texts[row], row + 1)
+    return np.array(values), None
+
+
+def _target(source, name, column, rows, dialect):
+    """Target of the given rows."""
+    column = column.take(rows)
+    stored_as_text = dialect.sep is None  # in a Parquet file
+    if not stored_as_text or not _is_number(column.type):
+        try:
+            texts = [
+                value.decode() if isinstance(value, bytes) else str(value)
+                for value in column.to_pylist()
+            ]
+        except UnicodeDecodeError as error:
+            raise BadInput(
+                f"the target {name!r} of {source} must hold text or numbers; got the bytes "
+                f"{error.object[:30]!r}, which are no UTF-8"
+            ) from None
+        return targets.from_text(source, name, texts, rows + 1, dialect, stored_as_text)
     y = column.to_numpy()
-    return y if y.dtype.kind in "iub" else finite(source, y.astype(np.float64), [name])
+    y = y if y.dtype.kind in "iub" else y.astype(np.float64)
+    if not np.isfinite(y).all():
+        raise BadInput(
+            f"{source} must hold finite numbers; got infinity in {name!r}, "
+            f"row {rows[~np.isfinite(y)][0] + 1}"
+        )
+    return targets.from_array(source, name, y)
 
 
-def _missing(column):
-    """Mask of the entries that are null or not a number."""
-    from pyarrow import compute
+def _said_of(dialect, suffix, n_left_out):
+    """What is worth saying of how a table was read: nothing of one that is as its suffix says."""
+    said = {}
+    if n_left_out:
+        said["rows_left_out"] = int(n_left_out)
+    if dialect.sep not in (None, SEPARATORS.get(suffix)):
+        said["separator"] = dialect.sep
+    if dialect.encoding not in (None, "utf-8"):
+        said["encoding"] = dialect.encoding
+    return said
 
-    return compute.is_null(column, nan_is_null=True).to_numpy()
+
+def _missing(column, na):
+    """Mask of the entries that are null, not a number, or one of the texts `na`."""
+    import pyarrow
+    from pyarrow import compute, types
+
+    missing = compute.is_null(column, nan_is_null=True).to_numpy()
+    if na and (types.is_string(column.type) or types.is_large_string(column.type)):
+        missing = missing | compute.is_in(column, pyarrow.array(na, column.type)).to_numpy()
+    return missing
 
 
 def _is_number(kind):
@@ -135,14 +241,3 @@ def _is_number(kind):
 
     tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
     return any(test(kind) for test in tests)
-
-
-def _first_text(column):
-    """First entry that is not a number, with its row."""
-    for row, value in enumerate(column.to_pylist(), start=1):
-        try:
-            float(value)
-        except (TypeError, ValueError):
-            if value is not None:
-                return f"{str(value)[:30]!r} in row {row}"
-    return str(column.type)

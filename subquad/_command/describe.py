@@ -10,11 +10,13 @@ def data(report, table, split, task, reason):
     """Say what the data set is, how it was divided, and which task it was taken for."""
     n, d = split.X.shape
     n_test = len(split.y_test)
-    facts = {"source": table.source, "target": table.target, "task": task, "features": d}
+    facts = {"source": table.source, "target": table.y.name, "task": task, "features": d}
+    read = "".join(f"; {key.replace('_', ' ')} {value!r}" for key, value in table.read.items())
     report.add(
         "data",
-        {**facts, "rows_train": n, "rows_test": n_test},
-        f"{table.source}: {n} training and {n_test} test rows, {d} features; {task} ({reason})",
+        {**facts, "rows_train": n, "rows_test": n_test, **table.read},
+        f"{table.source}: {n} training and {n_test} test rows, {d} features; {task} ({reason})"
+        f"{read}",
     )
 
 
@@ -82,7 +84,7 @@ def notes(table, split, task, seed, fitted):
     """Return what a saved model tells about its origin."""
     return {
         "source": table.source,
-        "target": table.target,
+        "target": table.y.name,
         "columns": table.columns,
         "task": task,
         "rows_train": len(split.y),
@@ -101,5 +103,11 @@ def _score_line(both):
         if "accuracy" in score:
             parts.append(f"{label} accuracy {score['accuracy']:.4f}")
         else:
-            parts.append(f"{label} R^2 {score['r2']:.4f}, RMSE {score['rmse']:.4g}")
+            r2, rmse = _digits(score["r2"], ".4f"), _digits(score["rmse"], ".4g")
+            parts.append(f"{label} R^2 {r2}, RMSE {rmse}")
     return "; ".join(parts)
+
+
+def _digits(score, form):
+    """Score as text."""
+    return "undefined" if score is None else format(score, form)

@@ -1,6 +1,7 @@
-"""What a subcommand raises when it cannot go on, the exit statuses, and the checks all share."""
+"""The exit statuses, what a subcommand raises when it cannot go on, and the checks all share."""
 
 import importlib.util
+import os
 
 import numpy as np
 
@@ -8,20 +9,48 @@ SUCCESS = 0
 BAD_INPUT = 2
 INTERRUPTED = 130
 
+# For each optional module that the command imports: its distribution, and the extra that has it.
+EXTRAS = {
+    "matplotlib": ("matplotlib", "plot"),
+    "pyarrow": ("pyarrow", "io"),
+    "sklearn": ("scikit-learn", "sklearn"),
+    "threadpoolctl": ("threadpoolctl", "sklearn"),
+    "tqdm": ("tqdm", "cli"),
+}
+
 
 class BadInput(Exception):
     """An input the user can mend; its text is the one sentence printed."""
 
 
-def require_package(package, extra, purpose):
-    """Refuse to go on without an optional package, naming the extra that installs it."""
-    if importlib.util.find_spec(package) is None:
-        raise BadInput(f'{purpose} needs {package}: pip install "subquad[{extra}]"')
+def missing_package(module, purpose):
+    """Return the sentence about an optional package that is not there, and how to install it."""
+    if module not in EXTRAS:
+        return f"{purpose} needs the Python module {module}, which is not installed"
+    distribution, extra = EXTRAS[module]
+    return (
+        f"{purpose} needs {distribution}; install it with: pip install {distribution} "
+        f'(or all of its extra: pip install "subquad[{extra}]", in a clone ".[{extra}]")'
+    )
+
+
+def require_package(module, purpose):
+    """Refuse to go on without an optional package, saying how to install it."""
+    if importlib.util.find_spec(module) is None:
+        raise BadInput(missing_package(module, purpose))
+
+
+def require_another_file(option, path, taken):
+    """Refuse an output that would replace one of the files in `taken`, a dictionary by role."""
+    for role, other in taken.items():
+        if other is not None and _same_file(path, other):
+            raise BadInput(f"{option} must name another file than {role}; got {str(path)!r}")
 
 
 def require_names(source, names, wanted, role):
     """Refuse a column or array the file does not have, listing those it has."""
-    unknown = [name for name in wanted if name not in names]
+    known = set(names)
+    unknown = [name for name in wanted if name not in known]
     if unknown:
         raise BadInput(
             f"{role} must be in {source}; got {listed(unknown)}. It has: {listed(names)}"
@@ -49,3 +78,10 @@ def listed(names, most=20):
 def one_line(error):
     """Return an error's text on one line."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _same_file(path, other):
+    """Whether two paths lead to one file, by links too; a path may name no file yet."""
+    if os.path.exists(path) and os.path.exists(other):
+        return os.path.samefile(path, other)
+    return os.path.realpath(path) == os.path.realpath(other)

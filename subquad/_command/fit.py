@@ -6,11 +6,18 @@ import time
 
 import numpy as np
 
-from subquad._command import comparison, describe, forecast
-from subquad._command.errors import INTERRUPTED, SUCCESS, BadInput, require_package
-from subquad._command.progress import Progress
-from subquad._command.report import Report, size
-from subquad._command.tables import choose_task, read_training, split_rows
+from subquad._command import describe, forecast, scores
+from subquad._command.delimited import Dialect
+from subquad._command.errors import (
+    INTERRUPTED,
+    SUCCESS,
+    BadInput,
+    require_another_file,
+    require_package,
+)
+from subquad._command.report import Progress, Report, size
+from subquad._command.tables import read_training, split_rows
+from subquad._command.targets import choose_task
 from subquad.io import check_writable, save_model
 
 TEST_FRACTION = 0.25
@@ -23,12 +30,13 @@ OPTIONS = (
 )
 
 
-def run(args):
-    """Fit as `args` say; return the exit status."""
+def fit(args):
+    """Fit a network as `args` say and report it; return the exit status."""
     args.model = _model_path(args)
     _check(args)
     report = Report(args.json)
-    table = read_training(args.source, args.target, args.ignore)
+    dialect = Dialect(args.sep, args.encoding, args.decimal, args.thousands, tuple(args.na))
+    table = read_training(args.source, args.target, args.ignore, dialect)
     task, reason = choose_task(table.y, args.task)
     split = split_rows(table, task, _test_fraction(args), args.seed)
     describe.data(report, table, split, task, reason)
@@ -36,15 +44,15 @@ def run(args):
         args.scale_features = True  # columns with names are quantities with units of their own
     estimator = _estimator(args, task)
     describe.network(report, estimator, _forecast_of(estimator, split, task))
-    scores = _fit(report, estimator, split, args.threads)
+    fitted = _fit(report, estimator, split, args.threads)
     if args.model is not None:
-        _save(report, args.model, estimator, describe.notes(table, split, task, args.seed, scores))
-    if scores is not None:
-        describe.scores(report, scores, comparison.ridge(estimator, split))
+        _save(report, args.model, estimator, describe.notes(table, split, task, args.seed, fitted))
+    if fitted is not None:
+        describe.scores(report, fitted, scores.of_ridge(estimator, split))
     if args.plot is not None:
         _plot(report, args.plot, estimator.history_)
     describe.seconds(report, args.started)
-    return _close(report, estimator, interrupted=scores is None)
+    return _close(report, estimator, interrupted=fitted is None)
 
 
 def _model_path(args):
@@ -57,10 +65,13 @@ def _model_path(args):
 
 def _check(args):
     """Find out before the work whether its results could be written."""
-    require_package("sklearn", "sklearn", "subquad fit")
+    require_package("sklearn", "subquad fit")
+    taken = {"the data": args.source if os.path.exists(args.source) else None}
     if args.model is not None:
+        require_another_file("--model", args.model, taken)
         check_writable(args.model, name="--model")
     if args.plot is not None:
+        require_another_file("--plot", args.plot, {**taken, "the model": args.model})
         check_writable(args.plot, name="--plot")
         _check_picture(args.plot)
     if args.seed < 0:
@@ -69,7 +80,7 @@ def _check(args):
 
 def _check_picture(path):
     """Refuse a picture that matplotlib is not there for, or could not write."""
-    require_package("matplotlib", "plot", "--plot")
+    require_package("matplotlib", "--plot")
     from matplotlib.figure import Figure
 
     kinds = Figure().canvas.get_supported_filetypes()
@@ -122,7 +133,7 @@ def _fit(report, estimator, split, n_threads):
             estimator.set_params(callback=progress).fit(split.X, split.y)
         describe.training(report, estimator, progress.records, time.monotonic() - started)
         describe.memory(report, used)
-        return comparison.scores(estimator, split)
+        return scores.of_fit(estimator, split)
     except KeyboardInterrupt:
         if not hasattr(estimator, "factors_"):
             raise
@@ -135,6 +146,7 @@ def _blas_threads(n_threads):
     """Hold BLAS to the threads asked for; its pool was started when numpy was imported."""
     if n_threads is None:
         return contextlib.nullcontext()
+    require_package("threadpoolctl", "--threads")
     from threadpoolctl import threadpool_limits
 
     from subquad._parallel import resolve_threads

@@ -10,8 +10,8 @@ SOURCE_HELP = (
 )
 WEIGHTS = ["dense", "int8", "implicit"]
 WEIGHTS_HELP = (
-    "between hidden layers: normals, stored; one of 163 values, a byte each (float32 only); or "
-    "those values made in cache and never stored (default dense)"
+    "weights between hidden layers: normals, stored; one of 163 values, a byte each (float32 "
+    "only); or those values, made in cache and never stored (default dense)"
 )
 
 
@@ -24,8 +24,14 @@ def build_parser():
     )
     parser.add_argument("--version", action="version", version=f"subquad {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_fit, _add_predict, _add_info, _add_plan):
+    for add, module in (
+        (_add_fit, "fit"),
+        (_add_predict, "saved"),
+        (_add_info, "saved"),
+        (_add_plan, "forecast"),
+    ):
         subparser = add(commands)
+        subparser.set_defaults(module=module)
         subparser.add_argument(
             "--traceback", action="store_true", help="show the Python traceback of an error"
         )
@@ -41,6 +47,16 @@ def _add_fit(commands):
     )
     parser.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     _add_data(parser.add_argument_group("data"))
+    text = parser.add_argument_group("how a table is written")
+    _add_dialect(text)
+    text.add_argument(
+        "--na",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="entry that stands for a missing value, as empty ones, NA and NaN do (repeatable); "
+        "rows with a missing value are then left out, and counted",
+    )
     _add_network(parser.add_argument_group("network"))
     _add_training(parser.add_argument_group("training"))
     output = parser.add_argument_group("output")
@@ -61,7 +77,11 @@ def _add_data(group):
     """Options of the data."""
     group.add_argument("--target", metavar="COLUMN", help="target column (NPZ: array, default y)")
     group.add_argument(
-        "--ignore", metavar="COLUMN", action="append", default=[], help="leave out (repeatable)"
+        "--ignore",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        help="column to leave out (repeatable)",
     )
     group.add_argument(
         "--task",
@@ -75,7 +95,9 @@ def _add_data(group):
         metavar="F",
         help="rows held out, after a shuffle (default 0.25; digits 797 of 1797, so 1000 train)",
     )
-    group.add_argument("--seed", type=int, default=0, help="of the shuffle and weights (default 0)")
+    group.add_argument(
+        "--seed", type=int, default=0, help="seed of the shuffle and the weights (default 0)"
+    )
     group.add_argument(
         "--scale-features",
         action=argparse.BooleanOptionalAction,
@@ -84,27 +106,49 @@ def _add_data(group):
     )
 
 
+def _add_dialect(group):
+    """Options of a text file, of fit and of predict."""
+    group.add_argument(
+        "--sep",
+        metavar="CHARACTER",
+        help="column separator, or the word tab (default: by the suffix, or by a header that would "
+        "be one column)",
+    )
+    group.add_argument(
+        "--encoding", help="such as latin-1 (default: UTF-8, or that of a byte-order mark)"
+    )
+    group.add_argument(
+        "--decimal",
+        choices=[".", ","],
+        default=".",
+        metavar="MARK",
+        help="decimal mark, a point or a comma (default a point)",
+    )
+    group.add_argument(
+        "--thousands", metavar="CHARACTER", help="thousands separator (default none)"
+    )
+
+
 def _add_network(group):
     """Options of the network; one left out takes the estimator's own default."""
     group.add_argument("--width", type=int, help="neurons in each hidden layer (default 2048)")
     group.add_argument("--depth", type=int, help="hidden layers, at least 2 (default 2)")
     group.add_argument(
-        "--shift", type=float, help="of the activation; larger is sparser (default 0)"
+        "--shift", type=float, help="shift of the activation: larger is sparser (default 0)"
     )
     group.add_argument(
-        "--readout", choices=["partition", "dense"], help="with several outputs (default partition)"
+        "--readout",
+        choices=["partition", "dense"],
+        help="neurons of several outputs: apart, or shared (default partition)",
     )
     group.add_argument("--weights", choices=WEIGHTS, help=WEIGHTS_HELP)
     group.add_argument(
-        "--dtype", choices=["float32", "float64"], help="of the network (default float64)"
+        "--dtype", choices=["float32", "float64"], help="precision of the network (default float64)"
     )
 
 
 def _add_training(group):
     """Options of the training."""
-    group.add_argument(
-        "--solver", choices=["exact"], default="exact", help="of the Gauss-Newton system"
-    )
     group.add_argument(
         "--regularization",
         type=_regularization,
@@ -114,7 +158,12 @@ def _add_training(group):
     group.add_argument(
         "--max-steps", type=int, metavar="K", help="most Gauss-Newton steps (default 20)"
     )
-    group.add_argument("--threads", type=int, metavar="T", help="default: all this process may use")
+    group.add_argument(
+        "--threads",
+        type=int,
+        metavar="T",
+        help="threads to use (default: all this process may use)",
+    )
 
 
 def _add_predict(commands):
@@ -127,6 +176,7 @@ def _add_predict(commands):
     parser.add_argument("model", metavar="MODEL", help="a file saved by fit")
     parser.add_argument("source", metavar="FILE", help=SOURCE_HELP)
     parser.add_argument("--output", metavar="CSV", help="write here (default: standard output)")
+    _add_dialect(parser.add_argument_group("how a table is written"))
     return parser
 
 

@@ -1,0 +1,81 @@
+"""``subquad predict`` and ``subquad info``: what is done with a saved model."""
+
+import csv
+import io
+import os
+import sys
+
+from subquad._command.delimited import Dialect
+from subquad._command.errors import (
+    SUCCESS,
+    BadInput,
+    require_another_file,
+    require_package,
+)
+from subquad._command.report import as_json, printable, size, write_line
+from subquad._command.tables import read_features
+from subquad.io import check_writable, load_model, read_header
+
+
+def predict(args):
+    """Predict every row of a table and write a CSV; return the exit status."""
+    if args.output is not None:
+        inputs = {"the model": args.model, "the data": args.source}
+        require_another_file("--output", args.output, inputs)
+        check_writable(args.output, name="--output")
+    notes = read_header(args.model).get("notes") or {}
+    require_package("sklearn", "subquad predict")
+    estimator = load_model(args.model)
+    names = getattr(estimator, "feature_names_in_", notes.get("columns"))
+    dialect = Dialect(args.sep, args.encoding, args.decimal, args.thousands)
+    table = read_features(args.source, names, dialect)
+    if table.X.shape[1] != estimator.n_features_in_:
+        raise BadInput(
+            f"{args.source} must have the {estimator.n_features_in_} features the model was fitted "
+            f"on; got {table.X.shape[1]}"
+        )
+    text = _as_csv(estimator.predict(table.X))
+    if args.output is None:
+        write_line(sys.stdout, text.removesuffix("\n"))
+    else:
+        with open(args.output, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+    return SUCCESS
+
+
+def info(args):
+    """Describe a model file by its header; return the exit status."""
+    header = read_header(args.model)
+    if args.json:
+        print(as_json(header))
+        return SUCCESS
+    notes = header.get("notes") or {}
+    lines = {
+        "model": f"{args.model}, {size(os.path.getsize(args.model))}",
+        "class": f"{header.get('class')}, written by subquad {header.get('subquad_version')}",
+        "parameters": _pairs(header.get("parameters", {})),
+        **{key: _pairs(value) for key, value in notes.items()},
+        "arrays": ", ".join(
+            f"{name} {'x'.join(map(str, array['shape']))} {array['dtype']}"
+            for name, array in header["arrays"].items()
+        ),
+    }
+    for key, text in lines.items():
+        print(printable(f"{key.replace('_', ' '):<12}{text}"))
+    return SUCCESS
+
+
+def _as_csv(predictions):
+    """One column; numbers keep every digit."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["prediction"])
+    writer.writerows([value] for value in predictions.tolist())
+    return buffer.getvalue()
+
+
+def _pairs(value):
+    """Anything on one line."""
+    if not isinstance(value, dict):
+        return value
+    return ", ".join(f"{key} {_pairs(item)}" for key, item in value.items())
