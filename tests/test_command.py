@@ -103,10 +103,12 @@ def test_options_left_out_have_the_defaults_the_help_names(capsys):
             assert re.search(rf"--{option} .*?\(default (\w+)\)", text)[1] == default
 
 
-def test_columns_with_names_are_scaled_and_pixels_are_not(capsys):
+def test_features_are_scaled_as_the_estimator_finds_right_unless_told(capsys):
     small = ("--width", 512, "--max-steps", 1, "--regularization", 1)
-    assert fitted(capsys, "breast_cancer", *small)[0]["network"]["scale_features"]
     assert fitted(capsys, "digits", *small)[0]["network"]["scale_features"] == "auto"
+    assert not fitted(capsys, "digits", *small, "--no-scale-features")[0]["network"][
+        "scale_features"
+    ]
 
 
 def test_without_test_rows_only_training_scores_are_given(capsys, table):

@@ -82,5 +82,5 @@ def test_coupled_outputs_are_multiplied_as_by_the_explicit_gram():
     for g in np.random.default_rng(9).standard_normal((3, 12, 4)):
         product = (G @ g.ravel()).reshape(12, 4)
         tolerance = 1e-10 * np.abs(product).max()
-        np.testing.assert_allclose(system._product(g), product, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(system.product(g), product, rtol=0, atol=tolerance)
         assert system.quadratic(g) == pytest.approx(np.vdot(g, product), rel=1e-10)

@@ -40,8 +40,6 @@ def fit(args):
     task, reason = choose_task(table.y, args.task)
     split = split_rows(table, task, _test_fraction(args), args.seed)
     describe.data(report, table, split, task, reason)
-    if args.scale_features is None and table.columns is not None and args.source != "digits":
-        args.scale_features = True  # columns with names are quantities with units of their own
     estimator = _estimator(args, task)
     describe.network(report, estimator, _forecast_of(estimator, split, task))
     fitted = _fit(report, estimator, split, args.threads)

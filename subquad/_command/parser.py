@@ -101,8 +101,8 @@ def _add_data(group):
     group.add_argument(
         "--scale-features",
         action=argparse.BooleanOptionalAction,
-        help="centre features and divide by their deviations (default: for a regression and where "
-        "columns have names, digits aside)",
+        help="centre features and divide by their deviations (default: unless the columns have one "
+        "unit, as pixels do)",
     )
 
 

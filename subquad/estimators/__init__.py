@@ -8,6 +8,7 @@ HalfSpaceSGDRegressor    wide two-layer network by SGD on the neurons that fire;
 HalfSpaceSGDClassifier   the same on indicators of the classes
 NTKRegressor             kernel ridge with the tangent kernel of infinite width
 NTKClassifier            the same on indicators of the classes
+Scaling                  how a table becomes the rows and targets of a network
 PolynomialTensorSketch   features of a polynomial kernel, as PolynomialCountSketch, faster
 """
 
@@ -16,6 +17,7 @@ from subquad.estimators._gauss_newton import GaussNewtonClassifier, GaussNewtonR
 from subquad.estimators._half_space_sgd import HalfSpaceSGDClassifier, HalfSpaceSGDRegressor
 from subquad.estimators._ntk import NTKClassifier, NTKRegressor
 from subquad.estimators._polynomial_tensor_sketch import PolynomialTensorSketch
+from subquad.estimators._scaling import Scaling
 
 __all__ = [
     "FactoredClassifier",
@@ -27,4 +29,5 @@ __all__ = [
     "NTKClassifier",
     "NTKRegressor",
     "PolynomialTensorSketch",
+    "Scaling",
 ]

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
-from subquad.ntk._panels import ntk_and_slope
+from subquad.ntk import ntk_and_slope
 
 # Use at most so many rows: one evaluation of the likelihood takes n^3 operations.
 _MOST_ROWS = 1024

@@ -6,10 +6,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from subquad._validation import integer, real
-from subquad.sketch._base import MAX_SIZE
-from subquad.sketch._count_sketch import encoded
-from subquad.sketch._polynomial import polynomial_sketch
-from subquad.sketch._rows import as_rows, is_finite
+from subquad.sketch.polynomial import MAX_SIZE, as_rows, encoded, is_finite, polynomial_sketch
 
 
 class PolynomialTensorSketch(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

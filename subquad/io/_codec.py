@@ -11,7 +11,7 @@ import numpy as np
 from subquad._compact import STORAGES, CompactColumns
 from subquad._validation import as_matrix, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
-from subquad.estimators._scaling import Scaling
+from subquad.estimators import Scaling
 from subquad.networks import WideNetwork
 from subquad.training import StepRecord
 from subquad.weights import DenseWeights, GaussianWeights

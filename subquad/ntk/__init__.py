@@ -10,6 +10,7 @@ predict                                 regression by the limits
 from subquad.ntk._dual import DualActivation
 from subquad.ntk._empirical import empirical_ntk
 from subquad.ntk._limit import last_layer_ntk, layer_kernels, ntk
+from subquad.ntk._panels import ntk_and_slope
 from subquad.ntk._predict import Prediction, predict
 from subquad.ntk._spectrum import RequiredWidth, Spectrum, required_width, spectrum
 
@@ -22,6 +23,7 @@ __all__ = [
     "last_layer_ntk",
     "layer_kernels",
     "ntk",
+    "ntk_and_slope",
     "predict",
     "required_width",
     "spectrum",

@@ -6,15 +6,17 @@ import math
 import numpy as np
 
 from subquad._kernels.half_spectrum import multiply_spectra
-from subquad.sketch._base import destination
-from subquad.sketch._count_sketch import sketch_rows
+from subquad.sketch._base import MAX_SIZE, destination
+from subquad.sketch._count_sketch import encoded, sketch_rows
 from subquad.sketch._fft import (
     Borrowed,
     all_blocks,
     block_rows,
     transform_threads,
 )
-from subquad.sketch._rows import is_finite, require_finite_entries
+from subquad.sketch._rows import as_rows, is_finite, require_finite_entries
+
+__all__ = ["MAX_SIZE", "as_rows", "encoded", "is_finite", "polynomial_sketch"]
 
 
 def polynomial_sketch(X, codes, size, gamma, coef0, n_threads=None):
