@@ -10,7 +10,8 @@ from subquad._machine import available_processors
 from subquad._validation import integer
 
 _SMALL_FACTORISATION = 1536
-_MAX_THREADS = 1024  # OpenMP runtimes end the process when they cannot start a thread
+# Refuse more threads than these: an OpenMP runtime that cannot start one ends the process.
+_MAX_THREADS = 1024
 
 _threads_allowed = False  # whether a call of this process may have started threads
 _is_forked = False  # whether this process is a copy of one that may have

@@ -6,7 +6,8 @@ import scipy.sparse
 from subquad._parallel import resolve_threads
 from subquad._validation import as_csr, as_matrix, integer, require_memory
 
-MAX_SIZE = 2**31 - 1  # scipy.linalg.cython_blas takes 32-bit sizes
+# Refuse larger sizes: scipy.linalg.cython_blas takes 32-bit ones.
+MAX_SIZE = 2**31 - 1
 # Forecast the memory of products from this size on: reading what is free takes 0.1 ms.
 _LARGE_PRODUCT = 2**28
 

@@ -182,7 +182,7 @@ class HalfSpaceReport:
         reports of one engine after the same calls on one machine. Pickling keeps the order.
         """
         A = as_matrix(A, "A", n_columns=self.dimension, dtype=self.dtype, min_rows=0)
-        b, sort = as_thresholds(b, len(A), self.dtype), as_flag(sort, "sort")
+        b, sort = self._thresholds(b, len(A)), as_flag(sort, "sort")
         n_threads = resolve_threads(self._n_threads if n_threads is None else n_threads)
         return self._query_batch(A, b, n_threads, sort)
 
@@ -235,6 +235,10 @@ class HalfSpaceReport:
             then.
         """
         self._turns.alone(self._update, indices, new_points)
+
+    def _thresholds(self, b, n):
+        """Return b as `_query_batch` takes it, one threshold for each of n queries."""
+        return as_thresholds(b, n, self.dtype)
 
     def _query_batch(self, A, b, n_threads, sort=True):
         """`query_batch` of trusted arrays; b in the dtype of the points."""

@@ -8,7 +8,8 @@ from subquad.activations import ReLU, ThresholdedReLU, _Activation
 from subquad.ntk import _moments
 from subquad.ntk._quadrature import expectations
 
-_DIFFERENCE = 6e-6  # about the cube root of the rounding error
+# Differences take this step, about the cube root of the rounding error.
+_DIFFERENCE = 6e-6
 
 
 class DualActivation:

@@ -5,9 +5,9 @@ import numpy as np
 from subquad._parallel import resolve_threads
 from subquad._products import gemm
 from subquad._validation import as_matrix, integer, require_memory
-from subquad.jacobian import KhatriRao
 
-_BYTES_PER_BLOCK = 2**27  # of the factors of all layers, for one block of points
+# The factors of all layers take at most so many bytes for one block of points.
+_BYTES_PER_BLOCK = 2**27
 
 
 def empirical_ntk(network, X, Y=None, layer=-1, *, output=0, n_threads=None):
@@ -92,11 +92,8 @@ def _kernel(left, right, width, all_layers):
     pairs, responses = zip(*(left, right), strict=True)
     total = 0.0
     for (U, V), (U_other, V_other) in zip(*pairs, strict=True):
-        if U is U_other:
-            gram = KhatriRao(U, V).gram()
-        else:
-            gram = gemm(U, U_other.T)
-            gram *= gemm(V, V_other.T)
+        gram = gemm(U, U_other.T)
+        gram *= gemm(V, V_other.T)
         total = total + gram
     total *= (2 if all_layers else 1) / width
     return total + gemm(responses[0], responses[1].T) if all_layers else total

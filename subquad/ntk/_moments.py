@@ -16,7 +16,8 @@ import numpy as np
 from scipy import special
 
 _STEP = 1 / 64
-_BLOCK = 2**14  # numbers of a temporary, which is to stay in cache
+# A temporary of so many numbers stays in cache.
+_BLOCK = 2**14
 
 
 def _double_exponential():

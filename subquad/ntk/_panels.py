@@ -10,9 +10,12 @@ from subquad.ntk._pairs import fill_pairs
 from subquad.ntk._points import as_points
 from subquad.ntk._profile import ANGLE, profiles, require_firing
 
-_MULTIPLY_ADDS_PER_CALL = 3e10  # of BLAS on one thread: .4 s in float32, .8 s in float64
-_ENTRIES_PER_CALL = 5e7  # of the compiled kernel: a few tenths of a second
-_PANELS = 8  # of a square matrix: 1 / 16 of its product is then made in vain
+# BLAS takes 0.4 s for so many on one thread in float32, and 0.8 s in float64.
+_MULTIPLY_ADDS_PER_CALL = 3e10
+# The compiled kernel takes a few tenths of a second for so many entries.
+_ENTRIES_PER_CALL = 5e7
+# A square matrix has so many panels: 1 / 16 of its product is then made in vain.
+_PANELS = 8
 _FEWEST_ROWS = 256
 # Squared half chords made from the points: above, a correlation has 2e-13 (float32: 1e-6) of the
 # angle. No points but near duplicates are as close.

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
+from subquad._products import SPARSE_GRAM_DENSITY
 from subquad._shapes import as_dtype
 from subquad._validation import as_csr, as_matrix, require_memory
 
-_LARGEST_NORM = 1e150  # so that no product of two overflows
-_SPARSE_DENSITY = 0.03  # above it BLAS on dense rows is faster
+# Refuse longer rows: a product of two norms could overflow.
+_LARGEST_NORM = 1e150
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def as_points(X, name, *, dtype=None, n_columns=None, dense=None):
     indptr, indices, values = as_csr(X, name, n_columns=n_columns, dtype=dtype)
     rows = scipy.sparse.csr_array((values, indices, indptr), shape=X.shape)
     if dense is None:
-        dense = rows.nnz > _SPARSE_DENSITY * rows.shape[0] * rows.shape[1]
+        dense = rows.nnz > SPARSE_GRAM_DENSITY * rows.shape[0] * rows.shape[1]
     if dense:
         n_bytes = rows.shape[0] * rows.shape[1] * rows.dtype.itemsize
         require_memory(n_bytes, f"{name} as dense rows", "Take fewer rows at a time.")

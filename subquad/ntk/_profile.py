@@ -14,7 +14,8 @@ import numpy as np
 from subquad._kernels.dual_activation import PIECES_PER_OCTAVE, TERMS
 from subquad.ntk._moments import angles
 
-_OFFSET = -3  # log2 of the length below which half chords share pieces of one length
+# Half chords below 2 to this power share pieces of one length.
+_OFFSET = -3
 _SMALLEST_OFFSET = -30
 
 
@@ -75,7 +76,8 @@ class Profile:
         return Profile(table / np.tile(half_widths, 2)[:, None], self.offset, 0.0)
 
 
-ANGLE = "angle"  # the kind whose profile is the angle itself
+# The kind whose profile is the angle itself.
+ANGLE = "angle"
 
 
 def profiles(dual, depth, kinds, p=1.0):

@@ -12,8 +12,10 @@ like.
 
 import numpy as np
 
-_N_ANGLES, _N_RADII, _LARGEST = 32, 64, 9.5  # exp(-9.5^2 / 2) = 3e-20
-_BLOCK = 2**19  # numbers of a temporary
+# Radii end at 9.5, where exp(-r^2 / 2) = 3e-20.
+_N_ANGLES, _N_RADII, _LARGEST = 32, 64, 9.5
+# A temporary has at most so many numbers.
+_BLOCK = 2**19
 
 
 def _rules():

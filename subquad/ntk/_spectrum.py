@@ -8,8 +8,10 @@ import numpy as np
 from subquad._validation import as_gram, integer, real
 from subquad.activations import ReLU
 
-_FEWEST_ACTIVE = 16  # neurons that fire on a point
-_RATIO = 0.16  # of the law in `required_width`
+# So many neurons must fire at a point for a network to come near its limit.
+_FEWEST_ACTIVE = 16
+# The law in `required_width` has this constant.
+_RATIO = 0.16
 
 
 @dataclass(frozen=True)

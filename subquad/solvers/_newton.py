@@ -10,13 +10,17 @@ from subquad.solvers._solution import Solution
 from subquad.solvers._tall.matrices import as_tall
 from subquad.solvers._tall.normal_cg import System, conjugate_gradients
 
-_FORCING = 0.1  # loosest relative accuracy of a step
+# A step is computed to this relative accuracy at least.
+_FORCING = 0.1
 _ARMIJO = 1e-4
 _HALVINGS = 40
 _EPS = np.finfo(np.float64).eps
-_SLACK = 64 * _EPS  # by which rounding may raise the objective
-_HIDDEN = 1e-9  # a relative decrement that rounding of a long sum may hide
-_MEMORY = 5  # steps
+# Rounding may raise the objective by this fraction of it.
+_SLACK = 64 * _EPS
+# Rounding of a long sum may hide a relative decrement of this size.
+_HIDDEN = 1e-9
+# Rounding is judged by the largest of the last so many objectives.
+_MEMORY = 5
 
 
 @dataclass(frozen=True)

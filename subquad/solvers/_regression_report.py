@@ -4,7 +4,8 @@ import numpy as np
 
 from subquad.solvers._solution import Solution
 
-FLOORS = 100.0  # a residual of so many rounding floors is due to rounding
+# A residual of up to so many rounding floors is due to rounding.
+FLOORS = 100.0
 _EPS = np.finfo(np.float64).eps
 _REMEDY = " Raise rtol or add damping; where y = A^T b, fast_least_squares(A, b) is more accurate."
 

@@ -15,7 +15,8 @@ import numpy as np
 from subquad._validation import as_gram, as_matrix, as_vector, real
 from subquad.solvers.exact import DampedCholesky, sample_weights, symmetric_product
 
-_GRID = np.logspace(-8, 1, 37)  # Four candidates a decade, in units of the mean eigenvalue.
+# Candidates for mu are four a decade, in units of the mean eigenvalue.
+_GRID = np.logspace(-8, 1, 37)
 
 
 def choose_regularization(grams, r, weights=None, grid=None, *, repeats=None):

@@ -15,11 +15,16 @@ from subquad._parallel import map_in_threads
 ENTRY_NS, GEMM_NS = 0.43, 0.025
 
 _SEGMENTS = 8
-_UNDIVIDED_ENTRIES = 2**21  # a millisecond: starting threads takes a tenth of that
-_BLOCK_ENTRIES = 2**16  # of A, so that a block is still in cache when A^T follows A
-_GRAM_ENTRIES = 2**19  # more rows at a time make a better BLAS product
-_COPIED_COLUMNS = 32  # at least, where A is converted before it is sketched
-_OWN_THREADS = 1536  # k up to which rows are divided; above, BLAS divides its products
+# Fewer entries than these take a millisecond and are not divided: starting threads takes a tenth.
+_UNDIVIDED_ENTRIES = 2**21
+# A block of so many entries of A is still in cache when A^T follows A.
+_BLOCK_ENTRIES = 2**16
+# A^T A takes more rows at a time, which make a better BLAS product.
+_GRAM_ENTRIES = 2**19
+# At least so many columns are converted at a time before they are sketched.
+_COPIED_COLUMNS = 32
+# Up to so many columns the rows are divided among threads; above, BLAS divides its products.
+_OWN_THREADS = 1536
 
 
 class DenseTall:

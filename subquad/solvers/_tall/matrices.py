@@ -16,7 +16,8 @@ from subquad.solvers._tall.dense import ENTRY_NS, GEMM_NS, DenseTall, times_root
 # Nanoseconds, as in `dense`: an entry of a CSR matrix in A^T A x; a multiply-add of scipy's
 # product of sparse matrices.
 _CSR_NS, _SPARSE_NS = 2.5, 5.0
-_OPERATOR_COLUMNS = 32  # of the identity, multiplied at a time
+# An operator is multiplied by so many columns of the identity at a time.
+_OPERATOR_COLUMNS = 32
 
 
 def as_tall(A, name="A", n_threads=1):

@@ -11,7 +11,8 @@ import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
 
 _MAX_ROUNDS = 8
-_PATIENCE = 60  # iterations of a round without a new least residual
+# A round ends after so many iterations without a new least residual.
+_PATIENCE = 60
 
 
 @dataclass

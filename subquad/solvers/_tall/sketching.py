@@ -9,10 +9,13 @@ from subquad.solvers._tall.preconditioner import SketchPreconditioner
 
 NAMES = ("count", "srht", "gaussian")
 
-_QR_NS = 0.066  # an operation of the QR factorisation (12800 x 200); see _tall for the others
-_FACTORS = (8, 16, 32, 64)  # s / k
+# An operation of a QR factorisation (12800 x 200) takes so many nanoseconds.
+_QR_NS = 0.066
+# A sketch of k columns has one of these numbers times k rows.
+_FACTORS = (8, 16, 32, 64)
 _LOG_ACCURACY = np.log(1e12)
-_BLOCKS = 4  # of the second, stronger sketch
+# The second, stronger sketch has so many blocks.
+_BLOCKS = 4
 
 
 class BlockSketch:

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-_SAFE_IN_FLOAT32 = 1e5  # r is reduced by up to this factor, as a difference of two numbers
+# An application reduces r by up to this factor, as a difference of two numbers, which float32 bears.
+_SAFE_IN_FLOAT32 = 1e5
 
 
 class LandmarkPreconditioner:

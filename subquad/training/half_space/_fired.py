@@ -2,10 +2,13 @@
 
 import numpy as np
 
+from subquad._parallel import worth_threads
 from subquad.halfspace import HalfSpaceReport
 
+# Inner products of all pairs are made so many at a time.
 _REALS_PER_BLOCK = 2**23
-_WORTH_THREADS = 2**24  # products of all pairs: some tenths of a millisecond of a query
+# A thread multiplies so many pairs of numbers in some tenths of a millisecond.
+_PRODUCTS_PER_THREAD = 2**23
 
 
 class ReportedRows:
@@ -26,8 +29,8 @@ class ReportedRows:
     def query(self, W, X, threshold):
         """CSR (indptr, indices, values) of the inner products of at least the threshold."""
         report = self._report_of(W)
-        n_threads = self._n_threads if X.size * len(W) >= _WORTH_THREADS else 1
-        answer = report.query_batch(X, threshold, n_threads=n_threads)
+        n_threads = worth_threads(self._n_threads, X.size * len(W), _PRODUCTS_PER_THREAD)
+        answer = report._query_batch(X, report._thresholds(threshold, len(X)), n_threads)
         self.tested_fraction = report.n_tested / (len(X) * len(report))
         return answer
 

@@ -5,9 +5,11 @@ import copy
 import numpy as np
 
 from subquad._kernels import fired_rows
+from subquad._parallel import worth_threads
 from subquad.training.half_space._fired import EvaluatedRows, ReportedRows
 
-_PAIRS_PER_THREAD = 1 << 15  # below, starting a thread costs more than it saves
+# Starting a thread for fewer pairs than these costs more than it saves.
+_PAIRS_PER_THREAD = 1 << 15
 
 
 class NetworkRows:
@@ -44,7 +46,7 @@ class NetworkRows:
         return self._fired.query(self._searched(), X, self.network.shift)
 
     def outputs(self, X, fired):
-        """F at the rows of X, given who fires; shape (b, C)."""
+        """Return f at the rows of X, given who fires; shape (b, C)."""
         return self._sums(*fired, self.network.shift)
 
     def move(self, X, fired, coefficients, lateness):
@@ -138,7 +140,7 @@ class NetworkRows:
         return neurons, bounds
 
     def _threads(self, n_pairs):
-        return max(1, min(self._n_threads, n_pairs // _PAIRS_PER_THREAD))
+        return worth_threads(self._n_threads, n_pairs, _PAIRS_PER_THREAD)
 
     def _sums(self, indptr, indices, values, shift):
         out = np.empty((len(indptr) - 1, self.network.n_outputs))
@@ -162,7 +164,7 @@ class TangentRows(NetworkRows):
     """
 
     def outputs(self, X, fired):
-        """F at the rows of X, given who fires; shape (b, C)."""
+        """Return f at the rows of X, given who fires; shape (b, C)."""
         indptr, indices, _ = fired
         values = np.empty(len(indices), self.rows.dtype)
         n_threads = self._threads(len(indices))

@@ -19,7 +19,8 @@ from subquad.training.half_space._rows import NetworkRows, TangentRows
 
 _PAIRS_PER_BLOCK = 2**22
 _FEW_FIRING = 16
-_DIVERGED = 1e8  # times the largest loss of the zero function so far
+# Training has diverged when its loss is so many times the largest one that f = 0 had so far.
+_DIVERGED = 1e8
 _DYNAMICS = {"network": NetworkRows, "kernel": TangentRows}
 _REPORTS = ("auto", "tree", "scan", None)
 
