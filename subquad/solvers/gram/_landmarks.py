@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-# An application reduces r by up to this factor, as a difference of two numbers, which float32 bears.
+# Float32 bears a reduction of r by up to this factor, as a difference of two numbers.
 _SAFE_IN_FLOAT32 = 1e5
 
 
