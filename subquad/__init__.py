@@ -20,10 +20,11 @@ Modules
     hadamard        fwht: fast Walsh-Hadamard transforms
     halfspace       HalfSpaceReport: which points have <x, a> >= b, of a set that changes
     sketch          CountSketch, SRHT, GaussianSketch, TensorSketch, TensorSRHT
+    jacobian        Jacobian, KhatriRao, JacobianSum: rows u_i (x) v_i, their products and Grams
     networks        WideNetwork, TwoLayerNetwork, FactoredNetwork, PairedNetwork, LastLayer
     ntk             tangent kernels, of infinite and of finite width
-    training        LastLayerGaussNewton, TwoLayerGaussNewton, FactoredGradientDescent,
-                    HalfSpaceSGD
+    training        LastLayerGaussNewton, TwoLayerGaussNewton, FactoredGaussNewton,
+                    FactoredGradientDescent, HalfSpaceSGD
     estimators      for scikit-learn: GaussNewton, NTK, Factored and HalfSpaceSGD models,
                     PolynomialTensorSketch
     solvers         gram_solve, fast_regression, fast_newton, leave-one-out
