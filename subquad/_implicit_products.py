@@ -70,7 +70,8 @@ def product(W, rows, n_threads, transposed):
         useful = threads_for_work(min(n_threads, n_panels), cost * m_out / gaussian.TILE)
         size = gaussian.TILE * (gaussian.TILE + 1 + len(out[block]))
         scratch = np.empty((useful, size), W.dtype)
-        for panels in blocks_by_work(n_panels, SPARSE_COST * cost):
+        slow = SPARSE_COST * W.dtype.itemsize / 4  # BLAS and the kernel halve their rate in float64
+        for panels in blocks_by_work(n_panels, slow * cost):
             gaussian.product(
                 W._keys, W._table, transposed, sources, *runs, panels.start, panels.stop,
                 out[block], scratch, useful,

@@ -17,7 +17,7 @@ from subquad.estimators._gauss_newton import GaussNewtonClassifier, GaussNewtonR
 from subquad.estimators._half_space_sgd import HalfSpaceSGDClassifier, HalfSpaceSGDRegressor
 from subquad.estimators._ntk import NTKClassifier, NTKRegressor
 from subquad.estimators._polynomial_tensor_sketch import PolynomialTensorSketch
-from subquad.estimators._scaling import Scaling
+from subquad.estimators._scaling import Scaling as Scaling
 
 __all__ = [
     "FactoredClassifier",
@@ -29,5 +29,4 @@ __all__ = [
     "NTKClassifier",
     "NTKRegressor",
     "PolynomialTensorSketch",
-    "Scaling",
 ]
