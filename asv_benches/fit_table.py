@@ -135,7 +135,7 @@ def rows(results):
 
 def main():
     """Measure each number of threads, and print."""
-    arguments = parser(__doc__, repeats=3)
+    arguments = parser(__doc__, repeats=3, cpu=False)
     arguments.add_argument("--width", type=int, default=16384)
     arguments.add_argument("--points", type=int, default=64)
     options = arguments.parse_args()

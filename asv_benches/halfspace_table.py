@@ -211,7 +211,7 @@ def print_curve(n):
 
 def main():
     """Measure and print."""
-    arguments = parser(__doc__, threads=(1,), repeats=5)
+    arguments = parser(__doc__, threads=None, repeats=5, cpu=False)
     arguments.add_argument("--sizes", nargs="+", type=int, default=[100_000, 1_000_000])
     arguments.add_argument("--dimensions", nargs="+", type=int, default=[3, 5, 8, 16, 32])
     arguments.add_argument("--slow-queries", type=int, default=4)

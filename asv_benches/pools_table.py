@@ -7,22 +7,13 @@ first, with a density of 5 %, for {OpenMP 1, 2} x {BLAS 1, 2} threads. Each pair
 its own; figures are medians, of the first three steps of each repeat.
 """
 
-import sys
 from functools import partial
 
 import numpy as np
 import scipy.sparse
 from benchmarks.contenders import contender, step_seconds
 from benchmarks.problems import step_problem
-from side_by_side import (
-    alternated,
-    in_process,
-    measured_here,
-    medians,
-    medians_of,
-    parser,
-    print_table,
-)
+from side_by_side import alternated, apart, measured_here, medians, medians_of, parser, print_table
 
 PAIRS = [(openmp, blas) for openmp in (1, 2) for blas in (1, 2)]
 
@@ -44,17 +35,16 @@ def measure(width, points, repeats):
 
 def main():
     """Measure each pair of numbers of threads, and print."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, threads=None, cpu=False)
     arguments.add_argument("--width", type=int, default=16384)
     arguments.add_argument("--points", type=int, nargs="+", default=[64, 512])
     options = arguments.parse_args()
     if measured_here(options, pair=lambda o: measure(o.width, o.points, o.repeats)):
         return
-    asked = *sys.argv[1:], "--part", '"pair"'
     rows = [
         [openmp, blas, n, 1e3 * seconds["step"], 1e3 * seconds["product"]]
         for openmp, blas in PAIRS
-        for n, seconds in in_process(__file__, asked, openmp, blas_threads=blas).items()
+        for n, seconds in apart(__file__, openmp, "pair", blas_threads=blas).items()
     ]
     print_table(["OpenMP threads", "BLAS threads", "n", "step (ms)", "first product (ms)"], rows)
 

@@ -187,7 +187,7 @@ def print_dense(result, d, threads):
 
 def main():
     """Measure in processes of their own, and print."""
-    arguments = parser(__doc__, threads=(1,))
+    arguments = parser(__doc__, threads=(1,), repeats=None, cpu=False)
     arguments.add_argument("--dimensions", type=int, nargs="+", default=[3, 5])
     arguments.add_argument("--steps", type=int, default=21)
     options = arguments.parse_args()

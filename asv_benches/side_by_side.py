@@ -5,10 +5,11 @@ medians. A number of threads and an instruction-set level are fixed when a proce
 of them gets a process of its own: the script starts itself again, tells the new process which part
 to measure, and reads the JSON that it prints.
 
-    main()              parses the options with `parser`, asks `measured_here`, prints tables
-    apart()             returns what one part measures in a process of its own
-    alternated()        returns what each contender returns, turn by turn
-    medians()           returns the median seconds of each contender
+    parser          returns a parser of the options that scripts share
+    apart           has a part measured in a process of its own
+    measured_here   measures the part that this process was started for, if there is one
+    alternated      calls the contenders in turn, and returns what they returned
+    medians         calls them in turn, and returns their median seconds
 """
 
 import argparse
@@ -71,16 +72,22 @@ def medians_of(figures):
     return {name: float(np.median(values)) for name, values in figures.items()}
 
 
-def parser(doc, *, threads=(1, 2), repeats=7, levels=False):
-    """Return a parser with the options that all scripts have."""
+def parser(doc, *, threads=(1, 2), repeats=7, cpu=True, levels=False):
+    """Return a parser with the options that scripts share, those that are None or False left out.
+
+    `threads` and `repeats` are default values.
+    """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--threads", type=int, nargs="+", default=list(threads))
-    parser.add_argument("--repeats", type=int, default=repeats)
-    parser.add_argument(
-        "--cpu", action="store_true", help="processor time of one thread, on shared processors"
-    )
+    if threads:
+        parser.add_argument("--threads", type=int, nargs="+", default=list(threads))
+    if repeats:
+        parser.add_argument("--repeats", type=int, default=repeats)
+    if cpu:
+        parser.add_argument(
+            "--cpu", action="store_true", help="processor time of one thread, on shared processors"
+        )
     if levels:
         parser.add_argument("--level", nargs="+", default=[None], help="instruction sets")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
@@ -93,22 +100,32 @@ def clock_of(options):
 
 
 def measured_here(options, **parts):
-    """Print, as JSON, what the part returns that this process was started for.
+    """Print, as JSON, what the part returns that this process was started for, if there is one.
 
-    Parts are functions of the options and of what `apart` was given. Return whether there was one.
+    Parts are functions of the options, whose `threads` are those of the process, and of the
+    arguments that `apart` was given. Return whether there was a part.
     """
     if options.part is None:
         return False
-    name, *arguments = map(json.loads, options.part)
+    threads, name, *arguments = map(json.loads, options.part)
+    options.threads = [threads]
     print(json.dumps(parts[name](options, *arguments)))
     return True
 
 
-def apart(script, threads, part, *arguments, level=None):
-    """Return what a part of a script measures in a process of so many threads of its own."""
-    named = map(json.dumps, (part, *arguments))
-    asked = (*sys.argv[1:], "--threads", threads, "--part", *named)
-    return in_process(script, asked, threads, level=level)
+def apart(script, threads, part, *arguments, blas_threads=None, level=None):
+    """Return what a part of a script measures in a process of its own, with so many threads.
+
+    The process gets the options of this one.
+    """
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(blas_threads or threads))}
+    environment["OMP_NUM_THREADS"] = str(threads)
+    if level:
+        environment["SUBQUAD_SIMD_LEVEL"] = level
+    words = map(json.dumps, (threads, part, *arguments))
+    command = [sys.executable, str(Path(script).resolve()), *sys.argv[1:], "--part", *words]
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
 
 
 def each_process(script, options):
@@ -116,17 +133,6 @@ def each_process(script, options):
     for level in options.level:
         for threads in options.threads:
             yield level or "best", threads, apart(script, threads, "measure", level=level)
-
-
-def in_process(script, options, threads, blas_threads=None, level=None):
-    """Run a script with options in a process of so many threads; return the JSON it prints."""
-    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(blas_threads or threads))}
-    environment["OMP_NUM_THREADS"] = str(threads)
-    if level:
-        environment["SUBQUAD_SIMD_LEVEL"] = level
-    command = [sys.executable, str(Path(script).resolve()), *map(str, options)]
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
 
 
 def installed(module):

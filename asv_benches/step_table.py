@@ -113,7 +113,7 @@ def print_memory(memory):
 
 def main():
     """Measure and print."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, cpu=False)
     arguments.add_argument("--widths", type=int, nargs="+", default=[4096, 8192, 16384])
     options = arguments.parse_args()
     if measured_here(

@@ -110,7 +110,7 @@ RUN_HEADS = [
 
 def main():
     """Measure and print."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, repeats=None)
     arguments.add_argument("--points", type=int, nargs="+", default=[1000, 2000, 4000, 8000, 20000])
     arguments.add_argument("--width", type=int, default=2048)
     arguments.add_argument("--most-exact", type=int, default=8000)
