@@ -29,6 +29,8 @@ COMPILE_FLAGS = [
     "-fvisibility=hidden",
     "-Wno-psabi",
 ]
+# Strip the symbols, three quarters of a wheel, but for debugging. Apple's linker has no such flag.
+LINK_FLAGS = [] if DEBUG or sys.platform == "darwin" else ["-s"]
 # Kernels that promise to round each product and each sum, on every instruction set.
 FURTHER_FLAGS = {"half_space": ["-ffp-contract=off"]}
 
@@ -100,7 +102,7 @@ def flags_stamp():
     """Return a file that changes when the flags do: nothing else would rebuild the kernels."""
     stamp = pathlib.Path("build/flags.txt")
     asked = [os.environ.get(name) for name in ("CFLAGS", "SUBQUAD_OPENMP")]
-    flags = f"{COMPILE_FLAGS} {FURTHER_FLAGS} {asked} debug={DEBUG}\n"
+    flags = f"{COMPILE_FLAGS} {LINK_FLAGS} {FURTHER_FLAGS} {asked} debug={DEBUG}\n"
     if not stamp.exists() or stamp.read_text() != flags:
         stamp.parent.mkdir(exist_ok=True)
         stamp.write_text(flags)
@@ -134,7 +136,19 @@ def kernel(path):
             *FURTHER_FLAGS.get(path.stem, []),
             *([] if DEBUG else ["-DNDEBUG"]),
         ],
+        extra_link_args=list(LINK_FLAGS),
     )
+
+
+def kernels():
+    """Return the extensions of all kernels; there is no package without them."""
+    paths = sorted(KERNELS.glob("*.pyx"))
+    if not paths:
+        sys.exit(
+            f"subquad: no kernels (*.pyx) in {KERNELS.resolve()}. Build from the folder that holds "
+            "setup.py, in a complete clone or source distribution."
+        )
+    return [kernel(path) for path in paths]
 
 
 directives = {
@@ -149,7 +163,7 @@ directives = {
 if __name__ == "__main__":
     setup(
         ext_modules=cythonize(
-            [kernel(path) for path in sorted(KERNELS.glob("*.pyx"))],
+            kernels(),
             build_dir="build/cython-debug" if DEBUG else "build/cython",
             compiler_directives=directives,
         ),

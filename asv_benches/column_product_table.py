@@ -11,7 +11,17 @@ that roofline.py measures. Contenders are alternated in one process; figures are
 import numpy as np
 import roofline
 import scipy.sparse
-from side_by_side import clock_of, medians, parser, print_table, run_script
+from side_by_side import (
+    clock_of,
+    each_process,
+    installed,
+    measured_here,
+    medians,
+    parser,
+    percent,
+    print_table,
+    times,
+)
 
 STORAGES = (None, "bfloat16", "int8")
 OURS = [f"subquad {storage or 'float32'}" for storage in STORAGES]
@@ -30,10 +40,10 @@ def contenders(weights, H, threads):
     calls["numpy"] = lambda: H @ columns
     if len(H) <= 16:  # hopeless above
         calls["scipy CSR"] = lambda: csr @ columns
-    try:
-        import torch
-    except ImportError:
+    if not installed("torch"):
         return calls
+    import torch
+
     torch.set_num_threads(threads)
     halves = torch.from_numpy(columns).bfloat16()
     rows = torch.from_numpy(H).bfloat16()
@@ -102,19 +112,21 @@ def rows(results, product):
         for n, measured in table.items():
             seconds, least = measured[product], measured["bounds"]
             cells = [1e3 * seconds[name] if name in seconds else "" for name in OURS + RIVALS]
-            cells += [f"{seconds['numpy'] / seconds[name]:.3g}x" for name in OURS]
+            cells += [times(seconds["numpy"], seconds[name]) for name in OURS]
             if product == "forward":
-                cells += [f"{100 * least[name] / seconds[name]:.0f} %" for name in OURS]
+                cells += [percent(least[name] / seconds[name]) for name in OURS]
             yield [level, threads, n, *cells]
 
 
 def main():
     """Measure and print."""
-    options = parser(__doc__)
-    options.add_argument("--width", type=int, default=16384)
-    options.add_argument("--points", type=int, nargs="+", default=[1, 64, 256])
-    options.add_argument("--density", type=float, default=0.05)
-    run_script(__file__, options.parse_args(), measure, print_tables)
+    arguments = parser(__doc__, levels=True)
+    arguments.add_argument("--width", type=int, default=16384)
+    arguments.add_argument("--points", type=int, nargs="+", default=[1, 64, 256])
+    arguments.add_argument("--density", type=float, default=0.05)
+    options = arguments.parse_args()
+    if not measured_here(options, measure=measure):
+        print_tables(list(each_process(__file__, options)))
 
 
 if __name__ == "__main__":

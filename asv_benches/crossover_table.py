@@ -11,14 +11,9 @@ are alternated in one process and figures are medians; thread counts have proces
 tolerance that the other two reach, 1e-10. --cpu counts processor time of one thread.
 """
 
-import argparse
-import json
-import sys
-import time
-
 import numpy as np
 import scipy.sparse
-from side_by_side import in_process, medians, print_table
+from side_by_side import apart, clock_of, measured_here, medians, parser, print_table
 
 from subquad.jacobian import FiredJacobian, FixedSide, KhatriRao
 from subquad.solvers import AutoSolver, ExactSolver, PcgSolver, SketchSolver
@@ -114,43 +109,31 @@ HEADS = [
 ]  # fmt: skip
 
 
-def arguments():
-    """Return the parsed command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--points", type=int, nargs="+", default=[64, 256, 1024])
-    parser.add_argument("--widths", type=int, nargs="+", default=[1024, 4096, 16384])
-    parser.add_argument("--densities", type=float, nargs="+", default=[0.5, 0.05])
-    parser.add_argument("--settings", nargs="+", default=SETTINGS, choices=SETTINGS)
-    parser.add_argument("--cpu", action="store_true")
-    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+def measure_setting(options, setting):
+    """Return the grid of a setting, each case with what was measured."""
+    clock = clock_of(options)
+    return [[*case, measure(setting, *case, options.repeats, clock)] for case in cases(options)]
 
 
 def main():
-    """Measure each setting, or in a process of its own one number of threads."""
-    options = arguments()
-    if options.json:
-        clock = time.thread_time if options.cpu else time.perf_counter
-        measured = [
-            [*case, measure(options.settings[0], *case, options.repeats, clock)]
-            for case in cases(options)
-        ]
-        print(json.dumps(measured))
+    """Measure each setting with each number of threads, and print a table of each setting."""
+    arguments = parser(__doc__, repeats=5)
+    arguments.add_argument("--points", type=int, nargs="+", default=[64, 256, 1024])
+    arguments.add_argument("--widths", type=int, nargs="+", default=[1024, 4096, 16384])
+    arguments.add_argument("--densities", type=float, nargs="+", default=[0.5, 0.05])
+    arguments.add_argument("--settings", nargs="+", default=SETTINGS, choices=SETTINGS)
+    options = arguments.parse_args()
+    if measured_here(options, setting=measure_setting):
         return
     for setting in options.settings:
         print(f"\n{setting}\n")
-        rows = []
-        for threads in options.threads:
-            grid = ["--points", *options.points, "--widths", *options.widths]
-            grid += ["--densities", *options.densities, "--repeats", options.repeats]
-            grid += ["--settings", setting] + ["--cpu"] * options.cpu
-            rows += [row(threads, *line) for line in in_process(__file__, threads, "--json", *grid)]
+        rows = [
+            row(threads, *line)
+            for threads in options.threads
+            for line in apart(__file__, threads, "setting", setting)
+        ]
         print_table(HEADS, rows)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -12,19 +12,25 @@ figures are medians. --steps takes the losses after so many steps of numpy's and
 start, in a process with all the threads given last, and 0 leaves that out: it takes some minutes.
 """
 
-import argparse
-import json
 import time
 
 import numpy as np
 from benchmarks.factored import DenseNumpy, DenseTorch, factored, problem
-from side_by_side import in_process, installed, medians, print_table
+from side_by_side import (
+    apart,
+    clock_of,
+    installed,
+    measured_here,
+    medians,
+    parser,
+    print_table,
+)
 
 SIZES = {"n": 2048, "d": 2048, "m": 16384, "l": 128, "k": 256}
 
 
 def trainers(sizes):
-    """All contenders by name."""
+    """Return all contenders by name."""
     X, y = problem(sizes["n"], sizes["d"])
     m, inner, outer = sizes["m"], sizes["l"], sizes["k"]
     contenders = {"dense, numpy": DenseNumpy(X, y, m)}
@@ -38,14 +44,21 @@ def trainers(sizes):
     }
 
 
-def measure(repeats, sizes):
-    """Seconds of a step of each contender."""
-    contenders = trainers(sizes)
-    return medians({name: contender.step for name, contender in contenders.items()}, repeats)
+def sizes_of(options):
+    """Return the sizes that the options ask for, by name."""
+    return {name: getattr(options, name) for name in SIZES}
 
 
-def measure_losses(steps, sizes):
-    """|f - y| / |f_0 - y| after so many steps, and the seconds they took."""
+def measure(options):
+    """Return the seconds of a step of each contender."""
+    contenders = trainers(sizes_of(options))
+    steps = {name: contender.step for name, contender in contenders.items()}
+    return medians(steps, options.repeats, clock_of(options))
+
+
+def measure_losses(options):
+    """Return |f - y| / |f_0 - y| after so many steps, and the seconds they took."""
+    steps, sizes = options.steps, sizes_of(options)
     X, y = problem(sizes["n"], sizes["d"])
     m, inner, outer = sizes["m"], sizes["l"], sizes["k"]
     dense, results = DenseNumpy(X, y, m), {}
@@ -67,7 +80,7 @@ def measure_losses(steps, sizes):
 
 
 def print_steps(results):
-    """One row a contender, one column a number of threads, and what it is faster by."""
+    """Print a row for each contender, and for each number of threads how much faster it is."""
     names = list(results[0][1])
     best = [min(s for name, s in r.items() if name.startswith("dense")) for _, r in results]
     heads = ["a step of gradient descent"]
@@ -83,34 +96,21 @@ def print_steps(results):
 
 
 def main():
-    """Measure, or have it measured, and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--measure-losses", action="store_true", help=argparse.SUPPRESS)
+    """Measure each number of threads, then the losses, and print."""
+    arguments = parser(__doc__, repeats=5)
+    arguments.add_argument("--steps", type=int, default=200)
     for name, size in SIZES.items():
-        parser.add_argument(f"-{name}", type=int, default=size)
-    options = parser.parse_args()
-    sizes = {name: getattr(options, name) for name in SIZES}
-    if options.measure:
-        print(json.dumps(measure(options.repeats, sizes)))
+        arguments.add_argument(f"-{name}", type=int, default=size)
+    options = arguments.parse_args()
+    if measured_here(options, steps=measure, losses=measure_losses):
         return
-    if options.measure_losses:
-        print(json.dumps(measure_losses(options.steps, sizes)))
-        return
-    passed = [part for name, size in sizes.items() for part in (f"-{name}", size)]
-    passed += ["--repeats", options.repeats, "--steps", options.steps]
-    results = [
-        (threads, in_process(__file__, threads, "--measure", *passed))
-        for threads in options.threads
-    ]
-    print(", ".join(f"{name} = {size}" for name, size in sizes.items()) + ", float32\n")
+    results = [(threads, apart(__file__, threads, "steps")) for threads in options.threads]
+    sizes = [f"{name} = {size}" for name, size in sizes_of(options).items()]
+    print(", ".join([*sizes, "float32\n"]))
     print_steps(results)
     if options.steps:
         threads = options.threads[-1]
-        losses = in_process(__file__, threads, "--measure-losses", *passed)
+        losses = apart(__file__, threads, "losses")
         print()
         heads = [f"after {options.steps} steps", "|r| / |r_0|", f"seconds, {threads} threads"]
         print_table(heads, [[name, *values] for name, values in losses.items()])

@@ -13,14 +13,22 @@ The contenders are alternated in one process; figures are medians. Thread counts
 their own, with every BLAS set to them.
 """
 
-import argparse
-import json
+import itertools
 import time
+from functools import partial
 
 import numpy as np
 from benchmarks.contenders import TorchSteps
 from benchmarks.problems import ALPHA, N_INPUTS, unit_rows
-from side_by_side import in_process, installed, print_table
+from side_by_side import (
+    alternated,
+    apart,
+    installed,
+    measured_here,
+    parser,
+    print_table,
+    times,
+)
 
 from subquad.activations import ShiftedReLU
 from subquad.networks import WideNetwork
@@ -40,70 +48,68 @@ def problem(n, width):
     return X, rng.standard_normal(n).astype(np.float32), activation
 
 
-def fit_subquad(weights, X, y, activation, width, seed, n_threads):
+def fit_subquad(weights, X, y, activation, width, n_threads, seeds):
     """Return the seconds of the parts of a fit, its steps, and what is left of the residual."""
-    times = [time.perf_counter()]
+    clocked = [time.perf_counter()]
     network = WideNetwork(
-        X.shape[1], width=width, depth=3, activation=activation, weights=weights, rng=seed,
+        X.shape[1], width=width, depth=3, activation=activation, weights=weights, rng=next(seeds),
         dtype=np.float32,
     )  # fmt: skip
-    times.append(time.perf_counter())
+    clocked.append(time.perf_counter())
     layer = network.last_layer(X, n_threads)
-    times.append(time.perf_counter())
+    clocked.append(time.perf_counter())
     trainer = LastLayerGaussNewton(layer, y, tol=TOL, n_threads=n_threads).run()
-    times.append(time.perf_counter())
-    return [(np.diff(times), len(trainer.history), trainer.relative_residual)]
+    clocked.append(time.perf_counter())
+    return [(np.diff(clocked), len(trainer.history), trainer.relative_residual)]
 
 
-def fit_torch(X, y, activation, width, seed, n_threads):
+def fit_torch(X, y, activation, width, n_threads, seeds):
     """Return the same of torch, and how far it was at EASY_TOL."""
     import torch
 
     torch.set_num_threads(n_threads)
-    torch.manual_seed(seed)
+    torch.manual_seed(next(seeds))
     std, scale = float(np.sqrt(2 / width)), float(activation.scale)
     thresholds = activation.thresholds(np.ones(len(X)), std).astype(np.float32)
     thresholds, h = torch.from_numpy(thresholds), torch.from_numpy(X)
-    times = [time.perf_counter()]
+    clocked = [time.perf_counter()]
     with torch.inference_mode():
         shapes = [(width, h.shape[1]), (width, width), (width, width)]
         *hidden, last = [torch.empty(shape).normal_(0, std) for shape in shapes]
         readout = 2.0 * torch.randint(2, (width,)) - 1.0
-        times.append(time.perf_counter())
+        clocked.append(time.perf_counter())
         for W in hidden:
             h = scale * torch.relu(h @ W.T - thresholds[:, None])
             h /= torch.linalg.norm(h, dim=1, keepdim=True)
-        times.append(time.perf_counter())
+        clocked.append(time.perf_counter())
         steps = TorchSteps.from_tensors(h, last, readout, torch.from_numpy(y), scale, thresholds)
         history = steps.fit(TOL)
-    return [ended(times, history, tol) for tol in (TOL, EASY_TOL)]
+    return [ended(clocked, history, tol) for tol in (TOL, EASY_TOL)]
 
 
-def ended(times, history, tol):
+def ended(clocked, history, tol):
     """Return what `fit_subquad` does, of the part of a fit that ends at a relative residual."""
     left = [norm / history[0][1] for _, norm in history]
     last = next((i for i, norm in enumerate(left) if norm <= tol), len(left) - 1)
-    return np.diff([*times, history[last][0]]), last, left[last]
+    return np.diff([*clocked, history[last][0]]), last, left[last]
 
 
 def measure(width, n, repeats, n_threads):
     """Return, for each contender, the median seconds of its parts, and its steps and residual."""
+    fits = {f"subquad, {weights}": partial(fit_subquad, weights) for weights in OURS}
+    if installed("torch"):
+        fits["torch"] = fit_torch
     X, y, activation = problem(n, width)
     calls = {
-        f"subquad, {weights}": lambda seed, weights=weights: fit_subquad(
-            weights, X, y, activation, width, seed, n_threads
-        )
-        for weights in OURS
+        name: partial(fit, X, y, activation, width, n_threads, itertools.count())
+        for name, fit in fits.items()
     }
-    if installed("torch"):
-        calls["torch"] = lambda seed: fit_torch(X, y, activation, width, seed, n_threads)
-    runs = {}
-    for repeat in range(repeats + 1):
-        for name, call in calls.items():
-            for label, run in zip((name, f"{name}, {EASY_TOL:g}"), call(repeat), strict=False):
-                if repeat > 0:  # the first starts threads
-                    runs.setdefault(label, []).append(run)
-    return {name: summary(done) for name, done in runs.items()}
+    table = {}
+    for name, runs in alternated(calls, repeats).items():
+        table[name] = summary([ends[0] for ends in runs])
+        if name == "torch":
+            table[RIVALS[1]] = summary([ends[1] for ends in runs])
+    return table
 
 
 def summary(runs):
@@ -123,39 +129,21 @@ def rows(results):
     for threads, table in results:
         rivals = [figures["total"] for name, figures in table.items() if name in RIVALS]
         for name, figures in table.items():
-            ratios = [f"{rival / figures['total']:.3g}x" for rival in rivals]
+            ratios = [times(rival, figures["total"]) for rival in rivals]
             yield [threads, name, *figures.values(), *ratios]
 
 
-def arguments():
-    """Return the parsed command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--width", type=int, default=16384)
-    parser.add_argument("--points", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
-def results_of(threads=(1, 2), width=16384, points=64, repeats=3):
-    """Return [(threads, table)], each measured in a process of its own."""
-    sizes = ["--width", width, "--points", points, "--repeats", repeats, "--json"]
-    return [(t, in_process(__file__, t, *sizes, "--threads", t)) for t in threads]
-
-
 def main():
-    """Measure and print."""
-    options = arguments()
-    sizes = options.width, options.points, options.repeats
-    if options.json:
-        print(json.dumps(measure(*sizes, options.threads[0])))
+    """Measure each number of threads, and print."""
+    arguments = parser(__doc__, repeats=3, cpu=False)
+    arguments.add_argument("--width", type=int, default=16384)
+    arguments.add_argument("--points", type=int, default=64)
+    options = arguments.parse_args()
+    if measured_here(options, fits=lambda o: measure(o.width, o.points, o.repeats, o.threads[0])):
         return
     heads = ["threads", "fit by", *(f"{part} (s)" for part in (*PARTS, "total")), "steps"]
     heads += ["relative residual", *(f"{name} takes" for name in RIVALS if installed("torch"))]
-    print_table(heads, rows(results_of(options.threads, *sizes)))
+    print_table(heads, rows([(t, apart(__file__, t, "fits")) for t in options.threads]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,15 @@ matrix with n sparse rows in float32. Contenders are alternated in one process; 
 """
 
 import numpy as np
-from side_by_side import clock_of, medians, parser, print_table, run_script
+from side_by_side import (
+    clock_of,
+    each_process,
+    measured_here,
+    medians,
+    parser,
+    print_table,
+    times,
+)
 
 MAKERS = ("int8", "int8 as float32", "float32")
 PRODUCTS = ("int8", "float32", "int8 transposed", "float32 transposed", "stored float32", "numpy")
@@ -76,7 +84,7 @@ def print_tables(results):
         [*heads, "stored takes, of int8", "numpy takes, of int8"],
         (
             [level, threads, n, *(1e3 * seconds[name] for name in PRODUCTS)]
-            + [f"{seconds[name] / seconds['int8']:.3g}x" for name in ("stored float32", "numpy")]
+            + [times(seconds[name], seconds["int8"]) for name in ("stored float32", "numpy")]
             for level, threads, result in results
             for n, seconds in result["products"].items()
         ),
@@ -88,16 +96,18 @@ def made_rows(results):
     first = {level: result["made"] for level, _, result in reversed(results)}
     for level, made in reversed(first.items()):
         nanoseconds = [1e9 * made[name] for name in (*MAKERS, "numpy")]
-        yield [level, *nanoseconds, *(f"{made['numpy'] / made[name]:.3g}x" for name in MAKERS)]
+        yield [level, *nanoseconds, *(times(made["numpy"], made[name]) for name in MAKERS)]
 
 
 def main():
     """Measure and print."""
-    options = parser(__doc__)
-    options.add_argument("--width", type=int, default=16384)
-    options.add_argument("--points", type=int, nargs="+", default=[1, 64, 256])
-    options.add_argument("--density", type=float, default=0.05)
-    run_script(__file__, options.parse_args(), measure, print_tables)
+    arguments = parser(__doc__, levels=True)
+    arguments.add_argument("--width", type=int, default=16384)
+    arguments.add_argument("--points", type=int, nargs="+", default=[1, 64, 256])
+    arguments.add_argument("--density", type=float, default=0.05)
+    options = arguments.parse_args()
+    if not measured_here(options, measure=measure):
+        print_tables(list(each_process(__file__, options)))
 
 
 if __name__ == "__main__":

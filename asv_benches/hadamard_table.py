@@ -15,7 +15,6 @@ takes longer.
 
 import argparse
 import ctypes
-import functools
 import math
 import os
 import pathlib
@@ -23,11 +22,12 @@ import subprocess
 import sysconfig
 import tempfile
 import time
+from functools import partial
 
 import numpy as np
 from benchmarks.hadamard import numpy_butterflies
 from numpy.lib.stride_tricks import as_strided
-from side_by_side import print_table
+from side_by_side import alternated, percent, print_table, seconds_of
 
 from subquad._kernels import _simd, hadamard
 
@@ -63,13 +63,6 @@ def compiled_chain():
     return chain
 
 
-def seconds_of(run, *arguments, timer=time.perf_counter):
-    """Return the seconds of a call."""
-    start = timer()
-    run(*arguments)
-    return timer() - start
-
-
 class Contest:
     """Both contenders on the same numbers."""
 
@@ -81,42 +74,37 @@ class Contest:
         if self.repeats > 1:
             self.x[:] = 0  # which does not grow, and is added as fast
         self.bound_cycles = log_length / 2 * self.x.nbytes / 64
-        self.seconds = {"subquad": [], "numpy": []}
-        self.fractions = []
-        self.timer = time.perf_counter if self.x.size < MILLISECONDS else time.thread_time
+        self.clock = time.perf_counter if self.x.size < MILLISECONDS else time.thread_time
 
     def burst(self, name, chain):
-        """Time one contender some times, and undo the growth of the numbers."""
+        """Return (seconds, fraction of the bound) of each call, and undo the growth of x."""
         run = getattr(self, name)
-        cycle = min(seconds_of(chain, CHAIN_LENGTH) for _ in range(3)) / CHAIN_LENGTH
+        cycle = min(seconds_of(partial(chain, CHAIN_LENGTH)) for _ in range(3)) / CHAIN_LENGTH
         run()
         seconds = [run() for _ in range(CALLS_IN_A_BURST[name])]
-        self.seconds[name] += seconds
-        if name == "subquad":
-            self.fractions += [self.bound_cycles * cycle / taken for taken in seconds]
         self.x *= self.x.dtype.type(self.x.shape[1] ** (-0.5 * (1 + CALLS_IN_A_BURST[name])))
+        return [(taken, self.bound_cycles * cycle / taken) for taken in seconds]
 
     def subquad(self):
         """Return the seconds of one transform of all rows."""
         x = self.x
         if self.repeats > 1:
             x = as_strided(x, (self.repeats, x.shape[1]), (0, x.itemsize))
-        transform = functools.partial(hadamard.transform_rows, x, x, 1, 1.0, 1)
-        return seconds_of(transform, timer=self.timer) / self.repeats
+        transform = partial(hadamard.transform_rows, x, x, 1, 1.0, 1)
+        return seconds_of(transform, self.clock) / self.repeats
 
     def numpy(self):
         """Return the same of the numpy butterfly."""
-        return seconds_of(numpy_butterflies, self.x, self.spare, timer=self.timer)
+        return seconds_of(partial(numpy_butterflies, self.x, self.spare), self.clock)
 
 
 def compare(transform, dtype, bursts, chain):
     """Return the median (ns a vector, fraction of the bound, ratio to numpy)."""
     contest = Contest(*transform, dtype)
-    for _ in range(bursts):
-        contest.burst("subquad", chain)
-        contest.burst("numpy", chain)
-    ours, theirs = (float(np.median(contest.seconds[name])) for name in ("subquad", "numpy"))
-    return 1e9 * ours / transform[0], float(np.median(contest.fractions)), theirs / ours
+    calls = {name: partial(contest.burst, name, chain) for name in CALLS_IN_A_BURST}
+    figures = alternated(calls, bursts, warm_ups=0)
+    (ours, fraction), (theirs, _) = (np.median(np.vstack(figures[name]), axis=0) for name in calls)
+    return 1e9 * ours / transform[0], fraction, theirs / ours
 
 
 def print_level(level, results):
@@ -129,7 +117,7 @@ def print_level(level, results):
         row = [f"{transform[0]} x 2^{transform[1]}"]
         for figures in results.values():
             nanoseconds, fraction, ratio = figures[transform]
-            row += [significant(nanoseconds), f"{100 * fraction:.0f} %", f"{ratio:.0f}x"]
+            row += [significant(nanoseconds), percent(fraction), f"{ratio:.0f}x"]
         rows.append(row)
     print_table(heads, rows)
 
@@ -139,20 +127,15 @@ def significant(number, digits=3):
     return f"{round(number, digits - 1 - math.floor(math.log10(number))):.0f}"
 
 
-def arguments():
-    """Return the parsed command line."""
+def main():
+    """Measure and print."""
     available = _simd.LEVELS[: _simd.LEVELS.index(_simd.best_level()) + 1]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--levels", nargs="+", choices=available, default=available)
     parser.add_argument("--bursts", type=int, default=9)
-    return parser.parse_args()
-
-
-def main():
-    """Measure and print."""
-    options = arguments()
+    options = parser.parse_args()
     chain = compiled_chain()
     for level in options.levels:
         _simd.use_level(level)

@@ -18,19 +18,26 @@ find answers in order, the trees of scikit-learn do not. Either order of ours is
 fastest of all peers.
 """
 
-import argparse
-import json
-import time
+from functools import partial
+from time import thread_time as clock
 
 import numpy as np
 from scipy.stats import norm
-from side_by_side import in_process, installed, medians, print_table
+from side_by_side import (
+    apart,
+    installed,
+    measured_here,
+    medians,
+    parser,
+    print_table,
+    seconds_of,
+    times,
+)
 
 from subquad import HalfSpaceReport
 
 QUERIES, REPORTED = 64, 0.008
 CURVE = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32]
-clock = time.thread_time
 PEERS = ["numpy loop", "numpy batch", "faiss", "KDTree", "BallTree"]
 
 
@@ -77,18 +84,12 @@ def sklearn_contenders(points, A, b):
     queries = np.column_stack([A, np.zeros(len(A))])
     radius = np.sqrt(largest + 1 - 2 * b)  # |x - a|^2 = R^2 + |a|^2 - 2 <x, a>
     trees = {tree.__name__: tree(raised, leaf_size=40) for tree in (KDTree, BallTree)}
-    return {name: lambda tree=tree: tree.query_radius(queries, radius)
-            for name, tree in trees.items()}  # fmt: skip
+    return {name: partial(tree.query_radius, queries, radius) for name, tree in trees.items()}
 
 
-def measure_queries(n, d, repeats, slow_queries):
+def measure_queries(options, n, d):
     """Return microseconds a query by contender, the build times, and the fraction tested."""
     points, A, b = problem(n, d)
-    built = {}
-    for engine in ("tree", "scan"):
-        start = clock()
-        HalfSpaceReport(points, engine)
-        built[engine] = clock() - start
     ours = {name: HalfSpaceReport(points, name, n_threads=1) for name in ("tree", "scan")}
     calls = {
         "tree": lambda: ours["tree"].query_batch(A, b),
@@ -100,15 +101,15 @@ def measure_queries(n, d, repeats, slow_queries):
     }
     if installed("faiss"):
         calls |= faiss_contender(points, A, b)
-    seconds = {name: s / QUERIES for name, s in medians(calls, repeats, clock).items()}
+    seconds = {name: s / QUERIES for name, s in medians(calls, options.repeats, clock).items()}
     if installed("sklearn"):
-        few = QUERIES if d <= 3 else slow_queries
+        few = QUERIES if d <= 3 else options.slow_queries
         slow = sklearn_contenders(points, A[:few], b)
         seconds |= {name: s / few for name, s in medians(slow, 1, clock).items()}
     indptr, *_ = ours["tree"].query_batch(A, b)
     return {
         "microseconds": {name: 1e6 * s for name, s in seconds.items()},
-        "built": built,
+        "built": seconds_of(partial(HalfSpaceReport, points, "tree"), clock),
         "engine": HalfSpaceReport(points, n_threads=1).engine,
         "answers": float(indptr[-1] / QUERIES),
         "tested": ours["tree"].n_tested / QUERIES / n,
@@ -123,7 +124,7 @@ def changes(kind, points, rng):
     return moved, points[moved] + np.float32(0.01) * rows if kind == "nudged" else rows
 
 
-def measure_updates(n, d, kind, repeats):
+def measure_updates(options, n, d, kind):
     """Return what a moved point costs, and what queries take afterwards over a fresh build.
 
     n updates in all, 1 % at a time; the boxes are fitted, and the tree built again where it has
@@ -135,21 +136,15 @@ def measure_updates(n, d, kind, repeats):
     for _ in range(100):
         moved, rows = changes(kind, points, rng)
         points[moved] = rows
-        start = clock()
-        report.update(moved, rows)
-        calls.append(clock() - start)
-        start = clock()
-        report._refresh()
-        upkeep += clock() - start
+        calls.append(seconds_of(partial(report.update, moved, rows), clock))
+        upkeep += seconds_of(report._refresh, clock)
     fresh = HalfSpaceReport(points, "tree", n_threads=1)
-    times = medians(
-        {name: lambda r=r: r.query_batch(A, b) for name, r in (("old", report), ("new", fresh))},
-        repeats, clock,
-    )  # fmt: skip
+    queries = {"old": partial(report.query_batch, A, b), "new": partial(fresh.query_batch, A, b)}
+    seconds = medians(queries, options.repeats, clock)
     return {
         "update": 1e6 * float(np.median(calls)) / (n // 100),
         "upkeep": 1e6 * upkeep / (100 * (n // 100)),
-        "slowdown": times["old"] / times["new"],
+        "slowdown": seconds["old"] / seconds["new"],
         "tested": report.n_tested / fresh.n_tested,
     }
 
@@ -164,18 +159,18 @@ def query_row(n, d, result, order):
     together = min(us for name, us in peers.items() if name != "numpy loop")
     return [
         n, d, order, tree, took["scan"], result["engine"],
-        *(peers.get(name, "") for name in PEERS), best, f"{peers[best] / ours:.3g}x",
-        f"{together / ours:.3g}x", f"{100 * result['tested']:.3g} %", result["answers"],
-        result["built"]["tree"],
+        *(peers.get(name, "") for name in PEERS), best, times(peers[best], ours),
+        times(together, ours), f"{100 * result['tested']:.3g} %", result["answers"],
+        result["built"],
     ]  # fmt: skip
 
 
-def print_queries(sizes, dimensions, options):
+def print_queries(sizes, dimensions):
     """Print microseconds a query, and how many times those the best peer takes."""
     rows = []
     for n in sizes:
         for d in dimensions:
-            result = in_process(__file__, 1, "--part", "queries", n, d, *options)
+            result = apart(__file__, 1, "queries", n, d)
             rows += [query_row(n, d, result, order) for order in ("sorted", "unsorted")]
     heads = ["points", "d", "answers", "tree", "scan", "auto", *PEERS, "best peer", "takes",
              "without numpy loop", "tree tests", "answers a query", "tree built, s"]  # fmt: skip
@@ -183,13 +178,13 @@ def print_queries(sizes, dimensions, options):
     print_table(heads, rows)
 
 
-def print_updates(sizes, dimensions, options):
+def print_updates(sizes, dimensions):
     """Print microseconds a moved point, and the queries after as many updates as points."""
     rows = []
     for n in sizes:
         for d in (d for d in dimensions if d <= 8):
             for kind in ("nudged", "resampled"):
-                result = in_process(__file__, 1, "--part", f"updates-{kind}", n, d, *options)
+                result = apart(__file__, 1, "updates", n, d, kind)
                 update, upkeep = result["update"], result["upkeep"]
                 rows.append([n, d, kind, update, upkeep, update + upkeep,
                              f"{result['slowdown']:.3f}x", f"{result['tested']:.3f}x"])  # fmt: skip
@@ -199,11 +194,11 @@ def print_updates(sizes, dimensions, options):
     print_table(heads, rows)
 
 
-def print_curve(n, options):
+def print_curve(n):
     """Print the fraction a tree tests, and the times of both engines, against the dimension."""
     rows = []
     for d in CURVE:
-        result = in_process(__file__, 1, "--part", "queries", n, d, *options)
+        result = apart(__file__, 1, "queries", n, d)
         took = result["microseconds"]
         rows.append([d, f"{100 * result['tested']:.3g} %", took["tree"], took["tree unsorted"],
                      took["scan"], took["numpy loop"], took["numpy batch"],
@@ -214,36 +209,20 @@ def print_curve(n, options):
     print_table(heads, rows)
 
 
-def arguments():
-    """Return the parsed command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--sizes", nargs="+", type=int, default=[100_000, 1_000_000])
-    parser.add_argument("--dimensions", nargs="+", type=int, default=[3, 5, 8, 16, 32])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--slow-queries", type=int, default=4)
-    parser.add_argument("--curve", action="store_true", help="also the curve over dimensions")
-    parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
 def main():
     """Measure and print."""
-    asked = arguments()
-    if asked.part:
-        part, n, d = asked.part[0], int(asked.part[1]), int(asked.part[2])
-        if part == "queries":
-            result = measure_queries(n, d, asked.repeats, asked.slow_queries)
-        else:
-            result = measure_updates(n, d, part.removeprefix("updates-"), asked.repeats)
-        print(json.dumps(result))
+    arguments = parser(__doc__, threads=None, repeats=5, cpu=False)
+    arguments.add_argument("--sizes", nargs="+", type=int, default=[100_000, 1_000_000])
+    arguments.add_argument("--dimensions", nargs="+", type=int, default=[3, 5, 8, 16, 32])
+    arguments.add_argument("--slow-queries", type=int, default=4)
+    arguments.add_argument("--curve", action="store_true", help="also the curve over dimensions")
+    options = arguments.parse_args()
+    if measured_here(options, queries=measure_queries, updates=measure_updates):
         return
-    options = ["--repeats", asked.repeats, "--slow-queries", asked.slow_queries]
-    print_queries(asked.sizes, asked.dimensions, options)
-    print_updates(asked.sizes, asked.dimensions, options)
-    if asked.curve:
-        print_curve(max(asked.sizes), options)
+    print_queries(options.sizes, options.dimensions)
+    print_updates(options.sizes, options.dimensions)
+    if options.curve:
+        print_curve(max(options.sizes))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,16 @@ Contenders are alternated in one process; figures are medians.
 
 import roofline
 from benchmarks import kernels
-from side_by_side import clock_of, medians, parser, print_table, run_script
+from side_by_side import (
+    clock_of,
+    each_process,
+    measured_here,
+    medians,
+    parser,
+    percent,
+    print_table,
+    times,
+)
 
 GRAM_POINTS = (64, 256, 1024, 4096)
 RANKS = (8, 32, 64, 128)
@@ -72,19 +81,21 @@ def print_comparison(results, part, size, *rivals, bound=None):
     for level, threads, result in results:
         for value, seconds in result[part].items():
             cells = [level, threads, value, *(1e3 * seconds[name] for name in names)]
-            cells += [f"{seconds[name] / seconds['subquad']:.3g}x" for name in rivals]
+            cells += [times(seconds[name], seconds["subquad"]) for name in rivals]
             if bound:
-                cells.append(f"{100 * result[bound] / seconds['subquad']:.0f} %")
+                cells.append(percent(result[bound] / seconds["subquad"]))
             rows.append(cells)
     print_table(heads, rows)
 
 
 def main():
     """Measure and print."""
-    options = parser(__doc__)
-    options.add_argument("--width", type=int, default=16384)
-    options.add_argument("--flush-width", type=int, default=8192)
-    run_script(__file__, options.parse_args(), measure, print_tables)
+    arguments = parser(__doc__, levels=True)
+    arguments.add_argument("--width", type=int, default=16384)
+    arguments.add_argument("--flush-width", type=int, default=8192)
+    options = arguments.parse_args()
+    if not measured_here(options, measure=measure):
+        print_tables(list(each_process(__file__, options)))
 
 
 if __name__ == "__main__":

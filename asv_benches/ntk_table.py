@@ -14,16 +14,23 @@ memory          the most that ntk allocates, in n x n matrices, its result inclu
 error           largest difference of ntk and numpy off the diagonal, over the largest entry
 """
 
-import argparse
-import json
 import os
 import time
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from benchmarks.ntk import relu_ntk
-from side_by_side import in_process, medians, print_table
+from side_by_side import (
+    apart,
+    clock_of,
+    measured_here,
+    medians,
+    parser,
+    print_table,
+    seconds_of,
+)
 
 from subquad.activations import ReLU, ShiftedReLU
 from subquad.ntk import _profile as profile
@@ -47,30 +54,26 @@ def rows(n):
     return np.random.default_rng(0).random((n, N_COLUMNS)) if data is None else data[0][:n]
 
 
-def first_call(X, depth):
+def first_call(X, depth, clock):
     """Return the seconds of a call that has no tables."""
     profile._known_profile.cache_clear()
     profile._known_samples.cache_clear()
-    start = time.perf_counter()
-    ntk(X, depth=depth)
-    return time.perf_counter() - start
+    return seconds_of(partial(ntk, X, depth=depth), clock)
 
 
-def measure(n, depths, repeats):
+def measure(options):
     """Return one row per depth: seconds, error and memory."""
-    X, measured = rows(n), []
-    for depth in depths:
-        first = first_call(X, depth)
-        seconds = medians(
-            {
-                "ntk": lambda: ntk(X, depth=depth),  # noqa: B023
-                "shifted": lambda: ntk(X, depth=depth, activation=SHIFTED),  # noqa: B023
-                "float32": lambda: ntk(X, depth=depth, dtype=np.float32),  # noqa: B023
-                "numpy": lambda: relu_ntk(X, depth),  # noqa: B023
-                "GEMM": lambda: X @ X.T,
-            },
-            repeats,
-        )
+    X, clock, measured = rows(options.rows), clock_of(options), []
+    for depth in options.depths:
+        first = first_call(X, depth, clock)
+        calls = {
+            "ntk": partial(ntk, X, depth=depth),
+            "shifted": partial(ntk, X, depth=depth, activation=SHIFTED),
+            "float32": partial(ntk, X, depth=depth, dtype=np.float32),
+            "numpy": partial(relu_ntk, X, depth),
+            "GEMM": lambda: X @ X.T,
+        }
+        seconds = medians(calls, options.repeats, clock)
         measured.append({"depth": depth, "first": first, **seconds, **quality(X, depth)})
     return measured
 
@@ -102,7 +105,7 @@ def print_times(threads, measured):
     )  # fmt: skip
 
 
-def measure_images():
+def measure_images(options):
     """Return accuracy and seconds of NTKClassifier on the last 2,000 images."""
     from subquad.estimators import NTKClassifier
 
@@ -120,38 +123,24 @@ def measure_images():
     }
 
 
-def arguments(words=None):
-    """Return the parsed command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rows", type=int, default=4000)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--depths", type=int, nargs="+", default=[1, 2, 3, 5])
-    parser.add_argument("--skip-images", action="store_true", help="leave NTKClassifier out")
-    parser.add_argument("--here", choices=("kernels", "images"), help=argparse.SUPPRESS)
-    return parser.parse_args(words)
-
-
-def main(words=None):
-    """Measure, each number of threads in a process of its own, and print."""
-    options = arguments(words)
-    if options.here:
-        here = options.here == "kernels"
-        found = measure(options.rows, options.depths, options.repeats) if here else measure_images()
-        print(json.dumps(found))
+def main():
+    """Measure each number of threads, then the images, and print."""
+    arguments = parser(__doc__, repeats=5)
+    arguments.add_argument("--rows", type=int, default=4000)
+    arguments.add_argument("--depths", type=int, nargs="+", default=[1, 2, 3, 5])
+    arguments.add_argument("--skip-images", action="store_true", help="leave NTKClassifier out")
+    options = arguments.parse_args()
+    if measured_here(options, kernels=measure, images=measure_images):
         return
-    sizes = "--rows", options.rows, "--repeats", options.repeats, "--depths", *options.depths
     print(f"n = {options.rows} rows of {N_COLUMNS} columns\n")
     for threads in options.threads:
-        print_times(threads, in_process(__file__, threads, "--here", "kernels", *sizes))
+        print_times(threads, apart(__file__, threads, "kernels"))
         print(flush=True)
     if options.skip_images or "SUBQUAD_DATA" not in os.environ:
         print("NTKClassifier on images: left out.")
         return
     threads = max(options.threads)
-    found = in_process(__file__, threads, "--here", "images")
+    found = apart(__file__, threads, "images")
     print_table(["threads", *found], [[threads, *found.values()]])
 
 

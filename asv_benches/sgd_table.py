@@ -14,16 +14,24 @@ step. Figures are medians. By one thread they are seconds of its processor time,
 the machine stops it (the phases are always on the clock); by more, seconds on the clock.
 """
 
-import argparse
-import json
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from arm import arm
 from benchmarks.half_space_sgd import batches, contender
-from side_by_side import in_process, installed, print_table
+from side_by_side import (
+    alternated,
+    apart,
+    installed,
+    measured_here,
+    medians_of,
+    parser,
+    print_table,
+    seconds_of,
+)
 
 from subquad.networks import PairedNetwork
 from subquad.training import HalfSpaceSGD
@@ -33,31 +41,40 @@ WIDTHS = tuple(1 << k for k in range(15, 22))  # m from 2^14 to 2^20
 WIDEST = 1 << 21
 WARM_UP = 3
 DIMENSIONS_SHOWN = (2, 3, 4, 5, 6, 8, 10, 12, 16)
-N_ROWS = 8192  # of kin8nm
+N_ROWS, N_EPOCHS = 8192, 20  # as many rows as kin8nm has
 
 
-def clock_for(threads):
-    """The clock that other work on the machine disturbs least."""
-    return time.thread_time if threads == 1 else time.perf_counter
+def step_seconds(steppers, d, n_steps, threads):
+    """Return the median seconds of a step of each, on the same fresh batches, taking turns.
+
+    One thread is timed by the seconds of its processor time, since other work on the machine stops
+    it.
+    """
+    clock = time.thread_time if threads == 1 else time.perf_counter
+
+    def timed(step, source):
+        X, y = next(source)
+        return seconds_of(partial(step, X, y), clock)
+
+    calls = {
+        name: partial(timed, step, batches(d, WARM_UP + n_steps)) for name, step in steppers.items()
+    }
+    return medians_of(alternated(calls, n_steps, WARM_UP))
 
 
-def width_rows(d, n_steps, threads, widths=WIDTHS):
-    """Milliseconds of the phases of a step, for each width."""
-    clock, rows = clock_for(threads), []
-    for width in widths:
+def width_rows(options, d, threads):
+    """Return the milliseconds of the phases of a step, for each width."""
+    rows = []
+    for width in WIDTHS:
         network = PairedNetwork(d, width=width, rng=0, dtype=np.float32)
         trainer = HalfSpaceSGD(network, n_threads=threads)
-        seconds = []
-        for X, y in batches(d, WARM_UP + n_steps):
-            start = clock()
-            trainer.step(X, y)
-            seconds.append(clock() - start)
+        seconds = step_seconds({"step": trainer.step}, d, options.steps, threads)
         kept = trainer.history[WARM_UP:]
         rows.append(
             {
                 "width": width,
                 "engine": trainer.engine,
-                "step": 1e3 * float(np.median(seconds[WARM_UP:])),
+                "step": 1e3 * seconds["step"],
                 **{k: 1e3 * float(np.median([r.seconds[k] for r in kept])) for k in PHASES},
                 "fired": float(np.mean([r.fired_fraction for r in kept])),
                 "moved": float(np.mean([r.moved_fraction for r in kept])),
@@ -67,46 +84,39 @@ def width_rows(d, n_steps, threads, widths=WIDTHS):
     return rows
 
 
-def against_dense(d, n_steps, threads, width=WIDEST):
-    """Seconds of a step of each contender on the same batches, and their losses."""
-    clock = clock_for(threads)
-    network = PairedNetwork(d, width=width, rng=0, dtype=np.float32)
+def against_dense(options, d, threads):
+    """Return the seconds of a step of each contender on the same batches, and their losses."""
+    network = PairedNetwork(d, width=WIDEST, rng=0, dtype=np.float32)
     names = ["subquad", "numpy"] + ["torch", "torch-autograd"] * installed("torch")
-    steps = {name: contender(name, network, threads) for name in names}
-    seconds, losses = ({name: [] for name in names} for _ in range(2))
-    for X, y in batches(d, WARM_UP + n_steps):
-        for name in names:
-            start = clock()
-            losses[name].append(steps[name].step(X, y))
-            seconds[name].append(clock() - start)
-    return {
-        "seconds": {name: float(np.median(values[WARM_UP:])) for name, values in seconds.items()},
-        "losses": losses,
-    }
+    losses = {name: [] for name in names}
+
+    def stepper(name):
+        sgd = contender(name, network, threads)
+        return lambda X, y: losses[name].append(sgd.step(X, y))
+
+    steppers = {name: stepper(name) for name in names}
+    seconds = step_seconds(steppers, d, options.steps, threads)
+    return {"seconds": seconds, "losses": losses}
 
 
-def dimension_rows(n_steps, threads, width=1 << 18):
-    """What the tree and the scan test and cost as the dimension grows."""
-    clock, rows = clock_for(threads), []
+def dimension_rows(options):
+    """Return what the tree and the scan test and cost as the dimension grows."""
+    rows = []
     for d in DIMENSIONS_SHOWN:
-        network = PairedNetwork(d, width=width, rng=0, dtype=np.float32)
+        network = PairedNetwork(d, width=1 << 18, rng=0, dtype=np.float32)
         trainers = {
-            method: HalfSpaceSGD(network, n_threads=threads, report=method)
+            method: HalfSpaceSGD(network, n_threads=1, report=method)
             for method in ("auto", "tree", "scan")
         }
-        seconds = {method: [] for method in trainers}
-        for X, y in batches(d, WARM_UP + n_steps):
-            for method, trainer in trainers.items():
-                start = clock()
-                trainer.step(X, y)
-                seconds[method].append(clock() - start)
+        steppers = {method: trainer.step for method, trainer in trainers.items()}
+        seconds = step_seconds(steppers, d, options.steps, 1)
         tested = [record.tested_fraction for record in trainers["tree"].history[WARM_UP:]]
         rows.append(
             {
                 "dimension": d,
                 "engine": trainers["auto"].engine,
                 "tree tested": float(np.mean(tested)),
-                **{k: 1e3 * float(np.median(values[WARM_UP:])) for k, values in seconds.items()},
+                **{method: 1e3 * taken for method, taken in seconds.items()},
             }
         )
     return rows
@@ -122,38 +132,30 @@ def data_sets():
         yield "energy", data["X"].astype(float), data["y"].astype(float), data["test_mask"][0] > 0
 
 
-def estimator_rows(n_epochs=20):
-    """Predictions with the report and without."""
+def estimator_rows(options):
+    """Return how predictions with the report and without differ."""
     from subquad.estimators import HalfSpaceSGDRegressor
 
+    rows = []
     for name, X, y, test in data_sets():
         models, seconds = {}, {}
         for report in ("auto", None):
-            start = time.perf_counter()
-            model = HalfSpaceSGDRegressor(report=report, n_epochs=n_epochs, random_state=0)
-            models[report] = model.fit(X[~test], y[~test])
-            seconds[report] = time.perf_counter() - start
+            model = HalfSpaceSGDRegressor(report=report, n_epochs=N_EPOCHS, random_state=0)
+            seconds[report] = seconds_of(partial(model.fit, X[~test], y[~test]))
+            models[report] = model
         on, off = (models[report].predict(X[test]) for report in ("auto", None))
-        yield {
-            "name": name,
-            "rows": len(X),
-            "engine": models["auto"].trainer_.engine,
-            "error": float(np.sqrt(np.square(on - y[test]).mean()) / y[test].std()),
-            "difference": float(np.abs(on - off).max() / y[test].std()),
-            "on": seconds["auto"],
-            "off": seconds[None],
-        }
-
-
-def measure(what, d, n_steps, threads):
-    """One part of the tables, as data."""
-    if what == "widths":
-        return width_rows(d, n_steps, threads)
-    if what == "dense":
-        return against_dense(d, n_steps, threads)
-    if what == "dimensions":
-        return dimension_rows(n_steps, threads)
-    return list(estimator_rows())
+        rows.append(
+            {
+                "name": name,
+                "rows": len(X),
+                "engine": models["auto"].trainer_.engine,
+                "error": float(np.sqrt(np.square(on - y[test]).mean()) / y[test].std()),
+                "difference": float(np.abs(on - off).max() / y[test].std()),
+                "on": seconds["auto"],
+                "off": seconds[None],
+            }
+        )
+    return rows
 
 
 def print_widths(rows, d, threads):
@@ -185,35 +187,32 @@ def print_dense(result, d, threads):
 
 def main():
     """Measure in processes of their own, and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1])
-    parser.add_argument("--dimensions", type=int, nargs="+", default=[3, 5])
-    parser.add_argument("--steps", type=int, default=21)
-    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.measure:
-        what, d, threads = options.measure
-        print(json.dumps(measure(what, int(d), options.steps, int(threads))))
+    arguments = parser(__doc__, threads=(1,), repeats=None, cpu=False)
+    arguments.add_argument("--dimensions", type=int, nargs="+", default=[3, 5])
+    arguments.add_argument("--steps", type=int, default=21)
+    options = arguments.parse_args()
+    if measured_here(
+        options,
+        widths=width_rows,
+        dense=against_dense,
+        dimensions=dimension_rows,
+        estimators=estimator_rows,
+    ):
         return
-
-    def part(what, d, threads):
-        return in_process(
-            __file__, threads, "--steps", options.steps, "--measure", what, d, threads
-        )
-
     for threads in options.threads:
         for d in options.dimensions:
-            print_widths(part("widths", d, threads), d, threads)
-            print_dense(part("dense", d, threads), d, threads)
-    rows = part("dimensions", 0, 1)
+            print_widths(apart(__file__, threads, "widths", d, threads), d, threads)
+            print_dense(apart(__file__, threads, "dense", d, threads), d, threads)
+    rows = apart(__file__, 1, "dimensions")
     print("\nA step at 2 m = 262144, 1 thread, milliseconds\n")
     heads = ["d", "auto", "chose", "tree", "scan", "tested by the tree"]
     keys = ["dimension", "auto", "engine", "tree", "scan", "tree tested"]
     print_table(heads, [[row[key] for key in keys] for row in rows])
-    print("\nPredictions with the report and without, 20 passes\n")
+    rows = apart(__file__, 1, "estimators")
+    print(f"\nPredictions with the report and without, {N_EPOCHS} passes\n")
     keys = ["name", "rows", "engine", "error", "difference", "on", "off"]
     heads = ["", "rows", "engine", "RMSE / std", "largest difference / std", "s with", "s without"]
-    print_table(heads, [[row[key] for key in keys] for row in part("estimators", 0, 1)])
+    print_table(heads, [[row[key] for key in keys] for row in rows])
 
 
 if __name__ == "__main__":

@@ -14,13 +14,18 @@ Contenders are alternated in one process, one for each number of threads, and fi
 Where the processors are shared, --cpu counts processor time of one thread instead.
 """
 
-import argparse
-import json
-import time
 import warnings
 
 import numpy as np
-from side_by_side import in_process, installed, medians, print_table
+from side_by_side import (
+    apart,
+    clock_of,
+    installed,
+    measured_here,
+    medians,
+    parser,
+    print_table,
+)
 
 N, WIDTH, SIZE = 256, 16384, 4096
 SIZES = 1024, 4096, 16384
@@ -138,8 +143,7 @@ def measure_tall(form, threads, repeats, clock):
 
 def worker(options):
     """Measure in this process."""
-    clock = time.thread_time if options.cpu else time.perf_counter
-    threads, repeats = options.threads[0], options.repeats
+    clock, threads, repeats = clock_of(options), options.threads[0], options.repeats
     sklearn = not options.skip_sklearn and installed("sklearn")
     return {
         "pairs": [
@@ -201,32 +205,15 @@ def print_tables(results):
         print()
 
 
-def arguments():
-    """Return the parsed command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--repeats", type=int, default=11)
-    parser.add_argument("--cpu", action="store_true")
-    parser.add_argument("--skip-sklearn", action="store_true")
-    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
 def main():
     """Measure and print."""
-    options = arguments()
-    if options.json:
-        print(json.dumps(worker(options)))
-        return
-    flags = ["--json", "--repeats", options.repeats]
-    flags += ["--cpu"] * options.cpu + ["--skip-sklearn"] * options.skip_sklearn
-    results = [
-        (threads, in_process(__file__, threads, *flags, "--threads", threads))
-        for threads in options.threads
-    ]
-    print_tables(results)
+    arguments = parser(__doc__, repeats=11)
+    arguments.add_argument("--skip-sklearn", action="store_true")
+    options = arguments.parse_args()
+    if not measured_here(options, sketches=worker):
+        print_tables(
+            [(threads, apart(__file__, threads, "sketches")) for threads in options.threads]
+        )
 
 
 if __name__ == "__main__":

@@ -14,9 +14,6 @@ contender found.
 Thread counts run in processes of their own, with every BLAS set to as many threads.
 """
 
-import argparse
-import json
-import time
 import warnings
 
 import numpy as np
@@ -26,7 +23,16 @@ from benchmarks.solvers import (
     regression_calls,
     regression_problem,
 )
-from side_by_side import in_process, installed, medians, print_table
+from side_by_side import (
+    apart,
+    clock_of,
+    installed,
+    measured_here,
+    medians,
+    parser,
+    print_table,
+    seconds_of,
+)
 
 from subquad.solvers import fast_regression
 
@@ -43,17 +49,16 @@ def remembering(calls):
     return {name: lambda n=name, c=call: remembered(n, c) for name, call in calls.items()}, results
 
 
-def regression(rows, repeats):
+def regression(options):
     """Return rows of seconds and relative residuals of the normal equations."""
     table = []
     for kind, density in (("dense", None), ("CSR 1 %", 0.01)):
-        A, b = regression_problem(rows, 200, density)
+        A, b = regression_problem(options.rows, 200, density)
         calls, results = remembering(regression_calls(A, b))
         lsqr = calls.pop("scipy lsqr")
-        seconds = medians(calls, repeats)
-        start = time.perf_counter()
-        lsqr()
-        seconds["scipy lsqr"] = time.perf_counter() - start
+        clock = clock_of(options)
+        seconds = medians(calls, options.repeats, clock)
+        seconds["scipy lsqr"] = seconds_of(lsqr, clock)
         y = A.T @ b
         scale = np.linalg.norm(y)
         for name, x in results.items():
@@ -69,12 +74,12 @@ def iterations(name, A, y):
     return fast_regression(A, y, preconditioner=name.split()[1], rng=0).n_iterations
 
 
-def conditioning(rows, repeats):
+def conditioning(options):
     """Return rows of iterations, residual and floor, for y = A^T b and the sketch."""
     table = []
     for cond in (1e1, 1e4, 1e6, 1e8, 1e10, 1e12):
-        A, _ = regression_problem(rows, 200, cond=cond)
-        y = A.T @ np.random.default_rng(1).standard_normal(rows)
+        A, _ = regression_problem(options.rows, 200, cond=cond)
+        y = A.T @ np.random.default_rng(1).standard_normal(options.rows)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             solution = fast_regression(A, y, preconditioner="sketch", rtol=1e-12, rng=0)
@@ -92,19 +97,19 @@ def conditioning(rows, repeats):
     return table
 
 
-def columns(rows, repeats):
+def columns(options):
     """Return rows of seconds with either preconditioner."""
     table = []
     for k in COLUMNS:
-        A, b = regression_problem(rows, k)
+        A, b = regression_problem(options.rows, k)
         calls = {
             name: call
             for name, call in regression_calls(A, b).items()
             if name.startswith("fast_regression")
         }
-        seconds = medians(calls, repeats)
+        seconds = medians(calls, options.repeats, clock_of(options))
         chosen = fast_regression(A, A.T @ b, rng=0).info["preconditioner"]
-        table.append([f"{rows} x {k}", *seconds.values(), chosen])
+        table.append([f"{options.rows} x {k}", *seconds.values(), chosen])
     return table
 
 
@@ -124,14 +129,14 @@ def problems(rows):
     yield f"{rows // 8} x 800", *classification_problem(rows // 8, 800)
 
 
-def logistic(rows, repeats):
+def logistic(options):
     """Return rows of seconds and relative gaps to the least objective."""
     from subquad.solvers.objectives import Logistic
 
     table = []
-    for name, X, y in problems(rows):
+    for name, X, y in problems(options.rows):
         calls, results = remembering(classification_calls(X, y))
-        seconds = medians(calls, repeats)
+        seconds = medians(calls, options.repeats, clock_of(options))
         f = Logistic(X, y, l2=1.0, intercept=True)
         values = {who: f.value(x) for who, x in results.items()}
         least = min(values.values())
@@ -153,21 +158,16 @@ TABLES = {
 
 def main():
     """Measure each table in a process for each number of threads, and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES))
-    parser.add_argument("--measure", choices=TABLES, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.measure:
-        print(json.dumps(TABLES[options.measure][0](options.rows, options.repeats)))
+    arguments = parser(__doc__, repeats=5)
+    arguments.add_argument("--rows", type=int, default=200_000)
+    arguments.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES))
+    options = arguments.parse_args()
+    if measured_here(options, **{name: measure for name, (measure, _) in TABLES.items()}):
         return
     for name in options.only:
         for threads in options.threads if name != "conditioning" else options.threads[:1]:
             print(f"\n{name}, {threads} thread{'s' * (threads > 1)}\n")
-            arguments = ("--measure", name, "--rows", options.rows, "--repeats", options.repeats)
-            print_table(TABLES[name][1], in_process(__file__, threads, *arguments))
+            print_table(TABLES[name][1], apart(__file__, threads, name))
 
 
 if __name__ == "__main__":

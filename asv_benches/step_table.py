@@ -9,14 +9,21 @@ run in processes of their own, with every BLAS set to them. The fit whose memory
 n = 256 points, L = 3 and the whole network, drawn in its own process.
 """
 
-import argparse
-import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from benchmarks.contenders import HAS_TORCH, NEEDS_WEIGHTS, contender, slope, step_seconds
 from benchmarks.problems import step_problem
-from side_by_side import in_process
+from side_by_side import (
+    alternated,
+    apart,
+    measured_here,
+    medians_of,
+    parser,
+    print_table,
+    times,
+)
 
 N_POINTS = 64
 SLOPE_WIDTHS = (2048, 4096, 8192, 16384, 32768)
@@ -27,14 +34,8 @@ def compare(width, implementations, repeats):
     """Return the median seconds per step of each implementation, alternated."""
     dense = any(name in NEEDS_WEIGHTS for name in implementations)
     problem = step_problem(N_POINTS, width, with_weights=dense)
-    contenders = {name: contender(name, problem) for name in implementations}
-    seconds = {name: [] for name in implementations}
-    for repeat in range(repeats + 1):
-        for name, steps in contenders.items():
-            taken = step_seconds(steps)
-            if repeat > 0:  # the first starts threads and touches pages
-                seconds[name] += taken
-    return {name: float(np.median(values)) for name, values in seconds.items()}
+    calls = {name: partial(step_seconds, contender(name, problem)) for name in implementations}
+    return medians_of(alternated(calls, repeats))
 
 
 def measure(widths, repeats):
@@ -74,27 +75,28 @@ def peak_memory():
     )
 
 
-def print_table(results):
+def print_steps(results):
     """Print the steps of all thread counts, one row for each width."""
     names = list(next(iter(results[0][1]["table"].values())))
     rivals = [name for name in names if name != "subquad"]
-    print("| threads | width | " + " | ".join(f"{name} (ms)" for name in names), end=" | ")
-    print(" | ".join(f"subquad is faster than {name} by" for name in rivals) + " |")
-    print("|---:" * (2 + len(names) + len(rivals)) + "|")
-    for threads, result in results:
-        for width, seconds in result["table"].items():
-            cells = [f"{1e3 * seconds[name]:.3g}" for name in names]
-            cells += [f"{seconds[name] / seconds['subquad']:.3g}x" for name in rivals]
-            print(f"| {threads} | {width} | " + " | ".join(cells) + " |")
+    heads = ["threads", "width", *(f"{name} (ms)" for name in names)]
+    rows = [
+        [threads, width, *(1e3 * seconds[name] for name in names)]
+        + [times(seconds[name], seconds["subquad"]) for name in rivals]
+        for threads, result in results
+        for width, seconds in result["table"].items()
+    ]
+    print_table([*heads, *(f"subquad is faster than {name} by" for name in rivals)], rows)
 
 
 def print_slopes(results):
     """Print the growth with the width of all thread counts."""
-    print("| threads | " + " | ".join(f"m = {m} (ms)" for m in SLOPE_WIDTHS) + " | exponent of m |")
-    print("|---:" * (2 + len(SLOPE_WIDTHS)) + "|")
-    for threads, result in results:
-        cells = [f"{1e3 * seconds:.3g}" for seconds in result["curve"]]
-        print(f"| {threads} | " + " | ".join(cells) + f" | {result['slope']:.2f} |")
+    heads = ["threads", *(f"m = {m} (ms)" for m in SLOPE_WIDTHS), "exponent of m"]
+    rows = [
+        [threads, *(1e3 * seconds for seconds in result["curve"]), f"{result['slope']:.2f}"]
+        for threads, result in results
+    ]
+    print_table(heads, rows)
 
 
 def print_memory(memory):
@@ -109,34 +111,23 @@ def print_memory(memory):
     )
 
 
-def arguments():
-    """Return the parsed command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--widths", type=int, nargs="+", default=[4096, 8192, 16384])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--json", choices=["steps", "memory"], help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
 def main():
     """Measure and print."""
-    options = arguments()
-    if options.json == "steps":
-        print(json.dumps(measure(options.widths, options.repeats)))
+    arguments = parser(__doc__, cpu=False)
+    arguments.add_argument("--widths", type=int, nargs="+", default=[4096, 8192, 16384])
+    options = arguments.parse_args()
+    if measured_here(
+        options,
+        steps=lambda o: measure(o.widths, o.repeats),
+        memory=lambda _: measure_memory(),
+    ):
         return
-    if options.json == "memory":
-        print(json.dumps(measure_memory()))
-        return
-    steps = ["--json", "steps", "--repeats", options.repeats, "--widths", *options.widths]
-    results = [(threads, in_process(__file__, threads, *steps)) for threads in options.threads]
-    print_table(results)
+    results = [(threads, apart(__file__, threads, "steps")) for threads in options.threads]
+    print_steps(results)
     print()
     print_slopes(results)
     print()
-    print_memory(in_process(__file__, max(options.threads), "--json", "memory"))
+    print_memory(apart(__file__, max(options.threads), "memory"))
 
 
 if __name__ == "__main__":

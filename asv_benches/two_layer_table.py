@@ -9,16 +9,12 @@ with 8 inputs, a tenth held out, five splits), beside what two-layer networks ar
 reach on kin8nm itself. The data are a simulated robot arm (see arm.py), not kin8nm.
 """
 
-import argparse
-import json
 import resource
-import sys
-import time
 import warnings
 
 import numpy as np
 from arm import arm, inputs
-from side_by_side import in_process, print_table
+from side_by_side import apart, clock_of, measured_here, parser, print_table
 
 from subquad.networks import TwoLayerNetwork
 from subquad.training import TrainingWarning, TwoLayerGaussNewton
@@ -46,10 +42,10 @@ def trainer_on(n, width, solver, seed=0, max_steps=10, bias=True):
     return trainer, network, X[n:], y[n:], mean
 
 
-def one_step(n, width, solver, clock):
+def one_step(options, n, solver):
     """Return seconds and iterations of the second step, and the peak memory of the process."""
-    before = peak_megabytes()
-    trainer, *_ = trainer_on(n, width, solver, bias=False)
+    before, clock = peak_megabytes(), clock_of(options)
+    trainer, *_ = trainer_on(n, options.width, solver, bias=False)
     trainer.step()
     start = clock()
     record = trainer.step()
@@ -61,10 +57,11 @@ def one_step(n, width, solver, clock):
     }
 
 
-def whole_run(n, width, solver, clock, seed=0, bias=True):
+def whole_run(options, n, solver, seed, bias):
     """Return how a run ended."""
-    before, start = peak_megabytes(), clock()
-    trainer, network, X, y, mean = trainer_on(n, width, solver, seed, bias=bias)
+    before, clock = peak_megabytes(), clock_of(options)
+    start = clock()
+    trainer, network, X, y, mean = trainer_on(n, options.width, solver, seed, bias=bias)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrainingWarning)
         trainer.run()
@@ -83,56 +80,26 @@ def whole_run(n, width, solver, clock, seed=0, bias=True):
 
 
 def peak_megabytes():
-    """Peak resident memory of this process so far."""
+    """Return the peak resident memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def step_rows(options):
-    """One step, by n and solver."""
+    """Yield the cells of one step, by n and solver."""
     for threads in options.threads:
         for n in options.points:
             for solver in ("exact", "pcg"):
                 if solver == "exact" and n > options.most_exact:
                     continue
-                r = measured(threads, "step", n, solver, 0, options)
+                r = apart(__file__, threads, "step", n, solver)
                 yield [threads, n, solver, r["seconds"], r["iterations"], r["megabytes"]]
 
 
-def run_row(threads, n, solver, seed, options, kind="run"):
-    """One run."""
-    r = measured(threads, kind, n, solver, seed, options)
+def run_row(threads, n, solver, seed, bias):
+    """Return the cells of one run."""
+    r = apart(__file__, threads, "run", n, solver, seed, bias)
     cells = [r[key] for key in ("solver", "steps", "iterations", "residual", "rmse", "spread")]
     return [threads, n, *cells, r["seconds"], r["megabytes"]]
-
-
-def measured(threads, kind, n, solver, seed, options):
-    """Measure in a process of its own."""
-    flags = ["--width", options.width] + ["--cpu"] * options.cpu
-    return in_process(__file__, threads, "--json", kind, n, solver, seed, *flags)
-
-
-def child(options):
-    """Measure one line here."""
-    kind, n, solver, seed = options.json
-    clock = time.thread_time if options.cpu else time.perf_counter
-    if kind == "step":
-        return one_step(int(n), options.width, solver, clock)
-    return whole_run(int(n), options.width, solver, clock, int(seed), bias=kind == "run")
-
-
-def arguments():
-    """Return the parsed command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--points", type=int, nargs="+", default=[1000, 2000, 4000, 8000, 20000])
-    parser.add_argument("--width", type=int, default=2048)
-    parser.add_argument("--most-exact", type=int, default=8000)
-    parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--cpu", action="store_true")
-    parser.add_argument("--json", nargs=4, help=argparse.SUPPRESS)
-    return parser.parse_args()
 
 
 RUN_HEADS = [
@@ -143,20 +110,22 @@ RUN_HEADS = [
 
 def main():
     """Measure and print."""
-    options = arguments()
-    if options.json:
-        print(json.dumps(child(options)))
+    arguments = parser(__doc__, repeats=None)
+    arguments.add_argument("--points", type=int, nargs="+", default=[1000, 2000, 4000, 8000, 20000])
+    arguments.add_argument("--width", type=int, default=2048)
+    arguments.add_argument("--most-exact", type=int, default=8000)
+    arguments.add_argument("--splits", type=int, default=5)
+    options = arguments.parse_args()
+    if measured_here(options, step=one_step, run=whole_run):
         return
     print(f"\nOne step, d = 8, m = {options.width}, float32\n")
     heads = ["threads", "points", "solver", "seconds", "iterations", "MB"]
     print_table(heads, step_rows(options))
     print("\nA whole run on 20,000 points, d = 8 (no bias)\n")
-    rows = [run_row(t, 20_000, "pcg", 0, options, "run-no-bias") for t in options.threads]
-    print_table(RUN_HEADS, rows)
+    print_table(RUN_HEADS, [run_row(t, 20_000, "pcg", 0, False) for t in options.threads])
     print("\nThe size of kin8nm: 7,373 points to train on, 819 to test on, 8 inputs and a bias\n")
-    rows = [
-        run_row(options.threads[-1], 7373, "auto", seed, options) for seed in range(options.splits)
-    ]
+    threads, seeds = options.threads[-1], range(options.splits)
+    rows = [run_row(threads, 7373, "auto", seed, True) for seed in seeds]
     print_table(RUN_HEADS, rows)
     errors = [row[6] for row in rows]
     print(f"\nTest RMSE {np.mean(errors):.4f} +- {np.std(errors):.4f}; published, on other data:")
@@ -165,4 +134,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -148,7 +148,7 @@ def step_table(monkeypatch):
 
 def test_step_table_prints_ratios_and_the_slope(step_table, capsys):
     results = [(1, step_table.measure([256], repeats=1))]
-    step_table.print_table(results)
+    step_table.print_steps(results)
     step_table.print_slopes(results)
     header, rule, row = capsys.readouterr().out.splitlines()[:3]
     assert header.count("|") == rule.count("|") == row.count("|")

@@ -1,6 +1,7 @@
-"""The scripts that print the tables of docs/performance.md run, at sizes that take no time."""
+"""The scripts that print the tables of the pages run, at sizes that take no time."""
 
 import importlib
+import itertools
 import shutil
 from argparse import Namespace
 from pathlib import Path
@@ -38,6 +39,47 @@ def tables_in(text, script):
         assert rows
         assert all(len(row) == len(heads) for row in rows)
     return tables
+
+
+def test_contenders_take_turns_and_the_warm_ups_are_left_out(script, monkeypatch):
+    clockwork, order = script("side_by_side"), []
+    monkeypatch.setattr(clockwork, "PAUSE", 0)
+    calls = {name: lambda name=name: order.append(name) or len(order) for name in "ab"}
+    assert clockwork.alternated(calls, 2, warm_ups=1) == {"a": [3, 5], "b": [4, 6]}
+    assert order == ["a", "b"] * 3
+
+
+def test_medians_time_every_second_call(script, monkeypatch):
+    clockwork, durations = script("side_by_side"), itertools.cycle([100, 1])
+    monkeypatch.setattr(clockwork, "PAUSE", 0)
+    now = [0]
+
+    def call():
+        now[0] += next(durations)
+
+    assert clockwork.medians({"a": call}, 3, clock=lambda: now[0]) == {"a": 1.0}
+    assert clockwork.medians_of({"a": [[1, 2], [3, 10]]}) == {"a": 2.5}
+
+
+SCRIPT = """
+import os
+from side_by_side import measured_here, parser
+
+def part(options, *words):
+    return [options.threads, words, os.environ["OMP_NUM_THREADS"], os.environ["SUBQUAD_SIMD_LEVEL"]]
+
+measured_here(parser("A script.", levels=True).parse_args(), part=part)
+"""
+
+
+def test_a_part_is_measured_in_a_process_of_its_own(script, monkeypatch, tmp_path):
+    clockwork = script("side_by_side")
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER))
+    monkeypatch.setattr(clockwork.sys, "argv", [str(path), "--threads", "1", "2"])
+    found = clockwork.apart(path, 3, "part", "word", 4, level="baseline")
+    assert found == [[3], ["word", 4], "3", "baseline"]
 
 
 @pytest.mark.usefixtures("rates")
