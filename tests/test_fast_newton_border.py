@@ -9,7 +9,7 @@ import scipy.sparse
 from reference_solvers import classes
 
 from subquad.solvers import SolverWarning, fast_newton
-from subquad.solvers.objectives import LeastSquares, Logistic
+from subquad.solvers.objectives import LeastSquares, Logistic, Poisson
 
 PRECONDITIONERS = ["sketch", "exact"]
 
@@ -90,6 +90,30 @@ def test_collinear_columns_without_a_penalty_have_a_minimum_all_the_same(precond
     plain = fast_newton(Logistic(X, y, l2=0.0), rng=0)
     assert solution.info["value"] == pytest.approx(plain.info["value"], rel=1e-10)
     np.testing.assert_allclose(solution.x[:2], solution.x[4:], atol=1e-6)  # least norm
+
+
+@pytest.mark.parametrize("preconditioner", ["exact", "sketch"])
+def test_classes_separated_along_one_direction_alone_are_a_warning(preconditioner):
+    # At x = 0 both classes occur; x = 1 is of one class, so that its coefficient has no bound.
+    X = np.repeat([[1.0, 0.0], [1.0, 1.0]], 40, axis=0)
+    y = np.where(np.arange(80) < 40, np.arange(80) % 2, 1)
+    with pytest.warns(SolverWarning, match="f may have no minimum"):
+        solution = fast_newton(Logistic(X, y, l2=0.0), preconditioner=preconditioner, rng=0)
+    assert not solution.converged
+    penalised = fast_newton(Logistic(X, y, l2=1e-3), preconditioner=preconditioner, rng=0)
+    assert penalised.converged
+
+
+@pytest.mark.parametrize("count", [1.0, 10.0, 1e3, 1e5, 1e7])
+def test_saturated_counts_of_any_size_are_fitted_and_it_is_said(count):
+    y = np.random.default_rng(0).poisson(count, 8) + 1.0
+    X = np.column_stack([np.ones(8), np.eye(8)[:, :7]])
+    solution = fast_newton(Poisson(X, y, l2=0.0), preconditioner="exact")
+    assert solution.converged, solution.message
+    np.testing.assert_allclose(X @ solution.x, np.log(y), rtol=0, atol=1e-7)
+    equal = fast_newton(Poisson(np.ones((20, 1)), np.full(20, count), l2=0.0))
+    assert equal.converged, equal.message
+    assert equal.x[0] == pytest.approx(np.log(count), abs=1e-7)
 
 
 def test_heavy_rows_that_collide_get_a_stronger_sketch():

@@ -1,5 +1,6 @@
 """The objectives' gradients and Hessians belong to their values, which are scikit-learn's."""
 
+import math
 import re
 
 import numpy as np
@@ -158,3 +159,14 @@ def test_a_point_changed_in_place_is_a_new_point():
 def test_bad_arguments_are_refused_by_name(make, error, message):
     with pytest.raises(error, match=re.escape(message)):
         make()
+
+
+def test_the_poisson_loss_keeps_its_digits_near_the_fit():
+    """Half the deviance is y (exp(t) - 1 - t) for t = eta - log y: compare with its series."""
+    y, t = 1e5, np.array([1e-7, -1e-5, 1e-3, 0.05])
+    for one in t:
+        loss = Poisson(np.ones((1, 1)), [y], l2=0.0)
+        exact = y * sum(one**k / math.factorial(k) for k in range(2, 12))
+        # Rounding of eta itself, 4 units in its last place, moves the loss by y |t| of them.
+        allowed = 1e-14 * exact + 4 * y * abs(one) * np.spacing(np.log(y))
+        assert abs(loss.value(np.array([np.log(y) + one])) - exact) <= allowed

@@ -19,6 +19,8 @@ _EPS = np.finfo(np.float64).eps
 _SLACK = 64 * _EPS
 # Rounding of a long sum may hide a relative decrement of this size.
 _HIDDEN = 1e-9
+# A fit has not settled where a step moves a linear predictor by more than this.
+_RUNNING = 0.1
 # Rounding is judged by the largest of the last so many objectives.
 _MEMORY = 5
 
@@ -80,7 +82,7 @@ class Newton:
         p, source, solved = self._direction(tall, tol, limit)
         slope = float(self.gradient @ p)
         self.decrement, scale = max(-slope, 0.0) / 2, self._scale()
-        small = solved and self.decrement <= max(tol, 4 * _EPS) * scale
+        small = solved and self.decrement <= max(tol, 4 * _EPS) * scale + self._rounding()
         vanished = self._hessian_vanishes()
         length = self._move(p, slope)
         self._record(length, source)
@@ -93,7 +95,7 @@ class Newton:
                 self.preconditioner.expire()
                 return None
         if small:
-            return "flat" if vanished else "tolerance"
+            return "flat" if vanished or self._runs_away(p) else "tolerance"
         if length == 0.0 or not p.any():
             return "rounding" if self.decrement <= _HIDDEN * scale else "stuck"
         return None
@@ -125,7 +127,8 @@ class Newton:
         """The Solution, with a sentence on how it was reached."""
         norm, n_steps = float(np.linalg.norm(self.gradient)), len(self.records)
         relative = self.decrement / (self._scale() or 1.0)
-        message = _REASONS[stopped].format(n_steps=n_steps, decrement=relative, tol=tol)
+        reason = "exact" if stopped == "tolerance" and relative > tol else stopped
+        message = _REASONS[reason].format(n_steps=n_steps, decrement=relative, tol=tol)
         info = {
             "value": self.value,
             "decrement": self.decrement,
@@ -176,6 +179,20 @@ class Newton:
             length /= 2
         return 0.0
 
+    def _rounding(self):
+        """The decrement that rounding leaves, where the objective knows: a saturated f is 0."""
+        known = getattr(self.objective, "_rounding", None)
+        return 0.0 if known is None else known(self.x)
+
+    def _runs_away(self, p):
+        """Whether a step of next to no decrease still moves a prediction: it goes to infinity.
+
+        Near a minimum steps shrink quadratically; where classes are separated along a direction
+        without a penalty, each step moves the predictor by about 1 and the loss falls e-fold.
+        """
+        known = getattr(self.objective, "_displacement", None)
+        return known is not None and known(np.where(self.damping == 0, p, 0.0)) > _RUNNING
+
     def _scale(self):
         """|f|; where f falls to 0, rounding of what it was a few steps ago."""
         recent = (abs(record.value) for record in self.records[-_MEMORY:])
@@ -203,6 +220,7 @@ class Newton:
 
 _REASONS = {
     "tolerance": "fast_newton converged in {n_steps} steps: relative decrement {decrement:.1e}.",
+    "exact": "fast_newton converged in {n_steps} steps: only rounding is left of the decrement.",
     "rounding": (
         "fast_newton stopped after {n_steps} steps at a relative decrement of {decrement:.1e}, "
         "above tol={tol:.0e}: rounding of f hides any further decrease. Raise tol."

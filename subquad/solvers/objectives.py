@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 import scipy.sparse
-from scipy.special import expit, xlogy
+from scipy.special import expit
 
 from subquad._parallel import resolve_threads
 from subquad._validation import as_vector, real
@@ -67,6 +67,10 @@ class Objective(Protocol):
         """Return B(x), shape (N, k): anything that `fast_regression` takes for A."""
 
 
+# A linear predictor is known to so many units in the last place.
+_ROUNDINGS = 4
+
+
 class _LinearModel:
     """What the losses share."""
 
@@ -109,6 +113,16 @@ class _LinearModel:
             eta = self._tall.multiply(x)
             self._seen = x.copy(), eta
         return eta
+
+    def _displacement(self, p):
+        """Return by how much a step p moves a prediction at most, in units of eta."""
+        return float(np.abs(self._tall.multiply(p)).max())
+
+    def _rounding(self, x):
+        """Return the decrement that a rounding of every eta by a few units in the last place is."""
+        eta = self.predictor(x)
+        curvatures = self._weighted(self._curvatures(eta))
+        return float(curvatures @ np.square(_ROUNDINGS * np.finfo(np.float64).eps * eta)) / 2
 
     def _weighted_design(self, x):
         """sqrt_hessian(x) as the solvers take it, without a copy of X."""
@@ -174,11 +188,14 @@ class Poisson(_LinearModel):
     def _checked(self, y):
         if (y < 0).any():
             raise ValueError(f"y must be at least 0; got {y.min()}.")
-        self._constants = xlogy(y, y) - y
+        self._seen_counts = y > 0
+        self._logs = np.log(y, out=np.zeros_like(y), where=self._seen_counts)
         return y
 
     def _losses(self, eta):
-        return np.exp(eta) - self.y * eta + self._constants
+        """y (exp(t) - 1 - t) for t = eta - log y, whose terms do not cancel near t = 0."""
+        fitted = self.y * _above_tangent(eta - self._logs)
+        return np.where(self._seen_counts, fitted, np.exp(eta))
 
     def _slopes(self, eta):
         return np.exp(eta) - self.y
@@ -205,6 +222,16 @@ class LeastSquares(_LinearModel):
 
     def _curvatures(self, eta):
         return np.ones_like(eta)
+
+
+def _above_tangent(t):
+    """Return exp(t) - 1 - t >= 0, to a few roundings of the result where |t| is small."""
+    small = np.abs(t) < 0.1
+    u = np.where(small, t, 0.0)
+    series = 1.0
+    for k in range(11, 2, -1):  # 1 + u / 3 (1 + u / 4 (1 + ...))
+        series = 1.0 + u / k * series
+    return np.where(small, u * u / 2 * series, np.expm1(t) - t)
 
 
 def _with_ones(tall):
