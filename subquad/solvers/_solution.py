@@ -1,6 +1,7 @@
 """What every solver returns."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,3 +36,22 @@ class Solution:
     converged: bool
     message: str
     info: dict = field(default_factory=dict)
+
+
+def solved_in_range(solve, c):
+    """Return `solve(c)`, a Solution, for c of any size: a linear system may be scaled.
+
+    Outside 1e-140 to 1e140 squares of c overflow or vanish, so that norms would be no evidence of
+    anything. c is then solved for over a power of two, which changes no digit.
+    """
+    largest = float(np.abs(c).max(initial=0.0))
+    if largest == 0.0 or 1e-140 <= largest <= 1e140:
+        return solve(c)
+    size = 2.0 ** math.floor(math.log2(largest))
+    solution = solve(c / size)
+    with np.errstate(over="ignore"):
+        x, residual = solution.x * size, solution.residual_norm * size
+    if np.isfinite(x).all() and math.isfinite(residual):
+        return replace(solution, x=x, residual_norm=residual)
+    message = "The solution overflows float64: scale the system. " + solution.message
+    return replace(solution, x=x, residual_norm=residual, converged=False, message=message)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from subquad._validation import integer, real
-from subquad.solvers._solution import Solution
+from subquad.solvers._solution import Solution, solved_in_range
 
 
 def pcg(matvec, c, *, preconditioner=None, rtol=1e-10, max_iterations=None):
@@ -46,6 +46,11 @@ def pcg(matvec, c, *, preconditioner=None, rtol=1e-10, max_iterations=None):
     c = _finite_array(c)
     rtol = real(rtol, "rtol", minimum=0.0, exclusive_minimum=True)
     limit = integer(2 * c.size if max_iterations is None else max_iterations, "max_iterations")
+    return solved_in_range(lambda c: _solve(matvec, c, preconditioner, rtol, limit), c)
+
+
+def _solve(matvec, c, preconditioner, rtol, limit):
+    """Trusted twin of `pcg`."""
     target = rtol * np.linalg.norm(c)
     x, n_iterations, indefinite = _iterate(matvec, c, preconditioner, target, limit)
     residual_norm = float(np.linalg.norm(c - matvec(x)))

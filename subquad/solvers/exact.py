@@ -10,7 +10,7 @@ from scipy.linalg.blas import dsymv, dtrmv
 from scipy.linalg.lapack import dpocon, dpotrs, dtrtri
 
 from subquad._validation import as_gram, as_matrix, as_vector, real
-from subquad.solvers._solution import Solution
+from subquad.solvers._solution import Solution, solved_in_range
 
 _EPS = np.finfo(np.float64).eps
 _POWER_STEPS = 4
@@ -55,15 +55,24 @@ def solve_damped(G, c, damping=0.0, weights=None):
     """
     factor = DampedCholesky(G, damping, weights)
     c = as_vector(c, "c", size=factor.n, dtype=np.float64)
-    g = factor._solve(c)
-    return Solution(
-        x=g,
-        n_iterations=0,
-        residual_norm=_residual_norm(as_gram(G, "G"), factor, g, c),
-        converged=not factor.singular,
-        message=factor.message,
-        info={"rank": factor.rank},
-    )
+    G = as_gram(G, "G")
+
+    def solve(c):
+        g = factor._solve(c)
+        residual, message = _residual_norm(G, factor, g, c), factor.message
+        finite = bool(np.isfinite(g).all() and np.isfinite(residual))
+        if not finite:
+            message = "The solution overflows float64: scale the system. " + message
+        return Solution(
+            x=g,
+            n_iterations=0,
+            residual_norm=residual,
+            converged=finite and not factor.singular,
+            message=message,
+            info={"rank": factor.rank},
+        )
+
+    return solved_in_range(solve, c)
 
 
 class DampedCholesky:

@@ -10,6 +10,8 @@ from subquad.training._records import TrainingWarning
 
 # Warn below so many firing neurons: the rate of 1/3 per step was seen from there on.
 _WARN_ACTIVE = 32
+# The squares of larger targets overflow, those of targets below the inverse vanish.
+_LARGEST_TARGET = 1e140
 
 
 def chosen_solver(value, rng=None):
@@ -18,10 +20,18 @@ def chosen_solver(value, rng=None):
 
 
 def targets(y, network, n):
-    """y as float64, shape (n, C)."""
+    """y as float64, shape (n, C), of a size whose squares float64 holds."""
     if np.ndim(y) == 1 and network.n_outputs == 1:
-        return as_vector(y, "y", size=n, dtype=np.float64)[:, None]
-    return as_matrix(y, "y", n_rows=n, n_columns=network.n_outputs, dtype=np.float64)
+        y = as_vector(y, "y", size=n, dtype=np.float64)[:, None]
+    else:
+        y = as_matrix(y, "y", n_rows=n, n_columns=network.n_outputs, dtype=np.float64)
+    largest = float(np.abs(y).max())
+    if largest and not 1 / _LARGEST_TARGET <= largest <= _LARGEST_TARGET:
+        raise ValueError(
+            f"y must be 0 or between {1 / _LARGEST_TARGET:.0e} and {_LARGEST_TARGET:.0e} in size; "
+            f"got a largest entry of {largest:.3g}. Scale it: a fit does not depend on units."
+        )
+    return y
 
 
 def regularization(value):
