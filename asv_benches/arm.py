@@ -3,16 +3,18 @@
 import numpy as np
 
 N_LINKS = 8
-SPREAD = 0.264  # standard deviation of the target of kin8nm, in whose units errors are published
-NOISE = 0.05  # of the spread
+# The target of kin8nm has this standard deviation; errors are published in its unit.
+SPREAD = 0.264
+# The noise has this standard deviation, in units of SPREAD.
+NOISE = 0.05
 
 
 def arm(n, rng, noise=NOISE):
     """Return joint angles (n, 8) and the distance of the hand of an 8-link arm from a target.
 
     Forward kinematics in the plane: eight links of length 1/8, each joint uniform within 90
-    degrees to either side. kin8nm's own arm is in space, and its noise is not known: errors are of
-    the same order, not comparable digit by digit.
+    degrees to either side. The arm of kin8nm moves in space and its noise is not known, so errors
+    are of the same order and no more comparable than that.
     """
     angles = rng.uniform(-np.pi / 2, np.pi / 2, (n, N_LINKS))
     headings = np.cumsum(angles, axis=1)

@@ -38,7 +38,7 @@ def contenders(weights, H, threads):
         for name, W in zip(OURS, weights.values(), strict=True)
     }
     calls["numpy"] = lambda: H @ columns
-    if len(H) <= 16:  # hopeless above
+    if len(H) <= 16:  # scipy takes far too long on more rows
         calls["scipy CSR"] = lambda: csr @ columns
     if not installed("torch"):
         return calls

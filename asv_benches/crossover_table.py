@@ -20,13 +20,15 @@ from subquad.solvers import AutoSolver, ExactSolver, PcgSolver, SketchSolver
 
 SETTINGS = ("wide", "thin", "trainer")
 METHODS = ("exact", "sketch", "pcg")
-SPARSE = 0.2  # from here on U is CSR
-MOST_NUMBERS = 5e7  # of U and V together
-MOST_SKETCHED = 2**24  # of a sketch: n times 16 n
+# U is CSR below this density.
+SPARSE = 0.2
+# Leave out cases whose U and V hold more numbers than this, and sketches (n, 16 n) of more.
+MOST_NUMBERS = 5e7
+MOST_SKETCHED = 2**24
 
 
 def masks(n, m, density, rng):
-    """Return who fires: biased halfspaces of points on a sphere."""
+    """Return which neurons fire: biased half-spaces of points on a sphere."""
     X = rng.standard_normal((n, 16))
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     Z = X @ rng.standard_normal((16, m))
@@ -34,7 +36,7 @@ def masks(n, m, density, rng):
 
 
 def jacobian(setting, n, m, density, rng):
-    """Return a function that makes a fresh system, and J where there is one."""
+    """Return a function that makes a fresh system."""
     D, V = masks(n, m, density, rng), rng.standard_normal((n, 8 if setting == "thin" else m))
     V *= V.shape[1] ** -0.5
     readout = rng.choice([-1.0, 1.0], m) * m**-0.5
@@ -55,7 +57,7 @@ def measure(setting, n, m, density, repeats, clock):
     found = {}
 
     def solve(method):
-        # Solvers of a trainer stay; a fresh sketch is drawn for each "sketch", as it must.
+        # Solvers are kept between steps, as in a trainer; each "sketch" draws a fresh sketch.
         found[method] = solvers[method].solve(system(), c)
 
     solvers = {
@@ -81,7 +83,7 @@ def measure(setting, n, m, density, repeats, clock):
 
 
 def cases(options):
-    """Yield the grid, without what would not fit."""
+    """Yield the grid, without the cases that are too large."""
     for n in options.points:
         for m in options.widths:
             for density in options.densities:

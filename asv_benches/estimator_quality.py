@@ -169,7 +169,7 @@ def arguments(words=None):
 def main(words=None):
     """Measure and print."""
     options = arguments(words)
-    warnings.simplefilter("ignore")  # rivals that stop at their last epoch
+    warnings.simplefilter("ignore")  # such as those of rivals that stop at their last epoch
     names = list(options.data)
     if "SUBQUAD_DATA" not in os.environ:
         left_out = [name for name in names if name in TABLES]

@@ -2,9 +2,9 @@
 
     python asv_benches/factored_quality.py [--splits 8]
 
-R^2 on diabetes (300 rows to train, 142 to test) and accuracy on digits (1000 and 797): means over
-random splits, with defaults everywhere but where the name says otherwise. Seconds are of processor
-time, of a fit and a prediction.
+Means over random splits: R^2 on diabetes (300 rows to train, 142 to test) and accuracy on digits
+(1000 and 797 rows). Models have default parameters unless their name says otherwise. Seconds are
+processor time of a fit and a prediction.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TASKS = {
 
 
 def models(small, ridge, gauss_newton, ntk, factored):
-    """The contenders of a task, by name."""
+    """Return the contenders of a task, by name."""
     dense = {
         "ridge": ridge,
         "infinite width (NTK)": ntk(),
@@ -52,7 +52,7 @@ def models(small, ridge, gauss_newton, ntk, factored):
 
 
 def measure(load, n_train, *kinds, splits):
-    """Scores and seconds of each model, by name, over the splits."""
+    """Return the scores and seconds of each model over the splits, by name."""
     X, y = load(return_X_y=True)
     results = {name: [] for name in models(*kinds)}
     for split in range(splits):
@@ -71,7 +71,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--splits", type=int, default=8)
     splits = parser.parse_args().splits
-    warnings.simplefilter("ignore")  # where 20 steps do not settle a fit, they measured as enough
+    warnings.simplefilter(
+        "ignore"
+    )  # 20 steps do not always settle a fit, yet predict as well as more
     for title, (load, n_train, *kinds) in TASKS.items():
         results = measure(load, n_train, *kinds, splits=splits)
         rows = []

@@ -3,9 +3,9 @@
     python asv_benches/factored_table.py [--threads 1 2] [--repeats 5] [--steps 200]
 
 d = n = 2048, m = 16384, l = 128, k = 256, float32, points on the sphere with targets +-1. The dense
-two-layer network trains all of W (m, d), by gradient descent as well: numpy by two matrix products,
-into arrays that are kept, and passes between them over points that fit in the cache; torch by
-autograd. Each network has the step size 1 / lambda_max of its own kernel.
+two-layer network trains all of W (m, d) by gradient descent, too: with numpy, by two matrix
+products into arrays that are kept and by passes over few points at a time between them; with torch,
+by autograd. The step size of each network is 1 / lambda_max of its own kernel.
 
 Steps are alternated in one process, one for each number of threads, to which every BLAS is set;
 figures are medians. --steps takes the losses after so many steps of numpy's and ours from the same
@@ -68,7 +68,7 @@ def measure_losses(options):
         norms.append(dense.loss**0.5)
     seconds = time.perf_counter() - start
     dense.eta = np.float32(0)
-    dense.step()  # evaluates
+    dense.step()  # at rate 0, which evaluates the loss
     results["dense, numpy"] = dense.loss**0.5 / norms[0], seconds
     for name, k in (("B C", None), ("A B C", outer)):
         trainer = factored(X, y, m, inner, k)

@@ -5,9 +5,9 @@
 A network with L = 3, float32, the shift of alpha = 0.1, is drawn, and its last layer fitted to
 random targets until the residual is 1e-6 of what it was. subquad keeps the weights between hidden
 layers as normals ("dense"), as a byte each ("int8") or not at all ("implicit"). torch draws normals
-with `normal_` and takes the same Gauss-Newton steps with W dense and the structured Gram matrix,
-one product with W for each. Float32 weights that are changed in place stall near 1e-6, which costs
-torch some steps: the last row and column are of torch until its residual was 1e-5.
+with `normal_` and takes the same Gauss-Newton steps with a dense W and the structured Gram matrix,
+one product with W for each step. Float32 weights that are changed in place stall near 1e-6, which
+costs torch some steps: the last row and the last column stop torch at a residual of 1e-5.
 
 The contenders are alternated in one process; figures are medians. Thread counts run in processes of
 their own, with every BLAS set to them.
@@ -64,7 +64,7 @@ def fit_subquad(weights, X, y, activation, width, n_threads, seeds):
 
 
 def fit_torch(X, y, activation, width, n_threads, seeds):
-    """Return the same of torch, and how far it was at EASY_TOL."""
+    """Return the same figures of torch, at TOL and at EASY_TOL."""
     import torch
 
     torch.set_num_threads(n_threads)
@@ -88,7 +88,7 @@ def fit_torch(X, y, activation, width, n_threads, seeds):
 
 
 def ended(clocked, history, tol):
-    """Return what `fit_subquad` does, of the part of a fit that ends at a relative residual."""
+    """Return the figures of `fit_subquad` for a fit that stops at a relative residual."""
     left = [norm / history[0][1] for _, norm in history]
     last = next((i for i, norm in enumerate(left) if norm <= tol), len(left) - 1)
     return np.diff([*clocked, history[last][0]]), last, left[last]

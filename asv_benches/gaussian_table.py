@@ -1,9 +1,9 @@
-"""Print, as Markdown, what weights cost that are made in cache, beside stored and drawn ones.
+"""Print, as Markdown, the cost of weights generated in cache, beside stored and drawn ones.
 
     python asv_benches/gaussian_table.py [--threads 1 2] [--level avx512 avx2 baseline]
         [--width 16384] [--points 1 64 256] [--density 0.05] [--repeats 7] [--cpu]
 
-Two tables: nanoseconds to make an entry, in blocks that stay in cache, on one thread, against
+Two tables: nanoseconds to generate an entry, in blocks that stay in cache, on one thread, against
 numpy's Generator.standard_normal in float32; and milliseconds of a product of a width x width
 matrix with n sparse rows in float32. Contenders are alternated in one process; figures are medians.
 """
@@ -21,11 +21,12 @@ from side_by_side import (
 
 MAKERS = ("int8", "int8 as float32", "float32")
 PRODUCTS = ("int8", "float32", "int8 transposed", "float32 transposed", "stored float32", "numpy")
-CALLS = 20  # of a maker between two looks at the clock
+# Generate this number of blocks between two readings of the clock.
+CALLS = 20
 
 
 def makers():
-    """Return calls that make a block of 2^18 entries, by name, with CALLS of them in each."""
+    """Return calls that generate CALLS blocks of 2^18 entries, by name."""
     from benchmarks.gaussian import Generation
 
     calls = {}
@@ -75,7 +76,7 @@ def measure(options):
 
 
 def print_tables(results):
-    """Print nanoseconds of an entry, and milliseconds of a product."""
+    """Print nanoseconds per entry, and milliseconds per product."""
     heads = ["level", *(f"{name} (ns)" for name in (*MAKERS, "numpy"))]
     print_table([*heads, *(f"numpy takes, of {name}" for name in MAKERS)], made_rows(results))
     print()
@@ -92,7 +93,7 @@ def print_tables(results):
 
 
 def made_rows(results):
-    """Return the cells of the first table: of the first thread count of each level."""
+    """Yield the cells of the first table, from the first number of threads of each level."""
     first = {level: result["made"] for level, _, result in reversed(results)}
     for level, made in reversed(first.items()):
         nanoseconds = [1e9 * made[name] for name in (*MAKERS, "numpy")]

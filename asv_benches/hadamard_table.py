@@ -3,14 +3,14 @@
     python asv_benches/hadamard_table.py [--levels baseline avx2 avx512] [--bursts 9]
 
 The bound is log2(m) / 2 cycles for each 64 bytes: two additions of 64-byte vectors a cycle, and
-nothing else. The clock is measured beside each transform, by additions that wait for each other, in
-a few lines of C that this script compiles. The numpy butterfly is benchmarks.hadamard's.
+nothing else. The length of a cycle is measured beside each transform, by a chain of additions in a
+few lines of C that this script compiles. The numpy butterfly is that of benchmarks.hadamard.
 
-Both contenders work in place. They are alternated in one process, in bursts of which the first
-call, which finds the cache as the other left it, is not counted. Figures are medians; what takes
-milliseconds is measured in processor time, since other work on the machine stops it. A single
-vector of the first caches is timed inside the kernel, as many rows that lie in one place: a call
-takes longer.
+Both contenders work in place and take turns in one process, in bursts of calls. The first call of a
+burst, which finds the cache as the other contender left it, is not counted. Figures are medians.
+Long transforms are measured in processor time, since other work on the machine stops them. A single
+vector that fits in the first caches is timed inside the kernel, as many rows in one place, because
+a call takes longer than its transform.
 """
 
 import argparse
@@ -33,7 +33,9 @@ from subquad._kernels import _simd, hadamard
 
 # (rows, log2 of the length)
 TRANSFORMS = [*((1, k) for k in range(10, 16)), (64, 12), (64, 14), (1, 20), (1, 24)]
-LARGEST_REPEATED, REALS_REPEATED, MILLISECONDS = 1 << 16, 1 << 19, 1 << 21  # reals
+# Repeat arrays of up to LARGEST_REPEATED entries until REALS_REPEATED entries are transformed;
+# measure arrays of MILLISECONDS entries and more in processor time.
+LARGEST_REPEATED, REALS_REPEATED, MILLISECONDS = 1 << 16, 1 << 19, 1 << 21
 CALLS_IN_A_BURST = {"subquad": 4, "numpy": 2}
 
 CHAIN = """
@@ -51,7 +53,7 @@ CHAIN_LENGTH = 400_000
 
 
 def compiled_chain():
-    """Return a function of n that takes n cycles, and a few."""
+    """Return a function of n that takes n cycles and little more."""
     compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
     with tempfile.TemporaryDirectory() as folder:
         source, library = pathlib.Path(folder, "chain.c"), pathlib.Path(folder, "chain.so")
@@ -72,7 +74,7 @@ class Contest:
         self.spare = np.empty(self.x.size // 2, dtype)
         self.repeats = REALS_REPEATED // length if self.x.size <= LARGEST_REPEATED else 1
         if self.repeats > 1:
-            self.x[:] = 0  # which does not grow, and is added as fast
+            self.x[:] = 0  # zeros do not grow, and are added as fast as other numbers
         self.bound_cycles = log_length / 2 * self.x.nbytes / 64
         self.clock = time.perf_counter if self.x.size < MILLISECONDS else time.thread_time
 
@@ -94,7 +96,7 @@ class Contest:
         return seconds_of(transform, self.clock) / self.repeats
 
     def numpy(self):
-        """Return the same of the numpy butterfly."""
+        """Return the seconds of the numpy butterfly."""
         return seconds_of(partial(numpy_butterflies, self.x, self.spare), self.clock)
 
 
@@ -108,7 +110,7 @@ def compare(transform, dtype, bursts, chain):
 
 
 def print_level(level, results):
-    """Print one row for each transform, the dtypes side by side."""
+    """Print one row for each transform, with the dtypes side by side."""
     heads = [level]
     for name in results:
         heads += [f"{name}: a vector (ns)", f"{name}: of the bound", f"{name}: numpy takes"]
@@ -123,7 +125,7 @@ def print_level(level, results):
 
 
 def significant(number, digits=3):
-    """Return the number with so many digits, without an exponent."""
+    """Return a number with this many significant digits and no exponent."""
     return f"{round(number, digits - 1 - math.floor(math.log10(number))):.0f}"
 
 

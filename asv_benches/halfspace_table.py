@@ -65,7 +65,7 @@ def numpy_batch(points, A, b):
 
 
 def faiss_contender(points, A, b):
-    """Return faiss, by one thread."""
+    """Return the query of faiss on one thread, by name."""
     import faiss
 
     faiss.omp_set_num_threads(1)
@@ -75,7 +75,7 @@ def faiss_contender(points, A, b):
 
 
 def sklearn_contenders(points, A, b):
-    """Return the trees of scikit-learn, on points of one norm R in one dimension more."""
+    """Return the queries of scikit-learn's trees, on points raised to one norm R, by name."""
     from sklearn.neighbors import BallTree, KDTree
 
     squares = (points.astype(np.float64) ** 2).sum(axis=1)
@@ -88,13 +88,13 @@ def sklearn_contenders(points, A, b):
 
 
 def measure_queries(options, n, d):
-    """Return microseconds a query by contender, the build times, and the fraction tested."""
+    """Return microseconds per query by contender, the seconds to build a tree, and its tests."""
     points, A, b = problem(n, d)
     ours = {name: HalfSpaceReport(points, name, n_threads=1) for name in ("tree", "scan")}
     calls = {
         "tree": lambda: ours["tree"].query_batch(A, b),
         "numpy loop": lambda: numpy_loop(points, A, b),
-        # Apart from "tree", which would leave the leaves in the cache for it.
+        # "tree" is not its neighbour, since it would leave the leaves in the cache.
         "tree unsorted": lambda: ours["tree"].query_batch(A, b, sort=False),
         "numpy batch": lambda: numpy_batch(points, A, b),
         "scan": lambda: ours["scan"].query_batch(A, b),
@@ -125,10 +125,10 @@ def changes(kind, points, rng):
 
 
 def measure_updates(options, n, d, kind):
-    """Return what a moved point costs, and what queries take afterwards over a fresh build.
+    """Return the cost of moving a point, and how much slower queries are than on a fresh tree.
 
-    n updates in all, 1 % at a time; the boxes are fitted, and the tree built again where it has
-    decayed, within the next query, and counted here.
+    There are n updates in all, 1 % of the points at a time. The upkeep, which fits the boxes and
+    builds a decayed tree again, is otherwise part of the next query; here it is timed apart.
     """
     points, A, b = problem(n, d)
     rng = np.random.default_rng(1)
@@ -166,7 +166,7 @@ def query_row(n, d, result, order):
 
 
 def print_queries(sizes, dimensions):
-    """Print microseconds a query, and how many times those the best peer takes."""
+    """Print microseconds per query, and how many times as long the best peer takes."""
     rows = []
     for n in sizes:
         for d in dimensions:
@@ -179,7 +179,7 @@ def print_queries(sizes, dimensions):
 
 
 def print_updates(sizes, dimensions):
-    """Print microseconds a moved point, and the queries after as many updates as points."""
+    """Print microseconds per moved point, and the queries after as many updates as points."""
     rows = []
     for n in sizes:
         for d in (d for d in dimensions if d <= 8):

@@ -3,11 +3,11 @@
     python asv_benches/kernels_table.py [--threads 1 2] [--level avx512 avx2 baseline]
         [--width 16384] [--flush-width 8192] [--repeats 7] [--cpu]
 
-The Gram matrix K o (D D^T) of who fires (8 %), by popcount of bits, against BLAS's ssyrk on numbers
-and K o its result; W += U^T V in place against one GEMM in place and against numpy's expression,
-with the bound of reading and writing W once (reading at the rate that roofline.py measures, and
-writing as fast); the neurons above a threshold as CSR rows against numpy. All in float32.
-Contenders are alternated in one process; figures are medians.
+Three tables, in float32. The Gram matrix K o (D D^T), of which 8 % fire, by popcount of bits,
+against BLAS's ssyrk on numbers and a product with K. The flush W += U^T V in place, against one
+GEMM in place and against numpy's expression; its bound is to read and to write W once, both at the
+rate that roofline.py measures for reading. The neurons above a threshold as CSR rows, against
+numpy. Contenders are alternated in one process; figures are medians.
 """
 
 import roofline
@@ -73,7 +73,7 @@ def print_tables(results):
 
 
 def print_comparison(results, part, size, *rivals, bound=None):
-    """Print milliseconds, how many times longer rivals take, and the part of the bound."""
+    """Print milliseconds, how many times as long rivals take, and the fraction of the bound."""
     names = ("subquad", *rivals)
     heads = ["level", "threads", size, *(f"{name} (ms)" for name in names)]
     heads += [f"{name} takes" for name in rivals] + ["of the bound"] * bool(bound)

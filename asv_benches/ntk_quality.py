@@ -17,9 +17,11 @@ tuned dropout   later figures of dropout with tuned hyperparameters
 import argparse
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 from estimator_quality import TABLES, cell, load
+from side_by_side import print_table, seconds_of
 
 from subquad.estimators import GaussNewtonRegressor, NTKRegressor
 
@@ -46,11 +48,17 @@ def measure(name, n_splits=None):
     for seed, test in enumerate(masks[:n_splits]):
         for contender, model in contenders(seed).items():
             errors, seconds = results[contender]
-            start = time.process_time()
-            model.fit(X[~test], y[~test])
-            seconds.append(time.process_time() - start)
+            seconds.append(seconds_of(partial(model.fit, X[~test], y[~test]), time.process_time))
             errors.append(float(np.sqrt(np.mean(np.square(model.predict(X[test]) - y[test])))))
     return results
+
+
+def row(name, n_splits):
+    """Return the cells of one table of data."""
+    results = measure(name, n_splits)
+    ours = [cell(*result) for result in results.values()]
+    theirs = [f"{figures[name]:.2f}" for figures in PUBLISHED.values()]
+    return [name, len(results["ntk"][0]), *ours, *theirs]
 
 
 def main(words=None):
@@ -61,16 +69,9 @@ def main(words=None):
     parser.add_argument("--data", nargs="+", choices=TABLES, default=TABLES)
     parser.add_argument("--splits", type=int, help="at most so many of each table")
     options = parser.parse_args(words)
-    warnings.simplefilter("ignore")  # fits that stop at their last step
+    warnings.simplefilter("ignore")  # such as those of fits that stop at their last step
     heads = ["data", "splits", *contenders(0), *PUBLISHED]
-    print("| " + " | ".join(heads) + " |")
-    print("|---" * len(heads) + "|", flush=True)
-    for name in options.data:
-        results = measure(name, options.splits)
-        ours = [cell(*result) for result in results.values()]
-        theirs = [f"{figures[name]:.2f}" for figures in PUBLISHED.values()]
-        row = [name, str(len(results["ntk"][0])), *ours, *theirs]
-        print("| " + " | ".join(row) + " |", flush=True)
+    print_table(heads, (row(name, options.splits) for name in options.data))
 
 
 if __name__ == "__main__":

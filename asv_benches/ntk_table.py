@@ -55,7 +55,7 @@ def rows(n):
 
 
 def first_call(X, depth, clock):
-    """Return the seconds of a call that has no tables."""
+    """Return the seconds of a call that has to make its tables."""
     profile._known_profile.cache_clear()
     profile._known_samples.cache_clear()
     return seconds_of(partial(ntk, X, depth=depth), clock)
@@ -85,13 +85,13 @@ def quality(X, depth):
     memory = tracemalloc.get_traced_memory()[1] / (8 * len(X) ** 2)
     tracemalloc.stop()
     found -= relu_ntk(X, depth)
-    np.fill_diagonal(found, 0.0)  # where arccos(1 - rounding) is 1e-8
+    np.fill_diagonal(found, 0.0)  # numpy's arccos errs by 1e-8 there
     largest = (depth + 1) * np.einsum("ij,ij->i", X, X).max()
     return {"error": float(np.abs(found).max() / largest), "memory": memory}
 
 
 def print_times(threads, measured):
-    """Print what one number of threads gave."""
+    """Print the figures of one number of threads."""
     heads = ["threads", "depth", "ntk", "ntk, shift 1", "ntk, float32", "first call", "numpy"]
     heads += ["GEMM", "numpy / ntk", "ntk / GEMM", "error", "memory"]
     keys = ("ntk", "shifted", "float32", "first", "numpy", "GEMM")

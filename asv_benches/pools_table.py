@@ -1,10 +1,10 @@
-"""Print, as Markdown, how OpenMP's and BLAS's threads get on with each other.
+"""Print, as Markdown, how the threads of OpenMP and those of BLAS disturb each other.
 
     python asv_benches/pools_table.py [--width 16384] [--points 64 512] [--repeats 7]
 
-A Gauss-Newton step, L = 3, float32, alpha = 0.1, and the product W(0) H that comes before the
-first, with a density of 5 %, for {OpenMP 1, 2} x {BLAS 1, 2} threads. Each pair has a process of
-its own; figures are medians, of the first three steps of each repeat.
+A Gauss-Newton step, L = 3, float32, alpha = 0.1, and the product W(0) H that comes before the first
+step, with a density of 5 %, are timed for {1, 2} threads of OpenMP and {1, 2} of BLAS. Each pair
+has a process of its own; figures are medians over the first three steps of each repeat.
 """
 
 from functools import partial

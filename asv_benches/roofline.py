@@ -70,7 +70,8 @@ RATE(float)
 RATE(double)
 int vector_bytes(void) { return BYTES; }
 """
-OPERATIONS = 12 * 2  # of an iteration, for each lane
+# An iteration does this number of operations in each lane.
+OPERATIONS = 12 * 2
 ITERATIONS = 20_000_000
 RUNS = 5
 
@@ -95,22 +96,22 @@ def library():
 
 
 def best_seconds(work, n_threads):
-    """Return the least seconds of processor time that a thread takes for work(thread)."""
+    """Return the processor seconds of work(thread), least over runs and averaged over threads."""
 
     def timed(thread):
-        start = time.thread_time()  # other work on the machine may stop it
+        start = time.thread_time()  # processor time: other work on the machine may stop a thread
         work(thread)
         return time.thread_time() - start
 
-    with ThreadPoolExecutor(n_threads) as pool:  # ctypes lets go of the interpreter
+    with ThreadPoolExecutor(n_threads) as pool:  # ctypes releases the interpreter's lock
         return min(np.mean(list(pool.map(timed, range(n_threads)))) for _ in range(RUNS))
 
 
 def bandwidth(n_threads, megabytes=512):
-    """Return the bytes a second that n_threads read."""
+    """Return the bytes that n_threads read per second."""
     read, lines = library().read_memory, megabytes * 2**20 // 64 // n_threads
     memory = np.zeros((n_threads, 8 * lines + 256))
-    memory += 1.0  # its own pages, not the one of zeros
+    memory += 1.0  # so that it has pages of its own
 
     def work(thread):
         read(memory[thread].ctypes.data, lines)
@@ -119,7 +120,7 @@ def bandwidth(n_threads, megabytes=512):
 
 
 def multiply_add_rate(dtype, n_threads):
-    """Return the floating-point operations a second of n_threads."""
+    """Return the floating-point operations of n_threads per second."""
     functions = library()
     name = {"float32": "multiply_add_float", "float64": "multiply_add_double"}[np.dtype(dtype).name]
     lanes = functions.vector_bytes() // np.dtype(dtype).itemsize
@@ -129,7 +130,7 @@ def multiply_add_rate(dtype, n_threads):
 
 
 def measure(n_threads, megabytes=512):
-    """Return bytes a second, and operations a second of both dtypes."""
+    """Return bytes per second, and operations per second in both dtypes."""
     return {
         "bandwidth": bandwidth(n_threads, megabytes),
         **{dtype: multiply_add_rate(dtype, n_threads) for dtype in ("float32", "float64")},

@@ -2,16 +2,17 @@
 
     python asv_benches/sgd_table.py [--threads 1 2] [--dimensions 3 5] [--steps 21]
 
-Four tables, b = 32, B = 8, eta = 1, float32, targets 3 x1 x2 on the unit sphere, fresh points:
-the phases of a step as the width 2 m grows, and the exponent of the whole; steps of subquad and of
-dense SGD on the same batches, alternated in one process, with their losses; how the share of
-neurons tested and the speed depend on the dimension; and, in float64, predictions of the estimators
-with the report and without on the energy data (read from the folder SUBQUAD_DATA, skipped without)
-and on the arm of eight links, as many rows and columns as kin8nm.
+Steps have b = 32, B = 8, eta = 1, float32 and the targets 3 x1 x2 at fresh points of the unit
+sphere. Four tables: the phases of a step as the width 2 m grows, and the exponent of the whole
+step; steps of subquad and of dense SGD on the same batches, alternated in one process, with their
+losses; how the share of neurons tested and the speed depend on the dimension; and, in float64, how
+predictions of the estimators with and without the report differ, on the energy data (left out
+unless SUBQUAD_DATA names their folder) and on an arm of eight links with as many rows and columns
+as kin8nm.
 
-torch is the fastest whole-array form found, in place; torch-autograd is a loss, its gradient and a
-step. Figures are medians. By one thread they are seconds of its processor time, since other work on
-the machine stops it (the phases are always on the clock); by more, seconds on the clock.
+torch is the fastest form found of whole arrays, in place; torch-autograd is a loss, its gradient
+and a step. Figures are medians. With one thread they are seconds of its processor time, since other
+work on the machine stops it, but for the phases; with more they are seconds on the clock.
 """
 
 import os
@@ -41,15 +42,13 @@ WIDTHS = tuple(1 << k for k in range(15, 22))  # m from 2^14 to 2^20
 WIDEST = 1 << 21
 WARM_UP = 3
 DIMENSIONS_SHOWN = (2, 3, 4, 5, 6, 8, 10, 12, 16)
-N_ROWS, N_EPOCHS = 8192, 20  # as many rows as kin8nm has
+# kin8nm has as many rows.
+N_ROWS = 8192
+N_EPOCHS = 20
 
 
 def step_seconds(steppers, d, n_steps, threads):
-    """Return the median seconds of a step of each, on the same fresh batches, taking turns.
-
-    One thread is timed by the seconds of its processor time, since other work on the machine stops
-    it.
-    """
+    """Return the median seconds of a step of each; all take the same fresh batches in turn."""
     clock = time.thread_time if threads == 1 else time.perf_counter
 
     def timed(step, source):
@@ -100,7 +99,7 @@ def against_dense(options, d, threads):
 
 
 def dimension_rows(options):
-    """Return what the tree and the scan test and cost as the dimension grows."""
+    """Return what the tree tests, and what tree and scan cost, as the dimension grows."""
     rows = []
     for d in DIMENSIONS_SHOWN:
         network = PairedNetwork(d, width=1 << 18, rng=0, dtype=np.float32)
@@ -159,7 +158,7 @@ def estimator_rows(options):
 
 
 def print_widths(rows, d, threads):
-    """Print the phases, and the exponent."""
+    """Print the phases of a step, and the exponent of m."""
     print(f"\nA step, d = {d}, {threads} thread(s), milliseconds\n")
     heads = ["2 m", "engine", "step", *PHASES, "fired", "moved", "tested"]
     keys = ["width", *heads[1:]]
@@ -169,7 +168,7 @@ def print_widths(rows, d, threads):
 
 
 def print_dense(result, d, threads):
-    """Print ratios, and how far the losses are apart."""
+    """Print ratios, and how far the losses differ."""
     seconds, losses = result["seconds"], result["losses"]
     print(f"\nAgainst dense SGD, d = {d}, 2 m = {WIDEST}, {threads} thread(s)\n")
     ours = np.array(losses["subquad"])

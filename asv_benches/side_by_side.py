@@ -151,11 +151,11 @@ def percent(fraction):
 
 
 def print_table(heads, rows):
-    """Print a Markdown table; cells that are floats get three digits."""
+    """Print a Markdown table, each row as it comes; cells that are floats get three digits."""
     print("| " + " | ".join(heads) + " |")
-    print("|---:" * len(heads) + "|")
+    print("|---:" * len(heads) + "|", flush=True)
     for row in rows:
-        print("| " + " | ".join(cell(value) for value in row) + " |")
+        print("| " + " | ".join(cell(value) for value in row) + " |", flush=True)
 
 
 def cell(value):

@@ -1,4 +1,4 @@
-"""Print, as Markdown, what sketches cost beside scikit-learn, plain scipy and matrix products.
+"""Print, as Markdown, what sketches cost beside scikit-learn, scipy and matrix products.
 
     python asv_benches/sketch_table.py [--threads 1 2] [--repeats 11] [--cpu] [--skip-sklearn]
 
@@ -84,12 +84,12 @@ def measure_pairs(form, dtype, threads, repeats, clock, with_scikit_learn):
     seconds = medians(pair_calls(form, dtype, threads), repeats, clock)
     if with_scikit_learn:
         call = scikit_learn_call(form, dtype)
-        seconds |= medians(call, SCIKIT_LEARN_REPEATS, clock)  # minutes, for more
+        seconds |= medians(call, SCIKIT_LEARN_REPEATS, clock)  # more would take minutes
     return seconds
 
 
 def measure_rows(form, dtype, size, threads, repeats, clock):
-    """Return nanoseconds an entry (stored, in CSR) of CountSketch and of scipy's product."""
+    """Return nanoseconds per stored entry of CountSketch and of scipy's product."""
     from benchmarks.sketches import rows_of, scatter_matrix
 
     from subquad.sketch import CountSketch
@@ -107,7 +107,7 @@ def measure_rows(form, dtype, size, threads, repeats, clock):
 
 
 def distortion(Z, R):
-    """Return how far the sketch Z of A = Q R is from keeping norms in the range of A."""
+    """Return by how much the sketch Z of A = Q R distorts squared norms in the range of A."""
     squares = np.linalg.svd(np.linalg.solve(R.T, Z.T), compute_uv=False) ** 2
     return float(np.abs(squares - 1).max())
 
@@ -142,7 +142,7 @@ def measure_tall(form, threads, repeats, clock):
 
 
 def worker(options):
-    """Measure in this process."""
+    """Return the figures of all three tables."""
     clock, threads, repeats = clock_of(options), options.threads[0], options.repeats
     sklearn = not options.skip_sklearn and installed("sklearn")
     return {
@@ -177,7 +177,7 @@ def print_pairs(results):
 
 
 def print_rows(results):
-    """Print nanoseconds an entry."""
+    """Print nanoseconds per entry."""
     rows = [
         [threads, f"{form} {dtype}", size, t["subquad"], t["scipy"], t["scipy"] / t["subquad"]]
         for threads, result in results
@@ -199,7 +199,7 @@ def print_tall(results):
 
 
 def print_tables(results):
-    """Print all three."""
+    """Print all three tables."""
     for show in (print_pairs, print_rows, print_tall):
         show(results)
         print()

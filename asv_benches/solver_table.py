@@ -40,7 +40,7 @@ COLUMNS = (50, 100, 200, 400, 800)
 
 
 def remembering(calls):
-    """Return the calls, each leaving its result in the dict that comes second."""
+    """Return calls that leave their results in a dict, and that dict."""
     results = {}
 
     def remembered(name, call):
@@ -68,14 +68,14 @@ def regression(options):
 
 
 def iterations(name, A, y):
-    """Return the iterations of a contender that has them to report."""
+    """Return the iterations of a contender that reports them."""
     if not name.startswith("fast_regression"):
         return ""
     return fast_regression(A, y, preconditioner=name.split()[1], rng=0).n_iterations
 
 
 def conditioning(options):
-    """Return rows of iterations, residual and floor, for y = A^T b and the sketch."""
+    """Return rows of iterations, residual and floor of the sketched solver, by condition."""
     table = []
     for cond in (1e1, 1e4, 1e6, 1e8, 1e10, 1e12):
         A, _ = regression_problem(options.rows, 200, cond=cond)

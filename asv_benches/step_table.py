@@ -47,7 +47,7 @@ def measure(widths, repeats):
 
 
 def measure_memory():
-    """Return bytes: peak of the process, and of it the weights and 6 m n numbers."""
+    """Return the bytes of the process at its peak, of the weights, and of 6 m n numbers."""
     from subquad.networks import WideNetwork
     from subquad.training import LastLayerGaussNewton
 
@@ -68,7 +68,7 @@ def measure_memory():
 
 def peak_memory():
     """Return the largest resident size this process has had, in bytes (Linux)."""
-    # Not getrusage: its maximum starts from that of the parent process.
+    # The maximum of getrusage starts from that of the parent process, so it is of no use here.
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return next(
         1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")

@@ -3,10 +3,10 @@
     python asv_benches/two_layer_table.py [--threads 1 2] [--points 1000 2000 4000 8000 20000]
         [--width 2048] [--most-exact 8000] [--cpu]
 
-Every line is a process of its own, so that its peak memory is its own. Three tables: one step by
-the number of points; a whole run on 20,000 points; and data of the size of kin8nm (8,192 points
-with 8 inputs, a tenth held out, five splits), beside what two-layer networks are published to
-reach on kin8nm itself. The data are a simulated robot arm (see arm.py), not kin8nm.
+Every line is measured in a process of its own, for the sake of its peak memory. Three tables: one
+step by the number of points; a whole run on 20,000 points; and data of the size of kin8nm (8,192
+points with 8 inputs, a tenth held out, five splits), beside what two-layer networks are published
+to reach on kin8nm itself. The data are a simulated robot arm (see arm.py), not kin8nm.
 """
 
 import resource

@@ -1,4 +1,4 @@
-"""What half-space SGD is known to do: A19, and Lemma 5.3 of [QSY23].
+"""What half-space SGD is known to do: what it learns, and Lemma 5.3 of [QSY23].
 
 Seeds are fixed, so nothing here fails by chance; the bounds leave at least a factor of two to what
 was measured with others.
@@ -44,7 +44,7 @@ def relative_mse(trainer, polynomial, d):
 
 @pytest.mark.parametrize("d", [3, 8])
 @pytest.mark.parametrize("width", [512, 4096])
-def test_a19_the_network_is_zero_as_drawn_and_fires_as_often_as_a_normal_exceeds_b0(width, d):
+def test_the_network_is_zero_as_drawn_and_fires_as_often_as_a_normal_exceeds_b0(width, d):
     net = PairedNetwork(d, width=width, rng=0)
     X = reference.sphere(200, d, np.random.default_rng(0))
     assert np.abs(net.outputs(X)).max() <= 1e-12
@@ -55,13 +55,13 @@ def test_a19_the_network_is_zero_as_drawn_and_fires_as_often_as_a_normal_exceeds
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a19_an_even_polynomial_is_learned(seed):
+def test_an_even_polynomial_is_learned(seed):
     net = PairedNetwork(3, width=512, scale=8.0, rng=seed)
     trainer = HalfSpaceSGD(net).run(fresh(pair, 3, seed), max_steps=3000)
     assert relative_mse(trainer, pair, 3) < 0.01  # .0012 - .0016
 
 
-def test_a19_an_odd_polynomial_is_learned_with_a_shift_and_not_without():
+def test_an_odd_polynomial_is_learned_with_a_shift_and_not_without():
     left = {}
     for shift in (0.0, 1.0):
         net = PairedNetwork(5, width=1024, shift=shift, scale=8.0, rng=1)

@@ -19,7 +19,7 @@ PAIRS = [TensorSketch, TensorSRHT]
 
 
 def sparse_factors(rng, n, m):
-    """U and V of A15: Gaussian, a tenth of the entries kept."""
+    """U and V: Gaussian, a tenth of the entries kept."""
     return rng.standard_normal((2, n, m)) * (rng.random((2, n, m)) < 0.1)
 
 

@@ -1,8 +1,8 @@
 """What the theory promises of sketched solvers and of two-layer training, measured.
 
-A16  fixed-step iterations diverge where conjugate gradients converge
-A17  rate of training with sketch-and-solve
-A18  two-layer training: rate, limit of the Gram matrix, matrix-free product
+Fixed-step iterations diverge where conjugate gradients converge; training with sketch-and-solve has
+the rate of the sketch; two-layer training has a rate, a limit of its Gram matrix, and a matrix-free
+product.
 
 Seeds are fixed, so that a test gives the same answer each time; how rarely a fresh seed would
 leave the bounds is said beside them.
@@ -36,7 +36,6 @@ def sketched(J, times_n, seed):
     )
 
 
-# A16 --------------------------------------------------------------------------------------------
 # The largest eigenvalue of Gt^-1 G is near 1 / (1 - c^-1/2)^2: 4 at c = 4 (seen 3.5-4.1 in 10),
 # 2.4 at c = 8 (2.1-2.5), 1.3 at c = 64. Richardson needs it below 2, line 7 below sqrt(2): a seed
 # that leaves these regions would be ten standard deviations off.
@@ -67,7 +66,6 @@ def test_fixed_steps_converge_with_sketches_of_sixty_four_times_n(seed):
     assert slow > 2 * steps  # it squares the condition number: 55-92
 
 
-# A17 --------------------------------------------------------------------------------------------
 # The median of a run varies by 0.015 (standard deviation over seeds): bounds are 9 and more away.
 @pytest.mark.parametrize(("times_n", "low", "high"), [(16, 0.15, 0.45), (64, 0.05, 0.25)])
 def test_outer_rate_of_sketch_and_solve_is_the_error_of_the_sketch(times_n, low, high):
@@ -90,7 +88,6 @@ def last_layer(seed):
     return WideNetwork(16, width=M, activation=ShiftedReLU(1.2), rng=seed).last_layer(X), y
 
 
-# A18 --------------------------------------------------------------------------------------------
 # Over 8 fresh seeds: largest ratio 0.027-0.040, 3-4 steps, Gram error 0.020-0.045, ratio of least
 # eigenvalues 0.98-1.01: bounds are more than five standard deviations away.
 @pytest.mark.parametrize("solver", ["exact", "pcg"])

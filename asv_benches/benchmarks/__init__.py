@@ -1,4 +1,4 @@
-"""Benchmarks: what subquad does, beside what it must beat.
+"""Benchmarks of subquad and of the implementations that it competes with.
 
     kernels     the compiled kernels, each against the dense form of numpy and torch
     training    a whole Gauss-Newton step and a whole fit of a last layer, and its memory
@@ -8,5 +8,5 @@
 
 `implementation` is a parameter everywhere; the smallest sizes come first, and the tests of the
 package run every benchmark at those. `n_threads` and `level`, the instruction set, are parameters
-of the compiled kernels: `suite` sets them, and skips what would tell nothing new.
+of the compiled kernels: `suite` sets them, and skips combinations that tell nothing new.
 """

@@ -16,7 +16,8 @@ import scipy.linalg
 from subquad.networks import LastLayer
 from subquad.training import LastLayerGaussNewton
 
-HAS_TORCH = importlib.util.find_spec("torch") is not None  # imported where it is used: it is large
+# Torch is looked up here and imported where it is used, since importing it takes seconds.
+HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
 class SubquadSteps:
@@ -42,12 +43,12 @@ class SubquadSteps:
         self._trainer.step()
 
     def residual_norm(self):
-        """|f - y| after the steps taken."""
+        """Return |f - y| after the steps taken."""
         return self._trainer.residual_norm
 
 
 class NumpySteps:
-    """W dense, by numpy and BLAS. A step costs the same wherever it starts: no `restart`."""
+    """Dense W by numpy and BLAS. `restart` does nothing: every step costs the same."""
 
     def __init__(self, problem, n_threads=None):
         self.p, self.W = problem, problem.W.copy()
@@ -67,11 +68,11 @@ class NumpySteps:
         self._move(g[:, None] * U)
 
     def residual_norm(self):
-        """|f - y| after the steps taken."""
+        """Return |f - y| after the steps taken."""
         return float(np.linalg.norm(self._linearise()[1]))
 
     def _linearise(self):
-        """Who fires, and f - y."""
+        """Return which neurons fire, and f - y."""
         above = self._preactivations() - self.thresholds
         fired = (above > 0).astype(np.float32)
         above *= fired
@@ -88,7 +89,7 @@ class NumpySteps:
 
 
 class StructuredSteps(NumpySteps):
-    """W never touched: Z = Z0 + K A, by numpy and BLAS."""
+    """Z = Z0 + K A by numpy and BLAS, which never reads W."""
 
     def __init__(self, problem, n_threads=None):
         self.p, self.A = problem, np.zeros_like(problem.Z0)
@@ -104,7 +105,7 @@ class StructuredSteps(NumpySteps):
 
 
 class TorchSteps:
-    """W dense, by torch on the CPU. A step costs the same wherever it starts: no `restart`."""
+    """Dense W by torch on the CPU. `restart` does nothing: every step costs the same."""
 
     def __init__(self, problem, n_threads=None):
         import torch
@@ -118,7 +119,7 @@ class TorchSteps:
 
     @classmethod
     def from_tensors(cls, *parts):
-        """Begin from V, W (changed in place), readout, y, scale of the activation, thresholds."""
+        """Return steps from W, which they change in place; `scale` is that of the activation."""
         import torch
 
         self = cls.__new__(cls)
@@ -153,7 +154,7 @@ class TorchSteps:
                 self._step_from(fired, residual)
 
     def residual_norm(self):
-        """|f - y| after the steps taken."""
+        """Return |f - y| after the steps taken."""
         with self.torch.inference_mode():
             return float(self.torch.linalg.norm(self._linearise()[1]))
 
@@ -164,7 +165,7 @@ class TorchSteps:
         self.W.addmm_((g * U).T, self.V, alpha=-1)
 
     def _linearise(self):
-        """Who fires, and f - y."""
+        """Return which neurons fire, and f - y."""
         above = self.V @ self.W.T - self.thresholds
         fired = (above > 0).to(self.torch.float32)
         above *= fired
@@ -181,7 +182,7 @@ NEEDS_WEIGHTS = ("numpy", "torch")
 
 
 def contender(implementation, problem, n_threads=None):
-    """Return the steps of an implementation; without torch NotImplementedError, which asv skips."""
+    """Return the steps of an implementation; raise NotImplementedError, for asv, without torch."""
     if implementation == "torch" and not HAS_TORCH:
         raise NotImplementedError("torch is not installed")
     return CONTENDERS[implementation](problem, n_threads)

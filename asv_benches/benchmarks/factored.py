@@ -6,11 +6,12 @@ from subquad._kernels import coactivation
 from subquad.networks import FactoredNetwork
 from subquad.training import FactoredGradientDescent
 
-POINTS = 16  # of the dense network at a time between its products: 1 MiB of pre-activations
+# Pass over 16 points at a time between two products with W: 1 MiB of pre-activations.
+POINTS = 16
 
 
 def problem(n, d, dtype=np.float32):
-    """Points on the sphere, and targets of +-1."""
+    """Return points on the sphere, and targets of +-1."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, d), dtype)
     X /= np.linalg.norm(X, axis=1, keepdims=True)
@@ -18,7 +19,7 @@ def problem(n, d, dtype=np.float32):
 
 
 def largest_eigenvalue(H, iterations=100):
-    """Of a symmetric matrix, by the power method."""
+    """Return the largest eigenvalue of a symmetric matrix, by the power method."""
     x = np.ones(len(H))
     for _ in range(iterations):
         x = H @ (x / np.linalg.norm(x))
@@ -39,7 +40,7 @@ class DenseNumpy:
         self.loss = np.nan
 
     def kernel(self):
-        """H = X X^T o D D^T / m at the start, from the bits of what fires."""
+        """Return H = X X^T o D D^T / m at the start, from the bits of the neurons that fire."""
         n, m = len(self.X), len(self.W)
         K = self.X.astype(np.float64)
         fired = np.packbits(self.X @ self.W.T > 0, axis=1, bitorder="little")
@@ -49,7 +50,7 @@ class DenseNumpy:
         return H
 
     def step(self):
-        """One step; `loss` is |f - y|^2 before it."""
+        """Take one step; `loss` is |f - y|^2 before it."""
         self.loss = 0.0
         np.matmul(self.X, self.W.T, out=self.Z)
         for start in range(0, len(self.X), POINTS):
@@ -66,7 +67,7 @@ class DenseNumpy:
 
 
 class DenseTorch:
-    """The same by autograd."""
+    """The same descent by torch's autograd."""
 
     def __init__(self, numpy):
         import torch
@@ -77,7 +78,7 @@ class DenseTorch:
         self.eta = float(numpy.eta)
 
     def step(self):
-        """One step."""
+        """Take one step."""
         f = self.torch.relu(self.X @ self.W.T) @ self.a
         (0.5 * (f - self.y).square().sum()).backward()
         with self.torch.no_grad():
@@ -86,7 +87,7 @@ class DenseTorch:
 
 
 def factored(X, y, m, l, k, sketch="srht", dtype=np.float32):  # noqa: E741
-    """A trainer of ours."""
+    """Return the package's trainer."""
     network = FactoredNetwork(
         X.shape[1], width=m, inner_size=l, outer_size=k, sketch=sketch, rng=1, dtype=dtype
     )
@@ -94,7 +95,7 @@ def factored(X, y, m, l, k, sketch="srht", dtype=np.float32):  # noqa: E741
 
 
 def steps_of(implementation, n, width, inner_size, outer_size):
-    """Whatever takes the steps of an implementation, d = n."""
+    """Return the object that takes the steps of an implementation; d = n."""
     X, y = problem(n, n)
     if implementation == "subquad":
         return factored(X, y, width, inner_size, outer_size)
@@ -110,7 +111,7 @@ def steps_of(implementation, n, width, inner_size, outer_size):
 
 
 class GradientStep:
-    """One step; A (m, k), B (k, l), C (l, d), or W (m, d)."""
+    """One step of A (m, k), B (k, l), C (l, d), or of W (m, d)."""
 
     params = [["subquad", "subquad-BC", "numpy", "torch"], [64, 512], [1024, 4096], [32], [64]]
     param_names = ["implementation", "n", "width", "inner_size", "outer_size"]
@@ -124,7 +125,7 @@ class GradientStep:
 
 
 class FirstSteps:
-    """What 20 steps leave of the residual."""
+    """The part of the residual that 20 steps leave."""
 
     params = [["subquad", "subquad-BC"], [64, 512], [1024]]
     param_names = ["implementation", "n", "width"]

@@ -1,4 +1,4 @@
-"""Weights that are made in cache: making them, and their products with sparse rows, in float32."""
+"""Weights that are generated in cache, in float32: their generation, and sparse products."""
 
 import numpy as np
 import scipy.sparse
@@ -11,7 +11,7 @@ from .suite import LEVELS, THREADS, Suite
 
 
 class Generation(Suite):
-    """A block of entries that stays in cache, made over and over on one thread."""
+    """One block of entries that stays in cache, generated again and again on one thread."""
 
     params = [["int8", "int8 as float32", "float32", "numpy"], [256, 16384], LEVELS]
     param_names = ["implementation", "m_out", "level"]
@@ -42,7 +42,7 @@ class Generation(Suite):
 
 
 class SparseRows(Suite):
-    """Sparse rows, and weights made in cache, stored, or dense in numpy."""
+    """Sparse rows, and weights that are generated in cache, stored, or dense in numpy."""
 
     params = [
         ["int8", "float32", "stored", "numpy"],
@@ -70,7 +70,7 @@ class SparseRows(Suite):
 
 
 class Product(SparseRows):
-    """W h_i for n sparse rows."""
+    """Products W h_i with n sparse rows."""
 
     def time_product(self, *_):
         self.run()
@@ -83,7 +83,7 @@ class Product(SparseRows):
 
 
 class TransposedProduct(SparseRows):
-    """W^T g_i for n sparse rows."""
+    """Products W^T g_i with n sparse rows."""
 
     def time_product(self, *_):
         self.run()

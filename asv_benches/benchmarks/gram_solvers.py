@@ -16,7 +16,7 @@ def equation(n, m, width_of_v, density):
 
 
 class Solve:
-    """(J J^T) x = c, to 1e-10 but for the sketch."""
+    """The solution of (J J^T) x = c to 1e-10; the sketch is less accurate."""
 
     params = [["auto", "exact", "sketch", "pcg"], [16, 64, 256, 1024], [256, 4096, 16384], [8, 512]]
     param_names = ["implementation", "points", "width", "width of V"]

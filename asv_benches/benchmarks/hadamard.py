@@ -9,7 +9,8 @@ from .suite import LEVELS, THREADS, Suite, torch
 
 LARGEST_MATRIX = 1 << 12
 LARGEST_ARRAY = 1 << 24
-THREADED_ARRAY = 1 << 18  # from which on threads can pay
+# Threads can pay from this number of entries on.
+THREADED_ARRAY = 1 << 18
 
 
 def numpy_butterflies(x, spare):
@@ -25,7 +26,7 @@ def numpy_butterflies(x, spare):
 
 
 class Transform(Suite):
-    """Rows of one length in place, orthonormal so that repeating it keeps the norm."""
+    """Rows of one length, in place; the transform is orthonormal, so repeats keep the norm."""
 
     params = [
         ["subquad", "numpy", "scipy", "torch"],
@@ -78,7 +79,7 @@ class Transform(Suite):
 
 
 class FurtherOrders(Suite):
-    """Rows of 12, 20 and 28 times a power of two; scipy multiplies by the matrix."""
+    """Rows whose length is 12, 20 or 28 times a power of two; scipy multiplies by the matrix."""
 
     params = [
         ["subquad", "scipy"],
@@ -109,7 +110,7 @@ class FurtherOrders(Suite):
 
 
 class FirstAxis(Suite):
-    """The first axis of an array, which lies apart in memory; numpy transposes and is timed so."""
+    """The first axis, whose entries lie apart in memory; numpy is timed with its transpositions."""
 
     params = [["subquad", "transposed"], [1 << 8, 1 << 12], [16, 256], THREADS, LEVELS]
     param_names = ["implementation", "length", "columns", "n_threads", "level"]

@@ -12,7 +12,7 @@ IMPLEMENTATIONS = ["subquad", "numpy", "torch", "torch-autograd"]
 
 
 def batches(d, count, dtype=np.float32, seed=1):
-    """Mini-batches of 3 x1 x2 on the unit sphere of R^d."""
+    """Yield mini-batches: points of the unit sphere of R^d, and the targets 3 x1 x2."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         X = rng.standard_normal((BATCH, d))
@@ -27,12 +27,12 @@ class SubquadSGD:
         self.trainer = HalfSpaceSGD(network, n_threads=n_threads, **options)
 
     def step(self, X, y):
-        """Take a step; return the loss before."""
+        """Take a step; return the loss before it."""
         return self.trainer.step(X, y).loss
 
 
 class NumpySGD:
-    """W dense, by numpy and BLAS, neurons as rows."""
+    """Dense W by numpy and BLAS, with neurons as rows."""
 
     def __init__(self, network, n_threads=None):
         self.W, self.shift = network.weights.copy(), network.dtype.type(network.shift)
@@ -40,7 +40,7 @@ class NumpySGD:
         self.rate = 1.0 / (network.scale**2 * network.firing_probability)
 
     def step(self, X, y):
-        """Take a step; return the loss before."""
+        """Take a step; return the loss before it."""
         Z = self.W @ X.T
         Z -= self.shift
         np.maximum(Z, 0, out=Z)
@@ -51,9 +51,9 @@ class NumpySGD:
 
 
 class TorchSGD:
-    """The same by torch on the CPU, in place, neurons as rows: the fastest whole-array form found.
+    """The same by torch on the CPU, in place: the fastest form found of whole arrays.
 
-    What is not 0 after the ReLU fired, so its sign is the mask.
+    A neuron fired where the ReLU is not 0, so the sign of the ReLU is the mask.
     """
 
     def __init__(self, network, n_threads=None):
@@ -68,7 +68,7 @@ class TorchSGD:
         self.rate = 1.0 / (network.scale**2 * network.firing_probability)
 
     def step(self, X, y):
-        """Take a step; return the loss before."""
+        """Take a step; return the loss before it."""
         torch = self.torch
         with torch.inference_mode():
             X, y = torch.from_numpy(X), torch.from_numpy(y.astype(np.float32))[:, None]
@@ -79,14 +79,14 @@ class TorchSGD:
 
 
 class TorchAutogradSGD(TorchSGD):
-    """Torch as most would write it: a loss, its gradient, a step."""
+    """Torch as most people write it: a loss, its gradient, and a step."""
 
     def __init__(self, network, n_threads=None):
         super().__init__(network, n_threads)
         self.W.requires_grad_(True)
 
     def step(self, X, y):
-        """Take a step; return the loss before."""
+        """Take a step; return the loss before it."""
         torch = self.torch
         X, y = torch.from_numpy(X), torch.from_numpy(y.astype(np.float32))[:, None]
         outputs = torch.relu(X @ self.W.T + self.shift) @ self.readout
@@ -107,7 +107,7 @@ CONTENDERS = {
 
 
 def contender(implementation, network, n_threads=None):
-    """Return an implementation; without torch NotImplementedError, which asv skips."""
+    """Return an implementation; raise NotImplementedError, which asv skips, without torch."""
     if implementation.startswith("torch") and importlib.util.find_spec("torch") is None:
         raise NotImplementedError("torch is not installed")
     return CONTENDERS[implementation](network, n_threads)
@@ -123,7 +123,7 @@ class Step:
         network = PairedNetwork(dimension, width=width, rng=0, dtype=np.float32)
         self.sgd = contender(implementation, network)
         self.batches = list(batches(dimension, 16))
-        self.sgd.step(*self.batches[0])  # builds the report, touches pages
+        self.sgd.step(*self.batches[0])  # builds the report and touches pages
         self.next = 0
 
     def time_step(self, implementation, dimension, width):
@@ -132,7 +132,7 @@ class Step:
 
 
 class Losses:
-    """What is left after some steps: the same for every implementation."""
+    """The loss after some steps, which is the same for every implementation."""
 
     params = [IMPLEMENTATIONS, [3, 5], [1 << 10, 1 << 14]]
     param_names = ["implementation", "dimension", "width"]
@@ -148,7 +148,7 @@ class Losses:
 
 
 class Passes:
-    """Passes over 1024 points on the sphere, W and its report followed to the end."""
+    """Passes over 1024 points of the sphere, with every change of W entered in the report."""
 
     params = [["auto", "tree", "scan", "none"], [3, 8], [1 << 10, 1 << 14]]
     param_names = ["implementation", "dimension", "width"]

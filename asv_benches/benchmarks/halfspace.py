@@ -70,7 +70,7 @@ class HalfSpaceQueries(Suite):
 
 
 class HalfSpaceUpdates:
-    """1 % of the points move, and one query follows, which brings the boxes up to date."""
+    """An update of 1 % of the points, and the query after it, which fits the boxes again."""
 
     params = [["nudged", "resampled"], [2_000, 1_000_000], [3, 8]]
     param_names = ["implementation", "points", "dimension"]
@@ -90,7 +90,7 @@ class HalfSpaceUpdates:
 
 
 class HalfSpaceTested:
-    """What a tree has to look at."""
+    """The number of points that a tree tests."""
 
     params = [[4096, 32_768, 524_288], [3, 5, 8, 16]]
     param_names = ["points", "dimension"]

@@ -18,7 +18,7 @@ def packed(D):
 
 
 class ColumnProduct(Suite):
-    """W h_i for n sparse rows, into an output that is there."""
+    """Products W h_i with n sparse rows, written to an output that is allocated before."""
 
     params = [
         ["subquad", "numpy", "scipy", "torch"],
@@ -65,7 +65,7 @@ class ColumnProduct(Suite):
 
 
 class FiredNeurons(Suite):
-    """The neurons above the threshold as CSR rows."""
+    """The list of neurons above the threshold, as CSR rows."""
 
     params = [["subquad", "numpy", "torch"], [512, 8192], [64, 256], THREADS, LEVELS]
     param_names = ["implementation", "width", "n", "n_threads", "level"]
@@ -101,7 +101,7 @@ class FiredNeurons(Suite):
 
 
 class Gram(Suite):
-    """G = K o (D D^T) from who fires, as bits or as numbers; ssyrk is BLAS on half of it."""
+    """The Gram matrix G = K o (D D^T), D as bits or as numbers; ssyrk computes half of D D^T."""
 
     params = [
         ["subquad", "numpy", "ssyrk", "torch"],
@@ -142,7 +142,7 @@ class Gram(Suite):
 
 
 class MoveNeurons(Suite):
-    """The change of the pre-activations by a step, who fires then, and what comes out."""
+    """What a step changes: the pre-activations, the neurons that fire, and the outputs."""
 
     params = [["subquad", "numpy", "torch"], [512, 4096, 16384], [64, 256], THREADS, LEVELS]
     param_names = ["implementation", "width", "n", "n_threads", "level"]
@@ -194,7 +194,7 @@ class MoveNeurons(Suite):
 
 
 class Flush(Suite):
-    """W += U^T V in place."""
+    """The flush W += U^T V, in place."""
 
     params = [
         ["subquad", "BLAS", "numpy", "torch"],

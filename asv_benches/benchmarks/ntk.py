@@ -1,4 +1,4 @@
-"""Kernels of infinite width, and of finite networks: 784 columns, ReLU."""
+"""Tangent kernels of infinitely wide and of finite ReLU networks, on 784 columns."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ N_COLUMNS = 784
 
 
 def points(n):
-    """Random points."""
+    """Return random points."""
     return np.random.default_rng(0).standard_normal((n, N_COLUMNS))
 
 

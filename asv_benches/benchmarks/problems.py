@@ -12,7 +12,7 @@ ALPHA = 0.1
 
 @dataclass
 class Problem:
-    """Fit y by a phi(W v_i): V (n, m) unit rows, Z0 = V W^T, all in float32; W (m, m) or None."""
+    """The fit of y by a phi(W v_i) in float32: V (n, m) has unit rows, Z0 = V W^T; W or None."""
 
     V: np.ndarray
     Z0: np.ndarray
@@ -26,8 +26,8 @@ class Problem:
 def step_problem(n, width, *, depth=3, with_weights=False, seed=0):
     """Return n random points of a sphere, with random targets, at the last of `depth` layers.
 
-    The shift is that of alpha = 0.1 at this width. W is drawn only if it is asked for; otherwise Z0
-    is drawn from the law that it has.
+    The shift is that of alpha = 0.1 at this width. Unless W is asked for, Z0 = V W^T is drawn from
+    its distribution.
     """
     rng = np.random.default_rng(seed)
     activation = ShiftedReLU.for_sparsity(ALPHA, width)
@@ -50,9 +50,9 @@ def step_problem(n, width, *, depth=3, with_weights=False, seed=0):
 
 
 def _products_with_gaussian(H, width, std, rng):
-    """Rows W h_i for W with independent N(0, std^2) entries, without W.
+    """Return rows W h_i for W with independent N(0, std^2) entries, without drawing W.
 
-    Given H a neuron's products with the n points are normal with covariance std^2 H H^T.
+    Given H, the n products of a neuron are normal with covariance std^2 H H^T.
     """
     eigenvalues, Q = np.linalg.eigh(H @ H.T)
     root = Q * np.sqrt(np.maximum(eigenvalues, 0))

@@ -20,7 +20,7 @@ def median_step(width, n_threads, repeats=5):
 
 
 class Width:
-    """The exponent e of seconds per step ~ m^e; dense Gauss-Newton has 2."""
+    """The exponent e in seconds per step ~ m^e, which is 2 for dense Gauss-Newton."""
 
     params = [list(WIDTHS), [1, 2, 4]]
     param_names = ["widths", "n_threads"]
@@ -33,7 +33,7 @@ class Width:
 
 
 class Threads:
-    """How many times faster a step is than with one thread."""
+    """The number of times that a step is faster than with one thread."""
 
     params = [[512, 8192, 32768], [1, 2, 4]]
     param_names = ["width", "n_threads"]

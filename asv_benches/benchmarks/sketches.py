@@ -13,7 +13,7 @@ from .suite import LEVELS, THREADS, Suite
 
 
 def scatter_matrix(sketch_size, buckets, signs, dtype):
-    """Return the transposed count sketch in CSR: products with it are the best plain scatter."""
+    """Return the transposed count sketch in CSR; products with it are scipy's fastest scatter."""
     m = len(buckets)
     entries = np.asarray(signs, dtype), (np.arange(m), buckets)
     return scipy.sparse.csr_array(entries, shape=(m, sketch_size))
@@ -53,7 +53,7 @@ class PlainTensorSketch:
 
 
 class Pairs(Suite):
-    """TensorSketch of n = 256 pairs (u, u); scikit-learn knows no other pairs, and no float32."""
+    """TensorSketch of n = 256 pairs (u, u), the only pairs that scikit-learn has, in float64."""
 
     params = [
         ["subquad", "prepared", "plain", "sklearn"],
@@ -136,7 +136,7 @@ class Rows(Suite):
 
 
 class TallColumns(Suite):
-    """S A for a tall dense A (m, k) in float64, 4 k rows left: the sketch of a regression."""
+    """The sketch S A of a regression: A (m, k) is tall, dense and float64, S has 4 k rows."""
 
     params = [
         ["count", "srht", "gaussian", "scipy", "dense"],

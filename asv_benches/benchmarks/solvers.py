@@ -20,8 +20,8 @@ COND = 1e4
 def regression_problem(n, k, density=None, cond=COND, seed=0):
     """Return A (n, k) of about this condition number, dense or CSR, and b = A x + noise.
 
-    The dense A is Gaussian times a matrix of singular values from 1 to 1 / cond; the sparse one
-    has columns scaled so.
+    The dense A is a Gaussian matrix times one with singular values from 1 to 1 / cond; the columns
+    of the sparse A are scaled by as much.
     """
     rng = np.random.default_rng(seed)
     scales = np.geomspace(1.0, 1.0 / cond, k)

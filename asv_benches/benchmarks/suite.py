@@ -1,4 +1,4 @@
-"""What suites share: threads, instruction sets and torch, set before the clock and reset after."""
+"""What suites share: they set threads and instruction sets before the clock, and reset them."""
 
 from subquad._kernels import _simd
 from subquad._parallel import resolve_threads
@@ -16,14 +16,14 @@ THREADS, LEVELS = [1, 2], ["best", *_simd.LEVELS]
 
 
 def tensors(*arrays):
-    """Return torch tensors that share the memory of arrays; NotImplementedError without torch."""
+    """Return torch tensors that share memory with arrays; NotImplementedError without torch."""
     if torch is None:
         raise NotImplementedError("torch is not installed")
     return [torch.from_numpy(array) for array in arrays]
 
 
 class Suite:
-    """Runs `self.run`, which `setup` has chosen, once outside the clock and then on it.
+    """A suite that runs `self.run`, which `setup` chooses, once outside the clock and then on it.
 
     Attributes
     ----------
@@ -34,14 +34,14 @@ class Suite:
     ours = ("subquad",)
 
     def spare(self, implementation, n_threads=1, level="best", *, large=True, levelled=True):
-        """Skip what would tell nothing new: threads on what is small, levels of peers, or both."""
+        """Skip what tells nothing new: small sizes on more threads, and peers at other levels."""
         if n_threads > 1 and not (large and level == "best"):
             raise NotImplementedError("threads are for large sizes, at the best level")
         if level != "best" and not (levelled and implementation in self.ours):
             raise NotImplementedError("levels are for some sizes of subquad's own kernels")
 
     def choose(self, implementation, n_threads=None, level=None):
-        """Prepare and warm up the method named after the implementation; None: as the process."""
+        """Prepare and warm up the method of an implementation; None keeps threads as they are."""
         best = _simd.best_level()
         if implementation not in self.ours and level not in (None, "best", best):
             raise NotImplementedError("the level is subquad's alone")

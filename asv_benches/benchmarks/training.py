@@ -31,7 +31,7 @@ class WholeStep:
 
 
 class FirstSteps:
-    """What three steps leave of the residual: the same for every implementation."""
+    """The part of the residual that three steps leave: the same for every implementation."""
 
     params = [IMPLEMENTATIONS, [512, 4096]]
     param_names = ["implementation", "width"]
@@ -50,11 +50,11 @@ class FirstSteps:
 
 
 class WholeFit:
-    """From the weights and the inputs of the layer to a relative residual of 1e-6."""
+    """A fit from the weights and inputs of the layer to a relative residual of 1e-6."""
 
     params = [["subquad", "numpy", "torch"], [512, 4096, 8192]]
     param_names = ["implementation", "width"]
-    number = 1  # each sample starts from the weights as drawn
+    number = 1  # call of a sample, since each starts from the weights as drawn
     warmup_time = 0
 
     def setup(self, implementation, width):

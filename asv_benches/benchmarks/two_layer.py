@@ -15,7 +15,7 @@ def trainer(n, width, solver):
 
 
 class Step:
-    """One step; the Gram matrix is left out of the race where it would take minutes."""
+    """One step, without the Gram matrix for sizes at which it takes minutes."""
 
     params = [["exact", "pcg"], [64, 1024, 4096, 20_000], [128, 2048]]
     param_names = ["implementation", "points", "width"]
