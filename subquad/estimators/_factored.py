@@ -18,8 +18,10 @@ from subquad.networks import FactoredNetwork
 from subquad.solvers import choose_regularization, loo_residuals
 from subquad.training import FactoredGaussNewton, require_active_neurons
 
-_INNER_SIZE = 128  # The default of inner_size, where there are as many features.
-_MIN_ACTIVE = 16  # So many neurons must be expected to fire at a data point.
+# The default of inner_size, where there are as many features.
+_INNER_SIZE = 128
+# So many neurons must be expected to fire at a data point.
+_MIN_ACTIVE = 16
 
 _PARAMETERS = (
     """

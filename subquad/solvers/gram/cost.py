@@ -18,11 +18,9 @@ SKETCHED_POINTS = 2048
 # Asking the system for its memory takes longer than to solve what needs fewer bytes than these.
 ALWAYS_THERE = 2**26
 
-# Seconds per floating-point operation.
-_GEMM = 2.8e-11  # A product of large float64 matrices.
-_CHOLESKY = 1e-10
-_SKINNY = 1.5e-10  # A product with few columns.
-_SPARSE = 1e-9  # A multiplication in a sparse product.
+# Seconds per floating-point operation: in a product of large float64 matrices, in a Cholesky
+# factorisation, in a product with few columns, and in a sparse product.
+_GEMM, _CHOLESKY, _SKINNY, _SPARSE = 2.8e-11, 1e-10, 1.5e-10, 1e-9
 # Seconds per entry that a count sketch moves, per entry and level of a Fourier transform, and per
 # pair of 64-bit words of a population count.
 _SCATTER, _FOURIER, _POPCOUNT = 1.5e-9, 3e-10, 4e-11
