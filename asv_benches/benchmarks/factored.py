@@ -45,7 +45,7 @@ class DenseNumpy:
         K = self.X.astype(np.float64)
         fired = np.packbits(self.X @ self.W.T > 0, axis=1, bitorder="little")
         fired = np.ascontiguousarray(np.pad(fired, ((0, 0), (0, -fired.shape[1] % 8))))
-        H, counts = np.empty((n, n)), np.empty((1, 1024), np.int32)
+        H, counts = np.empty((n, n)), np.empty((1, coactivation.GRAM_COUNTS), np.int32)
         coactivation.coactivation_gram(fired.view(np.uint64), K @ K.T, 1 / m, H, counts, 1)
         return H
 

@@ -120,7 +120,7 @@ class Gram(Suite):
         self.K = np.asarray(V @ V.T)
         self.K32 = self.K.astype(np.float32)
         self.G = np.empty((n, n))
-        self.counts = np.empty((resolve_threads(n_threads), 1024), np.int32)
+        self.counts = np.empty((resolve_threads(n_threads), coactivation.GRAM_COUNTS), np.int32)
         self.arrays = self.D, self.K32
         self.choose(implementation, n_threads, level)
 

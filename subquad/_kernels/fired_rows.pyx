@@ -238,9 +238,10 @@ def move_rows(
     real_t[:, ::1] moved_rows not None,         # OUT     their rows of W
     intp_t[::1] counts not None,                # OUT     (n_shares,), how many
 ):
-    """W[r] += sum_i <coefficients[i], signs[r]> X[i] over the i that fire r; U by weight more.
+    """W[r] += delta_r, U[r] += weight * delta_r for every neuron r that fires at some point.
 
-    A share of the neurons is a thread's.
+    delta_r = sum_i <coefficients[i], signs[r]> X[i], over the points i at which r fires. Each
+    thread moves one share of the neurons.
     """
     cdef:
         intp_t t

@@ -93,10 +93,11 @@ class RequiredWidth:
     Attributes
     ----------
     theory : float
-        (n / lambda_min)^4 L, the condition of [SZZ24], Lemma F.20, without its logarithms and
-        constants.
+        (n / lambda_min)^4 L, which [SZZ24], Definition F.20, takes for the proof of convergence,
+        without its constants.
     theory_initialization : float
-        (n / lambda_min)^2 L^2, that of Lemma F.14, for the kernel at initialisation alone.
+        (n / lambda_min)^2, which Lemmas E.4 and E.5 ask for at initialisation alone, without their
+        logarithms and constants.
     firing : int
         16 / Q(b): so wide that 16 neurons fire on a point.
     measured : int
@@ -132,7 +133,7 @@ def required_width(kernel, depth, activation=None):
 
     Notes
     -----
-    The lemmas of [SZZ24] ask for different powers. Measured: `firing` for shifts of 1 and more (all
+    Theorem F.14 of [SZZ24] states (n L / lambda_min)^2, and its proof uses Definition F.20. Measured: `firing` for shifts of 1 and more (all
     of 128 fits of 64 points); below, the first step leaves 0.16 n^0.35 / (m^0.38 sqrt(lambda_min))
     of the residual, a law fitted to 317 fits, which is to be 1/3, and `firing` is a floor. It is an
     estimate within a factor of about 4.
@@ -156,6 +157,4 @@ def required_width(kernel, depth, activation=None):
     if activation.shift < 1:
         ratio = _RATIO * n**0.35 / math.sqrt(smallest)
         measured = max(firing, math.ceil((3 * ratio) ** (1 / 0.38)))
-    return RequiredWidth(
-        (n / smallest) ** 4 * depth, (n / smallest) ** 2 * depth**2, firing, measured
-    )
+    return RequiredWidth((n / smallest) ** 4 * depth, (n / smallest) ** 2, firing, measured)

@@ -123,10 +123,10 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         if isinstance(solver, str) and solver == "auto":
             needs_gram = regularization == "loo" or (undamped and _is_singular(network, len(X)))
             solver = "exact" if needs_gram or _exact_is_cheaper(network, len(X)) else "pcg"
-        solver, implicit = _chosen(solver, rng)
+        solver, matrix_free = _chosen(solver, rng)
         self.solver = "exact" if solver is None else solver.name
-        if implicit:
-            _require_implicit(network, len(X), regularization, undamped)
+        if matrix_free:
+            _require_matrix_free(network, len(X), regularization, undamped)
             state = MatrixFreeState(network, X, weights, solver)
         else:
             _arguments.require_memory_for(network, len(X))
@@ -168,7 +168,7 @@ def _is_singular(network, n):
     return n > network.width * network.n_features
 
 
-def _require_implicit(network, n, regularization, undamped):
+def _require_matrix_free(network, n, regularization, undamped):
     """Refuse what products alone cannot do."""
     m, d = network.width, network.n_features
     if regularization == "loo":
