@@ -133,10 +133,10 @@ def required_width(kernel, depth, activation=None):
 
     Notes
     -----
-    Theorem F.14 of [SZZ24] states (n L / lambda_min)^2, and its proof uses Definition F.20. Measured: `firing` for shifts of 1 and more (all
-    of 128 fits of 64 points); below, the first step leaves 0.16 n^0.35 / (m^0.38 sqrt(lambda_min))
-    of the residual, a law fitted to 317 fits, which is to be 1/3, and `firing` is a floor. It is an
-    estimate within a factor of about 4.
+    Theorem F.14 of [SZZ24] states (n L / lambda_min)^2, and its proof uses Definition F.20.
+    Measured: `firing` for shifts of 1 and more (all of 128 fits of 64 points); below, the first
+    step leaves 0.16 n^0.35 / (m^0.38 sqrt(lambda_min)) of the residual, a law fitted to 317 fits,
+    which is to be 1/3, and `firing` is a floor. It is an estimate within a factor of about 4.
 
     Examples
     --------
