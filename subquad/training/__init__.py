@@ -13,7 +13,7 @@ What happens when `step()` of a Gauss-Newton trainer is called:
 
     _gauss_newton   `step` asks the state to linearise,          Algorithm 2, lines 9-16
     _equation       the `Equation` solves (J J^T + mu W^-1) g = f - y,            line 17
-    _steps          a rule proposes W - J^T g and accepts, damps or shortens it,  line 18
+    _steps          a rule proposes W - J^T g, and accepts or damps it,         line 18
     _fit            the fit remembers the best iterate, and the trainer keeps a record
 
 A trainer decides (safeguards, stopping, records). Behind it stands a `State` of its folder, which

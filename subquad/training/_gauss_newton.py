@@ -85,7 +85,7 @@ class GaussNewtonTrainer:
         Notes
         -----
         [SZZ24], Algorithm 2, lines 8-19. The rule solves the equation of line 17, tries the change
-        of line 18, and damps or shortens the step until f is closer to y.
+        of line 18, and damps the step until f comes closer to y.
         """
         fit, watch = self._fit, Stopwatch()
         with watch.phase("linearise"):
