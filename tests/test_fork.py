@@ -39,7 +39,7 @@ PREAMBLE = """
 def run(script):
     """Run a script in a fresh process, which must end."""
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PREAMBLE) + textwrap.dedent(script)],
+        [sys.executable, "-P", "-c", textwrap.dedent(PREAMBLE) + textwrap.dedent(script)],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
