@@ -22,7 +22,7 @@ from subquad.jacobian._factors import FixedSide
 from subquad.jacobian._fired import FiredJacobian, bits_as_numbers, transposed_bits
 from subquad.jacobian._khatri_rao import KhatriRao
 from subquad.jacobian._matrix_free import MatrixFreeJacobian, neuron_blocks
-from subquad.jacobian._protocol import Jacobian, KeepsGram, kept_gram, sketched_gram
+from subquad.jacobian._protocol import Jacobian, KeepsGram, gram_times, kept_gram, sketched_gram
 from subquad.jacobian._shared import ReadoutJacobian, SharedJacobian
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "ScaledRows",
     "SharedJacobian",
     "bits_as_numbers",
+    "gram_times",
     "kept_gram",
     "neuron_blocks",
     "sketched_gram",

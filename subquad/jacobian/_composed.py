@@ -3,7 +3,7 @@
 import numpy as np
 
 from subquad._validation import as_vector
-from subquad.jacobian._protocol import Jacobian, KeepsGram, kept_gram, sketched_gram
+from subquad.jacobian._protocol import Jacobian, KeepsGram, gram_times, kept_gram, sketched_gram
 
 
 class ScaledRows:
@@ -38,7 +38,7 @@ class ScaledRows:
 
     def product(self, g):
         """Return diag(roots) G diag(roots) g."""
-        return self._roots * self._J.product(self._roots * g)
+        return self._roots * gram_times(self._J, self._roots * g)
 
     def diagonal(self):
         """Return its diagonal."""
@@ -140,7 +140,7 @@ class JacobianSum(KeepsGram):
 
     def product(self, g):
         """Return G g, shape (n,)."""
-        return super().product(as_vector(g, "g", size=self.n, dtype=np.float64))
+        return self._times(as_vector(g, "g", size=self.n, dtype=np.float64))
 
     def diagonal(self):
         """Return the diagonal of G."""
@@ -169,7 +169,7 @@ class JacobianSum(KeepsGram):
         return G
 
     def _product(self, g):
-        return sum(part.product(g) for part in self.parts)
+        return sum(gram_times(part, g) for part in self.parts)
 
     def _with(self, values, name):
         """Return the parts, each with its entry of a sequence."""

@@ -255,7 +255,7 @@ class KhatriRao(KeepsGram):
         -----
         4 nnz(U) m_v operations; 2 n^2 where a solver has formed the Gram matrix.
         """
-        return super().product(as_vector(g, "g", size=self.n, dtype=np.float64))
+        return self._times(as_vector(g, "g", size=self.n, dtype=np.float64))
 
     def diagonal(self):
         """Return the diagonal of J J^T: |u_i|^2 |v_i|^2."""

@@ -88,7 +88,11 @@ class KeepsGram:
 
     def product(self, g):
         """Return G g."""
-        return self._G @ g if self.formed else self._product(g)
+        return self._times(g)
+
+    def _times(self, g):
+        """Trusted twin of `product`."""
+        return self._product(g) if self._G is None else self._G @ g
 
     def _own_gram(self):
         """Return G, an array of the caller's own."""
@@ -104,6 +108,11 @@ class KeepsGram:
 def kept_gram(J):
     """Return G of any Jacobian, for reading; one of the package's own keeps it."""
     return J._kept_gram() if isinstance(J, KeepsGram) else J.gram()
+
+
+def gram_times(J, g):
+    """Return G g of any Jacobian for a trusted g; one of the package's own checks nothing."""
+    return J._times(g) if isinstance(J, KeepsGram) else J.product(g)
 
 
 def sketched_gram(J, S):

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from subquad._parallel import map_in_threads
-from subquad.jacobian import kept_gram
+from subquad.jacobian import gram_times, kept_gram
 from subquad.solvers import DampedCholesky, choose_regularization, loo_residuals, pcg
 
 # Stop the iterations for coupled outputs at this relative residual: a step needs no smaller one.
@@ -73,7 +73,7 @@ class Equation(Activity):
         self._n_threads = n_threads if jacobians[0].n >= _LARGE_BLOCK else 1
         self.mean_eigenvalue = self._mean_eigenvalue()
 
-    @property
+    @functools.cached_property
     def grams(self):
         """The Gram matrix of each output, or one that all outputs share."""
         return [kept_gram(J) for J in self.jacobians]
@@ -95,13 +95,13 @@ class Equation(Activity):
     def product(self, g):
         """Return G g, shape (n, C)."""
         pairs = zip(np.ascontiguousarray(g.T), self.jacobians, strict=True)
-        return np.column_stack([J.product(g_c) for g_c, J in pairs])
+        return np.column_stack([gram_times(J, g_c) for g_c, J in pairs])
 
     def quadratic(self, g):
         """Return g^T G g, the squared Frobenius norm of the change that g stands for."""
         columns = np.ascontiguousarray(g.T)
         pairs = zip(columns, self.jacobians, strict=True)
-        return float(sum(g_c @ J.product(g_c) for g_c, J in pairs))
+        return float(sum(g_c @ gram_times(J, g_c) for g_c, J in pairs))
 
     def choose_regularization(self, r, repeats=None):
         """Return the mu of least leave-one-out error for the targets r, under the mean Gram matrix.
@@ -208,7 +208,7 @@ class CoupledEquation(Equation):
 
     def product(self, g):
         """Return G g, shape (n, C)."""
-        return self.jacobians[0].product(np.ascontiguousarray(g).ravel()).reshape(g.shape)
+        return gram_times(self.jacobians[0], np.ascontiguousarray(g).ravel()).reshape(g.shape)
 
     def _solve_by_choice(self, r, damping):
         weights = None if self._weights is None else np.repeat(self._weights, r.shape[1])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from subquad._validation import real, require_memory
-from subquad.jacobian import ScaledRows, kept_gram, sketched_gram
+from subquad.jacobian import ScaledRows, gram_times, kept_gram, sketched_gram
 from subquad.solvers._solution import Solution
 from subquad.solvers._tall.preconditioner import SketchPreconditioner
 from subquad.solvers.gram import cost
@@ -64,7 +64,7 @@ def residual_norm(J, x, c, damping):
     """||c - (G + mu I) x||, by the cheaper kind of product."""
     if cost.forming_pays(J, 1):
         kept_gram(J)
-    return float(np.linalg.norm(c - J.product(x) - damping * x))
+    return float(np.linalg.norm(c - gram_times(J, x) - damping * x))
 
 
 def require_square(n):

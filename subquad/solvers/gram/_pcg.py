@@ -3,7 +3,7 @@
 import numpy as np
 
 from subquad._validation import generator, integer
-from subquad.jacobian import kept_gram
+from subquad.jacobian import gram_times, kept_gram
 from subquad.solvers._solution import Solution
 from subquad.solvers.conjugate_gradient import pcg
 from subquad.solvers.gram import cost
@@ -104,7 +104,7 @@ class PcgSolver:
     def _iterate(self, J, c, projected, damping, factor, info):
         with np.errstate(over="ignore", invalid="ignore"):  # a singular J may run away
             solution = pcg(
-                lambda x: J.product(x) + damping * x,
+                lambda x: gram_times(J, x) + damping * x,
                 projected,
                 preconditioner=factor.apply,
                 rtol=self._rtol,
