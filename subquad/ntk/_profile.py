@@ -131,7 +131,13 @@ def _profile(offset, kind, angle, inner, ends):
     """Profile of a kind from samples in the pieces and at angle 0."""
     if kind == ANGLE:
         return Profile(_coefficients(angle), offset, 0.0)
-    at_zero = float(combine(kind, *ends)[0])
+    with np.errstate(over="ignore"):
+        at_zero = float(combine(kind, *ends)[0])
+    if not math.isfinite(at_zero):
+        raise ValueError(
+            f"depth must keep the kernel of equal rows below 1.8e308; got {len(ends[1])}, at which "
+            "it overflows. Take fewer layers or a smaller shift."
+        )
     return Profile(_coefficients(combine(kind, *inner)), offset, at_zero)
 
 
