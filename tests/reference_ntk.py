@@ -106,8 +106,8 @@ def evaluate_profile(table, offset, half_chord, opposite):
 def precise_layers(activation, depth, angle, digits=60):
     """[(K_l, slope_l)] of unit rows at an mpmath angle: K_0 .. K_depth, and slope_0 = None.
 
-    Textbook formulas, which cancel, with digits to spare: E z1 z2 1[z1 > b, z2 > b] and its kin from
-    the orthant probability, and that from Plackett's integral (1954) over the angle.
+    These are textbook formulas, which cancel, with digits to spare: the moments from the orthant
+    probability, and that from Plackett's integral (1954) over the angle.
     """
     import mpmath as mp
 

@@ -101,11 +101,11 @@ def lost_moments(b, angle):
 def _lost_integrals(b, angle):
     """The two integrals for a vector of angles."""
     x, weights = _LEGENDRE
-    t = angle[:, None] * (x + 0.5)
-    e = np.exp(-b * b / 2 / np.square(np.cos(t / 2))) * (weights / (2 * np.pi))
-    fall = 2 * np.sin((angle[:, None] + t) / 2) * np.sin((angle[:, None] - t) / 2)
-    whole = special.ndtr(-b) * 2 * np.square(np.sin(angle / 2))
-    return angle * e.sum(axis=1), whole - angle * (e * fall).sum(axis=1)
+    square = np.square(np.sin(angle[:, None] / 2 * (x + 0.5)))  # of sin(t / 2)
+    e = np.exp(-b * b / 2 / (1 - square)) * (weights / (2 * np.pi))
+    end = np.square(np.sin(angle / 2))
+    fall = 2 * (end[:, None] - square)  # cos t - cos(angle)
+    return angle * e.sum(axis=1), 2 * special.ndtr(-b) * end - angle * (e * fall).sum(axis=1)
 
 
 def product_moment(h, k, angle, supplement, L):

@@ -3,17 +3,19 @@
 import numpy as np
 
 from subquad._kernels import dual_activation
-from subquad._parallel import resolve_threads
+from subquad._parallel import resolve_threads, worth_threads
 from subquad._validation import require_memory
 from subquad.ntk._dual import as_dual
 from subquad.ntk._pairs import fill_pairs
 from subquad.ntk._points import as_points
-from subquad.ntk._profile import ANGLE, profiles, require_firing
+from subquad.ntk._profile import ANGLE, profiles, require_firing, require_range
 
 # BLAS takes 0.4 s for so many on one thread in float32, and 0.8 s in float64.
 _MULTIPLY_ADDS_PER_CALL = 3e10
 # The compiled kernel takes a few tenths of a second for so many entries.
 _ENTRIES_PER_CALL = 5e7
+# A thread must have so many entries, which take about 0.5 ms.
+_ENTRIES_PER_THREAD = 200_000
 # A square matrix has so many panels: 1 / 16 of its product is then made in vain.
 _PANELS = 8
 _FEWEST_ROWS = 256
@@ -74,6 +76,9 @@ def _fill(left, right, made, norms, outs, n_threads):
     # BLAS first, all of it: its threads and ours would wait for each other at every turn.
     for rows, others in panels:
         left.part(rows).correlations(columns.part(others), gram[rows, others])
+    n_threads = worth_threads(n_threads, len(left) * len(columns), _ENTRIES_PER_THREAD)
+    for profile in made:
+        require_range(profile.at_zero * norms[0].max() * norms[1].max(), left.dtype)
     equal = (2 * float(np.finfo(left.dtype).eps)) ** 2  # unit rows are rounded
     for rows, others in panels:
         for profile, out in zip(made, outs, strict=True):

@@ -19,7 +19,7 @@ from subquad.ntk._moments import angles
 _OFFSET = -3
 # It is at least 2 to this power, since half chords up to twice the rounding error count as 0.
 _SMALLEST_OFFSET = -52
-# The map of a callable bends as much as that of ShiftedReLU(2) at small angles, for want of a formula.
+# The map of a callable is taken to bend as much as that of ShiftedReLU(2) at small angles.
 _BEND = 0.3
 # A correlation errs by half its rounding error, and what follows from it by so much at most, in
 # terms of the value at angle 0; nearer points are measured anew, at most up to the second number.
@@ -54,6 +54,16 @@ def require_firing(squares):
         raise ValueError(
             "activation must let neurons fire on every row; got a threshold so large, or a row so "
             "small, that none does. A relative threshold follows the rows."
+        )
+
+
+def require_range(largest, dtype):
+    """Refuse a kernel whose entries overflow."""
+    limit = np.finfo(dtype).max
+    if not largest <= limit:
+        raise ValueError(
+            f"depth must keep the kernel below {limit:.2g} in {dtype}; got an entry of "
+            f"{largest:.2g}. Take fewer layers, a smaller shift or shorter rows, or use float64."
         )
 
 
@@ -133,11 +143,7 @@ def _profile(offset, kind, angle, inner, ends):
         return Profile(_coefficients(angle), offset, 0.0)
     with np.errstate(over="ignore"):
         at_zero = float(combine(kind, *ends)[0])
-    if not math.isfinite(at_zero):
-        raise ValueError(
-            f"depth must keep the kernel of equal rows below 1.8e308; got {len(ends[1])}, at which "
-            "it overflows. Take fewer layers or a smaller shift."
-        )
+    require_range(at_zero, np.dtype(np.float64))
     return Profile(_coefficients(combine(kind, *inner)), offset, at_zero)
 
 
@@ -164,7 +170,7 @@ def _pieces(n_pieces, offset):
 
 
 def _log_offset(dual, kernels, slopes):
-    """Log2 of the offset, from the layers at angle 0: small where functions change at small scales.
+    """Log2 of the offset, from the layers at angle 0: small where functions change quickly.
 
     At r = -1 they go like exp(-h^2 / (2 s^2)), which is nothing below h / 9. At r = 1 a layer takes
     an angle to x = a angle (1 - c angle + ...), and so all of them to about A angle / (1 + C angle),
@@ -195,10 +201,11 @@ def _coefficients(samples):
     cosines = np.cos(np.outer(k, k + 0.5) * np.pi / TERMS)
     chebyshev = samples @ cosines.T * (2 / TERMS)
     chebyshev[:, 0] /= 2
-    powers = [np.pad(row, (0, TERMS - len(row))) for row in map(_polynomial, k)]
-    return np.ascontiguousarray(chebyshev @ np.array(powers))
+    return np.ascontiguousarray(chebyshev @ _chebyshev_polynomials())
 
 
-def _polynomial(k):
-    """Powers of the k-th Chebyshev polynomial."""
-    return np.polynomial.chebyshev.cheb2poly(np.eye(k + 1)[k])
+@lru_cache(maxsize=1)
+def _chebyshev_polynomials():
+    """Powers of the Chebyshev polynomials, one in each row."""
+    rows = [np.polynomial.chebyshev.cheb2poly(np.eye(k + 1)[k]) for k in range(TERMS)]
+    return np.array([np.pad(row, (0, TERMS - len(row))) for row in rows])
