@@ -101,3 +101,45 @@ def evaluate_profile(table, offset, half_chord, opposite):
     piece = octave * per_octave + int(place)
     x = 2 * (place - int(place)) - 1
     return np.polynomial.polynomial.polyval(x, table[piece + n_pieces * opposite])
+
+
+def precise_layers(activation, depth, angle, digits=60):
+    """[(K_l, slope_l)] of unit rows at an mpmath angle: K_0 .. K_depth, and slope_0 = None.
+
+    These are textbook formulas, which cancel, with digits to spare: the moments from the orthant
+    probability, and that from Plackett's integral (1954) over the angle.
+    """
+    import mpmath as mp
+
+    with mp.workdps(digits):
+        b, angle = mp.mpf(activation.shift), mp.mpf(angle)
+        Q, pdf = mp.erfc(b / mp.sqrt(2)) / 2, mp.npdf(b)
+        jumps = activation.jumps
+        twice_c = 1 / (Q + b * pdf if jumps else (1 + b * b) * Q - b * pdf)
+        found = [(mp.cos(angle), None)]
+        for _ in range(depth):
+            r, half = mp.cos(angle), mp.tan(angle / 2) if angle < mp.pi else mp.inf
+            L = _precise_orthant(b, angle, Q)
+            tail = mp.erfc(b * half / mp.sqrt(2)) / 2 if b else mp.mpf(1) / 2
+            density = mp.exp(-b * b / (1 + r)) * mp.sin(angle) / (2 * mp.pi) if r > -1 else 0
+            product = r * (L + 2 * b * pdf * tail) + density
+            K = product if jumps else product - 2 * b * (1 + r) * pdf * tail + b * b * L
+            found.append((twice_c * K, twice_c * L))
+            angle = mp.acos(min(twice_c * K, mp.mpf(1)))
+        return found
+
+
+def _precise_orthant(b, angle, Q):
+    """P(z1 > b, z2 > b): from angle 0 or pi, whichever is nearer."""
+    import mpmath as mp
+
+    def e(t):
+        cosine = mp.cos(t / 2)
+        return mp.exp(-b * b / (2 * cosine * cosine)) / (2 * mp.pi)
+
+    if b == 0:
+        return (mp.pi - angle) / (2 * mp.pi)
+    if angle < 2:
+        return Q - mp.quad(e, [0, angle / 2, angle])
+    cuts = [(mp.pi - angle) * x for x in (mp.mpf("0.25"), mp.mpf("0.5"), 1)]
+    return mp.quad(lambda rest: e(mp.pi - rest) if rest else mp.mpf(0), [0, *cuts])

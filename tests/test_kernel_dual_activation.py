@@ -22,13 +22,16 @@ def unit_rows(rng, n, d, dtype):
     return (X / np.linalg.norm(X, axis=1)[:, None]).astype(dtype)
 
 
-def apply(table, gram, X, Y, *, close=0.0, diagonal=-1, out=None, n_threads=1, norms=None):
+def apply(
+    table, gram, X, Y, *, at_zero=0.0, close=0.0, equal=-1.0, diagonal=-1, out=None, n_threads=1,
+    norms=None,
+):  # fmt: skip
     """Call the kernel with dense or sparse points."""
     out = np.full_like(gram, np.nan) if out is None else out
     left, right = (np.ones(len(gram)), np.ones(gram.shape[1])) if norms is None else norms
     kernels.apply_profile(
-        table, OFFSET, close, gram, *parts(X), *parts(Y), X.shape[1], left, right, diagonal, out,
-        n_threads,
+        table, OFFSET, at_zero, close, equal, gram, *parts(X), *parts(Y), X.shape[1], left, right,
+        diagonal, out, n_threads,
     )  # fmt: skip
     return out
 

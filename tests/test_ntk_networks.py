@@ -126,7 +126,7 @@ def test_required_width_is_the_law_and_never_fewer_than_16_fired_neurons():
     values = Spectrum(np.linspace(0.5, 0.02, 256))
     found = required_width(values, 2)
     assert found.theory == pytest.approx((256 / 0.02) ** 4 * 2)
-    assert found.theory_initialization == pytest.approx((256 / 0.02) ** 2)
+    assert found.theory_initialization == pytest.approx((256 / 0.02) ** 2 * 4)
     assert found.firing == 32
     assert 0.16 * 256**0.35 / found.measured**0.38 / 0.02**0.5 == pytest.approx(1 / 3, rel=1e-3)
     sparse = required_width(values, 2, ShiftedReLU(1.5))

@@ -15,7 +15,9 @@ cdef extern from "dual_activation.h" nogil:
         const double *table
         double offset
         intp_t n_pieces
+        double at_zero
         double close
+        double equal
     ctypedef struct sq_points:
         const void *values
         const intp_t *indptr
@@ -66,7 +68,9 @@ cdef inline sq_points points(
 def apply_profile(
     const double[:, ::1] table not None,      # IN   (2 n_pieces, TERMS): r >= 0, then r < 0
     double offset,                            # a power of two
+    double at_zero,                           # f at angle 0
     double close,                             # squared half chords below it are made anew
+    double equal,                             # those up to it, of r > 0, have angle 0
     const real_t[:, :] gram not None,         # IN   (n, k), correlations, each row contiguous
     const real_t[::1] left not None,          # IN   unit points of the rows: dense, or CSR values
     const intp_t[::1] left_indptr,            # IN   (n + 1,) or None where dense
@@ -95,7 +99,9 @@ def apply_profile(
     profile.table = &table[0, 0]
     profile.offset = offset
     profile.n_pieces = table.shape[0] // 2
+    profile.at_zero = at_zero
     profile.close = close
+    profile.equal = equal
     for i in prange(n, nogil=True, schedule="dynamic", chunksize=8, num_threads=n_threads):
         profile_row(level, &profile, &rows, i, &columns,
                     k if diagonal < 0 else min(k, diagonal + i + 1), &gram[i, 0], left_norms[i],

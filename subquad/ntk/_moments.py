@@ -15,6 +15,8 @@ to full relative precision: a correlation near 1 or -1 has no digits left for th
 import numpy as np
 from scipy import special
 
+from subquad._parallel import blocks
+
 _STEP = 1 / 64
 # A temporary of so many numbers stays in cache.
 _BLOCK = 2**14
@@ -47,9 +49,7 @@ def orthant_moments(h, k, angle, supplement):
     shape = angle.shape
     arguments = [np.ravel(x).astype(np.float64) for x in (h, k, angle, supplement)]
     L, M = np.empty(angle.size), np.empty(angle.size)
-    step = max(1, _BLOCK // len(_NODES))
-    for start in range(0, angle.size, step):
-        part = slice(start, start + step)
+    for part in blocks(angle.size, _BLOCK // len(_NODES)):
         L[part], M[part] = _integrals(*(x[part, None] for x in arguments))
     return L.reshape(shape), M.reshape(shape)
 
@@ -82,18 +82,30 @@ def _integrals(h, k, angle, supplement):
     return width * e.sum(axis=1), width * (e * climb).sum(axis=1)
 
 
-def lost_moment(b, angle):
-    """Return M at angle 0 minus M, for equal thresholds b, without cancellation at small angles.
+def lost_moments(b, angle):
+    """Return (L, M) at angle 0 minus (L, M) at angles up to 1.6, for equal thresholds b.
 
-    Q(b) (1 - cos(angle)) - the integral of e(t) (cos t - cos(angle)) / 2 pi over t up to the angle.
+    L loses the integral of e(t) / 2 pi over t up to the angle, and M
+
+        Q(b) (1 - cos(angle)) - the integral of e(t) (cos t - cos(angle)) / 2 pi,
+
+    both without cancellation at small angles.
     """
-    angle = np.asarray(angle, dtype=np.float64)
+    shape, angle = angle.shape, np.ravel(angle)
+    lost_L, lost_M = np.empty_like(angle), np.empty_like(angle)
+    for part in blocks(len(angle), _BLOCK // len(_LEGENDRE[0])):
+        lost_L[part], lost_M[part] = _lost_integrals(b, angle[part])
+    return lost_L.reshape(shape), lost_M.reshape(shape)
+
+
+def _lost_integrals(b, angle):
+    """The two integrals for a vector of angles."""
     x, weights = _LEGENDRE
-    t = angle[..., None] * (x + 0.5)
-    e = np.exp(-b * b / 2 / np.square(np.cos(t / 2))) / (2 * np.pi)
-    fall = 2 * np.sin((angle[..., None] + t) / 2) * np.sin((angle[..., None] - t) / 2)
-    whole = special.ndtr(-b) * 2 * np.square(np.sin(angle / 2))
-    return whole - angle * ((e * fall) @ weights)
+    square = np.square(np.sin(angle[:, None] / 2 * (x + 0.5)))  # of sin(t / 2)
+    e = np.exp(-b * b / 2 / (1 - square)) * (weights / (2 * np.pi))
+    end = np.square(np.sin(angle / 2))
+    fall = 2 * (end[:, None] - square)  # cos t - cos(angle)
+    return angle * e.sum(axis=1), 2 * special.ndtr(-b) * end - angle * (e * fall).sum(axis=1)
 
 
 def product_moment(h, k, angle, supplement, L):
@@ -112,13 +124,11 @@ def product_moment(h, k, angle, supplement, L):
     return r * terms + np.where(np.isnan(density), 0.0, density)
 
 
-def lost_product_moment(b, angle):
+def lost_product_moment(b, angle, lost_L, lost_M):
     """Return the product moment at angle 0 minus that at `angle`, for equal thresholds b."""
-    half = np.tan(angle / 2)
     bend = np.square(np.sin(angle / 2))
-    means = bend + 0.5 * (1 + np.cos(angle)) * special.erf(b * half / np.sqrt(2))
-    orthants = 2 * special.owens_t(b, half)
-    return lost_moment(b, angle) + 2 * b * _pdf(b) * means - b * b * orthants
+    means = bend + 0.5 * (1 + np.cos(angle)) * special.erf(b * np.tan(angle / 2) / np.sqrt(2))
+    return lost_M + 2 * b * _pdf(b) * means - b * b * lost_L
 
 
 def _pdf(x):

@@ -3,23 +3,22 @@
 import numpy as np
 
 from subquad._kernels import dual_activation
-from subquad._parallel import resolve_threads
+from subquad._parallel import resolve_threads, worth_threads
 from subquad._validation import require_memory
 from subquad.ntk._dual import as_dual
 from subquad.ntk._pairs import fill_pairs
 from subquad.ntk._points import as_points
-from subquad.ntk._profile import ANGLE, profiles, require_firing
+from subquad.ntk._profile import ANGLE, profiles, require_firing, require_range
 
 # BLAS takes 0.4 s for so many on one thread in float32, and 0.8 s in float64.
 _MULTIPLY_ADDS_PER_CALL = 3e10
 # The compiled kernel takes a few tenths of a second for so many entries.
 _ENTRIES_PER_CALL = 5e7
+# A thread must have so many entries, which take about 0.5 ms.
+_ENTRIES_PER_THREAD = 200_000
 # A square matrix has so many panels: 1 / 16 of its product is then made in vain.
 _PANELS = 8
 _FEWEST_ROWS = 256
-# Squared half chords made from the points: above, a correlation has 2e-13 (float32: 1e-6) of the
-# angle. No points but near duplicates are as close.
-_CLOSE = {np.dtype(np.float64): 2.0**-21, np.dtype(np.float32): 2.0**-11}
 
 
 def limit_kernels(left, right, dual, depth, kinds, n_threads):
@@ -77,17 +76,22 @@ def _fill(left, right, made, norms, outs, n_threads):
     # BLAS first, all of it: its threads and ours would wait for each other at every turn.
     for rows, others in panels:
         left.part(rows).correlations(columns.part(others), gram[rows, others])
+    n_threads = worth_threads(n_threads, len(left) * len(columns), _ENTRIES_PER_THREAD)
+    for profile in made:
+        require_range(profile.at_zero * norms[0].max() * norms[1].max(), left.dtype)
+    equal = (2 * float(np.finfo(left.dtype).eps)) ** 2  # unit rows are rounded
     for rows, others in panels:
         for profile, out in zip(made, outs, strict=True):
             dual_activation.apply_profile(
-                profile.table, profile.offset, _CLOSE[left.dtype], gram[rows, others],
+                profile.table, profile.offset, profile.at_zero, profile.close(left.dtype), equal,
+                gram[rows, others],
                 *left.part(rows).parts(), *columns.part(others).parts(), left.n_columns,
                 norms[0][rows], norms[1][others], rows.start if symmetric else -1,
                 out[rows, others], n_threads,
             )  # fmt: skip
     if symmetric:
         for profile, out in zip(made, outs, strict=True):
-            out.flat[:: len(out) + 1] = profile.at_zero * norms[0] ** 2
+            out.flat[:: len(out) + 1] = profile.at_zero * norms[0] * norms[0]
         _mirror(outs, n_threads)
 
 

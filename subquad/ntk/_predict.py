@@ -1,5 +1,6 @@
 """Regression by the kernels of infinitely wide networks."""
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +17,11 @@ _KERNELS = ("ntk", "nngp")
 # A kernel's entries carry a few roundings each: points count as one where their correlation is 1
 # to so many units in the last place.
 _PARALLEL = 16
-# A matrix is singular where LAPACK's estimate of 1 / |A^-1| is below so many times n eps max A_ii.
+# A matrix is singular where its smallest eigenvalue is at most so many times n eps max A_ii.
 _SINGULAR = 8
+# The eigenvalues are computed where LAPACK's estimate of 1 / |A^-1|, which may be larger than the
+# smallest of them or smaller by sqrt(n), is below so many times that limit.
+_DOUBTFUL = 10
 _ENTRIES_PER_BLOCK = 2**22
 
 
@@ -134,26 +138,22 @@ def cholesky(kernel, mu, name):
     A = kernel.astype(np.float64)
     A.flat[:: n + 1] += mu
     eps, largest = float(np.finfo(kernel.dtype).eps), float(A.diagonal().max())
-    pair = _parallel_pair(A, _PARALLEL * eps)
-    factor = None
-    if pair is None:
-        try:
-            factor = np.linalg.cholesky(A)
-        except np.linalg.LinAlgError:
-            pass
-    tiny = _SINGULAR * n * np.finfo(np.float64).eps * largest
-    if factor is None or dpocon(factor.T, 1.0)[0] <= tiny:
-        smallest = float(np.linalg.eigvalsh(A)[0])
-        enough = max(n * eps * largest, 2 * tiny, -2 * smallest)
-        rows = (
-            "repeated rows" if pair is None else f"repeated rows, such as {pair[0]} and {pair[1]}"
-        )
-        raise ValueError(
-            f"{name} must be positive definite; got the smallest eigenvalue {smallest:.3g} with "
-            f"regularization={mu:.3g}. Remove {rows}, use float64, or give a regularization of "
-            f"about {enough:.1g} or more."
-        )
-    return factor
+    tiny = _SINGULAR * n * float(np.finfo(np.float64).eps) * largest
+    pair, factor = _parallel_pair(A, _PARALLEL * eps), None
+    with contextlib.suppress(np.linalg.LinAlgError):
+        factor = np.linalg.cholesky(A) if pair is None else None
+    if factor is not None and dpocon(factor.T, 1.0)[0] > _DOUBTFUL * tiny:
+        return factor
+    smallest = float(np.linalg.eigvalsh(A)[0])
+    if factor is not None and smallest > tiny:
+        return factor
+    enough = max(n * eps * largest, 2 * tiny, -2 * smallest)
+    rows = "repeated rows" if pair is None else f"repeated rows, such as {pair[0]} and {pair[1]}"
+    raise ValueError(
+        f"{name} must be positive definite; got the smallest eigenvalue {smallest:.3g} with "
+        f"regularization={mu:.3g}. Remove {rows}, use float64, or give a regularization of "
+        f"about {enough:.1g} or more."
+    )
 
 
 def _parallel_pair(A, tolerance):

@@ -10,13 +10,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import special
 
 from subquad._kernels.dual_activation import PIECES_PER_OCTAVE, TERMS
 from subquad.ntk._moments import angles
 
-# Half chords below 2 to this power share pieces of one length.
+# The offset of a table is 2 to this power where its functions are as smooth as one layer's.
 _OFFSET = -3
-_SMALLEST_OFFSET = -30
+# It is at least 2 to this power, since half chords up to twice the rounding error count as 0.
+_SMALLEST_OFFSET = -52
+# The map of a callable is taken to bend as much as that of ShiftedReLU(2) at small angles.
+_BEND = 0.3
+# A correlation errs by half its rounding error, and what follows from it by so much at most, in
+# terms of the value at angle 0; nearer points are measured anew, at most up to the second number.
+_CLOSE = {
+    np.dtype(np.float64): (5e-13, 2.0**-21, 2.0**-8),
+    np.dtype(np.float32): (4e-6, 2.0**-11, 2.0**-6),
+}
 
 
 def layers(dual, depth, p, angle, supplement):
@@ -47,6 +57,16 @@ def require_firing(squares):
         )
 
 
+def require_range(largest, dtype):
+    """Refuse a kernel whose entries overflow."""
+    limit = np.finfo(dtype).max
+    if not largest <= limit:
+        raise ValueError(
+            f"depth must keep the kernel below {limit:.2g} in {dtype}; got an entry of "
+            f"{largest:.2g}. Take fewer layers, a smaller shift or shorter rows, or use float64."
+        )
+
+
 def combine(kind, kernels, slopes):
     """Return the kernel of this kind: "ntk", "last" or the number of a layer."""
     if kind == "ntk":
@@ -61,7 +81,10 @@ def combine(kind, kernels, slopes):
 
 @dataclass(frozen=True)
 class Profile:
-    """A function of the angle: its value at 0, and pieces in half the chord plus `offset`."""
+    """A function of the angle: its value at 0, and pieces in half the chord plus `offset`.
+
+    [0, 1] has pieces of the lengths offset / 32, twice that, and so on, 32 of each.
+    """
 
     table: np.ndarray
     offset: float
@@ -69,11 +92,21 @@ class Profile:
 
     def derivative(self):
         """The derivative by half the chord, on each side of the right angle its own."""
-        octave = np.arange(len(self.table) // 2) // PIECES_PER_OCTAVE
-        half_widths = self.offset * 2.0**octave / PIECES_PER_OCTAVE / 2
+        _, widths = _pieces(len(self.table) // 2, self.offset)
         table = np.zeros_like(self.table)
         table[:, :-1] = self.table[:, 1:] * np.arange(1, TERMS)
-        return Profile(table / np.tile(half_widths, 2)[:, None], self.offset, 0.0)
+        return Profile(table / np.tile(widths / 2, 2)[:, None], self.offset, 0.0)
+
+    def close(self, dtype):
+        """Return the squared half chord below which correlations of this dtype know too little."""
+        tolerance, least, most = _CLOSE[np.dtype(dtype)]
+        if self.at_zero == 0:
+            return most
+        start, width = _pieces(len(self.table) // 2, self.offset)
+        middle = start + width / 2
+        for_r = np.abs(self.table[: len(start), 1]) / (width / 2) / (4 * middle)
+        errors = for_r * np.finfo(dtype).eps / self.at_zero
+        return min(max(least, np.max(middle**2, where=errors > tolerance, initial=0.0)), most)
 
 
 # The kind whose profile is the angle itself.
@@ -108,37 +141,58 @@ def _profile(offset, kind, angle, inner, ends):
     """Profile of a kind from samples in the pieces and at angle 0."""
     if kind == ANGLE:
         return Profile(_coefficients(angle), offset, 0.0)
-    at_zero = float(combine(kind, *ends)[0])
+    with np.errstate(over="ignore"):
+        at_zero = float(combine(kind, *ends)[0])
+    require_range(at_zero, np.dtype(np.float64))
     return Profile(_coefficients(combine(kind, *inner)), offset, at_zero)
 
 
 def _samples(dual, depth, p):
     """Offset, angles at the Chebyshev nodes of each piece, layers there, and layers at angle 0."""
-    octaves = -_octaves(dual, depth)
-    offset = 2.0**-octaves
-    piece = np.arange(octaves * PIECES_PER_OCTAVE)
-    start = offset * 2.0 ** (piece // PIECES_PER_OCTAVE)
-    width = start / PIECES_PER_OCTAVE
-    start = start + piece % PIECES_PER_OCTAVE * width
+    ends = layers(dual, depth, p, np.zeros(1), np.full(1, np.pi))
+    power = _log_offset(dual, *ends)
+    start, width = _pieces(-power * PIECES_PER_OCTAVE, 2.0**power)
     nodes = np.cos((np.arange(TERMS) + 0.5) * np.pi / TERMS)
-    s = np.clip(start[:, None] - offset + width[:, None] * (nodes + 1) / 2, 0.0, 1.0)
-    s[start - offset > math.sqrt(0.5) + 1e-6] = 0.5  # not in use
+    s = np.clip(start[:, None] + width[:, None] * (nodes + 1) / 2, 0.0, 1.0)
+    s[start > math.sqrt(0.5) + 1e-6] = 0.5  # not in use
     square = s * s
     angle, supplement = angles(
         np.concatenate([square, 1 - square]), np.concatenate([1 - square, square])
     )
-    ends = layers(dual, depth, p, np.zeros(1), np.full(1, np.pi))
-    return offset, angle, layers(dual, depth, p, angle, supplement), ends
+    return 2.0**power, angle, layers(dual, depth, p, angle, supplement), ends
 
 
-def _octaves(dual, depth):
-    """Log2 of the offset: small where the functions change at small scales."""
-    if dual._exact and dual.activation.jumps and depth > 1:
-        return _SMALLEST_OFFSET  # they go like powers of the chord below 1
-    if not dual._exact or dual.activation.shift == 0:
-        return _OFFSET
-    # At r = -1 they go like exp(-b^2 / (2 s^2)), which is nothing below b / 9.
-    return max(_SMALLEST_OFFSET, min(_OFFSET, math.floor(math.log2(dual.activation.shift / 9))))
+def _pieces(n_pieces, offset):
+    """Return the half chord at which each piece of one side begins, and the piece's length."""
+    octave, place = np.divmod(np.arange(n_pieces), PIECES_PER_OCTAVE)
+    width = offset * 2.0**octave / PIECES_PER_OCTAVE
+    return width * (PIECES_PER_OCTAVE + place) - offset, width
+
+
+def _log_offset(dual, kernels, slopes):
+    """Log2 of the offset, from the layers at angle 0: small where functions change quickly.
+
+    At r = -1 they go like exp(-h^2 / (2 s^2)), which is nothing below h / 9. At r = 1 a layer takes
+    an angle to x = a angle (1 - c angle + ...), and so all of them to about A angle / (1 + C angle),
+    where A is the product of all a, and C the sum of c times the product of the earlier a. This has
+    its pole at the half chord -1 / 2C, and pieces at 0 must be short of it.
+    """
+    squares = [float(kernel[0]) for kernel in kernels]
+    if dual._exact and dual.activation.jumps and len(slopes) > 1:
+        return _SMALLEST_OFFSET  # a jump takes angles to their roots
+    total, product = 0.0, 1.0
+    for square, after, slope in zip(squares, squares[1:], slopes, strict=False):
+        bend = _BEND
+        if dual._exact:
+            h = float(dual._thresholds(np.asarray(math.sqrt(square))))
+            bend = math.exp(-h * h / 2) / (6 * math.pi * float(special.ndtr(-h)))
+        total += bend * product
+        product *= math.sqrt(max(float(slope[0]), 0.0) * square / after)
+    smallest = min(2.0**_OFFSET, 1 / max(4 * total, 1e-9))
+    if dual._exact:
+        h = float(dual._thresholds(np.asarray(math.sqrt(squares[0]))))
+        smallest = min(smallest, h / 9 if h > 0 else smallest)
+    return max(_SMALLEST_OFFSET, math.floor(math.log2(smallest)))
 
 
 def _coefficients(samples):
@@ -147,10 +201,11 @@ def _coefficients(samples):
     cosines = np.cos(np.outer(k, k + 0.5) * np.pi / TERMS)
     chebyshev = samples @ cosines.T * (2 / TERMS)
     chebyshev[:, 0] /= 2
-    powers = [np.pad(row, (0, TERMS - len(row))) for row in map(_polynomial, k)]
-    return np.ascontiguousarray(chebyshev @ np.array(powers))
+    return np.ascontiguousarray(chebyshev @ _chebyshev_polynomials())
 
 
-def _polynomial(k):
-    """Powers of the k-th Chebyshev polynomial."""
-    return np.polynomial.chebyshev.cheb2poly(np.eye(k + 1)[k])
+@lru_cache(maxsize=1)
+def _chebyshev_polynomials():
+    """Powers of the Chebyshev polynomials, one in each row."""
+    rows = [np.polynomial.chebyshev.cheb2poly(np.eye(k + 1)[k]) for k in range(TERMS)]
+    return np.array([np.pad(row, (0, TERMS - len(row))) for row in rows])

@@ -12,6 +12,8 @@ like.
 
 import numpy as np
 
+from subquad._parallel import blocks
+
 # Radii end at 9.5, where exp(-r^2 / 2) = 3e-20.
 _N_ANGLES, _N_RADII, _LARGEST = 32, 64, 9.5
 # A temporary has at most so many numbers.
@@ -36,9 +38,7 @@ def expectations(functions, p, q, angle, supplement):
     shape = angle.shape
     columns = [np.ravel(x)[:, None, None] for x in (p, q, angle, supplement)]
     sums = np.zeros((len(functions), angle.size))
-    step = max(1, _BLOCK // (_N_ANGLES * _N_RADII))
-    for start in range(0, angle.size, step):
-        part = slice(start, start + step)
+    for part in blocks(angle.size, _BLOCK // (_N_ANGLES * _N_RADII)):
         sums[:, part] = _sums(functions, *(x[part] for x in columns))
     return [total.reshape(shape) for total in sums]
 

@@ -1,4 +1,4 @@
-"""Eigenvalues of a kernel, and the widths that follow from the smallest."""
+"""Eigenvalues of a kernel, and the widths that follow from the smallest of them."""
 
 import math
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ class Spectrum:
     Attributes
     ----------
     eigenvalues : ndarray of float64, shape (n,)
-        Falling.
+        From the largest to the smallest.
     """
 
     eigenvalues: np.ndarray
 
     @property
     def smallest(self):
-        """lambda_min; negative where rounding has made the kernel indefinite."""
+        """The smallest eigenvalue; negative where rounding has made the kernel indefinite."""
         return float(self.eigenvalues[-1])
 
     @property
     def largest(self):
-        """lambda_max."""
+        """The largest eigenvalue."""
         return float(self.eigenvalues[0])
 
     @property
@@ -43,7 +43,7 @@ class Spectrum:
 
     @property
     def effective_rank(self):
-        """(sum lambda)^2 / sum lambda^2: how many equal eigenvalues would spread as wide."""
+        """(sum lambda)^2 / sum lambda^2: the number of equal eigenvalues that would give it."""
         scaled = np.maximum(self.eigenvalues, 0.0) / (self.largest or 1.0)
         return float(scaled.sum() ** 2 / np.square(scaled).sum()) if self.largest > 0 else 0.0
 
@@ -93,15 +93,16 @@ class RequiredWidth:
     Attributes
     ----------
     theory : float
-        (n / lambda_min)^4 L, which [SZZ24], Definition F.20, takes for the proof of convergence,
-        without its constants.
+        (n / lambda_min)^4 L: the width that [SZZ24], Definition F.20, takes for the proof that
+        training converges, without its constant.
     theory_initialization : float
-        (n / lambda_min)^2, which Lemmas E.4 and E.5 ask for at initialisation alone, without their
-        logarithms and constants.
+        (n / lambda_min)^2 L^2: the width in the statement of Theorem F.14. It covers Lemmas E.4 and
+        E.5, by which the kernels at initialisation have at least 3/4 of the limit's smallest
+        eigenvalue, and which ask for (n / lambda_min)^2 log(n / delta).
     firing : int
-        16 / Q(b): so wide that 16 neurons fire on a point.
+        16 / Q(b): at this width 16 neurons fire at a point on average.
     measured : int
-        What was seen to suffice for residuals that fall to a third in every step.
+        The width at which residuals were seen to fall to a third or less in every step.
     """
 
     theory: float
@@ -133,10 +134,13 @@ def required_width(kernel, depth, activation=None):
 
     Notes
     -----
-    Theorem F.14 of [SZZ24] states (n L / lambda_min)^2, and its proof uses Definition F.20.
-    Measured: `firing` for shifts of 1 and more (all of 128 fits of 64 points); below, the first
-    step leaves 0.16 n^0.35 / (m^0.38 sqrt(lambda_min)) of the residual, a law fitted to 317 fits,
-    which is to be 1/3, and `firing` is a floor. It is an estimate within a factor of about 4.
+    [SZZ24] asks for different powers: its Theorem F.14 states n^2, and its proof takes n^4 from
+    Definition F.20.
+
+    `measured` equals `firing` for shifts of 1 and more, where all of 128 fits of 64 points
+    converged. For smaller shifts the first step leaves 0.16 n^0.35 / (m^0.38 sqrt(lambda_min)) of
+    the residual, by a law fitted to 317 fits; `measured` is the width at which that is 1/3, or
+    `firing` if that is larger. Expect it to be right within a factor of about 4.
 
     Examples
     --------
@@ -157,4 +161,6 @@ def required_width(kernel, depth, activation=None):
     if activation.shift < 1:
         ratio = _RATIO * n**0.35 / math.sqrt(smallest)
         measured = max(firing, math.ceil((3 * ratio) ** (1 / 0.38)))
-    return RequiredWidth((n / smallest) ** 4 * depth, (n / smallest) ** 2, firing, measured)
+    return RequiredWidth(
+        (n / smallest) ** 4 * depth, (n / smallest) ** 2 * depth**2, firing, measured
+    )

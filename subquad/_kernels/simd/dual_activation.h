@@ -13,7 +13,9 @@ typedef struct {
     const double *table;
     double offset; /* a power of two */
     ptrdiff_t n_pieces;
-    double close; /* squared half chords below it are computed from the points */
+    double at_zero; /* the function of angle 0 */
+    double close;   /* squared half chords below it are computed from the points */
+    double equal;   /* points of r > 0 with squared half chords up to it have angle 0 */
 } sq_profile;
 
 /* Points as rows: dense with n_columns entries where indptr is NULL, else CSR. */

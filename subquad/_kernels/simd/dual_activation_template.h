@@ -5,7 +5,8 @@
    exponent and the leading bits of y are the number of the piece, and the other bits the place in
    it. In s everything is smooth at r = 1 and r = -1, where the angle is not in r.
    Where r has lost the digits of 1 - |r|, they come from the points: s = |x - y| / 2, or |x + y| / 2
-   for r < 0. All arithmetic is in double. */
+   for r < 0. Points that differ by rounding alone have angle 0 and its value exactly, which the first
+   piece only comes near. All arithmetic is in double. */
 typedef double NAME(dvec) __attribute__((vector_size(SQ_BYTES)));
 typedef int64_t NAME(ivec) __attribute__((vector_size(SQ_BYTES)));
 
@@ -142,7 +143,7 @@ static void NAME(profile_row)(
     for (ptrdiff_t first = 0; first < n; first += NAME(CHUNK)) {
         const ptrdiff_t size = n - first < NAME(CHUNK) ? n - first : NAME(CHUNK);
         for (ptrdiff_t j = size; j < NAME(CHUNK); j++) square[j] = 0.5;
-        int any_close = 0;
+        int any_close = 0, any_equal = 0;
         for (ptrdiff_t j = 0; j < size; j++) {
             const double correlation = (double)r[first + j];
             double t = 0.5 - 0.5 * __builtin_fabs(correlation);
@@ -155,6 +156,10 @@ static void NAME(profile_row)(
                 const double sign = __builtin_copysign(1.0, square[j]);
                 double t = 0.25 * NAME(distance)(left, i, right, first + j, sign);
                 t = t < 0.5 ? t : 0.5;
+                if (sign > 0 && t <= profile->equal) {
+                    any_equal = 1;
+                    t = 0;
+                }
                 square[j] = __builtin_copysign(t, sign);
             }
         for (ptrdiff_t j = 0; j < size; j += NAME(DOUBLES)) {
@@ -163,6 +168,8 @@ static void NAME(profile_row)(
             v = NAME(look_up)(profile, v);
             __builtin_memcpy(value + j, &v, sizeof v);
         }
+        for (ptrdiff_t j = 0; any_equal && j < size; j++)
+            if (square[j] == 0 && !__builtin_signbit(square[j])) value[j] = profile->at_zero;
         for (ptrdiff_t j = 0; j < size; j++)
             out[first + j] = (real)(value[j] * left_norm * right_norms[first + j]);
     }
