@@ -174,8 +174,9 @@ def _log_offset(dual, kernels, slopes):
 
     At r = -1 they go like exp(-h^2 / (2 s^2)), which is nothing below h / 9. At r = 1 a layer takes
     an angle to x = a angle (1 - c angle + ...), and all of them together to about
-    A angle / (1 + C angle), where A is the product of all a, and C the sum of c times the product of
-    the earlier a. This has its pole at the half chord -1 / 2C, and pieces at 0 must be short of it.
+    A angle / (1 + C angle), where A is the product of all a, and C the sum of c times the product
+    of the earlier a. This has its pole at the half chord -1 / 2C, and pieces at 0 must be short of
+    it.
     """
     squares = [float(kernel[0]) for kernel in kernels]
     if dual._exact and dual.activation.jumps and len(slopes) > 1:
