@@ -7,6 +7,7 @@ from scipy import special
 
 from subquad.activations import ReLU, ThresholdedReLU, _Activation
 from subquad.ntk import _moments
+from subquad.ntk._distances import squared_distances
 from subquad.ntk._quadrature import expectations
 
 # Differences take this step, about the cube root of the rounding error.
@@ -174,6 +175,13 @@ class DualActivation:
         if isinstance(self.activation, ThresholdedReLU):
             M = _moments.lost_product_moment(h, angle, L, M)
         return 2 * c * L, 2 * c * p * p * M
+
+    def _squared_distances(self, p, q, angle):
+        """2 E (phi(u) - phi(v))^2 for vectors of deviations and angles up to 1.6."""
+        if self._exact:
+            return squared_distances(self.activation, p, q, angle)
+        halves = expectations([self._half_squared_difference], p, q, angle, np.pi - angle)[0]
+        return 4 * halves
 
     def _quadrature(self, p, q, angle, supplement):
         """Moments of a callable."""

@@ -6,6 +6,9 @@ from subquad.ntk._moments import angles
 from subquad.ntk._profile import combine, require_firing
 
 _PAIRS_PER_BLOCK = 2**14
+# Squared half chords below this are made without the correlation, which knows half chords to
+# 1.1e-16 / this of themselves.
+_CLOSE = 2.0**-8
 
 
 def fill_pairs(dual, depth, kinds, between, norms, outs, *, symmetric):
@@ -35,14 +38,20 @@ def _deviations(dual, depth, p):
 
 def _pair_layers(dual, left, right, angle):
     """As `layers`, for deviations (rows, 1) and (columns,) of each layer."""
-    same = (angle == 0) & (left[0] == right[0])
     supplement = np.pi - angle
     kernels, slopes = [left[0] * right[0] * np.cos(angle)], []
     for p, q, p_next, q_next in zip(left, right, left[1:], right[1:], strict=False):
         value, slope = dual._moments(*np.broadcast_arrays(p, q, angle, supplement))
         kernels.append(2 * value)
         slopes.append(2 * slope)
-        r = np.clip(kernels[-1] / (p_next * q_next), -1.0, 1.0)
-        angle, supplement = angles((1 - r) / 2, (1 + r) / 2)
-        angle, supplement = np.where(same, 0.0, angle), np.where(same, np.pi, supplement)
+        size = p_next * q_next
+        half = np.clip(0.5 - 0.5 * kernels[-1] / size, 0.0, 1.0)
+        near = (half < _CLOSE) & (angle < 1.5)
+        if near.any():
+            p, q, p_next, q_next = (
+                np.broadcast_to(x, near.shape)[near] for x in (p, q, p_next, q_next)
+            )
+            distances = dual._squared_distances(p, q, angle[near]) - np.square(p_next - q_next)
+            half[near] = np.clip(distances / (4 * p_next * q_next), 0.0, 1.0)
+        angle, supplement = angles(half, 1 - half)
     return kernels, slopes

@@ -170,16 +170,16 @@ def _pieces(n_pieces, offset):
 
 
 def _log_offset(dual, kernels, slopes):
-    """Log2 of the offset, from the layers at angle 0: small where functions change quickly.
+    """Return log2 of the offset, from the layers at angle 0: small where functions change quickly.
 
-    At r = -1 they go like exp(-h^2 / (2 s^2)), which is nothing below h / 9. At r = 1 a layer takes
-    an angle to x = a angle (1 - c angle + ...), and so all of them to about A angle / (1 + C angle),
-    where A is the product of all a, and C the sum of c times the product of the earlier a. This has
-    its pole at the half chord -1 / 2C, and pieces at 0 must be short of it.
+    At r = -1 functions go like exp(-h^2 / (2 s^2)), which is nothing below h / 9. At r = 1 a layer
+    makes a t (1 - c t + ...) of an angle t, and all layers together about A t / (1 + C t), where A
+    is the product of all a, and C the sum of each c times the product of the earlier a. The pole of
+    this is at the half chord -1 / 2C, and the pieces at 0 must be short beside it.
     """
     squares = [float(kernel[0]) for kernel in kernels]
-    if dual._exact and dual.activation.jumps and len(slopes) > 1:
-        return _SMALLEST_OFFSET  # a jump takes angles to their roots
+    if len(slopes) == 0 or (dual._exact and dual.activation.jumps and len(slopes) > 1):
+        return _SMALLEST_OFFSET  # angles keep their digits, and jumps take them to their roots
     total, product = 0.0, 1.0
     for square, after, slope in zip(squares, squares[1:], slopes, strict=False):
         bend = _BEND
