@@ -1,9 +1,9 @@
 """Distances between what a layer makes of two normals of unequal deviations.
 
-    2 E (phi(u) - phi(v))^2 = K(x, x) + K(y, y) - 2 K(x, y)
+    2 E (phi(u) / p' - phi(v) / q')^2 = 2 - 2 r
 
-in terms that are small where it is: 1 minus the correlation of a layer's outputs follows from it
-for near points, for which the correlation itself has no digits left.
+for the correlation r of a layer's outputs and their deviations p', q', in terms that are as small
+as the distance: r itself has no digits left for near points.
 """
 
 import numpy as np
@@ -16,27 +16,36 @@ from subquad.ntk._moments import _BLOCK, _LEGENDRE, _NODES, _WEIGHTS, _pdf
 _FAR = 100.0
 
 
-def squared_distances(activation, p, q, angle):
-    """Return 2 E (phi(u) - phi(v))^2 for thresholds `shift`, vectors of deviations and angles."""
+def squared_distances(activation, p, q, after_p, after_q, angle):
+    """Return 2 E (phi(u) / after_p - phi(v) / after_q)^2 for thresholds `shift`; all are vectors.
+
+    after_p^2 = 2 E phi(u)^2, and so for v. Angles are at most 1.6.
+    """
     out = np.empty(len(angle))
+    swap = p < q
+    p, q = np.where(swap, q, p), np.where(swap, p, q)
+    after_p, after_q = np.where(swap, after_q, after_p), np.where(swap, after_p, after_q)
     for part in blocks(len(angle), _BLOCK // len(_NODES)):
-        larger, smaller = np.maximum(p[part], q[part]), np.minimum(p[part], q[part])
-        out[part] = _distances(activation, larger, smaller, angle[part])
+        columns = (x[part] for x in (p, q, after_p, after_q, angle))
+        out[part] = _distances(activation, *columns)
     return out
 
 
-def _distances(activation, p, q, angle):
+def _distances(activation, p, q, after_p, after_q, angle):
     """The distances for p >= q: that at angle 0, and twice what the product loses from there."""
-    b = activation.shift
+    b, slope = activation.shift, p / after_p - q / after_q
     h, k = b / p, b / q
+    bias = 0.0 if activation.jumps else b
     z, weights = _rule(h, k)
-    gap = p[:, None] * z - (0.0 if activation.jumps else b)
-    one_fires = (np.square(gap) * _pdf(z) * weights).sum(axis=1)
-    both_fire = np.square(p - q) * (special.ndtr(-k) + k * _pdf(k))
+    one_fires = (np.square(p[:, None] * z - bias) * _pdf(z) * weights).sum(axis=1) / after_p**2
+    # The square of slope z - drop over z > k.
+    drop, Q = bias * (1 / after_p - 1 / after_q), special.ndtr(-k)
+    both_fire = np.square(slope) * (Q + k * _pdf(k)) - 2 * slope * drop * _pdf(k) + drop**2 * Q
     lost_L, lost = _lost_moments(h, k, angle)
     if activation.jumps:
         lost = _lost_product_moment(h, k, angle, lost_L)
-    return 2 * activation.norm_constant * (one_fires + both_fire + 2 * p * q * lost)
+    lost *= p / after_p * (q / after_q)
+    return 2 * activation.norm_constant * (one_fires + both_fire + 2 * lost)
 
 
 def _lost_moments(h, k, angle):

@@ -156,7 +156,9 @@ class DualActivation:
         """
         if not self._exact:
             values, slopes = self._moments(p, p, angle, supplement)
-            gap = expectations([self._half_squared_difference], p, p, angle, supplement)[0]
+            gap = expectations([self._half_squared_difference(1.0, 1.0)], p, p, angle, supplement)[
+                0
+            ]
             return 2 * values, 2 * slopes, 2 * gap
         near, whole = angle < _NEAR, self._second_moments(np.asarray(p, float))
         lost_slopes, gap = self._losses(p, np.where(near, angle, 0.0))
@@ -176,12 +178,15 @@ class DualActivation:
             M = _moments.lost_product_moment(h, angle, L, M)
         return 2 * c * L, 2 * c * p * p * M
 
-    def _squared_distances(self, p, q, angle):
-        """2 E (phi(u) - phi(v))^2 for vectors of deviations and angles up to 1.6."""
+    def _squared_distances(self, p, q, after_p, after_q, angle):
+        """2 E (phi(u) / after_p - phi(v) / after_q)^2 for vectors, and angles up to 1.6."""
         if self._exact:
-            return squared_distances(self.activation, p, q, angle)
-        halves = expectations([self._half_squared_difference], p, q, angle, np.pi - angle)[0]
-        return 4 * halves
+            return squared_distances(self.activation, p, q, after_p, after_q, angle)
+        out = np.empty(len(angle))
+        for i, (P, Q) in enumerate(zip(after_p, after_q, strict=True)):
+            square = self._half_squared_difference(1 / P, 1 / Q)
+            out[i] = 4 * expectations([square], p[i], q[i], angle[i], np.pi - angle[i])[0]
+        return out
 
     def _quadrature(self, p, q, angle, supplement):
         """Moments of a callable."""
@@ -192,9 +197,14 @@ class DualActivation:
     def _product(self, f):
         return lambda u, v: _finite(f(u)) * _finite(f(v))
 
-    def _half_squared_difference(self, u, v):
-        difference = _finite(self._function(u)) - _finite(self._function(v))
-        return 0.5 * self._scale**2 * np.square(difference)
+    def _half_squared_difference(self, a, b):
+        """Half of (a phi(u) - b phi(v))^2 as a function of u and v."""
+
+        def half(u, v):
+            difference = a * _finite(self._function(u)) - b * _finite(self._function(v))
+            return 0.5 * self._scale**2 * np.square(difference)
+
+        return half
 
     def _differences(self, z):
         step = _DIFFERENCE * np.maximum(1.0, np.abs(z))

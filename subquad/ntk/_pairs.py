@@ -48,10 +48,7 @@ def _pair_layers(dual, left, right, angle):
         half = np.clip(0.5 - 0.5 * kernels[-1] / size, 0.0, 1.0)
         near = (half < _CLOSE) & (angle < 1.5)
         if near.any():
-            p, q, p_next, q_next = (
-                np.broadcast_to(x, near.shape)[near] for x in (p, q, p_next, q_next)
-            )
-            distances = dual._squared_distances(p, q, angle[near]) - np.square(p_next - q_next)
-            half[near] = np.clip(distances / (4 * p_next * q_next), 0.0, 1.0)
+            sizes = [np.broadcast_to(x, near.shape)[near] for x in (p, q, p_next, q_next)]
+            half[near] = np.clip(dual._squared_distances(*sizes, angle[near]) / 4, 0.0, 1.0)
         angle, supplement = angles(half, 1 - half)
     return kernels, slopes

@@ -78,7 +78,8 @@ def _fill(left, right, made, norms, outs, n_threads):
         left.part(rows).correlations(columns.part(others), gram[rows, others])
     n_threads = worth_threads(n_threads, len(left) * len(columns), _ENTRIES_PER_THREAD)
     for profile in made:
-        require_range(profile.at_zero * norms[0].max() * norms[1].max(), left.dtype)
+        largest = float(profile.at_zero) * float(norms[0].max()) * float(norms[1].max())
+        require_range(largest, left.dtype)
     equal = (2 * float(np.finfo(left.dtype).eps)) ** 2  # unit rows are rounded
     for rows, others in panels:
         for profile, out in zip(made, outs, strict=True):

@@ -59,7 +59,7 @@ def require_firing(squares):
 
 def require_range(largest, dtype):
     """Refuse a kernel whose entries overflow."""
-    limit = np.finfo(dtype).max
+    limit = float(np.finfo(dtype).max)
     if not largest <= limit:
         raise ValueError(
             f"depth must keep the kernel below {limit:.2g} in {dtype}; got an entry of "
