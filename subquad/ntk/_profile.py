@@ -15,14 +15,15 @@ from scipy import special
 from subquad._kernels.dual_activation import PIECES_PER_OCTAVE, TERMS
 from subquad.ntk._moments import angles
 
-# The offset of a table is 2 to this power where its functions are as smooth as one layer's.
+# A table has an offset of 2 to this power where its functions are as smooth as one layer of ReLU.
 _OFFSET = -3
-# It is at least 2 to this power, since half chords up to twice the rounding error count as 0.
+# No offset need be below 2 to this power: half chords up to twice the rounding error count as 0.
 _SMALLEST_OFFSET = -52
 # The map of a callable is taken to bend as much as that of ShiftedReLU(2) at small angles.
 _BEND = 0.3
-# A correlation errs by half its rounding error, and what follows from it by so much at most, in
-# terms of the value at angle 0; nearer points are measured anew, at most up to the second number.
+# (tolerance, least, most): chords of near points are computed from the points themselves where half
+# a rounding error of the correlation would change the function by more than the tolerance, as a part
+# of its value at angle 0. Squared half chords up to `least` always are, and none above `most`.
 _CLOSE = {
     np.dtype(np.float64): (5e-13, 2.0**-21, 2.0**-8),
     np.dtype(np.float32): (4e-6, 2.0**-11, 2.0**-6),
@@ -121,7 +122,8 @@ def profiles(dual, depth, kinds, p=1.0):
     return [_known_profile(dual.activation, depth, kind, p) for kind in kinds]
 
 
-# Those of activations of the package are kept, since they take some milliseconds to make.
+# Profiles of the package's activations are kept: they take from some milliseconds to make, for few
+# layers, to some seconds, for 50 and more.
 @lru_cache(maxsize=256)
 def _known_profile(activation, depth, kind, p):
     """The profile of one kind."""
@@ -131,7 +133,7 @@ def _known_profile(activation, depth, kind, p):
 
 @lru_cache(maxsize=8)
 def _known_samples(activation, depth, p):
-    """What all kinds are made of."""
+    """The samples that the profiles of all kinds are made of."""
     from subquad.ntk._dual import DualActivation
 
     return _samples(DualActivation(activation), depth, p)
@@ -148,7 +150,7 @@ def _profile(offset, kind, angle, inner, ends):
 
 
 def _samples(dual, depth, p):
-    """Offset, angles at the Chebyshev nodes of each piece, layers there, and layers at angle 0."""
+    """Return the offset, angles at the nodes of each piece, layers there, and layers at angle 0."""
     ends = layers(dual, depth, p, np.zeros(1), np.full(1, np.pi))
     power = _log_offset(dual, *ends)
     start, width = _pieces(-power * PIECES_PER_OCTAVE, 2.0**power)
@@ -185,7 +187,7 @@ def _log_offset(dual, kernels, slopes):
         bend = _BEND
         if dual._exact:
             h = float(dual._thresholds(np.asarray(math.sqrt(square))))
-            bend = math.exp(-h * h / 2) / (6 * math.pi * float(special.ndtr(-h)))
+            bend = 1 / (3 * math.pi * float(special.erfcx(h / math.sqrt(2))))
         total += bend * product
         product *= math.sqrt(max(float(slope[0]), 0.0) * square / after)
     smallest = min(2.0**_OFFSET, 1 / max(4 * total, 1e-9))
