@@ -150,9 +150,9 @@ class DualActivation:
         return 2 * self._moments(p, p, zeros, zeros + np.pi)[0]
 
     def _steps(self, p, angle, supplement):
-        """(2 E phi phi, 2 E phi' phi', what the first lacks of 2 E phi^2) at equal deviations p.
+        """Return 2 E phi phi, 2 E phi' phi' and what the first lacks of 2 E phi^2, at deviation p.
 
-        The last does not cancel at small angles.
+        The last is small at small angles and has its digits.
         """
         if not self._exact:
             values, slopes = self._moments(p, p, angle, supplement)
@@ -171,7 +171,7 @@ class DualActivation:
         return values, slopes, np.where(near, gap, whole - values)
 
     def _losses(self, p, angle):
-        """What slopes and values lose from angle 0 to angles up to 1.6, at equal deviations p."""
+        """Return what slopes and values lose from angle 0 to angles up to 1.6, at deviation p."""
         h, c = float(self._thresholds(np.asarray(p))), self.activation.norm_constant
         L, M = _moments.lost_moments(h, angle)
         if isinstance(self.activation, ThresholdedReLU):

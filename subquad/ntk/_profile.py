@@ -21,9 +21,10 @@ _OFFSET = -3
 _SMALLEST_OFFSET = -52
 # The map of a callable is taken to bend as much as that of ShiftedReLU(2) at small angles.
 _BEND = 0.3
-# (tolerance, least, most): chords of near points are computed from the points themselves where half
-# a rounding error of the correlation would change the function by more than the tolerance, as a part
-# of its value at angle 0. Squared half chords up to `least` always are, and none above `most`.
+# (tolerance, least, most): chords of near points are computed from the points themselves where
+# half a rounding error of the correlation would change the function by more than the tolerance, as
+# a part of its value at angle 0. Squared half chords up to `least` always are, and none above
+# `most`.
 _CLOSE = {
     np.dtype(np.float64): (5e-13, 2.0**-21, 2.0**-8),
     np.dtype(np.float32): (4e-6, 2.0**-11, 2.0**-6),
