@@ -129,6 +129,49 @@ def precise_layers(activation, depth, angle, digits=60):
         return found
 
 
+def precise_pair(activation, depth, x, y, digits=50):
+    """(K_depth, its diagonal entries) of two rows of floats, for thresholds that are fixed."""
+    import mpmath as mp
+
+    with mp.workdps(digits):
+        x, y, b = [mp.mpf(float(t)) for t in x], [mp.mpf(float(t)) for t in y], activation.shift
+        p, q = mp.norm(x), mp.norm(y)
+        angle = mp.acos(mp.fdot(x, y) / (p * q))
+        Q, pdf = mp.erfc(b / mp.sqrt(2)) / 2, mp.npdf(b)
+        twice_c = 1 / (Q + b * pdf if activation.jumps else (1 + b * b) * Q - b * pdf)
+        for _ in range(depth):
+            K = twice_c * _precise_product(activation, p, q, angle)
+            p, q = (
+                mp.sqrt(twice_c * _precise_product(activation, t, t, mp.mpf(0))) for t in (p, q)
+            )
+            angle = mp.acos(K / (p * q))
+        return K, p * p, q * q
+
+
+def _precise_product(activation, p, q, angle):
+    """E phi(u) phi(v) over c, from the bracket of the moments of z1 > h and z2 > k."""
+    import mpmath as mp
+
+    h, k = sorted([activation.shift / p, activation.shift / q])
+    r, w, gap = mp.cos(angle), mp.sin(angle), k - h
+
+    def e(t):
+        return mp.exp(-((gap / mp.sin(t)) ** 2) / 2 - h * k / (2 * mp.cos(t / 2) ** 2))
+
+    def Q(x):
+        return mp.erfc(x / mp.sqrt(2)) / 2
+
+    if angle == 0:
+        L, m10, m01, m11 = Q(k), mp.npdf(k), mp.npdf(k), Q(k) + k * mp.npdf(k)
+    else:
+        cuts = [gap * x for x in (0.1, 0.3, 1, 3, 10) if gap * x < angle] if gap else []
+        L = Q(k) - mp.quad(lambda t: e(t) if t else 0, sorted({0, *cuts, angle})) / (2 * mp.pi)
+        first, second = mp.npdf(h) * Q((k - r * h) / w), mp.npdf(k) * Q((h - r * k) / w)
+        m10, m01 = first + r * second, r * first + second
+        m11 = r * (L + h * first + k * second) + w / (2 * mp.pi) * e(angle)
+    return p * q * (m11 if activation.jumps else m11 - k * m10 - h * m01 + h * k * L)
+
+
 def _precise_orthant(b, angle, Q):
     """P(z1 > b, z2 > b): from angle 0 or pi, whichever is nearer."""
     import mpmath as mp

@@ -109,6 +109,24 @@ def test_near_duplicates_get_their_distance_from_the_rows(simd_level, dtype, rng
     np.testing.assert_allclose(found, wanted, rtol=0, atol=4 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("layout", ["dense", "sparse"])
+def test_points_that_differ_by_rounding_have_the_value_at_angle_zero(
+    simd_level, dtype, rng, layout
+):
+    k, eps = 300, np.finfo(dtype).eps
+    X, Y = unit_rows(rng, 1, 6, dtype), unit_rows(rng, k, 6, dtype)
+    Y[::3], Y[1::9] = X, -X
+    Y[3, np.argmax(abs(X))] *= 1 + eps
+    gram = X @ Y.T
+    if layout == "sparse":
+        X, Y = scipy.sparse.csr_array(X), scipy.sparse.csr_array(Y)
+    found = apply(identity_table(), gram, X, Y, at_zero=7.0, close=1e-5, equal=(2 * eps) ** 2)[0]
+    equal = np.arange(k) % 3 == 0
+    np.testing.assert_array_equal(found[equal], 7.0)
+    assert (found[~equal] < 3).all()
+    np.testing.assert_allclose(found[1::9], 2.0, rtol=0, atol=4 * eps)
+
+
 def test_a_triangle_is_filled_to_its_diagonal_and_mirrored(dtype, rng, n_threads):
     n, start, table = 70, 20, random_table(rng)
     X = unit_rows(rng, n, 5, dtype)

@@ -5,7 +5,7 @@ import pytest
 import reference_ntk
 
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
-from subquad.ntk import last_layer_ntk, layer_kernels, ntk
+from subquad.ntk import DualActivation, last_layer_ntk, layer_kernels, ntk
 from subquad.ntk._dual import as_dual
 from subquad.ntk._moments import angles
 from subquad.ntk._profile import combine, layers, profiles
@@ -215,6 +215,31 @@ def test_correlations_are_trusted_only_where_they_know_enough():
 
 def test_a_kernel_that_overflows_is_refused():
     with pytest.raises(ValueError, match=r"depth must keep the kernel below 1.8e\+308"):
-        ntk(np.eye(2), depth=220, activation=ShiftedReLU(8.0))
+        ntk(np.full((2, 1), 1e150), depth=6, activation=ShiftedReLU(8.0))
     with pytest.raises(ValueError, match=r"below 3.4e\+38 in float32; got an entry of 2e\+40"):
         ntk(np.full((2, 1), 1e20, np.float32))
+
+
+NEAR = [(1e-8, 1e-6), (1e-6, 1e-10), (1e-3, 1e-4), (0.05, 0.01)]
+
+
+@pytest.mark.parametrize("kind", [ShiftedReLU, ThresholdedReLU])
+@pytest.mark.parametrize(("angle", "longer"), NEAR)
+def test_fixed_thresholds_keep_near_points_apart(kind, angle, longer):
+    pytest.importorskip("mpmath")
+    activation, size = kind(1.0, relative=False), 1.1 * (1 + longer)
+    x, y = np.array([1.1, 0.0]), size * np.array([np.cos(angle), np.sin(angle)])
+    K, *squares = reference_ntk.precise_pair(activation, 3, x, y)
+    found = layer_kernels([x, y], depth=3, activation=activation)[-1]
+    np.testing.assert_allclose(found.diagonal(), np.array(squares, float), rtol=1e-13)
+    distance = float(squares[0] + squares[1] - 2 * K)
+    assert found[0, 1] == pytest.approx(float(K), rel=1e-12)
+    if distance > 1e-6:  # otherwise the entries do not tell it
+        assert found[0, 0] + found[1, 1] - 2 * found[0, 1] == pytest.approx(distance, rel=1e-8)
+
+
+def test_a_function_keeps_near_points_apart():
+    relu = DualActivation(lambda z: np.maximum(z, 0), lambda z: np.where(z > 0, 1.0, 0.0))
+    rows = np.array([[1.0, 0.0], [2.0, 2e-9], [1.5, 1e-5], [1.0 + 1e-9, 1e-3], [0.5, 0.5]])
+    found, wanted = ntk(rows, depth=3, activation=relu), ntk(rows, depth=3)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)

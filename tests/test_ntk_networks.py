@@ -16,6 +16,7 @@ from subquad.ntk import (
     required_width,
     spectrum,
 )
+from subquad.ntk._predict import cholesky
 from subquad.weights import DenseWeights
 
 
@@ -189,6 +190,17 @@ def test_repeated_rows_are_found_however_sums_are_rounded(factor, dtype):
             predict(rows, np.ones(21), rows)
         mean, _ = predict(rows, np.ones(21), rows, regularization=1e-4)
         assert np.isfinite(mean).all()
+
+
+def test_the_regularization_that_a_refusal_names_is_enough():
+    # The null vectors of this kernel are spread over all rows: |A^-1| in the 1-norm, which LAPACK
+    # estimates, is then sqrt(n) times what the smallest eigenvalue says.
+    Q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((400, 200)))
+    with pytest.raises(ValueError, match="kernel must be positive definite") as e:
+        cholesky(Q @ Q.T, 0.0, "kernel")
+    remedy = float(str(e.value).split("regularization of about ")[1].split(" ")[0])
+    factor = cholesky(Q @ Q.T, remedy, "kernel")
+    np.testing.assert_allclose(factor @ factor.T, Q @ Q.T, rtol=0, atol=1e-11)
 
 
 def test_rows_that_nearly_repeat_are_fitted():

@@ -7,6 +7,7 @@ from scipy import special
 
 from subquad.activations import ReLU, ThresholdedReLU, _Activation
 from subquad.ntk import _moments
+from subquad.ntk._distances import squared_distances
 from subquad.ntk._quadrature import expectations
 
 # Differences take this step, about the cube root of the rounding error.
@@ -149,13 +150,15 @@ class DualActivation:
         return 2 * self._moments(p, p, zeros, zeros + np.pi)[0]
 
     def _steps(self, p, angle, supplement):
-        """(2 E phi phi, 2 E phi' phi', what the first lacks of 2 E phi^2) at equal deviations p.
+        """Return 2 E phi phi, 2 E phi' phi' and what the first lacks of 2 E phi^2, at deviation p.
 
-        The last does not cancel at small angles.
+        The last is small at small angles and has its digits.
         """
         if not self._exact:
             values, slopes = self._moments(p, p, angle, supplement)
-            gap = expectations([self._half_squared_difference], p, p, angle, supplement)[0]
+            gap = expectations([self._half_squared_difference(1.0, 1.0)], p, p, angle, supplement)[
+                0
+            ]
             return 2 * values, 2 * slopes, 2 * gap
         near, whole = angle < _NEAR, self._second_moments(np.asarray(p, float))
         lost_slopes, gap = self._losses(p, np.where(near, angle, 0.0))
@@ -168,12 +171,22 @@ class DualActivation:
         return values, slopes, np.where(near, gap, whole - values)
 
     def _losses(self, p, angle):
-        """What slopes and values lose from angle 0 to angles up to 1.6, at equal deviations p."""
+        """Return what slopes and values lose from angle 0 to angles up to 1.6, at deviation p."""
         h, c = float(self._thresholds(np.asarray(p))), self.activation.norm_constant
         L, M = _moments.lost_moments(h, angle)
         if isinstance(self.activation, ThresholdedReLU):
             M = _moments.lost_product_moment(h, angle, L, M)
         return 2 * c * L, 2 * c * p * p * M
+
+    def _squared_distances(self, p, q, after_p, after_q, angle):
+        """2 E (phi(u) / after_p - phi(v) / after_q)^2 for vectors, and angles up to 1.6."""
+        if self._exact:
+            return squared_distances(self.activation, p, q, after_p, after_q, angle)
+        out = np.empty(len(angle))
+        for i, (P, Q) in enumerate(zip(after_p, after_q, strict=True)):
+            square = self._half_squared_difference(1 / P, 1 / Q)
+            out[i] = 4 * expectations([square], p[i], q[i], angle[i], np.pi - angle[i])[0]
+        return out
 
     def _quadrature(self, p, q, angle, supplement):
         """Moments of a callable."""
@@ -184,9 +197,14 @@ class DualActivation:
     def _product(self, f):
         return lambda u, v: _finite(f(u)) * _finite(f(v))
 
-    def _half_squared_difference(self, u, v):
-        difference = _finite(self._function(u)) - _finite(self._function(v))
-        return 0.5 * self._scale**2 * np.square(difference)
+    def _half_squared_difference(self, a, b):
+        """Half of (a phi(u) - b phi(v))^2 as a function of u and v."""
+
+        def half(u, v):
+            difference = a * _finite(self._function(u)) - b * _finite(self._function(v))
+            return 0.5 * self._scale**2 * np.square(difference)
+
+        return half
 
     def _differences(self, z):
         step = _DIFFERENCE * np.maximum(1.0, np.abs(z))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from subquad._parallel import resolve_threads
+from subquad._parallel import blocks, resolve_threads
 from subquad._products import gemm
 from subquad._validation import as_matrix, integer, require_memory
 
@@ -74,12 +74,12 @@ def empirical_ntk(network, X, Y=None, layer=-1, *, output=0, n_threads=None):
     out = np.empty((len(X), len(columns)), network.dtype)
     n_factors = 2 * (depth + 1 - min(chosen)) + 2
     step = max(1, _BYTES_PER_BLOCK // (n_factors * network.width * network.dtype.itemsize))
-    for i in range(0, len(X), step):
-        rows = slice(i, i + step)
+    for rows in blocks(len(X), step):
         left = _factors(network, X[rows], output, chosen, n_threads)
-        for j in range(i if Y is None else 0, len(columns), step):
-            others = slice(j, j + step)
-            same = Y is None and i == j
+        for others in blocks(len(columns), step):
+            if Y is None and others.start < rows.start:
+                continue
+            same = Y is None and others == rows
             right = left if same else _factors(network, columns[others], output, chosen, n_threads)
             out[rows, others] = _kernel(left, right, network.width, _is_all(layer))
             if Y is None and not same:

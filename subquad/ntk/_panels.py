@@ -3,26 +3,27 @@
 import numpy as np
 
 from subquad._kernels import dual_activation
-from subquad._parallel import resolve_threads, worth_threads
+from subquad._parallel import blocks, resolve_threads, worth_threads
 from subquad._validation import require_memory
 from subquad.ntk._dual import as_dual
 from subquad.ntk._pairs import fill_pairs
 from subquad.ntk._points import as_points
 from subquad.ntk._profile import ANGLE, profiles, require_firing, require_range
 
-# BLAS takes 0.4 s for so many on one thread in float32, and 0.8 s in float64.
+# One call of BLAS makes at most so many multiply-adds: 0.4 s of one thread in float32, 0.8 s in
+# float64.
 _MULTIPLY_ADDS_PER_CALL = 3e10
-# The compiled kernel takes a few tenths of a second for so many entries.
+# One call of the compiled kernel fills at most so many entries, in a few tenths of a second.
 _ENTRIES_PER_CALL = 5e7
-# A thread must have so many entries, which take about 0.5 ms.
+# The compiled kernel starts a thread for each so many entries, which take about 0.5 ms.
 _ENTRIES_PER_THREAD = 200_000
-# A square matrix has so many panels: 1 / 16 of its product is then made in vain.
+# A square matrix is filled in so many panels of rows: of its product, 1 / 16 is then made in vain.
 _PANELS = 8
 _FEWEST_ROWS = 256
 
 
 def limit_kernels(left, right, dual, depth, kinds, n_threads):
-    """Trusted kernels of `Points`; right may be None for left itself."""
+    """Return the kernels of trusted `Points`, one of each kind; right is None for left itself."""
     shape = len(left), len(left if right is None else right)
     _require_room(len(kinds), shape, left.dtype)
     outs = np.empty((len(kinds), *shape), left.dtype)
@@ -67,18 +68,19 @@ def _common_norm(left, right):
 
 
 def _fill(left, right, made, norms, outs, n_threads):
-    """outs[k] = the k-th profile of the angles, times the norms of both points."""
+    """Fill outs[k] with the k-th profile of the angles, times the norms of both points."""
     columns, symmetric, gram = right or left, right is None, outs[-1]
     panels = [
-        (slice(start, stop), slice(stop if symmetric else len(columns)))
-        for start, stop in _panels(len(left), len(columns), left.n_columns, symmetric)
+        (rows, slice(rows.stop if symmetric else len(columns)))
+        for rows in _panels(len(left), len(columns), left.n_columns, symmetric)
     ]
     # BLAS first, all of it: its threads and ours would wait for each other at every turn.
     for rows, others in panels:
         left.part(rows).correlations(columns.part(others), gram[rows, others])
     n_threads = worth_threads(n_threads, len(left) * len(columns), _ENTRIES_PER_THREAD)
     for profile in made:
-        require_range(profile.at_zero * norms[0].max() * norms[1].max(), left.dtype)
+        largest = float(profile.at_zero) * float(norms[0].max()) * float(norms[1].max())
+        require_range(largest, left.dtype)
     equal = (2 * float(np.finfo(left.dtype).eps)) ** 2  # unit rows are rounded
     for rows, others in panels:
         for profile, out in zip(made, outs, strict=True):
@@ -98,20 +100,20 @@ def _fill(left, right, made, norms, outs, n_threads):
 def _mirror(outs, n_threads):
     """Copy the lower halves to the upper ones."""
     for out in outs:
-        for start, stop in _panels(len(out), len(out), 1, True):
-            dual_activation.mirror(out, start, stop, n_threads)
+        for rows in _panels(len(out), len(out), 1, True):
+            dual_activation.mirror(out, rows.start, rows.stop, n_threads)
 
 
 def _panels(n, n_columns, n_inputs, symmetric):
-    """(first row, last row + 1) of panels, each short enough for one call."""
+    """Return slices of rows, each short enough for one call."""
     most = min(_MULTIPLY_ADDS_PER_CALL / n_inputs, _ENTRIES_PER_CALL) / n_columns
     size = max(_FEWEST_ROWS, -(-n // _PANELS)) if symmetric else n
     size = max(1, min(size, int(most)))
-    return ((start, min(start + size, n)) for start in range(0, n, size))
+    return blocks(n, size)
 
 
 def ntk_and_slope(rows, depth, activation, n_threads):
-    """Return r, Theta_L and its derivative by r between unit rows: for gradients."""
+    """Return r, Theta_L and the derivative of Theta_L by r between unit rows, for gradients."""
     points, norms = as_points(rows, "rows"), [np.ones(len(rows))] * 2
     profile = profiles(as_dual(activation), depth, ["ntk"])[0]
     outs = [np.empty((len(rows), len(rows))) for _ in range(2)]

@@ -15,14 +15,16 @@ from scipy import special
 from subquad._kernels.dual_activation import PIECES_PER_OCTAVE, TERMS
 from subquad.ntk._moments import angles
 
-# The offset of a table is 2 to this power where its functions are as smooth as one layer's.
+# A table has an offset of 2 to this power where its functions are as smooth as one layer of ReLU.
 _OFFSET = -3
-# It is at least 2 to this power, since half chords up to twice the rounding error count as 0.
+# No offset need be below 2 to this power: half chords up to twice the rounding error count as 0.
 _SMALLEST_OFFSET = -52
 # The map of a callable is taken to bend as much as that of ShiftedReLU(2) at small angles.
 _BEND = 0.3
-# A correlation errs by half its rounding error, and what follows from it by so much at most, in
-# terms of the value at angle 0; nearer points are measured anew, at most up to the second number.
+# (tolerance, least, most): chords of near points are computed from the points themselves where
+# half a rounding error of the correlation would change the function by more than the tolerance, as
+# a part of its value at angle 0. Squared half chords up to `least` always are, and none above
+# `most`.
 _CLOSE = {
     np.dtype(np.float64): (5e-13, 2.0**-21, 2.0**-8),
     np.dtype(np.float32): (4e-6, 2.0**-11, 2.0**-6),
@@ -59,7 +61,7 @@ def require_firing(squares):
 
 def require_range(largest, dtype):
     """Refuse a kernel whose entries overflow."""
-    limit = np.finfo(dtype).max
+    limit = float(np.finfo(dtype).max)
     if not largest <= limit:
         raise ValueError(
             f"depth must keep the kernel below {limit:.2g} in {dtype}; got an entry of "
@@ -121,7 +123,8 @@ def profiles(dual, depth, kinds, p=1.0):
     return [_known_profile(dual.activation, depth, kind, p) for kind in kinds]
 
 
-# Those of activations of the package are kept, since they take some milliseconds to make.
+# Profiles of the package's activations are kept: they take from some milliseconds to make, for few
+# layers, to some seconds, for 50 and more.
 @lru_cache(maxsize=256)
 def _known_profile(activation, depth, kind, p):
     """The profile of one kind."""
@@ -131,7 +134,7 @@ def _known_profile(activation, depth, kind, p):
 
 @lru_cache(maxsize=8)
 def _known_samples(activation, depth, p):
-    """What all kinds are made of."""
+    """The samples that the profiles of all kinds are made of."""
     from subquad.ntk._dual import DualActivation
 
     return _samples(DualActivation(activation), depth, p)
@@ -148,7 +151,7 @@ def _profile(offset, kind, angle, inner, ends):
 
 
 def _samples(dual, depth, p):
-    """Offset, angles at the Chebyshev nodes of each piece, layers there, and layers at angle 0."""
+    """Return the offset, angles at the nodes of each piece, layers there, and layers at angle 0."""
     ends = layers(dual, depth, p, np.zeros(1), np.full(1, np.pi))
     power = _log_offset(dual, *ends)
     start, width = _pieces(-power * PIECES_PER_OCTAVE, 2.0**power)
@@ -170,23 +173,22 @@ def _pieces(n_pieces, offset):
 
 
 def _log_offset(dual, kernels, slopes):
-    """Log2 of the offset, from the layers at angle 0: small where functions change quickly.
+    """Return log2 of the offset, from the layers at angle 0: small where functions change quickly.
 
-    At r = -1 they go like exp(-h^2 / (2 s^2)), which is nothing below h / 9. At r = 1 a layer takes
-    an angle to x = a angle (1 - c angle + ...), and all of them together to about
-    A angle / (1 + C angle), where A is the product of all a, and C the sum of c times the product
-    of the earlier a. This has its pole at the half chord -1 / 2C, and pieces at 0 must be short of
-    it.
+    At r = -1 functions go like exp(-h^2 / (2 s^2)), which is nothing below h / 9. At r = 1 a layer
+    makes a t (1 - c t + ...) of an angle t, and all layers together about A t / (1 + C t), where A
+    is the product of all a, and C the sum of each c times the product of the earlier a. The pole of
+    this is at the half chord -1 / 2C, and the pieces at 0 must be short beside it.
     """
     squares = [float(kernel[0]) for kernel in kernels]
-    if dual._exact and dual.activation.jumps and len(slopes) > 1:
-        return _SMALLEST_OFFSET  # a jump takes angles to their roots
+    if len(slopes) == 0 or (dual._exact and dual.activation.jumps and len(slopes) > 1):
+        return _SMALLEST_OFFSET  # angles keep their digits, and jumps take them to their roots
     total, product = 0.0, 1.0
     for square, after, slope in zip(squares, squares[1:], slopes, strict=False):
         bend = _BEND
         if dual._exact:
             h = float(dual._thresholds(np.asarray(math.sqrt(square))))
-            bend = math.exp(-h * h / 2) / (6 * math.pi * float(special.ndtr(-h)))
+            bend = 1 / (3 * math.pi * float(special.erfcx(h / math.sqrt(2))))
         total += bend * product
         product *= math.sqrt(max(float(slope[0]), 0.0) * square / after)
     smallest = min(2.0**_OFFSET, 1 / max(4 * total, 1e-9))

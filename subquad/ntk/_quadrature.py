@@ -16,7 +16,7 @@ from subquad._parallel import blocks
 
 # Radii end at 9.5, where exp(-r^2 / 2) = 3e-20.
 _N_ANGLES, _N_RADII, _LARGEST = 32, 64, 9.5
-# A temporary has at most so many numbers.
+# Temporary arrays hold at most so many numbers.
 _BLOCK = 2**19
 
 
