@@ -81,7 +81,7 @@ def matrix_free(rng):
 def readout(rng):
     D, V, a = rng.random((N, M)) < 0.3, rng.standard_normal((N, 7)), rng.standard_normal((3, M))
     U = (D[:, None, :] * a).reshape(3 * N, M)
-    return ReadoutJacobian(D, a, V, V @ V.T), rows(U, np.repeat(V, 3, axis=0))
+    return ReadoutJacobian(D, a, FixedSide(V, 3), V @ V.T), rows(U, np.repeat(V, 3, axis=0))
 
 
 def shared(rng):

@@ -128,15 +128,23 @@ class FixedSide:
     inputs : ndarray or csr_array, shape (n, m_v)
     repeats : int
         Row i of `inputs` stands for so many rows of V, one for each output: made on demand.
+    dtype : numpy.dtype, optional
+        Of V; that of `inputs` by default.
     """
 
-    def __init__(self, inputs, repeats=1):
+    def __init__(self, inputs, repeats=1, dtype=None):
         self.inputs, self._repeats, self._kept = inputs, repeats, deque(maxlen=2)
+        self.dtype = inputs.dtype if dtype is None else np.dtype(dtype)
 
     @functools.cached_property
     def V(self):
         """The factor, shape (n repeats, m_v)."""
-        return self.inputs if self._repeats == 1 else np.repeat(self.inputs, self._repeats, axis=0)
+        V = self.inputs.astype(self.dtype, copy=False)
+        return V if self._repeats == 1 else np.repeat(V, self._repeats, axis=0)
+
+    def of_one_output(self):
+        """Return the same for a single output."""
+        return FixedSide(self.inputs, dtype=self.dtype)
 
     def prepared(self, sketch, n_threads):
         """Return `sketch.prepare(V)`, made anew unless this sketch was one of the last two."""

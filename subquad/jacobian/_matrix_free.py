@@ -3,6 +3,7 @@
 import numpy as np
 
 from subquad._parallel import blocks
+from subquad.jacobian._fired import bits_as_numbers
 from subquad.jacobian._protocol import KeepsGram
 
 # Take as many neurons at once as keep their pre-activations at all points within these bytes.
@@ -111,8 +112,7 @@ class MatrixFreeJacobian(KeepsGram):
 
     def _mask(self, block):
         """Rows of D^T as numbers 0 and 1."""
-        bits = np.unpackbits(self._fired[block], axis=1, count=self.n, bitorder="little")
-        return bits.astype(self.dtype)
+        return bits_as_numbers(self._fired[block], self.n, self.dtype)
 
     def _sum_over_neurons(self, values):
         """Sum of the values of the neurons that fire, at each data point."""

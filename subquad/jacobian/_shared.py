@@ -74,15 +74,16 @@ class ReadoutJacobian(KhatriRao):
         Trusted, and not to be written to while J is in use.
     readout : ndarray of float64, shape (C, m)
         a, the scale of the activation included.
-    V : ndarray of float64, shape (n, m_v)
+    side : FixedSide
+        v_i in float64, shape (n, m_v), repeated for every output.
     K : ndarray of float64, shape (n, n)
     """
 
-    def __init__(self, fired, readout, V, K):
+    def __init__(self, fired, readout, side, K):
         self._fired, self._readout, self._K = fired, readout, K
         self.n_outputs, self.m_u = readout.shape
-        self._side = factors.FixedSide(V, self.n_outputs)
-        self.n, self.m_v = len(fired) * self.n_outputs, V.shape[1]
+        self._side = side
+        self.n, self.m_v = len(fired) * self.n_outputs, side.inputs.shape[1]
         self._n_threads = 1
 
     @functools.cached_property
@@ -102,7 +103,8 @@ class ReadoutJacobian(KhatriRao):
 
     def of_output(self, c):
         """Return the Jacobian of one output, n rows."""
-        return ReadoutJacobian(self._fired, self._readout[c : c + 1], self._side.inputs, self._K)
+        side = self._side.of_one_output()
+        return ReadoutJacobian(self._fired, self._readout[c : c + 1], side, self._K)
 
     def output_grams(self):
         """Return the diagonal blocks of G: one for each output, or one that all share."""

@@ -118,7 +118,8 @@ class RegularisedStep:
             g, iterations = equation.solve(target, mu)
         now = fit.objective(mu)
         self._recent.append(now)
-        promise = now - self._model(fit, equation, g, 0.0)[0]
+        model, square = self._model(fit, equation, g, keep=0.0)
+        promise = now - model
         self.stationarity = max(promise, 0.0) / (fit.initial_norm**2 or 1.0)
         if self.stationarity <= self._tol:
             return self._settle(fit, mu, iterations)
@@ -130,7 +131,7 @@ class RegularisedStep:
                     aim = (1 - keep) * fit.state.linear - fit.residual
                     g, more = equation.solve(aim, mu + self._damping)
                 iterations += more
-            model, square = self._model(fit, equation, g, keep)
+                model, square = self._model(fit, equation, g, keep)
             with watch.phase("move"):
                 trial = fit.state.propose(g, keep=keep)
             after = fit.norm_of(trial.outputs) ** 2 + mu * square

@@ -73,7 +73,7 @@ def require_square(n):
 
 
 def _require(n_bytes, what, remedy):
-    """Refuse what does not fit; asking the J takes longer than to solve what is small."""
+    """Refuse what does not fit; asking the system takes longer than to solve what is small."""
     if n_bytes > cost.ALWAYS_THERE:
         require_memory(n_bytes, what, remedy)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from subquad._parallel import blocks
-from subquad.jacobian import ReadoutJacobian
+from subquad.jacobian import FixedSide, ReadoutJacobian
 from subquad.training._equation import CoupledEquation, Equation
 from subquad.training._fit import Trial
 from subquad.training.last_layer._separable import is_separable
@@ -34,6 +34,7 @@ class DenseState:
         self._layer, self._weights, self._solver = layer, weights, solver
         self.K = layer.gram()
         self._readout = layer.activation.scale * layer.readout.astype(np.float64)
+        self._side = FixedSide(layer.features, layer.n_outputs, np.float64)
         zero = np.zeros_like(layer.preactivations)
         self._fired = np.zeros(zero.shape, bool)
         self._adopt(self._evaluate(zero, zero))
@@ -44,8 +45,7 @@ class DenseState:
         feeds = (self._readout != 0).T
         active = (self._fired.astype(np.float32) @ feeds.astype(np.float32)).astype(np.intp)
         described = active, feeds.sum(axis=0), self._weights, self._solver
-        V = self._layer.features.astype(np.float64, copy=False)
-        J = ReadoutJacobian(self._fired, self._readout, V, self.K)
+        J = ReadoutJacobian(self._fired, self._readout, self._side, self.K)
         if not is_separable(self._readout):
             return CoupledEquation(J, *described)
         return Equation([J.of_output(c) for c in range(len(self._readout))], *described)
