@@ -15,7 +15,7 @@ Notation (capitals are matrices; row i of a matrix is data point i)
     mu              regularisation or damping
 
 Modules
-    activations     ReLU, ShiftedReLU, ThresholdedReLU
+    activations     ReLU, ShiftedReLU, ThresholdedReLU; GELU, SiLU, Tanh, Sigmoid, LeakyReLU
     weights         DenseWeights, GaussianWeights: products with sparse rows
     hadamard        fwht: fast Walsh-Hadamard transforms
     halfspace       HalfSpaceReport: which points have <x, a> >= b, of a set that changes

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from subquad._validation import as_matrix, as_vector, real, require_memory
+from subquad.activations import is_smooth
 from subquad.solvers.gram import as_solver
 from subquad.training._records import TrainingWarning
 
@@ -68,6 +69,8 @@ def require_active_neurons(layer, minimum):
     feeding = np.count_nonzero(layer.readout, axis=1)
     if not feeding.all():
         raise ValueError(f"readout must feed every output; got none for output {feeding.argmin()}.")
+    if is_smooth(layer.activation):
+        return
     expected = feeding.min() * layer.activation.firing_probability
     report = (
         f"width must let more neurons fire: {expected:.1f} are expected per data point and output "
@@ -75,7 +78,7 @@ def require_active_neurons(layer, minimum):
     )
     if expected < minimum * (1 - 1e-9):
         raise ValueError(f"{report}, at least {minimum} are needed. Raise width or lower shift.")
-    if expected < _WARN_ACTIVE * (1 - 1e-9):
+    if minimum and expected < _WARN_ACTIVE * (1 - 1e-9):
         warnings.warn(
             f"{report}; below {_WARN_ACTIVE} some data points may not be fitted. Raise width or "
             "lower shift.",
@@ -85,8 +88,12 @@ def require_active_neurons(layer, minimum):
 
 
 def bytes_for(network, n):
-    """Bytes of a fit with Gram matrices: 4 m n numbers and 4 matrices n x n per output."""
-    numbers = 4 * n * network.width * network.dtype.itemsize
+    """Bytes of a fit with Gram matrices: 4 m n numbers and 4 matrices n x n per output.
+
+    Dense derivatives are 2 m n numbers more.
+    """
+    arrays = 6 if is_smooth(network.activation) else 4
+    numbers = arrays * n * network.width * network.dtype.itemsize
     return numbers + 8 * n * n * (3 * network.n_outputs + 2)
 
 

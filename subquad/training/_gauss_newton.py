@@ -258,9 +258,10 @@ class GaussNewtonTrainer:
                 f"fall: {promised}, above tol={self._tol:.0e}; raise max_steps or tol."
             )
         return (
-            f"Training ends after {len(self.history)} steps at a kink of the objective, where "
-            f"damped steps gain nothing: {promised}, above tol={self._tol:.0e}, but neurons "
-            "would begin or cease to fire on the way. Raise tol or regularization."
+            f"Training ends after {len(self.history)} steps in a narrow valley or at a kink of the "
+            f"objective, where damped steps gain nothing: {promised}, above tol={self._tol:.0e}, "
+            "but f bends, or neurons begin or cease to fire, on the way. Raise tol or "
+            "regularization."
         )
 
     def _warn_silent(self, active):

@@ -16,7 +16,7 @@ from subquad.training._fit import Trial
 from subquad.training.last_layer._separable import is_separable
 
 # Take so many neurons at a time: what a block makes of them stays in cache.
-_NEURONS_PER_BLOCK = 2048
+NEURONS_PER_BLOCK = 2048
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class DenseState:
     def linearise(self):
         """Return the equation at the current iterate."""
         feeds = (self._readout != 0).T
-        active = (self._fired.astype(np.float32) @ feeds.astype(np.float32)).astype(np.intp)
+        moves = (self._fired != 0).astype(np.float32)
+        active = (moves @ feeds.astype(np.float32)).astype(np.intp)
         described = active, feeds.sum(axis=0), self._weights, self._solver
         J = ReadoutJacobian(self._fired, self._readout, self._side, self.K)
         if not is_separable(self._readout):
@@ -83,7 +84,7 @@ class DenseState:
         outputs, linear = np.zeros((2, layer.n, layer.n_outputs))
         fired = np.empty(change.shape, bool)
         jump = layer.thresholds[:, None] if layer.activation.jumps else 0.0
-        for block in blocks(layer.width, _NEURONS_PER_BLOCK):
+        for block in blocks(layer.width, NEURONS_PER_BLOCK):
             moved = change[:, block].astype(np.float64)
             above = layer.preactivations[:, block] - layer.thresholds[:, None] + moved
             fired[:, block] = D = above > 0
