@@ -95,11 +95,11 @@ def test_float32_reaches_its_own_floor(readout):
 
 @pytest.mark.parametrize("phi", [GELU(), Tanh()], ids=repr)
 @pytest.mark.parametrize("mu", [0.05, 1.0])
-def test_a_regularised_fit_ends_no_higher_than_a_long_quasi_newton_run(phi, mu):
+def test_a_long_quasi_newton_run_gains_nothing_from_where_a_regularised_fit_ends(phi, mu):
+    # From there: the objective has several minima, and another run may find another one.
     layer, W0, y = problem(phi, n=15, m=60, m_in=4)
     trainer = fit(layer, y, regularization=mu, tol=1e-8, max_steps=200)
-    if mu == 1:
-        assert trainer.converged
+    assert trainer.converged == (mu == 1.0)
 
     def objective(w):
         W = w.reshape(W0.shape)
@@ -107,9 +107,9 @@ def test_a_regularised_fit_ends_no_higher_than_a_long_quasi_newton_run(phi, mu):
         gradient = 2 * (jacobian(layer, W).T @ r + mu * (W - W0).ravel())
         return r @ r + mu * np.sum((W - W0) ** 2), gradient
 
-    best = minimize(objective, W0.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 5000})
-    reached, _ = objective((W0 + change(trainer)).ravel())
-    assert reached <= best.fun * (1 + 1e-3)
+    end = (W0 + change(trainer)).ravel()
+    best = minimize(objective, end, jac=True, method="L-BFGS-B", options={"maxiter": 2000})
+    assert objective(end)[0] <= best.fun * (1 + 1e-3)
 
 
 @pytest.mark.parametrize("readout", ["single", "shared"])
