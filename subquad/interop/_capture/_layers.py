@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 from subquad.interop._capture._rules import rules
 
+# A message names so many layers or parameters.
 _LISTED = 12
+_HINT = " Leave it out by naming the others in layers=."
 
 
 @dataclass
@@ -17,6 +19,8 @@ class Layer:
         Of the first module that was asked for.
     weight, bias : torch.nn.Parameter
         `bias` is None where it is not captured.
+    named : bool
+        Whether the caller asked for it by name.
     rules : dict
         module -> what u and v are. Modules that share the weight have an entry each.
     """
@@ -24,6 +28,7 @@ class Layer:
     name: str
     weight: object
     bias: object
+    named: bool
     rules: dict = field(default_factory=dict)
 
     @property
@@ -31,6 +36,11 @@ class Layer:
         """(m_u, m_v), by the module of the name."""
         m_u, m_v = next(iter(self.rules.values())).shape
         return m_u, m_v + (self.bias is not None)
+
+    @property
+    def hint(self):
+        """What to do about a layer that cannot be captured."""
+        return "" if self.named else _HINT
 
     @property
     def transposed(self):
@@ -52,10 +62,8 @@ def find_layers(model, names, bias):
     layers = {}
     for name, module in chosen.items():
         _require_capturable(name, module, named)
-        if id(module.weight) not in layers:
-            layers[id(module.weight)] = Layer(
-                name, module.weight, module.bias if bias and _bias(module) is not None else None
-            )
+        weight, own_bias = module.weight, _bias(module) if bias else None
+        layers.setdefault(id(weight), Layer(name, weight, own_bias, named))
     for module in known.values():
         layer = layers.get(id(module._parameters.get("weight")))
         if layer is not None:
@@ -72,6 +80,31 @@ def has_embedding(model):
     from torch import nn
 
     return any(isinstance(module, nn.Embedding | nn.EmbeddingBag) for module in model.modules())
+
+
+def require_eval_mode(model):
+    """Raise where a module is in a training mode that matters, or changes its weight in a call."""
+    from torch import nn
+    from torch.nn.modules.batchnorm import _NormBase
+    from torch.nn.modules.dropout import _DropoutNd
+
+    for name, module in model.named_modules():
+        random = isinstance(module, nn.RReLU) or _is_positive(getattr(module, "dropout", None))
+        random = random or (isinstance(module, _DropoutNd) and module.p > 0)
+        mixing = isinstance(module, _NormBase) and module.track_running_stats
+        if module.training and (random or mixing):
+            raise ValueError(
+                f"model must be in eval mode; got {name!r} ({type(module).__name__}) in training "
+                "mode. Call model.eval() first."
+            )
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.max_norm is not None:
+            raise ValueError(
+                f"model must not change its weights in a call; got {name!r} with max_norm."
+            )
+
+
+def _is_positive(value):
+    return isinstance(value, float) and value > 0
 
 
 def _rule(module):
@@ -134,9 +167,7 @@ def _require_capturable(name, module, named):
     """Raise unless the derivative by the weight of a module is u (x) v, as its rule says."""
     import torch
 
-    weight, hint = module._parameters.get("weight"), ""
-    if not named:
-        hint = " Leave it out by naming the others in layers=."
+    weight, hint = module._parameters.get("weight"), "" if named else _HINT
     if weight is None:
         raise ValueError(
             f"{name!r} must have a weight that is a parameter; got one that is computed in every "

@@ -46,14 +46,14 @@ class Plans:
     def __init__(self):
         self._plans = {}
 
-    def add(self, call, plan):
-        """Append the plan of a call."""
-        self._plans.setdefault(call.layer.name, []).append(plan)
+    def add(self, layer, plan):
+        """Append the plan of a call of a layer; None where no output depends on the call."""
+        self._plans.setdefault(layer.name, []).append(plan)
 
     def of(self, layer, number):
-        """Return the plan of a call; calls beyond those that are known are as the last one."""
-        known = self._plans[layer.name]
-        return known[min(number, len(known) - 1)]
+        """Return the plan of a call; further calls are as the last one."""
+        known = self._plans.get(layer.name)
+        return known[min(number, len(known) - 1)] if known else None
 
 
 def candidates(call, n):

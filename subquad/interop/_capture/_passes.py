@@ -3,8 +3,6 @@
 import contextlib
 from dataclasses import dataclass
 
-import numpy as np
-
 from subquad.interop._capture._rows import with_constant
 
 
@@ -27,6 +25,8 @@ class Call:
         Where the derivative by what left the layer appears; None outside of the graph.
     repeated : bool
         Whether the call served all samples at once, and was repeated for each.
+    shape : tuple
+        Of what left the layer.
     """
 
     layer: object
@@ -36,6 +36,13 @@ class Call:
     inner: int
     edge: object
     repeated: bool
+    shape: tuple
+
+    def pair(self, dz):
+        """Return (U, V) in the orientation of the layer; nothing that came back is zero."""
+        dz = self.layer.weight.new_zeros(self.shape) if dz is None else dz
+        U = self.rule.derivatives(dz)
+        return (self.V, U) if self.rule.transposed != self.layer.transposed else (U, self.V)
 
 
 class Recorder:
@@ -58,7 +65,10 @@ class Recorder:
                 handle = module.register_forward_hook(hook, prepend=True, with_kwargs=True)
                 self._handles.append(handle)
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
         """Take the hooks out."""
         for handle in self._handles:
             handle.remove()
@@ -98,7 +108,7 @@ class Recorder:
             V, lead, inner = rule.inputs(module, x.detach(), *others)
             V = V if layer.bias is None else with_constant(V)
             edge = get_gradient_edge(z) if z.requires_grad else None
-            self._calls.append(Call(layer, rule, V, lead, inner, edge, repeated))
+            self._calls.append(Call(layer, rule, V, lead, inner, edge, repeated, z.shape))
             return z
 
         return hook
@@ -109,7 +119,8 @@ class Recorder:
         Its output is then repeated, so that each sample has a derivative of its own.
         """
         if self._plans is not None:
-            return self._plans.of(layer, sum(c.layer is layer for c in self._calls)).repeated
+            plan = self._plans.of(layer, sum(call.layer is layer for call in self._calls))
+            return plan is not None and plan.repeated and self._n > 1
         return self._n > 1 and x.ndim > 0 and x.shape[0] == 1 and self._n not in x.shape[:-1]
 
 
@@ -158,21 +169,21 @@ def untouched(model, layers):
 
 
 def random_state():
-    """Return the states of torch's generators, as arrays."""
+    """Return the states of torch's generators."""
     import torch
 
     states = [torch.get_rng_state()]
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         states += torch.cuda.get_rng_state_all()
-    return [np.array(state) for state in states]
+    return states
 
 
 def _set_random_state(states):
     import torch
 
-    torch.set_rng_state(torch.tensor(states[0]))
+    torch.set_rng_state(states[0])
     if len(states) > 1:
-        torch.cuda.set_rng_state_all([torch.tensor(state) for state in states[1:]])
+        torch.cuda.set_rng_state_all(states[1:])
 
 
 def _restore_buffers(buffers):
