@@ -1,0 +1,173 @@
+"""`interop.capture` gives torch's own per-sample gradients, and leaves the model as it was."""
+
+import numpy as np
+import pytest
+
+from subquad.interop import capture
+from subquad.jacobian import JacobianSum, KhatriRao
+from subquad.sketch import TensorSketch, TensorSRHT
+
+torch = pytest.importorskip("torch")
+
+from torch import nn
+
+import torch_models as models
+
+# Torch says that it copies the input of an even kernel with padding "same".
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+TOLERANCE = {"rtol": 1e-10, "atol": 1e-12}
+
+
+def reals(*shape):
+    return torch.from_numpy(np.random.default_rng(1).standard_normal(shape))
+
+
+def integers(high, *shape):
+    return torch.from_numpy(np.random.default_rng(1).integers(0, high, shape))
+
+
+# Name: (model, samples, layers that are captured, those of them whose weight is transposed).
+CASES = {
+    "mlp": (
+        lambda: nn.Sequential(nn.Linear(3, 8), nn.GELU(), nn.Linear(8, 5), nn.Tanh(), nn.Linear(5, 2)),
+        lambda: reals(9, 3),
+        ["0", "2", "4"],
+        [],
+    ),
+    "cnn": (models.convolutions, lambda: reals(9, 4, 9, 8), ["0", "3", "6"], []),
+    "cnn with groups": (
+        lambda: models.convolutions(groups=4, mode="reflect"),
+        lambda: reals(9, 4, 9, 8),
+        ["0", "3", "6"],
+        [],
+    ),
+    "cnn of one axis": (models.of_one_axis, lambda: reals(9, 3, 10), ["0", "2", "4"], []),
+    "cnn of three axes": (
+        lambda: nn.Sequential(nn.Conv3d(2, 3, 2, stride=2), nn.Tanh(), nn.Flatten(), nn.Linear(24, 1)),
+        lambda: reals(8, 2, 4, 5, 4),
+        ["0", "3"],
+        [],
+    ),
+    "transformer": (
+        models.transformer,
+        lambda: reals(9, 3, 8),
+        ["0.linear1", "0.linear2", "2"],
+        [],
+    ),
+    "sequence first": (
+        models.SequenceFirst,
+        lambda: reals(9, 7, 8),
+        ["layer.linear1", "layer.linear2", "leave"],
+        [],
+    ),
+    "together": (lambda: models.Flattened(True), lambda: reals(9, 4, 3), ["first", "leave"], []),
+    "apart": (lambda: models.Flattened(False), lambda: reals(9, 4, 3), ["first", "leave"], []),
+    "loop": (models.Loop, lambda: reals(9, 3), ["enter", "step", "leave"], []),
+    "tied autoencoder": (models.TiedAutoencoder, lambda: reals(9, 5), ["encoder"], []),
+    "sum of a bag": (lambda: models.Bags("sum"), lambda: integers(9, 9, 5), ["bags", "leave"], ["bags"]),
+    "mean of a bag": (
+        lambda: models.Bags("mean"), lambda: integers(9, 9, 5), ["bags", "leave"], ["bags"]
+    ),
+    "bags from offsets": (
+        lambda: models.Bags("mean", True), lambda: integers(9, 9, 5), ["bags", "leave"], ["bags"]
+    ),
+    "language model": (
+        models.LanguageModel,
+        lambda: integers(11, 9, 5),
+        ["tokens", "positions", "mix"],
+        ["tokens", "positions"],
+    ),
+    "square language model": (
+        lambda: models.LanguageModel(11),
+        lambda: integers(11, 9, 5),
+        ["tokens", "positions", "mix"],
+        ["tokens", "positions"],
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(3)
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    model, samples, names, transposed = CASES[request.param]
+    return models.ready(model()), samples(), names, transposed
+
+
+def explicit(model, X, names, transposed):
+    """Layer name -> the gradients of all outputs of all samples."""
+    return {
+        name: models.gradients(model, X, model.get_submodule(name).weight, name in transposed)
+        for name in names
+    }
+
+
+def test_jacobians_are_the_gradients_of_every_sample(case):
+    model, X, names, transposed = case
+    found = capture(model, X, batch_size=4)
+    assert list(found) == names
+    for name, J in explicit(model, X, names, transposed).items():
+        assert isinstance(found[name], KhatriRao)
+        np.testing.assert_allclose(found[name].to_dense(), J, **TOLERANCE)
+
+
+def test_products_and_sketches_are_those_of_the_gradients(case, rng):
+    model, X, names, transposed = case
+    train, test = X[:6], X[6:]
+    found, others = capture(model, train), capture(model, test)
+    expected = explicit(model, train, names, transposed)
+    crossed = explicit(model, test, names, transposed)
+    sketches = {name: TensorSketch((J.m_u, J.m_v), 16, rng=2) for name, J in found.items()}
+    features = capture(model, train, sketch=sketches, batch_size=4)
+    for name, J in expected.items():
+        scale = abs(J).max() ** 2 * J.shape[1]
+        close = {"rtol": 1e-10, "atol": 1e-13 * scale}
+        np.testing.assert_allclose(found[name].gram(), J @ J.T, **close)
+        np.testing.assert_allclose(found[name].gram(others[name]), J @ crossed[name].T, **close)
+        W = rng.standard_normal((found[name].m_u, found[name].m_v))
+        np.testing.assert_allclose(found[name].matvec(W), J @ W.ravel(), **close)
+        np.testing.assert_allclose(features[name], J @ sketches[name].matrix().T, **close)
+    total = sum(J @ J.T for J in expected.values())
+    np.testing.assert_allclose(JacobianSum(list(found.values())).gram(), total, rtol=1e-10)
+
+
+def test_a_bias_is_the_weight_of_a_constant_input():
+    for model, X in [
+        (models.Loop(), reals(8, 3)),
+        (models.convolutions(), reals(8, 4, 9, 8)),
+        (models.transformer(), reals(8, 3, 8)),
+    ]:
+        model = models.ready(model)
+        for name, J in capture(model, X, bias=True).items():
+            by_weight, by_bias = (
+                models.gradients(model, X, getattr(model.get_submodule(name), what))
+                for what in ("weight", "bias")
+            )
+            found = J.to_dense().reshape(J.n, J.m_u, J.m_v)
+            np.testing.assert_allclose(found[:, :, :-1].reshape(J.n, -1), by_weight, **TOLERANCE)
+            np.testing.assert_allclose(found[:, :, -1], by_bias, **TOLERANCE)
+    without = models.ready(nn.Sequential(nn.Linear(3, 2, bias=False)))
+    assert capture(without, reals(8, 3), bias=True)["0"].m_v == 3
+
+
+def test_outputs_are_chosen_by_number_or_by_a_function():
+    model, X = models.ready(models.Loop()), reals(9, 3)
+    everything = models.gradients(model, X, model.step.weight).reshape(9, 2, -1)
+
+    def found(outputs):
+        return capture(model, X, "step", outputs=outputs, batch_size=4)["step"].to_dense()
+
+    np.testing.assert_allclose(found(1), everything[:, 1], **TOLERANCE)
+    several = found([1, 0, 1]).reshape(9, 3, -1)
+    np.testing.assert_allclose(several, everything[:, [1, 0, 1]], **TOLERANCE)
+    targets = reals(9, 2)
+
+    def loss(response, rows):
+        return ((response - targets[rows]) ** 2).sum(1) / 2
+
+    residuals = (model(X) - targets).detach().numpy()
+    expected = np.einsum("ic,icp->ip", residuals, everything)
+    np.testing.assert_allclose(found(loss), expected, **TOLERANCE)
