@@ -8,5 +8,7 @@ capture    the Jacobian of every linear layer of a torch model, from one backwar
 """
 
 from subquad.interop._capture import capture
+from subquad.interop._change import LayerChange, apply_change
+from subquad.interop._fit import fit_layer
 
-__all__ = ["capture"]
+__all__ = ["LayerChange", "apply_change", "capture", "fit_layer"]

@@ -6,6 +6,8 @@
                    FactoredGaussNewton      the same networks by Gauss-Newton
     half_space     HalfSpaceSGD             SGD on the neurons that fire ([QSY23], Algorithm 1)
 
+    StateGaussNewton         the same steps for a `State` of your own
+    Equation, CoupledEquation, Trial    what such a state returns
     StepRecord, SGDRecord    what happened in one step
     TrainingWarning          a run that cannot or did not reach its goal, with causes and remedies
 
@@ -21,6 +23,9 @@ holds the network on its data, knows its Jacobian (`subquad.jacobian`) and moves
 """
 
 from subquad.training._arguments import require_active_neurons
+from subquad.training._equation import CoupledEquation, Equation
+from subquad.training._fit import Trial
+from subquad.training._gauss_newton import State, StateGaussNewton
 from subquad.training._records import StepRecord, TrainingWarning
 from subquad.training.factored import FactoredGaussNewton, FactoredGradientDescent
 from subquad.training.half_space import HalfSpaceSGD, SGDRecord
@@ -28,13 +33,18 @@ from subquad.training.last_layer import LastLayerGaussNewton
 from subquad.training.two_layer import TwoLayerGaussNewton
 
 __all__ = [
+    "CoupledEquation",
+    "Equation",
     "FactoredGaussNewton",
     "FactoredGradientDescent",
     "HalfSpaceSGD",
     "LastLayerGaussNewton",
     "SGDRecord",
+    "State",
+    "StateGaussNewton",
     "StepRecord",
     "TrainingWarning",
+    "Trial",
     "TwoLayerGaussNewton",
     "require_active_neurons",
 ]

@@ -277,3 +277,50 @@ class GaussNewtonTrainer:
             TrainingWarning,
             stacklevel=4,
         )
+
+
+class StateGaussNewton(GaussNewtonTrainer):
+    """Gauss-Newton steps of a `State` of any network: the trainer for what this package lacks.
+
+    Parameters
+    ----------
+    state : State
+    y : array_like, shape (n, C) of `state.outputs`, or (n,)
+    dtype : numpy.dtype
+        The precision of `state.outputs`, which decides the default of `tol`.
+    regularization, tol, max_steps, sample_weight, callback
+        As in `LastLayerGaussNewton`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Notes
+    -----
+    `state.linear` may be evaluated when it is asked for: always after `linearise`, before the state
+    moves on.
+    """
+
+    def __init__(
+        self,
+        state,
+        y,
+        dtype,
+        *,
+        regularization=0.0,
+        tol=None,
+        max_steps=50,
+        sample_weight=None,
+        callback=None,
+    ):
+        n, n_outputs = state.outputs.shape
+        y = _arguments.targets(y, n_outputs, n)
+        weights = _arguments.sample_weight(sample_weight, n)
+        self._set_options(dtype, regularization, 0.0, tol, max_steps, callback)
+        self._begin(state, y, weights, centred=False)
+
+    @property
+    def factors(self):
+        """(A, V) of the best iterate: W = W(0) + A^T V."""
+        return self._fit.state.factors(self._fit.best.terms)
