@@ -5,13 +5,11 @@ import pytest
 
 from subquad.interop import capture
 from subquad.jacobian import JacobianSum, KhatriRao
-from subquad.sketch import TensorSketch, TensorSRHT
+from subquad.sketch import TensorSketch
 
 torch = pytest.importorskip("torch")
-
-from torch import nn
-
-import torch_models as models
+models = pytest.importorskip("torch_models")
+nn = torch.nn
 
 # Torch says that it copies the input of an even kernel with padding "same".
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
@@ -22,18 +20,13 @@ def reals(*shape):
     return torch.from_numpy(np.random.default_rng(1).standard_normal(shape))
 
 
-def integers(high, *shape):
-    return torch.from_numpy(np.random.default_rng(1).integers(0, high, shape))
+def tokens():
+    return torch.from_numpy(np.random.default_rng(1).integers(0, 9, (9, 5)))
 
 
 # Name: (model, samples, layers that are captured, those of them whose weight is transposed).
 CASES = {
-    "mlp": (
-        lambda: nn.Sequential(nn.Linear(3, 8), nn.GELU(), nn.Linear(8, 5), nn.Tanh(), nn.Linear(5, 2)),
-        lambda: reals(9, 3),
-        ["0", "2", "4"],
-        [],
-    ),
+    "mlp": (models.layers, lambda: reals(9, 3), ["0", "2", "4"], []),
     "cnn": (models.convolutions, lambda: reals(9, 4, 9, 8), ["0", "3", "6"], []),
     "cnn with groups": (
         lambda: models.convolutions(groups=4, mode="reflect"),
@@ -42,12 +35,7 @@ CASES = {
         [],
     ),
     "cnn of one axis": (models.of_one_axis, lambda: reals(9, 3, 10), ["0", "2", "4"], []),
-    "cnn of three axes": (
-        lambda: nn.Sequential(nn.Conv3d(2, 3, 2, stride=2), nn.Tanh(), nn.Flatten(), nn.Linear(24, 1)),
-        lambda: reals(8, 2, 4, 5, 4),
-        ["0", "3"],
-        [],
-    ),
+    "cnn of three axes": (models.of_three_axes, lambda: reals(8, 2, 4, 5, 4), ["0", "3"], []),
     "transformer": (
         models.transformer,
         lambda: reals(9, 3, 8),
@@ -64,22 +52,18 @@ CASES = {
     "apart": (lambda: models.Flattened(False), lambda: reals(9, 4, 3), ["first", "leave"], []),
     "loop": (models.Loop, lambda: reals(9, 3), ["enter", "step", "leave"], []),
     "tied autoencoder": (models.TiedAutoencoder, lambda: reals(9, 5), ["encoder"], []),
-    "sum of a bag": (lambda: models.Bags("sum"), lambda: integers(9, 9, 5), ["bags", "leave"], ["bags"]),
-    "mean of a bag": (
-        lambda: models.Bags("mean"), lambda: integers(9, 9, 5), ["bags", "leave"], ["bags"]
-    ),
-    "bags from offsets": (
-        lambda: models.Bags("mean", True), lambda: integers(9, 9, 5), ["bags", "leave"], ["bags"]
-    ),
+    "sum of a bag": (lambda: models.Bags("sum"), tokens, ["bags", "leave"], ["bags"]),
+    "mean of a bag": (lambda: models.Bags("mean"), tokens, ["bags", "leave"], ["bags"]),
+    "offsets": (lambda: models.Bags("mean", True), tokens, ["bags", "leave"], ["bags"]),
     "language model": (
         models.LanguageModel,
-        lambda: integers(11, 9, 5),
+        tokens,
         ["tokens", "positions", "mix"],
         ["tokens", "positions"],
     ),
     "square language model": (
         lambda: models.LanguageModel(11),
-        lambda: integers(11, 9, 5),
+        tokens,
         ["tokens", "positions", "mix"],
         ["tokens", "positions"],
     ),

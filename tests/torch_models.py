@@ -1,4 +1,4 @@
-"""Small torch models with a layer of every kind, and per-sample gradients by torch's own autograd."""
+"""Small torch models with a layer of every kind, and per-sample gradients by autograd."""
 
 import numpy as np
 import torch
@@ -100,6 +100,16 @@ class Flattened(nn.Module):
             return self.leave(h).reshape(n, length, 2).sum(1)
         h = self.first(x.transpose(0, 1).reshape(n * length, -1)).relu_()
         return self.leave(h).reshape(length, n, 2).sum(0)
+
+
+def layers():
+    """Three linear layers."""
+    return nn.Sequential(nn.Linear(3, 8), nn.GELU(), nn.Linear(8, 5), nn.Tanh(), nn.Linear(5, 2))
+
+
+def of_three_axes():
+    """Conv3d."""
+    return nn.Sequential(nn.Conv3d(2, 3, 2, stride=2), nn.Tanh(), nn.Flatten(), nn.Linear(24, 1))
 
 
 def transformer():

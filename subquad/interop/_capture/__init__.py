@@ -7,7 +7,8 @@ What happens when `capture` is called:
     _passes    hooks go in; weights ask for gradients, whatever changes is put back at the end
     _probe     the first samples tell which rows are whose, and whether u (x) v is all there is
     _collect   batch by batch: one forward pass, one backward pass an output, rows to numpy
-    _rules     what u and v are for each kind of layer; _layout, _rows: their order
+    _rules     what u and v are for each kind of layer
+    _rows      which of their rows are whose, and where they are kept
 """
 
 from subquad._validation import integer
@@ -98,19 +99,22 @@ def capture(model, X, layers=None, *, outputs=None, bias=False, batch_size=128, 
     passes. From these it is found which rows belong to which sample, that samples do not
     interact, and that the derivative by each weight is the sum of u (x) v, up to a relative error
     of 2e-3 in float32 and 5e-7 in float64. The model, its hooks, modes, buffers, ``requires_grad``
-    and ``grad``, and torch's random states are as before in the end, also after an exception.
+    and ``grad``, and torch's random states are as before in the end, also after an exception. In
+    between, nothing else may use the model: no other thread, and no training step.
 
     [SZZ24], Section 2.2, and Remark C.6 for several layers: their Gram matrices add.
 
     Examples
     --------
-    >>> import torch  # doctest: +SKIP
+    >>> import torch
     >>> model = torch.nn.Sequential(
     ...     torch.nn.Linear(3, 8), torch.nn.GELU(), torch.nn.Linear(8, 1)
-    ... ).eval()  # doctest: +SKIP
-    >>> J = capture(model, torch.eye(3))  # doctest: +SKIP
-    >>> J["0"]  # doctest: +SKIP
-    KhatriRao(n=3, m_u=8, m_v=3, dtype=float32)
+    ... ).eval()
+    >>> J = capture(model, torch.eye(3))
+    >>> list(J), J["0"]
+    (['0', '2'], KhatriRao(n=3, m_u=8, m_v=3, dtype=float32))
+    >>> J["0"].gram().shape
+    (3, 3)
     """
     torch = load_torch("capture")
     if not isinstance(model, torch.nn.Module):

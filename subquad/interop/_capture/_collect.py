@@ -4,12 +4,11 @@ import itertools
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.sparse
 
 from subquad._parallel import blocks
 from subquad._validation import require_finite, require_memory
 from subquad.interop._capture._passes import gradients
-from subquad.interop._capture._rows import Rows, weave
+from subquad.interop._capture._rows import Rows, entries, weave
 from subquad.interop._torch import as_numpy
 from subquad.jacobian import KhatriRao
 from subquad.sketch import TensorSketch, TensorSRHT
@@ -112,8 +111,8 @@ def _batch(found, values, calls):
                 blocks_of[call.layer.name].append(plan.sorted(x, call, n))
     for layer in found.layers:
         pair = [weave(blocks_of.pop(layer.name), n) for blocks_of in (U, V)]
-        require_finite(_entries(pair[0]), f"derivatives of the outputs by {layer.name!r}")
-        require_finite(_entries(pair[1]), f"inputs of {layer.name!r}")
+        require_finite(entries(pair[0]), f"derivatives of the outputs by {layer.name!r}")
+        require_finite(entries(pair[1]), f"inputs of {layer.name!r}")
         yield layer, *pair
 
 
@@ -125,10 +124,6 @@ def _planned(calls, found):
             plan = found.plans.of(call.layer, next(numbers[call.layer.name]))
             planned += [(call, plan)] if plan is not None else []
     return planned
-
-
-def _entries(x):
-    return x.data if scipy.sparse.issparse(x) else x
 
 
 def _require_memory(found, n_rows):

@@ -131,9 +131,7 @@ def gradients(values, inputs, seeds, keep=True):
     wanted = [x for x in inputs if x is not None]
     if not wanted or not values.requires_grad:
         return [None] * len(inputs)
-    found = iter(
-        torch.autograd.grad(values, wanted, seeds, retain_graph=keep, allow_unused=True)
-    )
+    found = iter(torch.autograd.grad(values, wanted, seeds, retain_graph=keep, allow_unused=True))
     return [None if x is None else next(found) for x in inputs]
 
 

@@ -12,16 +12,13 @@ import numpy as np
 import scipy.sparse
 
 from subquad._validation import require_finite
-from subquad.interop._capture._layout import Plans, candidates
+from subquad.interop._capture._layers import INTERACT
 from subquad.interop._capture._passes import gradients, random_state
+from subquad.interop._capture._rows import Plans, candidates, entries
 from subquad.interop._torch import as_numpy
 
 # Take so many samples: a number that is seldom that of positions.
 _N_PROBED = 7
-_INTERACT = (
-    "model must treat every sample by itself; got outputs of a sample that change with the others "
-    "of its batch, as with a batch normalization that is not in eval mode."
-)
 
 
 @dataclass
@@ -62,6 +59,8 @@ def probe(recorder, samples, layers):
     for layer in layers:
         own = [(c, d) for c, d in zip(calls, derivatives, strict=True) if c.layer is layer]
         for call, pair in own:
+            if pair is not None:
+                require_finite(entries(pair[0]), f"derivatives of the outputs by {layer.name!r}")
             plans.add(layer, None if pair is None else _plan(call, *pair, n))
         taken = [(call, pair[0]) for call, pair in own if pair is not None]
         _require_whole(layer, taken, by_parameter)
@@ -144,12 +143,18 @@ def _require_alone(recorder, samples, values):
         few, _ = recorder.run(samples, slice(0, half))
     many, few = as_numpy(values)[:half], as_numpy(few)
     if np.abs(few - many).max() > _tolerance(many) * np.abs(many).max():
-        raise ValueError(_INTERACT)
+        raise ValueError(INTERACT)
 
 
 def _plan(call, U, weighed, n):
     """Return the layout of a call whose rows are scaled as their samples are."""
     plans = candidates(call, n)
+    if len(plans) > 1 and not abs(U).max():
+        raise ValueError(
+            f"{call.layer.name!r} must have an influence on the first {n} samples, from which it "
+            "is found which rows are whose; got outputs whose derivatives are zero. Put other "
+            f"samples first.{call.layer.hint}"
+        )
     for plan in plans:
         scales = np.empty(U.shape[0], U.dtype)
         scales[plan.order(call, n)] = _scales(n)[:, None]
@@ -157,7 +162,7 @@ def _plan(call, U, weighed, n):
         if error <= _tolerance(U) * abs(weighed).max():
             return plan
     if plans:
-        raise ValueError(_INTERACT)
+        raise ValueError(INTERACT)
     raise ValueError(
         f"{call.layer.name!r} must be called with rows of every sample; got an input with axes "
         f"{call.lead} for {n} samples.{call.layer.hint}"
@@ -166,7 +171,7 @@ def _plan(call, U, weighed, n):
 
 def _require_whole(layer, taken, by_parameter):
     """Raise unless the calls account for the whole derivative by the weight, and by the bias."""
-    expected = by_parameter[id(layer.weight)]
+    expected = by_parameter[id(layer.weight)].to_dense()
     expected = as_numpy(next(iter(layer.rules.values())).matrix(expected))
     if layer.bias is not None:
         column = as_numpy(by_parameter[id(layer.bias)])[:, None]

@@ -64,7 +64,9 @@ class Convolution(Linear):
         n_axes = len(module.kernel_size)
         n, channels, *positions = patches.shape[: 2 + n_axes]
         patches = patches.movedim(1, 1 + n_axes)  # samples, positions, channels, kernel
-        rows = as_numpy(patches).reshape(-1, channels // self._groups * math.prod(module.kernel_size))
+        rows = as_numpy(patches).reshape(
+            -1, channels // self._groups * math.prod(module.kernel_size)
+        )
         return rows, (n,), math.prod(positions) * self._groups
 
     def derivatives(self, dz):
@@ -88,6 +90,11 @@ class Embedding(Linear):
     def __init__(self, module):
         self.shape, self._ignored = tuple(module.weight.shape[::-1]), module.padding_idx
 
+    @staticmethod
+    def refusal(module):
+        """Return why the layer cannot be captured, or None."""
+        return "divides its gradient by frequencies" if module.scale_grad_by_freq else None
+
     def inputs(self, module, x):
         """Return one-hot rows; that of the padding index is empty."""
         indices = as_numpy(x).ravel()
@@ -108,7 +115,7 @@ class EmbeddingBag(Embedding):
     @staticmethod
     def refusal(module):
         """Return why the layer cannot be captured, or None."""
-        return "takes the maximum of a bag" if module.mode == "max" else None
+        return "takes the maximum" if module.mode == "max" else Embedding.refusal(module)
 
     def inputs(self, module, x, offsets=None, per_sample_weights=None):
         """Return one row for each bag: samples are rows of x, or begin at the offsets."""
