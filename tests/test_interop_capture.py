@@ -1,5 +1,8 @@
 """`interop.capture` gives torch's own per-sample gradients, and leaves the model as it was."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,6 +16,7 @@ nn = torch.nn
 
 # Torch says that it copies the input of an even kernel with padding "same".
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "torch.md"
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-12}
 
 
@@ -155,3 +159,38 @@ def test_outputs_are_chosen_by_number_or_by_a_function():
     residuals = (model(X) - targets).detach().numpy()
     expected = np.einsum("ic,icp->ip", residuals, everything)
     np.testing.assert_allclose(found(loss), expected, **TOLERANCE)
+
+
+def test_frozen_weights_are_captured():
+    model, X = models.ready(models.transformer()), reals(9, 3, 8)
+    expected = capture(model, X)
+    frozen = capture(model.requires_grad_(False), X)
+    for name, J in expected.items():
+        np.testing.assert_allclose(frozen[name].to_dense(), J.to_dense(), **TOLERANCE)
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_batches_change_nothing(case):
+    model, X, names, _ = case
+    whole = capture(model, X)
+    for name in names:
+        for batch_size in (1, 3):
+            J = capture(model, X, name, batch_size=batch_size)[name]
+            np.testing.assert_allclose(J.to_dense(), whole[name].to_dense(), **TOLERANCE)
+
+
+def test_single_precision_keeps_its_dtype():
+    model, X = models.ready(models.convolutions()).float(), reals(9, 4, 9, 8).float()
+    double = capture(models.ready(model), X.double())
+    single = capture(model.float(), X)
+    for name, J in double.items():
+        assert single[name].dtype == np.float32
+        J, close = J.to_dense(), abs(J.to_dense()).max()
+        np.testing.assert_allclose(single[name].to_dense(), J, rtol=0, atol=1e-5 * close)
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the pages are not beside these tests")
+def test_the_code_of_the_page_runs():
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    exec("\n".join(blocks), {"__name__": "page"})
