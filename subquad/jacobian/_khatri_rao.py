@@ -13,7 +13,7 @@ from subquad._parallel import resolve_threads
 from subquad._validation import as_matrix, as_vector, require_memory
 from subquad.jacobian import _factors as factors
 from subquad.jacobian import _grouped as grouped
-from subquad.jacobian._protocol import KeepsGram
+from subquad.jacobian._protocol import KeepsGram, gram_from
 from subquad.sketch import TensorSketch
 
 
@@ -253,7 +253,7 @@ class KhatriRao(KeepsGram):
 
         Parameters
         ----------
-        other : KhatriRao, optional
+        other : KhatriRao, MatrixFreeJacobian or ScaledRows of one, optional
             Rows of the same layer at other points. Either, both or none may have groups.
 
         Returns
@@ -263,7 +263,7 @@ class KhatriRao(KeepsGram):
         Raises
         ------
         TypeError, ValueError
-            If `other` is no KhatriRao with factors of as many columns.
+            If `other` is of no such kind, or its factors have not as many columns.
         MemoryError
             If it does not fit.
 
@@ -284,13 +284,11 @@ class KhatriRao(KeepsGram):
         """
         if other is None:
             return self._own_gram()
+        if (G := gram_from(self, other)) is not None:
+            return G
         if not isinstance(other, KhatriRao):
             raise TypeError(f"other must be a KhatriRao; got {type(other).__name__}.")
-        if (other.m_u, other.m_v) != (self.m_u, self.m_v):
-            raise ValueError(
-                f"other must have factors of {self.m_u} and {self.m_v} columns; "
-                f"got {other.m_u} and {other.m_v}."
-            )
+        require_same_layer(self, other)
         return self._cross(other)
 
     def _cross(self, other):
@@ -301,6 +299,13 @@ class KhatriRao(KeepsGram):
         G = factors.cross_gram(self.U, other.U)
         G *= factors.cross_gram(self.V, other.V)
         return G
+
+    def gram_work(self, other=None):
+        """Return a dict of each way to `gram(other)` and its multiply-adds, where rows are grouped.
+
+        The way that takes least is taken. See `gram` for the ways.
+        """
+        return grouped.gram_work(self, other)
 
     def product(self, g):
         """Return J (J^T g), shape (n,), in float64.
@@ -326,7 +331,8 @@ class KhatriRao(KeepsGram):
         points = np.asarray(points, np.intp)
         if self._groups is not None:
             rows, groups = self._groups.taken(points)
-            return grouped.gram(self, self._trusted(self.U[rows], self.V[rows], groups=groups))
+            part = KhatriRao._trusted(self.U[rows], self.V[rows], groups=groups)
+            return grouped.gram(self, part)
         G = factors.cross_gram(self.U, self.U[points])
         G *= factors.cross_gram(self.V, self.V[points])
         return G
@@ -345,11 +351,15 @@ class KhatriRao(KeepsGram):
         V, options = self._for_sketch(S)
         return np.asarray(S.gram(self.U, V, self._n_threads, **options), np.float64)
 
+    def _of_neurons(self, block):
+        """Return the Jacobian with respect to a block of rows of the weights."""
+        return KhatriRao._trusted(self.U[:, block], self._side, groups=self._groups)
+
     def _of_group(self, i):
         """Return the Jacobian of group i alone, without a copy."""
         rows = self._row_groups.rows(i)
         groups = Groups(np.array([0, rows.stop - rows.start]))
-        return self._trusted(self.U[rows], self.V[rows], groups=groups)
+        return KhatriRao._trusted(self.U[rows], self.V[rows], groups=groups)
 
     def _for_sketch(self, S):
         """Return V, as prepared as it may be, and the options of a sketch's products."""
@@ -381,6 +391,15 @@ class KhatriRao(KeepsGram):
             columns = U[:, block].astype(np.float64, copy=False)
             moved += columns @ (columns.T @ weighted)
         return np.einsum("ij,ij->i", moved, V)
+
+
+def require_same_layer(J, other):
+    """Raise unless the factors of two Jacobians have as many columns."""
+    if (other.m_u, other.m_v) != (J.m_u, J.m_v):
+        raise ValueError(
+            f"other must have factors of {J.m_u} and {J.m_v} columns; "
+            f"got {other.m_u} and {other.m_v}."
+        )
 
 
 def _as_pair(X):

@@ -7,6 +7,7 @@ matrices           J itself, a row vec(U_i^T V_i) for each group
 The ways to a Gram matrix
     tiles          (U U^T) o (V V^T), a tile in cache at a time, summed by groups
     matrices       M M^T for the rows M_i = vec(U_i^T V_i), a block of weights at a time
+    columns        sum_k R_k R_k^T over the columns k of a sparse V, R_k the groups that have one
 """
 
 from subquad.jacobian._grouped._gram import diagonal, gram

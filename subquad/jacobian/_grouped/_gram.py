@@ -3,11 +3,12 @@
 import numpy as np
 
 from subquad.jacobian import _factors as factors
+from subquad.jacobian._grouped._columns import gram_by_columns
 from subquad.jacobian._grouped._matrices import gram_by_matrices
 from subquad.jacobian._grouped._tiles import gram_by_tiles
 from subquad.jacobian._grouped._work import gram_work
 
-_WAYS = {"tiles": gram_by_tiles, "matrices": gram_by_matrices}
+_WAYS = {"tiles": gram_by_tiles, "matrices": gram_by_matrices, "columns": gram_by_columns}
 
 
 def gram(left, right=None, way=None):
