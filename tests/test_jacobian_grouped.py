@@ -108,14 +108,14 @@ def test_the_way_follows_the_multiply_adds(rng):
     wide = KhatriRao(*factors_of(rng, 40, 300, 200), pointers([2] * 20))
     work = wide.gram_work()
     assert min(work, key=work.get) == "tiles"
-    assert work["matrices"] == 300 * 200 * (40 + 20**2 / 2)
+    assert work["matrices"] == 300 * 200 * (40 + 20 * 20 + 20**2 / 2)
     narrow = KhatriRao(*factors_of(rng, 4000, 8, 6), pointers([200] * 20))
     work = narrow.gram_work()
     assert min(work, key=work.get) == "matrices"
-    assert work["matrices"] == 8 * 6 * (4000 + 20**2 / 2)
+    assert work["matrices"] == 8 * 6 * (4000 + 20 * 20 + 20**2 / 2)
     assert 4000**2 / 2 * (8 + 6) < work["tiles"] < 4000**2 / 2 * (8 + 6 + 64)
     cross = narrow.gram_work(KhatriRao(*factors_of(rng, 30, 8, 6)))
-    assert cross["matrices"] == 8 * 6 * (4030 + 20 * 30)
+    assert cross["matrices"] == 8 * 6 * (4030 + 20 * 50 + 20 * 30)
     for J in (wide, narrow):
         work = J.gram_work()
         np.testing.assert_array_equal(J.gram(), gram(J, way=min(work, key=work.get)))

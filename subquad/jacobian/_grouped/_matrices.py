@@ -33,13 +33,14 @@ def matrices(J, in_u=None, in_v=None):
     in_u = slice(0, J.m_u) if in_u is None else in_u
     in_v = slice(0, J.m_v) if in_v is None else in_v
     M = np.zeros((J.n, in_u.stop - in_u.start, in_v.stop - in_v.start))
-    counts = J._row_groups.counts
+    groups = J._row_groups
+    counts = groups.counts
     sparse = scipy.sparse.issparse(J.U) or scipy.sparse.issparse(J.V)
     if not sparse and 0 < counts[0] <= _ROWS_PER_CAST and (counts == counts[0]).all():
         _fill_even(M, J, counts[0], in_u, in_v)
     else:
         for i in np.flatnonzero(counts):
-            _fill_one(M[i], J, J._row_groups.rows(i), in_u, in_v)
+            _fill_one(M[i], J, groups.rows(i), in_u, in_v)
     return M.reshape(J.n, -1)
 
 
