@@ -149,7 +149,7 @@ def test_one_hot_inputs_of_many_words_take_the_way_by_columns(rng):
     J = KhatriRao(rng.standard_normal((4000, 300)), V, indptr)
     work = J.gram_work()
     assert min(work, key=work.get) == "columns"
-    assert "columns" not in J._rows.gram_work(KhatriRao(J.U, np.ones((4000, 5000)), indptr))
+    assert "columns" not in J.gram_work(KhatriRao(np.ones((2, 300)), np.ones((2, 5000))))
     some = np.arange(0, 100, 9)
     np.testing.assert_allclose(J.gram()[:, some], J.columns(some), rtol=0, atol=1e-10)
     np.testing.assert_allclose(J.gram()[0], gram(J, way="tiles")[0], rtol=0, atol=1e-10)
@@ -215,6 +215,22 @@ def test_a_gram_matrix_never_takes_memory_for_all_pairs_of_rows(dtype, rng):
     assert peak(lambda: gram(J, way="tiles")) < 6 * tile + 2 * 8 * 100**2
     factors_and_result = 8 * 100 * (16 * 12 + 3 * 100)
     assert peak(lambda: gram(J, way="matrices")) < 2 * factors_and_result + 2**17
+
+
+def test_products_take_memory_for_a_block_of_rows(rng, monkeypatch):
+    """V has 4000 x 50 numbers; blocks of 256 rows and of 8 columns of U, a few of each."""
+    monkeypatch.setattr("subquad.jacobian._grouped._products._BLOCK_BYTES", 1)
+    J = KhatriRao(*factors_of(rng, 4000, 60, 50, dtype=np.float32), pointers([40] * 100))
+    X, g = rng.standard_normal((60, 50)), rng.standard_normal(100)
+    pair = J.adjoint(g)
+    vectors, block = 8 * 4 * 4000, 8 * 256 * 50
+    assert peak(lambda: J.matvec(X)) < vectors + 2 * block
+    assert peak(lambda: J.product(g)) < vectors + 6 * block
+    assert peak(lambda: J.matvec(pair)) < vectors + 8 * 4 * 256 * 4000 / 2
+    matrix = explicit(J.U, J.V, J.groups)
+    assert_close(J.product(g), matrix @ (matrix.T @ g), 1e-12)
+    assert_close(J.matvec(X), matrix @ X.ravel(), 1e-5)
+    assert_close(J.matvec(pair), matrix @ (matrix.T @ g), 1e-5)
 
 
 def test_least_squares_take_grouped_rows(rng):
