@@ -1,5 +1,6 @@
 """`interop.capture` gives torch's own per-sample gradients, and leaves the model as it was."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from subquad.interop import capture
 from subquad.jacobian import JacobianSum, KhatriRao
-from subquad.sketch import TensorSketch
+from subquad.sketch import TensorSketch, TensorSRHT
 
 torch = pytest.importorskip("torch")
 models = pytest.importorskip("torch_models")
@@ -59,6 +60,7 @@ CASES = {
     "sum of a bag": (lambda: models.Bags("sum"), tokens, ["bags", "leave"], ["bags"]),
     "mean of a bag": (lambda: models.Bags("mean"), tokens, ["bags", "leave"], ["bags"]),
     "offsets": (lambda: models.Bags("mean", True), tokens, ["bags", "leave"], ["bags"]),
+    "weighted bags": (models.WeightedBags, tokens, ["bags"], ["bags"]),
     "language model": (
         models.LanguageModel,
         tokens,
@@ -108,7 +110,11 @@ def test_products_and_sketches_are_those_of_the_gradients(case, rng):
     found, others = capture(model, train), capture(model, test)
     expected = explicit(model, train, names, transposed)
     crossed = explicit(model, test, names, transposed)
-    sketches = {name: TensorSketch((J.m_u, J.m_v), 16, rng=2) for name, J in found.items()}
+    kinds = itertools.cycle([TensorSketch, TensorSRHT])
+    sketches = {
+        name: kind((J.m_u, J.m_v), 6, rng=2)
+        for kind, (name, J) in zip(kinds, found.items(), strict=False)
+    }
     features = capture(model, train, sketch=sketches, batch_size=4)
     for name, J in expected.items():
         scale = abs(J).max() ** 2 * J.shape[1]

@@ -466,6 +466,14 @@ def test_inputs_are_not_changed_and_not_kept():
     np.testing.assert_array_equal(J.V[::2], X.numpy())
 
 
+def test_factors_that_do_not_fit_are_refused_before_they_are_made(monkeypatch):
+    model = small()
+    monkeypatch.setattr("subquad._validation.available_memory", lambda: 1000)
+    message = r"factors of 2 layers must fit in memory; needs .*\(1872 bytes\).*give sketch="
+    with pytest.raises(MemoryError, match=message):
+        capture(model, X)
+
+
 def test_without_torch_the_extra_is_named(monkeypatch):
     imported = builtins.__import__
 

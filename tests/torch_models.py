@@ -74,6 +74,19 @@ class Bags(nn.Module):
         return self.leave(torch.tanh(self.bags(x)))
 
 
+class WeightedBags(nn.Module):
+    """Bags of weighted entries, the last offset included."""
+
+    def __init__(self):
+        super().__init__()
+        self.bags = nn.EmbeddingBag(9, 4, mode="sum", include_last_offset=True)
+
+    def forward(self, x):
+        starts = torch.arange(len(x) + 1) * x.shape[1]
+        weights = (1 + x.reshape(-1)).to(self.bags.weight.dtype)
+        return torch.sin(self.bags(x.reshape(-1), starts, per_sample_weights=weights))[:, :2]
+
+
 class SequenceFirst(nn.Module):
     """A transformer layer whose samples lie along the second axis."""
 

@@ -83,6 +83,7 @@ def capture(model, X, layers=None, *, outputs=None, bias=False, batch_size=128, 
     Conv1d, 2d, 3d  output channels          patch of the input    W as (channels, rest of its axes)
     Embedding       dimension                one-hot, CSR          W^T
     EmbeddingBag    dimension                counts, CSR           W^T; "sum" and "mean"
+    Conv1D          outputs                  inputs                W^T; that of transformers
     ==============  =======================  ====================  =================================
 
     A convolution with g groups of channels has g rows a position, with u in CSR. A weight that

@@ -5,6 +5,7 @@ of their entries. V and the U of every output list their rows in this order, lea
 """
 
 import math
+import sys
 
 import numpy as np
 import scipy.sparse
@@ -35,6 +36,19 @@ class Linear:
     def matrix(self, weight):
         """Return an array in the shape of the weight as one of shape (m_u, m_v)."""
         return weight.reshape(self.shape)
+
+
+class Transposed(Linear):
+    """W^T (m_out, m_in), where the layer keeps W (m_in, m_out)."""
+
+    transposed = True
+
+    def __init__(self, module):
+        self.shape = tuple(module.weight.shape[::-1])
+
+    def matrix(self, weight):
+        """Return the transpose."""
+        return weight.T
 
 
 class Convolution(Linear):
@@ -82,13 +96,12 @@ class Convolution(Linear):
         )
 
 
-class Embedding(Linear):
+class Embedding(Transposed):
     """W^T (dimension, number of rows): v is one-hot, in CSR, so that this is a linear layer."""
 
-    transposed = True
-
     def __init__(self, module):
-        self.shape, self._ignored = tuple(module.weight.shape[::-1]), module.padding_idx
+        super().__init__(module)
+        self._ignored = module.padding_idx
 
     @staticmethod
     def refusal(module):
@@ -103,10 +116,6 @@ class Embedding(Linear):
         ones = np.ones(indptr[-1], as_numpy(module.weight[:0]).dtype)
         V = scipy.sparse.csr_array((ones, indices[kept], indptr), (indices.size, self.shape[1]))
         return V, tuple(x.shape), 1
-
-    def matrix(self, weight):
-        """Return the transpose."""
-        return weight.T
 
 
 class EmbeddingBag(Embedding):
@@ -139,9 +148,12 @@ class EmbeddingBag(Embedding):
 
 
 def rules():
-    """Return the kinds of layers: (torch class, rule), in the order in which they are tried."""
+    """Return the kinds of layers: (class, rule), in the order in which they are tried."""
     from torch import nn
 
     convolutions = [(kind, Convolution) for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d)]
     embeddings = [(nn.EmbeddingBag, EmbeddingBag), (nn.Embedding, Embedding)]
-    return [(nn.Linear, Linear), *convolutions, *embeddings]
+    # A model has such a layer only after this module was imported.
+    transformers = sys.modules.get("transformers.pytorch_utils")
+    others = [(transformers.Conv1D, Transposed)] if hasattr(transformers, "Conv1D") else []
+    return [(nn.Linear, Linear), *convolutions, *embeddings, *others]
