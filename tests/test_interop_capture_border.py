@@ -466,6 +466,28 @@ def test_inputs_are_not_changed_and_not_kept():
     np.testing.assert_array_equal(J.V[::2], X.numpy())
 
 
+class Wayward(nn.Module):
+    """What is called, and how, depends on the size of the batch."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.first, self.other, self.way = nn.Linear(3, 2), nn.Linear(3, 2), way
+
+    def forward(self, x):
+        z = self.first(x)
+        if len(x) <= 7:
+            return z + self.other(x).detach()
+        if self.way == "another layer":
+            return z + self.other(x)
+        return self.first(x.repeat(2, 1)[None])[0, : len(x)]
+
+
+@pytest.mark.parametrize(("way", "name"), [("another layer", "other"), ("another shape", "first")])
+def test_calls_that_change_with_the_batch_are_found(way, name):
+    with pytest.raises(ValueError, match=f"'{name}' must be called in the same way for all"):
+        capture(models.ready(Wayward(way)), reals(9, 3))
+
+
 def test_factors_that_do_not_fit_are_refused_before_they_are_made(monkeypatch):
     model = small()
     monkeypatch.setattr("subquad._validation.available_memory", lambda: 1000)

@@ -59,9 +59,9 @@ def capture(model, X, layers=None, *, outputs=None, bias=False, batch_size=128, 
     -------
     dict of str to KhatriRao
         With one output, row i is that of sample i. With C outputs chosen, row i C + c is that of
-        the c-th of them in sample i. Where a layer has several positions, or is called several
-        times, the rows of U and V are grouped. With `sketch`, ndarrays of shape
-        (rows of J, sketch_size) instead.
+        the c-th of them in sample i, and the rows of V are repeated for each. Where a layer has
+        several positions, or is called several times, the rows of U and V are grouped. With
+        `sketch`, ndarrays of shape (rows of J, sketch_size) instead.
 
     Raises
     ------

@@ -23,6 +23,12 @@ class Plan:
     layout: object
     repeated: bool = False
 
+    def fits(self, call, n):
+        """Return whether the call of a batch of n samples has this layout."""
+        if isinstance(self.layout, str):
+            return bool(call.lead) and call.lead[0] % n == 0
+        return len(call.lead) > self.layout and call.lead[self.layout] == n
+
     def order(self, call, n):
         """Return the numbers of the rows of every sample, shape (n, positions)."""
         rows = np.arange(math.prod(call.lead)).reshape(call.lead)
