@@ -37,7 +37,7 @@ LEVELS = [
     ["jacobian", "ntk"],
     ["solvers", "networks"],
     ["training"],
-    ["estimators", "io", "plotting", "_command", "__main__"],
+    ["estimators", "io", "interop", "plotting", "_command", "__main__"],
     ["_config", "__init__"],
 ]
 HEIGHT = {room: i for i, room in enumerate(itertools.chain(*LEVELS))}

@@ -1,5 +1,9 @@
 """`interop.capture` gives torch's own per-sample gradients, and leaves the model as it was."""
 
+import itertools
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,13 +12,12 @@ from subquad.jacobian import JacobianSum, KhatriRao
 from subquad.sketch import TensorSketch, TensorSRHT
 
 torch = pytest.importorskip("torch")
-
-from torch import nn
-
-import torch_models as models
+models = pytest.importorskip("torch_models")
+nn = torch.nn
 
 # Torch says that it copies the input of an even kernel with padding "same".
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "torch.md"
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-12}
 
 
@@ -22,18 +25,13 @@ def reals(*shape):
     return torch.from_numpy(np.random.default_rng(1).standard_normal(shape))
 
 
-def integers(high, *shape):
-    return torch.from_numpy(np.random.default_rng(1).integers(0, high, shape))
+def tokens():
+    return torch.from_numpy(np.random.default_rng(1).integers(0, 9, (9, 5)))
 
 
 # Name: (model, samples, layers that are captured, those of them whose weight is transposed).
 CASES = {
-    "mlp": (
-        lambda: nn.Sequential(nn.Linear(3, 8), nn.GELU(), nn.Linear(8, 5), nn.Tanh(), nn.Linear(5, 2)),
-        lambda: reals(9, 3),
-        ["0", "2", "4"],
-        [],
-    ),
+    "mlp": (models.layers, lambda: reals(9, 3), ["0", "2", "4"], []),
     "cnn": (models.convolutions, lambda: reals(9, 4, 9, 8), ["0", "3", "6"], []),
     "cnn with groups": (
         lambda: models.convolutions(groups=4, mode="reflect"),
@@ -42,12 +40,7 @@ CASES = {
         [],
     ),
     "cnn of one axis": (models.of_one_axis, lambda: reals(9, 3, 10), ["0", "2", "4"], []),
-    "cnn of three axes": (
-        lambda: nn.Sequential(nn.Conv3d(2, 3, 2, stride=2), nn.Tanh(), nn.Flatten(), nn.Linear(24, 1)),
-        lambda: reals(8, 2, 4, 5, 4),
-        ["0", "3"],
-        [],
-    ),
+    "cnn of three axes": (models.of_three_axes, lambda: reals(8, 2, 4, 5, 4), ["0", "3"], []),
     "transformer": (
         models.transformer,
         lambda: reals(9, 3, 8),
@@ -64,22 +57,19 @@ CASES = {
     "apart": (lambda: models.Flattened(False), lambda: reals(9, 4, 3), ["first", "leave"], []),
     "loop": (models.Loop, lambda: reals(9, 3), ["enter", "step", "leave"], []),
     "tied autoencoder": (models.TiedAutoencoder, lambda: reals(9, 5), ["encoder"], []),
-    "sum of a bag": (lambda: models.Bags("sum"), lambda: integers(9, 9, 5), ["bags", "leave"], ["bags"]),
-    "mean of a bag": (
-        lambda: models.Bags("mean"), lambda: integers(9, 9, 5), ["bags", "leave"], ["bags"]
-    ),
-    "bags from offsets": (
-        lambda: models.Bags("mean", True), lambda: integers(9, 9, 5), ["bags", "leave"], ["bags"]
-    ),
+    "sum of a bag": (lambda: models.Bags("sum"), tokens, ["bags", "leave"], ["bags"]),
+    "mean of a bag": (lambda: models.Bags("mean"), tokens, ["bags", "leave"], ["bags"]),
+    "offsets": (lambda: models.Bags("mean", True), tokens, ["bags", "leave"], ["bags"]),
+    "weighted bags": (models.WeightedBags, tokens, ["bags"], ["bags"]),
     "language model": (
         models.LanguageModel,
-        lambda: integers(11, 9, 5),
+        tokens,
         ["tokens", "positions", "mix"],
         ["tokens", "positions"],
     ),
     "square language model": (
         lambda: models.LanguageModel(11),
-        lambda: integers(11, 9, 5),
+        tokens,
         ["tokens", "positions", "mix"],
         ["tokens", "positions"],
     ),
@@ -120,7 +110,11 @@ def test_products_and_sketches_are_those_of_the_gradients(case, rng):
     found, others = capture(model, train), capture(model, test)
     expected = explicit(model, train, names, transposed)
     crossed = explicit(model, test, names, transposed)
-    sketches = {name: TensorSketch((J.m_u, J.m_v), 16, rng=2) for name, J in found.items()}
+    kinds = itertools.cycle([TensorSketch, TensorSRHT])
+    sketches = {
+        name: kind((J.m_u, J.m_v), 6, rng=2)
+        for kind, (name, J) in zip(kinds, found.items(), strict=False)
+    }
     features = capture(model, train, sketch=sketches, batch_size=4)
     for name, J in expected.items():
         scale = abs(J).max() ** 2 * J.shape[1]
@@ -171,3 +165,38 @@ def test_outputs_are_chosen_by_number_or_by_a_function():
     residuals = (model(X) - targets).detach().numpy()
     expected = np.einsum("ic,icp->ip", residuals, everything)
     np.testing.assert_allclose(found(loss), expected, **TOLERANCE)
+
+
+def test_frozen_weights_are_captured():
+    model, X = models.ready(models.transformer()), reals(9, 3, 8)
+    expected = capture(model, X)
+    frozen = capture(model.requires_grad_(False), X)
+    for name, J in expected.items():
+        np.testing.assert_allclose(frozen[name].to_dense(), J.to_dense(), **TOLERANCE)
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_batches_change_nothing(case):
+    model, X, names, _ = case
+    whole = capture(model, X)
+    for name in names:
+        for batch_size in (1, 3):
+            J = capture(model, X, name, batch_size=batch_size)[name]
+            np.testing.assert_allclose(J.to_dense(), whole[name].to_dense(), **TOLERANCE)
+
+
+def test_single_precision_keeps_its_dtype():
+    model, X = models.ready(models.convolutions()).float(), reals(9, 4, 9, 8).float()
+    double = capture(models.ready(model), X.double())
+    single = capture(model.float(), X)
+    for name, J in double.items():
+        assert single[name].dtype == np.float32
+        J, close = J.to_dense(), abs(J.to_dense()).max()
+        np.testing.assert_allclose(single[name].to_dense(), J, rtol=0, atol=1e-5 * close)
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the pages are not beside these tests")
+def test_the_code_of_the_page_runs():
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    exec("\n".join(blocks), {"__name__": "page"})

@@ -1,4 +1,4 @@
-"""Small torch models with a layer of every kind, and per-sample gradients by torch's own autograd."""
+"""Small torch models with a layer of every kind, and per-sample gradients by autograd."""
 
 import numpy as np
 import torch
@@ -74,6 +74,19 @@ class Bags(nn.Module):
         return self.leave(torch.tanh(self.bags(x)))
 
 
+class WeightedBags(nn.Module):
+    """Bags of weighted entries, the last offset included."""
+
+    def __init__(self):
+        super().__init__()
+        self.bags = nn.EmbeddingBag(9, 4, mode="sum", include_last_offset=True)
+
+    def forward(self, x):
+        starts = torch.arange(len(x) + 1) * x.shape[1]
+        weights = (1 + x.reshape(-1)).to(self.bags.weight.dtype)
+        return torch.sin(self.bags(x.reshape(-1), starts, per_sample_weights=weights))[:, :2]
+
+
 class SequenceFirst(nn.Module):
     """A transformer layer whose samples lie along the second axis."""
 
@@ -100,6 +113,16 @@ class Flattened(nn.Module):
             return self.leave(h).reshape(n, length, 2).sum(1)
         h = self.first(x.transpose(0, 1).reshape(n * length, -1)).relu_()
         return self.leave(h).reshape(length, n, 2).sum(0)
+
+
+def layers():
+    """Three linear layers."""
+    return nn.Sequential(nn.Linear(3, 8), nn.GELU(), nn.Linear(8, 5), nn.Tanh(), nn.Linear(5, 2))
+
+
+def of_three_axes():
+    """Conv3d."""
+    return nn.Sequential(nn.Conv3d(2, 3, 2, stride=2), nn.Tanh(), nn.Flatten(), nn.Linear(24, 1))
 
 
 def transformer():

@@ -3,8 +3,6 @@
 Long for its docstrings: a method has a few lines, and says its formula, shapes and cost.
 """
 
-import functools
-
 import numpy as np
 import scipy.sparse
 
@@ -13,7 +11,7 @@ from subquad._parallel import resolve_threads
 from subquad._validation import as_matrix, as_vector, require_memory
 from subquad.jacobian import _factors as factors
 from subquad.jacobian import _grouped as grouped
-from subquad.jacobian._protocol import KeepsGram
+from subquad.jacobian._protocol import KeepsGram, gram_from
 from subquad.sketch import TensorSketch
 
 
@@ -115,11 +113,6 @@ class KhatriRao(KeepsGram):
         """The groups, also where every row is one."""
         return Groups.of_single_rows(self.n) if self._groups is None else self._groups
 
-    @functools.cached_property
-    def _rows(self):
-        """The Jacobian with a row for every row of U and V: this one's are sums of its."""
-        return KhatriRao._trusted(self.U, self._side, self._n_threads)
-
     @property
     def shape(self):
         """(n, m_u m_v)."""
@@ -191,17 +184,30 @@ class KhatriRao(KeepsGram):
         >>> J.matvec(np.eye(2)), J.matvec((np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])))
         (array([11.]), array([4.]))
         """
-        if self._groups is not None:
-            return self._groups.sums(self._rows.matvec(X, n_threads))
         n_threads = resolve_threads(n_threads)
         if isinstance(X, tuple):
-            A, B = _as_pair(X)
-            A = factors.as_factor(A, "X[0]", n_columns=self.m_u, dtype=self.dtype)
-            B = factors.as_factor(
-                B, "X[1]", n_columns=self.m_v, n_rows=A.shape[0], dtype=self.dtype
-            )
-            return self._matvec_factors(A, B)
-        X = as_matrix(X, "X", n_rows=self.m_u, n_columns=self.m_v, dtype=self.dtype)
+            X = self._checked_pair(X)
+            width = X[0].shape[0]
+        else:
+            X = as_matrix(X, "X", n_rows=self.m_u, n_columns=self.m_v, dtype=self.dtype)
+            width = self.m_v
+        if self._groups is not None:
+            return grouped.matvec(self, X, width, n_threads)
+        return self._mapped(X, n_threads)
+
+    def _checked_pair(self, X):
+        """Return a pair of factors in trusted form."""
+        if len(X) != 2:
+            raise ValueError(f"X must be a matrix or a pair (A, B); got a tuple of {len(X)}.")
+        A = factors.as_factor(X[0], "X[0]", n_columns=self.m_u, dtype=self.dtype)
+        n_rows = A.shape[0]
+        B = factors.as_factor(X[1], "X[1]", n_columns=self.m_v, n_rows=n_rows, dtype=self.dtype)
+        return A, B
+
+    def _mapped(self, X, n_threads):
+        """Return u_t^T X v_t for every row of the factors, X a matrix or a pair."""
+        if isinstance(X, tuple):
+            return self._matvec_factors(*X)
         return self._matvec(X, n_threads)
 
     def _matvec(self, X, n_threads):
@@ -253,7 +259,7 @@ class KhatriRao(KeepsGram):
 
         Parameters
         ----------
-        other : KhatriRao, optional
+        other : KhatriRao, MatrixFreeJacobian or ScaledRows of one, optional
             Rows of the same layer at other points. Either, both or none may have groups.
 
         Returns
@@ -263,7 +269,7 @@ class KhatriRao(KeepsGram):
         Raises
         ------
         TypeError, ValueError
-            If `other` is no KhatriRao with factors of as many columns.
+            If `other` is of no such kind, or its factors have not as many columns.
         MemoryError
             If it does not fit.
 
@@ -284,13 +290,11 @@ class KhatriRao(KeepsGram):
         """
         if other is None:
             return self._own_gram()
+        if (G := gram_from(self, other)) is not None:
+            return G
         if not isinstance(other, KhatriRao):
             raise TypeError(f"other must be a KhatriRao; got {type(other).__name__}.")
-        if (other.m_u, other.m_v) != (self.m_u, self.m_v):
-            raise ValueError(
-                f"other must have factors of {self.m_u} and {self.m_v} columns; "
-                f"got {other.m_u} and {other.m_v}."
-            )
+        require_same_layer(self, other)
         return self._cross(other)
 
     def _cross(self, other):
@@ -301,6 +305,13 @@ class KhatriRao(KeepsGram):
         G = factors.cross_gram(self.U, other.U)
         G *= factors.cross_gram(self.V, other.V)
         return G
+
+    def gram_work(self, other=None):
+        """Return a dict of each way to `gram(other)` and its multiply-adds, where rows are grouped.
+
+        The way that takes least is taken. See `gram` for the ways.
+        """
+        return grouped.gram_work(self, other)
 
     def product(self, g):
         """Return J (J^T g), shape (n,), in float64.
@@ -326,7 +337,8 @@ class KhatriRao(KeepsGram):
         points = np.asarray(points, np.intp)
         if self._groups is not None:
             rows, groups = self._groups.taken(points)
-            return grouped.gram(self, self._trusted(self.U[rows], self.V[rows], groups=groups))
+            part = KhatriRao._trusted(self.U[rows], self.V[rows], groups=groups)
+            return grouped.gram(self, part)
         G = factors.cross_gram(self.U, self.U[points])
         G *= factors.cross_gram(self.V, self.V[points])
         return G
@@ -345,11 +357,18 @@ class KhatriRao(KeepsGram):
         V, options = self._for_sketch(S)
         return np.asarray(S.gram(self.U, V, self._n_threads, **options), np.float64)
 
-    def _of_group(self, i):
-        """Return the Jacobian of group i alone, without a copy."""
-        rows = self._row_groups.rows(i)
-        groups = Groups(np.array([0, rows.stop - rows.start]))
-        return self._trusted(self.U[rows], self.V[rows], groups=groups)
+    def _part(self, rows):
+        """Return the Jacobian of a slice of rows, without groups."""
+        return KhatriRao._trusted(self.U[rows], self.V[rows], self._n_threads)
+
+    def _of_neurons(self, block):
+        """Return the Jacobian with respect to a block of rows of the weights."""
+        return KhatriRao._trusted(self.U[:, block], self._side, groups=self._groups)
+
+    def _of_groups(self, which):
+        """Return the Jacobian of a slice of groups, without a copy of dense factors."""
+        rows, groups = self._row_groups.part(which)
+        return KhatriRao._trusted(self.U[rows], self.V[rows], self._n_threads, groups)
 
     def _for_sketch(self, S):
         """Return V, as prepared as it may be, and the options of a sketch's products."""
@@ -371,7 +390,7 @@ class KhatriRao(KeepsGram):
 
     def _product(self, g):
         if self._groups is not None:
-            return self._groups.sums(self._rows._product(self._groups.expanded(g)))
+            return grouped.product(self, g)
         U, V = self.U, self.V
         if scipy.sparse.issparse(U) or scipy.sparse.issparse(V):
             return factors.sparse_product(U, V, g)
@@ -383,7 +402,10 @@ class KhatriRao(KeepsGram):
         return np.einsum("ij,ij->i", moved, V)
 
 
-def _as_pair(X):
-    if len(X) != 2:
-        raise ValueError(f"X must be a matrix or a pair (A, B); got a tuple of {len(X)}.")
-    return X
+def require_same_layer(J, other):
+    """Raise unless the factors of two Jacobians have as many columns."""
+    if (other.m_u, other.m_v) != (J.m_u, J.m_v):
+        raise ValueError(
+            f"other must have factors of {J.m_u} and {J.m_v} columns; "
+            f"got {other.m_u} and {other.m_v}."
+        )

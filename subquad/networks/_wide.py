@@ -9,8 +9,10 @@ from subquad._parallel import blocks, resolve_threads, worth_threads
 from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer
 from subquad.activations import ShiftedReLU, as_activation
-from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, signs
+from subquad.jacobian import KhatriRao
+from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, layer_number, signs
 from subquad.networks._last_layer import LastLayer, _norms
+from subquad.networks._tangents import tangent_factors
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**26
@@ -206,6 +208,40 @@ class WideNetwork(Network):
             if centred:
                 out[points] -= layer._outputs()
         return out
+
+    def jacobian(self, X, layer=-1, *, output=0, n_threads=None):
+        """Return the Jacobian of one output by the weights of a hidden layer, as factors.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        layer : int
+            l, from 1 to the depth, or counted back from -1, the last hidden layer.
+        output : int
+        n_threads : int or None
+
+        Returns
+        -------
+        KhatriRao
+            Row i is u_i (x) v_i with v_i = h_{l-1} and u_i = d f / d (W_l h_{l-1}). The divisions
+            of layers by their norms are part of the derivative; that of W_l's input is done.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+        """
+        X, n_threads = self._as_inputs(X), resolve_threads(n_threads)
+        output = integer(output, "output", minimum=0, maximum=self.n_outputs - 1)
+        pairs, _ = self._tangents(X, output, [self._layer_number(layer)], n_threads)
+        return KhatriRao(*pairs[0])
+
+    def _layer_number(self, layer):
+        return layer_number(layer, self.depth)
+
+    def _tangents(self, X, output, chosen, n_threads):
+        """Return ([(u_l, v_l) of chosen layers], h_L): what `ntk.empirical_ntk` asks."""
+        return tangent_factors(self, X, output, chosen, n_threads)
 
     def _as_inputs(self, X):
         return as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)

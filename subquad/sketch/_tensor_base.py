@@ -95,7 +95,8 @@ class TensorMap(Frozen):
         Notes
         -----
         With groups, products of transforms are summed before the one inverse transform of each
-        group. Besides the result, a block of at most 64 rows for each thread is kept.
+        group. Besides the result, blocks of at most 64 rows are kept for each thread, and at most
+        32 MB of sums of groups that began in an earlier block.
         """
         U, V = self._sides(U, V)
         groups = as_groups(groups, U.shape[0])

@@ -7,7 +7,8 @@ What happens when `capture` is called:
     _passes    hooks go in; weights ask for gradients, whatever changes is put back at the end
     _probe     the first samples tell which rows are whose, and whether u (x) v is all there is
     _collect   batch by batch: one forward pass, one backward pass an output, rows to numpy
-    _rules     what u and v are for each kind of layer; _layout, _rows: their order
+    _rules     what u and v are for each kind of layer
+    _rows      which of their rows are whose, and where they are kept
 """
 
 from subquad._validation import integer
@@ -58,9 +59,9 @@ def capture(model, X, layers=None, *, outputs=None, bias=False, batch_size=128, 
     -------
     dict of str to KhatriRao
         With one output, row i is that of sample i. With C outputs chosen, row i C + c is that of
-        the c-th of them in sample i. Where a layer has several positions, or is called several
-        times, the rows of U and V are grouped. With `sketch`, ndarrays of shape
-        (rows of J, sketch_size) instead.
+        the c-th of them in sample i, and the rows of V are repeated for each. Where a layer has
+        several positions, or is called several times, the rows of U and V are grouped. With
+        `sketch`, ndarrays of shape (rows of J, sketch_size) instead.
 
     Raises
     ------
@@ -82,6 +83,7 @@ def capture(model, X, layers=None, *, outputs=None, bias=False, batch_size=128, 
     Conv1d, 2d, 3d  output channels          patch of the input    W as (channels, rest of its axes)
     Embedding       dimension                one-hot, CSR          W^T
     EmbeddingBag    dimension                counts, CSR           W^T; "sum" and "mean"
+    Conv1D          outputs                  inputs                W^T; that of transformers
     ==============  =======================  ====================  =================================
 
     A convolution with g groups of channels has g rows a position, with u in CSR. A weight that
@@ -98,19 +100,22 @@ def capture(model, X, layers=None, *, outputs=None, bias=False, batch_size=128, 
     passes. From these it is found which rows belong to which sample, that samples do not
     interact, and that the derivative by each weight is the sum of u (x) v, up to a relative error
     of 2e-3 in float32 and 5e-7 in float64. The model, its hooks, modes, buffers, ``requires_grad``
-    and ``grad``, and torch's random states are as before in the end, also after an exception.
+    and ``grad``, and torch's random states are as before in the end, also after an exception. In
+    between, nothing else may use the model: no other thread, and no training step.
 
     [SZZ24], Section 2.2, and Remark C.6 for several layers: their Gram matrices add.
 
     Examples
     --------
-    >>> import torch  # doctest: +SKIP
+    >>> import torch
     >>> model = torch.nn.Sequential(
     ...     torch.nn.Linear(3, 8), torch.nn.GELU(), torch.nn.Linear(8, 1)
-    ... ).eval()  # doctest: +SKIP
-    >>> J = capture(model, torch.eye(3))  # doctest: +SKIP
-    >>> J["0"]  # doctest: +SKIP
-    KhatriRao(n=3, m_u=8, m_v=3, dtype=float32)
+    ... ).eval()
+    >>> J = capture(model, torch.eye(3))
+    >>> list(J), J["0"]
+    (['0', '2'], KhatriRao(n=3, m_u=8, m_v=3, dtype=float32))
+    >>> J["0"].gram().shape
+    (3, 3)
     """
     torch = load_torch("capture")
     if not isinstance(model, torch.nn.Module):

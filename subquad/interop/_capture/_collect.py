@@ -1,15 +1,14 @@
 """The rows of all samples, batch by batch: kept as factors, or sketched at once."""
 
-import itertools
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.sparse
 
 from subquad._parallel import blocks
 from subquad._validation import require_finite, require_memory
 from subquad.interop._capture._passes import gradients
-from subquad.interop._capture._rows import Rows, weave
+from subquad.interop._capture._rows import Rows, entries, weave
 from subquad.interop._torch import as_numpy
 from subquad.jacobian import KhatriRao
 from subquad.sketch import TensorSketch, TensorSRHT
@@ -99,36 +98,43 @@ def collect(recorder, samples, found, batch_size, sketches):
 
 def _batch(found, values, calls):
     """Yield (layer, U, V) of a batch, from one backward pass for each output."""
-    planned = _planned(calls, found)
-    U, V = ({layer.name: [] for layer in found.layers} for _ in range(2))
     n, n_outputs = values.shape
+    planned, edges = _planned(calls, found, n), [call.edge for call in calls]
+    U, V = ({layer.name: [] for layer in found.layers} for _ in range(2))
     for c in range(n_outputs):
         seeds = values.new_zeros(values.shape)
         seeds[:, c] = 1
-        edges = [call.edge for call, _ in planned]
         derivatives = gradients(values, edges, seeds, keep=c + 1 < n_outputs)
         for (call, plan), dz in zip(planned, derivatives, strict=True):
-            for blocks_of, x in zip((U, V), call.pair(dz), strict=True):
-                blocks_of[call.layer.name].append(plan.sorted(x, call, n))
+            if plan is not None:
+                for blocks_of, x in zip((U, V), call.pair(dz), strict=True):
+                    blocks_of[call.layer.name].append(plan.sorted(x, call, n))
+            elif dz is not None:
+                raise ValueError(_changing(call))
     for layer in found.layers:
         pair = [weave(blocks_of.pop(layer.name), n) for blocks_of in (U, V)]
-        require_finite(_entries(pair[0]), f"derivatives of the outputs by {layer.name!r}")
-        require_finite(_entries(pair[1]), f"inputs of {layer.name!r}")
+        require_finite(entries(pair[0]), f"derivatives of the outputs by {layer.name!r}")
+        require_finite(entries(pair[1]), f"inputs of {layer.name!r}")
         yield layer, *pair
 
 
-def _planned(calls, found):
-    """Return (call, plan) of the calls on which outputs depend."""
-    numbers, planned = {layer.name: itertools.count() for layer in found.layers}, []
+def _planned(calls, found, n):
+    """Return (call, plan) of all calls; a plan is None where no output depends on the call."""
+    numbers, planned = Counter(), []
     for call in calls:
-        if call.layer.name in numbers:
-            plan = found.plans.of(call.layer, next(numbers[call.layer.name]))
-            planned += [(call, plan)] if plan is not None else []
+        plan = found.plans.of(call.layer, numbers[call.layer.name])
+        numbers[call.layer.name] += 1
+        if plan is not None and not plan.fits(call, n):
+            raise ValueError(_changing(call))
+        planned.append((call, plan))
     return planned
 
 
-def _entries(x):
-    return x.data if scipy.sparse.issparse(x) else x
+def _changing(call):
+    return (
+        f"{call.layer.name!r} must be called in the same way for all samples; got calls that "
+        f"differ from those of the first ones.{call.layer.hint}"
+    )
 
 
 def _require_memory(found, n_rows):

@@ -6,6 +6,10 @@ from subquad.interop._capture._rules import rules
 
 # A message names so many layers or parameters.
 _LISTED = 12
+INTERACT = (
+    "model must treat every sample by itself; got outputs of a sample that change with the others "
+    "of its batch, as with a batch normalization that is not in eval mode."
+)
 _HINT = " Leave it out by naming the others in layers=."
 
 
@@ -85,7 +89,7 @@ def has_embedding(model):
 def require_eval_mode(model):
     """Raise where a module is in a training mode that matters, or changes its weight in a call."""
     from torch import nn
-    from torch.nn.modules.batchnorm import _NormBase
+    from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
     from torch.nn.modules.dropout import _DropoutNd
 
     for name, module in model.named_modules():
@@ -97,6 +101,8 @@ def require_eval_mode(model):
                 f"model must be in eval mode; got {name!r} ({type(module).__name__}) in training "
                 "mode. Call model.eval() first."
             )
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            raise ValueError(INTERACT)
         if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.max_norm is not None:
             raise ValueError(
                 f"model must not change its weights in a call; got {name!r} with max_norm."

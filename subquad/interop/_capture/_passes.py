@@ -41,7 +41,10 @@ class Call:
     def pair(self, dz):
         """Return (U, V) in the orientation of the layer; nothing that came back is zero."""
         dz = self.layer.weight.new_zeros(self.shape) if dz is None else dz
-        U = self.rule.derivatives(dz)
+        return self.oriented(self.rule.derivatives(dz))
+
+    def oriented(self, U):
+        """Return (U, V), or (V, U) where the module of the call has the weight transposed."""
         return (self.V, U) if self.rule.transposed != self.layer.transposed else (U, self.V)
 
 
@@ -131,9 +134,7 @@ def gradients(values, inputs, seeds, keep=True):
     wanted = [x for x in inputs if x is not None]
     if not wanted or not values.requires_grad:
         return [None] * len(inputs)
-    found = iter(
-        torch.autograd.grad(values, wanted, seeds, retain_graph=keep, allow_unused=True)
-    )
+    found = iter(torch.autograd.grad(values, wanted, seeds, retain_graph=keep, allow_unused=True))
     return [None if x is None else next(found) for x in inputs]
 
 

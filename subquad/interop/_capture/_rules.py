@@ -5,6 +5,7 @@ of their entries. V and the U of every output list their rows in this order, lea
 """
 
 import math
+import sys
 
 import numpy as np
 import scipy.sparse
@@ -37,6 +38,19 @@ class Linear:
         return weight.reshape(self.shape)
 
 
+class Transposed(Linear):
+    """W^T (m_out, m_in), where the layer keeps W (m_in, m_out)."""
+
+    transposed = True
+
+    def __init__(self, module):
+        self.shape = tuple(module.weight.shape[::-1])
+
+    def matrix(self, weight):
+        """Return the transpose."""
+        return weight.T
+
+
 class Convolution(Linear):
     """W (m_out, m_in / g * kernel): v is the patch under the kernel, u the derivative there.
 
@@ -64,7 +78,9 @@ class Convolution(Linear):
         n_axes = len(module.kernel_size)
         n, channels, *positions = patches.shape[: 2 + n_axes]
         patches = patches.movedim(1, 1 + n_axes)  # samples, positions, channels, kernel
-        rows = as_numpy(patches).reshape(-1, channels // self._groups * math.prod(module.kernel_size))
+        rows = as_numpy(patches).reshape(
+            -1, channels // self._groups * math.prod(module.kernel_size)
+        )
         return rows, (n,), math.prod(positions) * self._groups
 
     def derivatives(self, dz):
@@ -80,13 +96,17 @@ class Convolution(Linear):
         )
 
 
-class Embedding(Linear):
+class Embedding(Transposed):
     """W^T (dimension, number of rows): v is one-hot, in CSR, so that this is a linear layer."""
 
-    transposed = True
-
     def __init__(self, module):
-        self.shape, self._ignored = tuple(module.weight.shape[::-1]), module.padding_idx
+        super().__init__(module)
+        self._ignored = module.padding_idx
+
+    @staticmethod
+    def refusal(module):
+        """Return why the layer cannot be captured, or None."""
+        return "divides its gradient by frequencies" if module.scale_grad_by_freq else None
 
     def inputs(self, module, x):
         """Return one-hot rows; that of the padding index is empty."""
@@ -97,10 +117,6 @@ class Embedding(Linear):
         V = scipy.sparse.csr_array((ones, indices[kept], indptr), (indices.size, self.shape[1]))
         return V, tuple(x.shape), 1
 
-    def matrix(self, weight):
-        """Return the transpose."""
-        return weight.T
-
 
 class EmbeddingBag(Embedding):
     """W^T again; v counts the entries of a bag, weighted, or divided by their number."""
@@ -108,7 +124,7 @@ class EmbeddingBag(Embedding):
     @staticmethod
     def refusal(module):
         """Return why the layer cannot be captured, or None."""
-        return "takes the maximum of a bag" if module.mode == "max" else None
+        return "takes the maximum" if module.mode == "max" else Embedding.refusal(module)
 
     def inputs(self, module, x, offsets=None, per_sample_weights=None):
         """Return one row for each bag: samples are rows of x, or begin at the offsets."""
@@ -132,9 +148,12 @@ class EmbeddingBag(Embedding):
 
 
 def rules():
-    """Return the kinds of layers: (torch class, rule), in the order in which they are tried."""
+    """Return the kinds of layers: (class, rule), in the order in which they are tried."""
     from torch import nn
 
     convolutions = [(kind, Convolution) for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d)]
     embeddings = [(nn.EmbeddingBag, EmbeddingBag), (nn.Embedding, Embedding)]
-    return [(nn.Linear, Linear), *convolutions, *embeddings]
+    # A model has such a layer only after this module was imported.
+    transformers = sys.modules.get("transformers.pytorch_utils")
+    others = [(transformers.Conv1D, Transposed)] if hasattr(transformers, "Conv1D") else []
+    return [(nn.Linear, Linear), *convolutions, *embeddings, *others]

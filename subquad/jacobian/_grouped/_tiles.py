@@ -1,12 +1,11 @@
 """(U U^T) o (V V^T), a tile at a time, each summed by groups of rows while it is in cache."""
 
 import numpy as np
-import scipy.sparse
 
 from subquad._kernels import count_sketch as kernels
 from subquad._parallel import blocks
-from subquad._products import SPARSE_GRAM_DENSITY
 from subquad.jacobian import _factors as factors
+from subquad.jacobian._grouped._work import is_multiplied_sparsely
 
 # Take so many rows a tile: two tiles of float64 fit in the second cache.
 _TILE = 256
@@ -14,12 +13,13 @@ _TILE = 256
 
 def gram_by_tiles(left, right, G):
     """Add to G, zeros, left right^T; `right` is `left` for its own Gram matrix."""
+    numbers, others = left._row_groups.numbers, right._row_groups.numbers
     for rows in blocks(left.n_rows, _TILE):
-        part = _Part(left, rows)
+        part = _Part(left, rows, numbers)
         for columns in blocks(right.n_rows, _TILE):
             if right is left and columns.start >= rows.start:
                 break
-            other = _Part(right, columns)
+            other = _Part(right, columns, others)
             sums = part.sums(other)
             G[part.groups, other.groups] += sums
             if right is left:
@@ -33,9 +33,9 @@ def gram_by_tiles(left, right, G):
 class _Part:
     """Some rows of a Jacobian, in float64, and the groups they belong to."""
 
-    def __init__(self, J, rows):
+    def __init__(self, J, rows, numbers):
         self.U, self.V = (_prepared(x[rows]) for x in (J.U, J.V))
-        numbers = J._row_groups.numbers[rows]
+        numbers = numbers[rows]
         self.groups = slice(int(numbers[0]), int(numbers[-1]) + 1)
         self._single = bool((np.diff(numbers) == 1).all())
         self._code = (2 * (numbers - numbers[0])).astype(np.int32)
@@ -68,6 +68,6 @@ class _Part:
 
 def _prepared(x):
     """Return rows of a factor in float64; dense, unless a sparse product of them pays."""
-    if scipy.sparse.issparse(x) and x.nnz >= SPARSE_GRAM_DENSITY * x.shape[0] * x.shape[1]:
-        x = x.toarray()
+    if not is_multiplied_sparsely(x):
+        x = factors.dense(x)
     return x.astype(np.float64, copy=False)
