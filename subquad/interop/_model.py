@@ -119,8 +119,9 @@ def found_layer(model, name, bias):
     found = find_layers(model, [name], bias)[0]
     if bias and found.bias is None:
         raise ValueError(f"bias must be False for {name!r}, which has none; got True.")
-    for parameter in filter(None.__ne__, (found.weight, found.bias)):
-        require_own(model, name, parameter)
+    require_own(model, name, found.weight)
+    if found.bias is not None:
+        require_own(model, name, found.bias)
     return found
 
 

@@ -50,6 +50,11 @@ class ModelState:
             self._J = J = self._subject.jacobian()
         n, n_outputs = self.outputs.shape
         rows = (J.diagonal() > 0).reshape(n, n_outputs)
+        if not rows.any():
+            raise ValueError(
+                f"outputs must depend on {self._subject.name!r}; got a derivative by its weight "
+                "that is zero at every sample."
+            )
         widths = np.full(n_outputs, J.m_u)
         described = rows * J.m_u, widths, self._weights
         if n_outputs == 1:
