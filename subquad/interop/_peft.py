@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from subquad._validation import integer
-from subquad.interop._change import balanced, fitted_layer, recompressed
+from subquad.interop._change import fitted_layer, recompressed
 from subquad.interop._torch import load_torch
 
 
@@ -64,9 +64,9 @@ def export_peft(change, folder, model, *, rank=None):
 
     Notes
     -----
-    lora_A is V and lora_B is A^T, and the scaling lora_alpha / r is exactly 1. Rows of A and V are
-    scaled by powers of two to equal norms, which rounds nothing. The adapter is in float64 where
-    the weight is, otherwise in float32.
+    lora_A is V and lora_B is A^T, and the scaling lora_alpha / r is exactly 1. Both are written as
+    singular vectors of the change times the roots of its singular values, in float64 where the
+    weight is, otherwise in float32.
 
     Examples
     --------
@@ -122,14 +122,11 @@ def _require_adaptable(torch, module, change):
 
 def _factors(change, rank, dtype):
     """Return (A, V, error) of the adapter."""
-    A, V = change.factors
-    if rank is not None:
-        rank = integer(rank, "rank")
-        if rank < len(A):
-            A, V, _ = recompressed(A, V, rank)
+    rank = change.rank if rank is None else integer(rank, "rank")
+    A, V = recompressed(*change.factors, rank)
     if len(A) == 0:  # nothing moved: PEFT wants one row at least
         A, V = np.zeros((1, A.shape[1])), np.zeros((1, V.shape[1]))
-    A, V = (np.ascontiguousarray(x, dtype) for x in balanced(A, V))
+    A, V = (np.ascontiguousarray(x, dtype) for x in (A, V))
     exact = change.A.T @ change.V
     left = A.T.astype(np.float64) @ V.astype(np.float64) - exact
     return A, V, float(np.linalg.norm(left)) / (float(np.linalg.norm(exact)) or 1.0)

@@ -7,13 +7,12 @@ _apply, _branch  merged with the weight, or beside it
 """
 
 from subquad.interop._change._apply import apply_change, fitted_layer
-from subquad.interop._change._factors import balanced, bounded, product, recompressed
+from subquad.interop._change._factors import bounded, product, recompressed
 from subquad.interop._change._layer_change import LayerChange
 
 __all__ = [
     "LayerChange",
     "apply_change",
-    "balanced",
     "bounded",
     "fitted_layer",
     "product",

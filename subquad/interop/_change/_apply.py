@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from subquad.interop._change._factors import balanced, matches
+from subquad.interop._change._factors import matches, recompressed
 from subquad.interop._change._layer_change import LayerChange
 from subquad.interop._model import require_own
 from subquad.interop._torch import load_torch
@@ -148,7 +148,7 @@ def _attach(model, module, change):
             f"{type(module).__name__}, and only a Linear layer within a model takes a branch."
         )
     weight = module.weight
-    A, V = balanced(change.A, change.V)
+    A, V = recompressed(*change.factors, change.rank)
     parts = [
         None if x is None else torch.tensor(x, dtype=weight.dtype, device=weight.device)
         for x in (A, V, change.bias)
@@ -157,7 +157,7 @@ def _attach(model, module, change):
     errors = (a.T @ v - change.weight_change()).ravel()
     if b is not None:
         errors = np.concatenate([errors, b - change.bias])
-    largest = float(weight.detach().abs().max())
+    largest = float(_exact(weight, change.weight_change()).abs().max())
     parent, _, name = change.layer.rpartition(".")
     model.get_submodule(parent)._modules[name] = LowRankBranch(module, *parts)
     return _applied(errors, largest, change)
