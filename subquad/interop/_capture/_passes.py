@@ -60,21 +60,28 @@ class Recorder:
     """
 
     def __init__(self, model, layers, chosen):
-        self._model, self._chosen, self._handles = model, chosen, []
+        self._model, self._layers, self._chosen = model, layers, chosen
         self._calls, self._n, self._plans = None, 0, None
-        for layer in layers:
-            for module, rule in layer.rules.items():
-                hook = self._hook(layer, rule)
-                handle = module.register_forward_hook(hook, prepend=True, with_kwargs=True)
-                self._handles.append(handle)
 
     def __enter__(self):
+        """Put the hooks in."""
+        with contextlib.ExitStack() as stack:
+            for attention in {
+                id(a): a for layer in self._layers for a in layer.attentions
+            }.values():
+                stack.callback(attention.remove)
+                attention.install()
+            for layer in self._layers:
+                for module, rule in layer.rules.items():
+                    hook = self._hook(layer, rule)
+                    handle = module.register_forward_hook(hook, prepend=True, with_kwargs=True)
+                    stack.callback(handle.remove)
+            self._entered = stack.pop_all()
         return self
 
     def __exit__(self, *exception):
         """Take the hooks out."""
-        for handle in self._handles:
-            handle.remove()
+        self._entered.close()
 
     def run(self, samples, rows, plans=None):
         """Return (outputs (samples, C), calls) of a slice of the samples.
