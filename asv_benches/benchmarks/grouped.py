@@ -119,8 +119,12 @@ class Sketches(Suite):
     the count sketch of its entries, in CSR.
     """
 
-    params = [["subquad", "rows", "explicit"], ["small", "sequences", "large layer"], [64, 1024]]
-    params.append(THREADS)
+    params = [
+        ["subquad", "rows", "explicit"],
+        ["small", "sequences", "convolution", "large layer"],
+        [64, 1024],
+        THREADS,
+    ]
     param_names = ["implementation", "size", "sketch_size", "n_threads"]
 
     def setup(self, implementation, size, sketch_size, n_threads):
