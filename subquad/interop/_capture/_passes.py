@@ -66,10 +66,9 @@ class Recorder:
 
     def __enter__(self):
         """Put the hooks in."""
+        attentions = {id(a): a for layer in self._layers for a in layer.attentions}
         with contextlib.ExitStack() as stack:
-            for attention in {
-                id(a): a for layer in self._layers for a in layer.attentions
-            }.values():
+            for attention in attentions.values():
                 stack.callback(attention.remove)
                 attention.install()
             for layer in self._layers:
