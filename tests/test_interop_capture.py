@@ -44,13 +44,28 @@ CASES = {
     "transformer": (
         models.transformer,
         lambda: reals(9, 3, 8),
-        ["0.linear1", "0.linear2", "2"],
+        ["0.self_attn.in_proj", "0.self_attn.out_proj", "0.linear1", "0.linear2", "2"],
         [],
     ),
     "sequence first": (
         models.SequenceFirst,
         lambda: reals(9, 7, 8),
-        ["layer.linear1", "layer.linear2", "leave"],
+        [
+            *("layer.self_attn.in_proj", "layer.self_attn.out_proj"),
+            *("layer.linear1", "layer.linear2", "leave"),
+        ],
+        [],
+    ),
+    "attention": (
+        lambda: models.Attention(batch_first=True, add_bias_kv=True, add_zero_attn=True),
+        lambda: reals(9, 5, 8),
+        ["attention.in_proj", "attention.out_proj"],
+        [],
+    ),
+    "attention of inputs that differ": (
+        lambda: models.Attention(batch_first=True, kdim=4, vdim=6),
+        lambda: reals(9, 5, 8),
+        [f"attention.{name}_proj" for name in ("q", "k", "v", "out")],
         [],
     ),
     "together": (lambda: models.Flattened(True), lambda: reals(9, 4, 3), ["first", "leave"], []),
@@ -90,7 +105,7 @@ def case(request):
 def explicit(model, X, names, transposed):
     """Layer name -> the gradients of all outputs of all samples."""
     return {
-        name: models.gradients(model, X, model.get_submodule(name).weight, name in transposed)
+        name: models.gradients(model, X, models.weight_of(model, name), name in transposed)
         for name in names
     }
 
@@ -136,10 +151,13 @@ def test_a_bias_is_the_weight_of_a_constant_input():
     ]:
         model = models.ready(model)
         for name, J in capture(model, X, bias=True).items():
-            by_weight, by_bias = (
-                models.gradients(model, X, getattr(model.get_submodule(name), what))
-                for what in ("weight", "bias")
-            )
+            if name.endswith("in_proj"):
+                module = model.get_submodule(name.removesuffix(".in_proj"))
+                by = module.in_proj_weight, module.in_proj_bias
+            else:
+                module = model.get_submodule(name)
+                by = module.weight, module.bias
+            by_weight, by_bias = (models.gradients(model, X, parameter) for parameter in by)
             found = J.to_dense().reshape(J.n, J.m_u, J.m_v)
             np.testing.assert_allclose(found[:, :, :-1].reshape(J.n, -1), by_weight, **TOLERANCE)
             np.testing.assert_allclose(found[:, :, -1], by_bias, **TOLERANCE)

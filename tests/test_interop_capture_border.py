@@ -58,7 +58,10 @@ def state_of(model):
         (name, bytes_of(p), p.requires_grad, None if p.grad is None else bytes_of(p.grad))
         for name, p in model.named_parameters()
     ]
-    modules = [(name, m.training, len(m._forward_hooks)) for name, m in model.named_modules()]
+    modules = [
+        (name, m.training, len(m._forward_hooks), [*m.__dict__], [*m._modules])
+        for name, m in model.named_modules()
+    ]
     buffers = [(name, bytes_of(b)) for name, b in model.named_buffers()]
     random = bytes_of(torch.get_rng_state())
     return parameters, modules, buffers, random, torch.is_grad_enabled()
@@ -86,6 +89,7 @@ def test_the_model_is_left_as_it_was():
         (small(), reals(9, 3)),
         (models.ready(models.convolutions()), reals(9, 4, 9, 8)),
         (models.ready(Counting()), reals(9, 3)),
+        (models.ready(models.transformer()), reals(9, 3, 8)),
     ]:
         as_it_was(model, lambda model=model, X=X: capture(model, X, batch_size=2))
         with torch.no_grad():
@@ -287,11 +291,11 @@ REFUSALS = {
         TIED,
     ),
     "subclass": (lambda: FunctionOfForward(3, 2), {}, ValueError, "must be all that uses its"),
-    "attention": (
-        models.transformer,
-        {"X": reals(9, 3, 8), "layers": "0.self_attn.out_proj"},
+    "a function": (
+        models.Functional,
+        {"layers": "first"},
         ValueError,
-        "got '0.self_attn.out_proj', which is never called. A function may use its weight",
+        "got 'first', which is never called. Its weight may be used by a function",
     ),
     "two biases": (
         models.TiedAutoencoder,
@@ -427,6 +431,15 @@ def test_activations_may_be_recomputed_in_the_backward_pass():
         np.testing.assert_allclose(found[name].to_dense(), J.to_dense(), rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_model_is_run_as_it_was_written():
+    model = small()
+    expected = capture(model, X)
+    found = capture(torch.compile(model, backend="eager"), X, batch_size=4)
+    for name, J in expected.items():
+        np.testing.assert_allclose(found[f"_orig_mod.{name}"].to_dense(), J.to_dense(), rtol=1e-12)
+
+
 def test_a_gradient_may_be_sparse():
     model = models.ready(nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Linear(3, 2)))
     J = capture(model, torch.arange(5))["0"]
@@ -455,8 +468,8 @@ def test_one_sample_is_enough():
         (models.ready(models.SequenceFirst()), reals(1, 7, 8)),
     ]:
         for name, J in capture(model, X).items():
-            weight = model.get_submodule(name).weight
-            np.testing.assert_allclose(J.to_dense(), models.gradients(model, X, weight), atol=1e-12)
+            expected = models.gradients(model, X, models.weight_of(model, name))
+            np.testing.assert_allclose(J.to_dense(), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_inputs_are_not_changed_and_not_kept():

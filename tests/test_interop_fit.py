@@ -244,6 +244,36 @@ def test_the_rows_of_an_embedding_move():
     np.testing.assert_allclose(outputs(model, X), 0.1 * y.numpy(), atol=1e-9)
 
 
+def transformer():
+    """Return an encoder layer whose outputs are means over 3 positions."""
+
+    class Mean(nn.Module):
+        def forward(self, x):
+            return x.mean(1)[:, :2]
+
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(6, 2, 12, batch_first=True, activation="gelu")
+    return nn.Sequential(layer, Mean()).double().eval()
+
+
+@pytest.mark.parametrize("name", ["0.linear1", "0.linear2", "0.self_attn.out_proj"])
+def test_layers_of_a_transformer_move_by_all_positions(name):
+    model, (X, y) = transformer(), data(5, 2, shape=(3, 6))
+    y = outputs(model, X) + 0.05 * y.numpy()
+    before = state_of(model)
+    change = fit_layer(model, X, y, name, regularization=0.0)
+    assert_untouched(model, before)
+    assert change.converged
+    apply_change(model, change)
+    np.testing.assert_allclose(outputs(model, X), y, atol=1e-9)
+
+
+def test_a_weight_that_is_no_layer_is_refused():
+    model, (X, y) = transformer(), data(5, 2, shape=(3, 6))
+    with pytest.raises(ValueError, match=r"^layer must be a module of the model; .*attention"):
+        fit_layer(model, X, y, "0.self_attn.in_proj")
+
+
 def test_the_leave_one_out_error_is_that_of_refits():
     model, (X, y) = mlp(nn.Tanh(), width=30), data(12)
     change = quietly(model, X, y, "2", max_steps=0)

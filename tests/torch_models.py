@@ -115,6 +115,33 @@ class Flattened(nn.Module):
         return self.leave(h).reshape(length, n, 2).sum(0)
 
 
+class Attention(nn.Module):
+    """Queries, keys and values that differ, a mask, and weights that are asked for."""
+
+    def __init__(self, **options):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, **options)
+
+    def forward(self, x):
+        keys, values = x[:, 2:, : self.attention.kdim], x[:, 2:, : self.attention.vdim]
+        mask = x[:, 2:, 0] > 1.5
+        found, weights = self.attention(
+            x[:, :2], key=keys.tanh(), value=values, key_padding_mask=mask
+        )
+        return found.sum(1)[:, :2] + weights.square().sum((1, 2))[:, None]
+
+
+class Functional(nn.Module):
+    """The weight of a layer that is never called."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.last(functional.linear(x, self.first.weight).tanh())
+
+
 def layers():
     """Three linear layers."""
     return nn.Sequential(nn.Linear(3, 8), nn.GELU(), nn.Linear(8, 5), nn.Tanh(), nn.Linear(5, 2))
@@ -156,6 +183,14 @@ def of_one_axis():
         nn.Flatten(),
         nn.Linear(16, 1),
     )
+
+
+def weight_of(model, name):
+    """Return the weight of a layer by the name that `capture` gives it."""
+    above, _, last = name.rpartition(".")
+    if last in ("in_proj", "q_proj", "k_proj", "v_proj"):
+        return getattr(model.get_submodule(above), f"{last}_weight")
+    return model.get_submodule(name).weight
 
 
 def ready(model):

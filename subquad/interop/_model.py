@@ -117,6 +117,11 @@ def found_layer(model, name, bias):
     if not isinstance(name, str):
         raise TypeError(f"layer must be the name of a layer; got {type(name).__name__}.")
     found = find_layers(model, [name], bias)[0]
+    if next(iter(found.rules)) not in model.modules():
+        raise ValueError(
+            f"layer must be a module of the model; got {name!r}, whose weight an attention keeps "
+            "for itself."
+        )
     if bias and found.bias is None:
         raise ValueError(f"bias must be False for {name!r}, which has none; got True.")
     require_own(model, name, found.weight)

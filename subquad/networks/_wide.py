@@ -1,4 +1,7 @@
-"""Networks with hidden layers of one width, random and normalised."""
+"""Networks with hidden layers of one width, random and normalised.
+
+Long for its docstrings: most methods have a few lines.
+"""
 
 import math
 

@@ -3,6 +3,7 @@
 What happens when `capture` is called:
 
     _layers    which modules share which weight, and which cannot be captured
+    _attention MultiheadAttention calls no layer for its projections, until it is opened
     _samples   X becomes batches on the device of the model
     _passes    hooks go in; weights ask for gradients, whatever changes is put back at the end
     _probe     the first samples tell which rows are whose, and whether u (x) v is all there is
@@ -76,25 +77,26 @@ def capture(model, X, layers=None, *, outputs=None, bias=False, batch_size=128, 
 
     Notes
     -----
-    ==============  =======================  ====================  =================================
-    layer           u                        v                     J is by
-    ==============  =======================  ====================  =================================
-    Linear          outputs                  inputs                W (outputs, inputs)
-    Conv1d, 2d, 3d  output channels          patch of the input    W as (channels, rest of its axes)
-    Embedding       dimension                one-hot, CSR          W^T
-    EmbeddingBag    dimension                counts, CSR           W^T; "sum" and "mean"
-    Conv1D          outputs                  inputs                W^T; that of transformers
-    ==============  =======================  ====================  =================================
+    ==================  ================  ===================  ================================
+    layer               u                 v                    J is by
+    ==================  ================  ===================  ================================
+    Linear              outputs           inputs               W (outputs, inputs)
+    Conv1d, 2d, 3d      output channels   patch of the input   W as (channels, rest of its axes)
+    Embedding           dimension         one-hot, CSR         W^T
+    EmbeddingBag        dimension         counts, CSR          W^T; "sum" and "mean"
+    MultiheadAttention  as Linear         as Linear            "in_proj" and "out_proj" below it
+    Conv1D              outputs           inputs               W^T; that of transformers
+    ==================  ================  ===================  ================================
 
     A convolution with g groups of channels has g rows a position, with u in CSR. A weight that
     layers share has one entry, under the name that comes first, which is the sum over all its
     calls. An embedding that shares the weight of a linear layer is taken in the orientation of the
     one that is named.
 
-    What no module calls is not seen: MultiheadAttention hands in_proj_weight and the weight of
-    out_proj to a function, so that they are left out. Normalizations, recurrent layers and
-    transposed convolutions are left out as well. A weight that is used by its layer and by a
-    function, as a decoder may use the transpose of its encoder's, is refused.
+    Where the inputs of an attention differ in size it has "q_proj", "k_proj" and "v_proj", without
+    their biases. Normalizations, recurrent layers and transposed convolutions are left out, and so
+    is a layer that is never called, whose weight a function may use. A weight that is used by its
+    layer and by a function, as a decoder may use the transpose of its encoder's, is refused.
 
     The first 7 samples are passed through the model twice before all others, with two backward
     passes. From these it is found which rows belong to which sample, that samples do not

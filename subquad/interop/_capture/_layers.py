@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from subquad.interop._capture._attention import opened
 from subquad.interop._capture._rules import rules
 
 # A message names so many layers or parameters.
@@ -27,6 +28,8 @@ class Layer:
         Whether the caller asked for it by name.
     rules : dict
         module -> what u and v are. Modules that share the weight have an entry each.
+    attentions : list of OpenedAttention
+        Those that call one of the modules once they are installed.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Layer:
     bias: object
     named: bool
     rules: dict = field(default_factory=dict)
+    attentions: list = field(default_factory=list)
 
     @property
     def shape(self):
@@ -54,7 +58,7 @@ class Layer:
 
 def find_layers(model, names, bias):
     """Return the layers to capture, by name: those of `names`, or all that a rule knows."""
-    known = {name: module for name, module in model.named_modules() if _rule(module)}
+    known, attentions = _known(model)
     _refuse_quantized(model)
     if not known:
         raise ValueError(
@@ -72,11 +76,26 @@ def find_layers(model, names, bias):
         layer = layers.get(id(module._parameters.get("weight")))
         if layer is not None:
             layer.rules[module] = _rule(module)(module)
+            layer.attentions += [a for a in attentions if any(module is x for x in a.layers)]
     for layer in layers.values():
         _order(layer, chosen)
         if bias:
             _require_one_bias(layer)
     return list(layers.values())
+
+
+def _known(model):
+    """Return (name -> module of all layers that have a rule, attentions that can be opened)."""
+    known, attentions = {}, []
+    for name, module in model.named_modules():
+        if _rule(module):
+            known[name] = module
+        attention = opened(module)
+        if attention is not None:
+            attentions.append(attention)
+            prefix = f"{name}." if name else ""
+            known |= {prefix + own: layer for own, layer in attention.projections.items()}
+    return known, attentions
 
 
 def has_embedding(model):
@@ -127,7 +146,7 @@ def _chosen(model, known, names):
     names = [names] if isinstance(names, str) else list(names)
     if not names or not all(isinstance(name, str) for name in names):
         raise TypeError(f"layers must be None, a name, or a sequence of names; got {names!r}.")
-    modules = dict(model.named_modules(remove_duplicate=False))
+    modules = dict(model.named_modules(remove_duplicate=False)) | known
     for name in names:
         if name not in modules:
             raise ValueError(f"layers must name layers of the model; got {name!r}. {_list(known)}")

@@ -121,7 +121,7 @@ def _used(layers, calls, derivatives):
         if layer.name not in called:
             raise ValueError(
                 f"layers must name layers that the model calls; got {layer.name!r}, which is never "
-                "called. A function may use its weight, as MultiheadAttention does with out_proj."
+                "called. Its weight may be used by a function."
             )
         if layer.name not in used:
             raise ValueError(
