@@ -28,7 +28,8 @@ Modules
     estimators      for scikit-learn: GaussNewton, NTK, Factored and HalfSpaceSGD models,
                     PolynomialTensorSketch
     solvers         gram_solve, fast_regression, fast_newton, leave-one-out
-    interop         capture: the Jacobian of every linear layer of a torch model
+    interop         capture: the Jacobian of every linear layer of a torch model; fit_layer,
+                    apply_change, export_peft, load_layer: one of its layers fitted
     io, plotting    models as files, curves
 
 Bibliography

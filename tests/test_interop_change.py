@@ -4,7 +4,9 @@ import copy
 import functools
 import json
 import os
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from subquad.activations import GELU  # noqa: E402
 from subquad.interop import apply_change, export_peft, fit_layer, load_layer  # noqa: E402
 from subquad.training import LastLayerGaussNewton  # noqa: E402
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "fine_tuning.md"
 WIDTH = 60
 ROUNDING = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
 
@@ -447,3 +450,13 @@ def test_a_head_must_fit_its_layer(tmp_path):
     assert not load_layer(tmp_path / "x.safetensors", "a").bias.any()
     with pytest.raises(ValueError, match=r"^head must have 3 columns, the rows of 'a'; got 4"):
         load_layer(tmp_path / "x.safetensors", "a", head="b")
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the pages are not beside these tests")
+def test_the_code_of_the_page_runs(tmp_path, monkeypatch):
+    pytest.importorskip("peft")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 7
+    exec("\n".join(blocks), {"__name__": "page"})
+    assert sorted(os.listdir()) == ["adapter", "model.safetensors"]

@@ -132,11 +132,11 @@ def found_layer(model, name, bias):
 
 def require_own(model, name, parameter):
     """Raise where another part of the model uses the same numbers."""
-    place = parameter.untyped_storage().data_ptr()
+    place = parameter.data_ptr()
     users = [
         other
         for other, p in model.named_parameters(remove_duplicate=False)
-        if p.untyped_storage().data_ptr() == place and p.numel()
+        if p.data_ptr() == place and p.numel()
     ]
     if len(users) > 1:
         raise ValueError(

@@ -72,7 +72,7 @@ def export_peft(change, folder, model, *, rank=None):
     --------
     >>> export_peft(change, "adapter", model, rank=8)  # doctest: +SKIP
     Exported(rank=8, error=0.012)
-    >>> peft.PeftModel.from_pretrained(model, "adapter")  # doctest: +SKIP
+    >>> peft.PeftModel.from_pretrained(copy.deepcopy(model), "adapter")  # doctest: +SKIP
     """
     torch = load_torch("export_peft")
     try:
