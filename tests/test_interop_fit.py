@@ -436,15 +436,30 @@ def test_bad_input_is_named_and_the_model_is_left_alone(error, message, changed)
         assert_untouched(model, before)
 
 
-def test_samples_that_interact_are_refused():
-    class Centred(nn.Module):
-        def forward(self, z):
-            return functional.elu(z - z.mean(0))
+class Odd(nn.Module):
+    """What enters the wide layer depends on the batch, or on chance."""
 
-    model, (X, y) = mlp(Centred()), data()
+    def __init__(self, odd):
+        super().__init__()
+        self.odd, self.net = odd, mlp()
+
+    def forward(self, x):
+        return self.net(self.odd(x))
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        (lambda x: x - x.mean(0), "model must treat every sample by itself"),
+        (lambda x: functional.dropout(x, 0.5), "model must give the same outputs every time"),
+    ],
+)
+@pytest.mark.parametrize("layer", ["net.0", "net.2"])
+def test_samples_that_interact_and_chance_are_refused(odd, message, layer):
+    model, (X, y) = Odd(odd), data()
     before = state_of(model)
-    with pytest.raises(ValueError, match="must treat every sample by itself"):
-        fit_layer(model, X, y, "2", regularization=0.1)
+    with pytest.raises(ValueError, match="^" + message):
+        fit_layer(model, X, y, layer, regularization=0.1)
     assert_untouched(model, before)
 
 

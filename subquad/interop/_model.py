@@ -8,7 +8,8 @@ from subquad._validation import require_finite
 from subquad.interop._capture import capture
 from subquad.interop._capture._layers import find_layers, has_embedding, require_eval_mode
 from subquad.interop._capture._outputs import Chosen
-from subquad.interop._capture._passes import untouched
+from subquad.interop._capture._passes import Recorder, untouched
+from subquad.interop._capture._probe import probe
 from subquad.interop._capture._samples import Samples
 from subquad.interop._torch import as_numpy
 
@@ -48,6 +49,7 @@ class TorchLayer:
         self.bias = self._found.bias is not None
         self.initial = weight_matrix(self._found, self.rule)
         self.dtype = self.initial.dtype
+        self._require_sound()
         self.outputs = self.evaluate()
         require_finite(self.outputs, "outputs of the model")
 
@@ -75,6 +77,12 @@ class TorchLayer:
         X = self.X if X is None else X
         options = {"bias": self.bias, "batch_size": self.batch_size, "outputs": outputs}
         return capture(self.model, X, self.name, **options)[self.name]
+
+    def _require_sound(self):
+        """Raise where `capture` would: samples interact, or the layer is not all that uses W."""
+        model, layers = self.model, [self._found]
+        with untouched(model, layers), Recorder(model, layers, Chosen(None)) as recorder:
+            probe(recorder, self.samples, layers)
 
     def evaluate(self, n=None):
         """Return f (n, C) in float64 at the weight that is in place, of all samples or the first n.
