@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from subquad._factors import LowRankFactors
 from subquad._kernels.coactivation import gather_fired, mark_fired
 from subquad._parallel import blocks, resolve_threads, worth_threads
 from subquad._shapes import as_dtype
@@ -11,6 +12,7 @@ from subquad._validation import as_matrix, generator, integer
 from subquad.activations import ShiftedReLU, as_activation
 from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, signs
 from subquad.networks._last_layer import LastLayer, _norms
+from subquad.networks._passes import ForwardPass
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**26
@@ -179,8 +181,9 @@ class WideNetwork(Network):
         Parameters
         ----------
         X : array_like, shape (n, n_features)
-        factors : pair of array_like, optional
-            A (r, width) and V (r, width), as `LastLayerGaussNewton.factors`.
+        factors : pair of array_like, or list of pairs, optional
+            A (r, width) and V (r, width), as `LastLayerGaussNewton.factors`; or one pair for every
+            layer, V_1 of shape (r, n_features), as `AllLayersGaussNewton.factors`.
         centred : bool
             Subtract the outputs of the network as drawn.
         n_threads : int or None
@@ -199,13 +202,37 @@ class WideNetwork(Network):
         Points are taken in blocks of 64 MiB per array of shape (n, width).
         """
         X, n_threads = self._as_inputs(X), resolve_threads(n_threads)
+        changes = self._changes(factors) if _is_list_of_pairs(factors) else None
         out = np.empty((len(X), self.n_outputs), self.dtype)
         for points in blocks(len(X), _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize)):
+            if changes is not None:
+                out[points] = self._forward(X[points], n_threads, changes).outputs()
+                if centred:
+                    out[points] -= self._last_layer(X[points], n_threads)._outputs()
+                continue
             layer = self._last_layer(X[points], n_threads)
             out[points] = layer.outputs(factors)
             if centred:
                 out[points] -= layer._outputs()
         return out
+
+    def _changes(self, factors):
+        """Return dW_l of every layer from a list of pairs."""
+        if len(factors) != self.depth:
+            raise ValueError(
+                f"factors must have one pair for each of the {self.depth} layers; "
+                f"got {len(factors)}."
+            )
+        changes = []
+        for level, (pair, W) in enumerate(zip(factors, self.weights, strict=True)):
+            name = f"factors[{level}]"
+            if len(pair) != 2:
+                raise ValueError(f"{name} must be a pair (A, V); got {len(pair)} arrays.")
+            sizes = {"dtype": self.dtype, "min_rows": 0}
+            A = as_matrix(pair[0], f"{name}[0]", n_columns=W.shape[0], **sizes)
+            V = as_matrix(pair[1], f"{name}[1]", n_columns=W.shape[1], n_rows=len(A), **sizes)
+            changes.append(LowRankFactors.adopting(A, V))
+        return changes
 
     def _as_inputs(self, X):
         return as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
@@ -216,6 +243,10 @@ class WideNetwork(Network):
         Z0 = self._apply(self.weights[-1], V, n_threads)
         thresholds = self.activation.thresholds(_norms(V), self.weight_std)
         return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)
+
+    def _forward(self, X, n_threads, changes=None):
+        """Return the `ForwardPass` of the rows of X, with dW_l for every layer if given."""
+        return ForwardPass(self, X, n_threads, changes)
 
     def _features(self, X, n_threads):
         """Trusted twin of `features`."""
@@ -244,6 +275,11 @@ class WideNetwork(Network):
         for points in blocks(len(H), step):
             Z[points] = W._apply_csr(*_positive_entries(H[points], n_threads), n_threads)
         return Z
+
+
+def _is_list_of_pairs(factors):
+    """Whether there is a pair for every layer, rather than one for the last."""
+    return factors is not None and len(factors) > 0 and isinstance(factors[0], (tuple, list))
 
 
 def _positive_entries(H, n_threads):

@@ -1,6 +1,7 @@
 """Training of the papers' networks: one folder per algorithm, a record per step.
 
     last_layer     LastLayerGaussNewton     last hidden layer, Gauss-Newton ([SZZ24], Algorithm 2)
+    all_layers     AllLayersGaussNewton     every hidden layer, Gauss-Newton ([SZZ24], Remark C.6)
     two_layer      TwoLayerGaussNewton      one hidden layer, Gauss-Newton ([BPSW21], Algorithm 1)
     factored       FactoredGradientDescent  W = B C or A B C, gradient descent ([AS22])
                    FactoredGaussNewton      the same networks by Gauss-Newton
@@ -22,12 +23,14 @@ holds the network on its data, knows its Jacobian (`subquad.jacobian`) and moves
 
 from subquad.training._arguments import require_active_neurons
 from subquad.training._records import StepRecord, TrainingWarning
+from subquad.training.all_layers import AllLayersGaussNewton
 from subquad.training.factored import FactoredGaussNewton, FactoredGradientDescent
 from subquad.training.half_space import HalfSpaceSGD, SGDRecord
 from subquad.training.last_layer import LastLayerGaussNewton
 from subquad.training.two_layer import TwoLayerGaussNewton
 
 __all__ = [
+    "AllLayersGaussNewton",
     "FactoredGaussNewton",
     "FactoredGradientDescent",
     "HalfSpaceSGD",
