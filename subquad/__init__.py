@@ -28,6 +28,7 @@ Modules
     estimators      for scikit-learn: GaussNewton, NTK, Factored and HalfSpaceSGD models,
                     PolynomialTensorSketch
     solvers         gram_solve, fast_regression, fast_newton, leave-one-out
+    interop         capture: the Jacobian of every linear layer of a torch model
     io, plotting    models as files, curves
 
 Bibliography
@@ -56,6 +57,7 @@ _MODULES = (
     "estimators",
     "hadamard",
     "halfspace",
+    "interop",
     "io",
     "jacobian",
     "lowrank",

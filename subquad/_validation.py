@@ -133,6 +133,22 @@ def as_csr(x, name, *, n_columns=None, dtype=None):
     return _native(x.indptr, np.intp), _native(x.indices[:nnz], np.intp), values
 
 
+def as_integers(x, name):
+    """Return x as an ndarray of intp of any shape; bools and fractions are refused."""
+    if scipy.sparse.issparse(x) or isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be an array of integers; got {_describe(x)}.")
+    try:
+        x = np.asarray(x)
+    except ValueError:
+        raise ValueError(f"{name} must have rows of equal length; got ragged ones.") from None
+    if x.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be an array of integers; got {x.dtype}.")
+    largest = np.iinfo(np.intp).max
+    if x.size and x.max() > largest:
+        raise ValueError(f"{name} must hold integers of at most {largest}; got {x.max()}.")
+    return _native(x, np.intp)
+
+
 def integer(value, name, *, minimum=1, maximum=None):
     """Return value as an int in [minimum, maximum]; bools and fractions are refused."""
     try:

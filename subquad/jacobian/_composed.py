@@ -3,7 +3,14 @@
 import numpy as np
 
 from subquad._validation import as_vector
-from subquad.jacobian._protocol import Jacobian, KeepsGram, gram_times, kept_gram, sketched_gram
+from subquad.jacobian._protocol import (
+    Jacobian,
+    KeepsGram,
+    gram_from,
+    gram_times,
+    kept_gram,
+    sketched_gram,
+)
 
 
 class ScaledRows:
@@ -31,10 +38,16 @@ class ScaledRows:
         return self._J.adjoint(self._roots * g)
 
     def gram(self, other=None):
-        """Return diag(roots) G diag(roots), or its product with another Jacobian's rows."""
+        """Return diag(roots) G diag(roots), or diag(roots) J other^T."""
+        if isinstance(other, ScaledRows):
+            return self._roots[:, None] * gram_from(self._J, other)
         if other is not None:
             return self._roots[:, None] * self._J.gram(other)
         return self._roots[:, None] * kept_gram(self._J) * self._roots
+
+    def _gram_from(self, J):
+        """J (diag(roots) self)^T."""
+        return J.gram(self._J) * self._roots
 
     def product(self, g):
         """Return diag(roots) G diag(roots) g."""
@@ -132,6 +145,8 @@ class JacobianSum(KeepsGram):
         """Return sum_l J_l J_l^T, or sum_l J_l other_l^T for another JacobianSum, in float64."""
         if other is None:
             return self._own_gram()
+        if isinstance(other, ScaledRows):
+            return gram_from(self, other)
         if not isinstance(other, JacobianSum) or len(other.parts) != len(self.parts):
             raise TypeError(
                 f"other must be a JacobianSum of {len(self.parts)} layers; got {other!r}."

@@ -74,7 +74,8 @@ def row_sums(P, V):
 def row_squares(U):
     """Return |u_i|^2 for every row, in float64."""
     if scipy.sparse.issparse(U):
-        return np.asarray(U.multiply(U).sum(axis=1), np.float64).reshape(-1)
+        U = U.astype(np.float64)
+        return np.asarray(U.multiply(U).sum(axis=1)).reshape(-1)
     return np.einsum("ij,ij->i", U, U, dtype=np.float64)
 
 

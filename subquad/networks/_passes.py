@@ -12,6 +12,9 @@ u_l (x) h_{l-1}.
 import numpy as np
 import scipy.sparse
 
+from subquad._factors import LowRankFactors
+from subquad._validation import as_matrix
+
 # Below this density of u_l the product with W_l^T takes it in CSR.
 _FEW = 0.4
 
@@ -111,3 +114,27 @@ class ForwardPass:
 def row_norms(H):
     """Return the Euclidean norms of rows, in float64."""
     return np.sqrt(np.einsum("ij,ij->i", H, H, dtype=np.float64))
+
+
+def is_list_of_pairs(factors):
+    """Return whether there is a pair for every layer, rather than one for the last."""
+    return factors is not None and len(factors) > 0 and isinstance(factors[0], (tuple, list))
+
+
+def as_changes(network, factors):
+    """Return dW_l of every layer from a list of pairs, checked."""
+    if len(factors) != network.depth:
+        raise ValueError(
+            f"factors must have one pair for each of the {network.depth} layers; "
+            f"got {len(factors)}."
+        )
+    changes = []
+    for level, (pair, W) in enumerate(zip(factors, network.weights, strict=True)):
+        name = f"factors[{level}]"
+        if len(pair) != 2:
+            raise ValueError(f"{name} must be a pair (A, V); got {len(pair)} arrays.")
+        sizes = {"dtype": network.dtype, "min_rows": 0}
+        A = as_matrix(pair[0], f"{name}[0]", n_columns=W.shape[0], **sizes)
+        V = as_matrix(pair[1], f"{name}[1]", n_columns=W.shape[1], n_rows=len(A), **sizes)
+        changes.append(LowRankFactors.adopting(A, V))
+    return changes

@@ -1,18 +1,21 @@
-"""Networks with hidden layers of one width, random and normalised."""
+"""Networks with hidden layers of one width, random and normalised.
+
+Long for its docstrings: most methods have a few lines.
+"""
 
 import math
 
 import numpy as np
 
-from subquad._factors import LowRankFactors
 from subquad._kernels.coactivation import gather_fired, mark_fired
 from subquad._parallel import blocks, resolve_threads, worth_threads
 from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer
 from subquad.activations import ShiftedReLU, as_activation
-from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, signs
+from subquad.jacobian import KhatriRao
+from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, layer_number, signs
 from subquad.networks._last_layer import LastLayer, _norms
-from subquad.networks._passes import ForwardPass
+from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**26
@@ -202,7 +205,7 @@ class WideNetwork(Network):
         Points are taken in blocks of 64 MiB per array of shape (n, width).
         """
         X, n_threads = self._as_inputs(X), resolve_threads(n_threads)
-        changes = self._changes(factors) if _is_list_of_pairs(factors) else None
+        changes = as_changes(self, factors) if is_list_of_pairs(factors) else None
         out = np.empty((len(X), self.n_outputs), self.dtype)
         for points in blocks(len(X), _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize)):
             if changes is not None:
@@ -216,23 +219,44 @@ class WideNetwork(Network):
                 out[points] -= layer._outputs()
         return out
 
-    def _changes(self, factors):
-        """Return dW_l of every layer from a list of pairs."""
-        if len(factors) != self.depth:
-            raise ValueError(
-                f"factors must have one pair for each of the {self.depth} layers; "
-                f"got {len(factors)}."
-            )
-        changes = []
-        for level, (pair, W) in enumerate(zip(factors, self.weights, strict=True)):
-            name = f"factors[{level}]"
-            if len(pair) != 2:
-                raise ValueError(f"{name} must be a pair (A, V); got {len(pair)} arrays.")
-            sizes = {"dtype": self.dtype, "min_rows": 0}
-            A = as_matrix(pair[0], f"{name}[0]", n_columns=W.shape[0], **sizes)
-            V = as_matrix(pair[1], f"{name}[1]", n_columns=W.shape[1], n_rows=len(A), **sizes)
-            changes.append(LowRankFactors.adopting(A, V))
-        return changes
+    def jacobian(self, X, layer=-1, *, output=0, n_threads=None):
+        """Return the Jacobian of one output by the weights of a hidden layer, as factors.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        layer : int
+            l, from 1 to the depth, or counted back from -1, the last hidden layer.
+        output : int
+        n_threads : int or None
+
+        Returns
+        -------
+        KhatriRao
+            Row i is u_i (x) v_i with v_i = h_{l-1} and u_i = d f / d (W_l h_{l-1}). The divisions
+            of layers by their norms are part of the derivative; that of W_l's input is done.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+        """
+        X, n_threads = self._as_inputs(X), resolve_threads(n_threads)
+        output = integer(output, "output", minimum=0, maximum=self.n_outputs - 1)
+        pairs, _ = self._tangents(X, output, [self._layer_number(layer)], n_threads)
+        return KhatriRao(*pairs[0])
+
+    def _layer_number(self, layer):
+        return layer_number(layer, self.depth)
+
+    def _tangents(self, X, output, chosen, n_threads):
+        """Return ([(u_l, v_l) of chosen layers], h_L): what `ntk.empirical_ntk` asks."""
+        forward = self._forward(X, n_threads)
+        derivatives = forward.derivatives(
+            forward.slopes(-1) * self.readout[output], min(chosen) - 1
+        )
+        pairs = [(U, forward.inputs[level]) for level, U in derivatives if level + 1 in chosen]
+        return pairs, forward.response
 
     def _as_inputs(self, X):
         return as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
@@ -275,11 +299,6 @@ class WideNetwork(Network):
         for points in blocks(len(H), step):
             Z[points] = W._apply_csr(*_positive_entries(H[points], n_threads), n_threads)
         return Z
-
-
-def _is_list_of_pairs(factors):
-    """Whether there is a pair for every layer, rather than one for the last."""
-    return factors is not None and len(factors) > 0 and isinstance(factors[0], (tuple, list))
 
 
 def _positive_entries(H, n_threads):
