@@ -7,8 +7,13 @@ rows 4 to 7 are group 3.
 import functools
 
 import numpy as np
+import scipy.sparse
 
+from subquad._parallel import blocks
 from subquad._validation import as_integers
+
+# So many rows of a group are cast, or made dense, at a time.
+_ROWS_PER_CAST = 1024
 
 
 class Groups:
@@ -98,3 +103,53 @@ def as_groups(groups, n_rows):
         raise ValueError(f"groups must end at {n_rows}, the number of rows; got {indptr[-1]}.")
     indptr.flags.writeable = False
     return Groups(indptr)
+
+
+def group_matrices(U, V, groups, in_u, in_v, dtype):
+    """Return a block of U_i^T V_i for every group, shape (n, columns of U, columns of V).
+
+    Parameters
+    ----------
+    U, V : ndarray or csr_array, shapes (n_rows, any)
+    groups : Groups
+    in_u, in_v : slice
+        The columns of each, with a start and a stop.
+    dtype : numpy.dtype
+        Of the result, and of the sums.
+    """
+    M = np.zeros((groups.n, in_u.stop - in_u.start, in_v.stop - in_v.start), dtype)
+    counts = groups.counts
+    dense = not (scipy.sparse.issparse(U) or scipy.sparse.issparse(V))
+    if dense and 0 < counts[0] <= _ROWS_PER_CAST and (counts == counts[0]).all():
+        _fill_even(M, U[:, in_u], V[:, in_v], int(counts[0]))
+    else:
+        for i in np.flatnonzero(counts):
+            _fill_one(M[i], U, V, groups.rows(i), in_u, in_v)
+    return M
+
+
+def _fill_even(M, U, V, length):
+    """Fill M with the matrices of groups of one length, many in one call."""
+    for some in blocks(len(M), _ROWS_PER_CAST // length):
+        rows = slice(some.start * length, some.stop * length)
+        left, right = (
+            x[rows].astype(M.dtype, copy=False).reshape(-1, length, x.shape[1]) for x in (U, V)
+        )
+        np.matmul(left.transpose(0, 2, 1), right, out=M[some])
+
+
+def _fill_one(M, U, V, rows, in_u, in_v):
+    """Fill M with the matrix of one group, a block of its rows at a time."""
+    for block in blocks(rows.stop - rows.start, _ROWS_PER_CAST):
+        some = slice(rows.start + block.start, rows.start + block.stop)
+        left, right = _cast(U[some], in_u, M.dtype), _cast(V[some], in_v, M.dtype)
+        if block.start == 0:
+            np.matmul(left.T, right, out=M)
+        else:
+            M += left.T @ right
+
+
+def _cast(x, columns, dtype):
+    """A block of columns of some rows, as an array of a dtype."""
+    x = x.toarray() if scipy.sparse.issparse(x) else x
+    return x[:, columns].astype(dtype, copy=False)

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # named before it. Files of one room may import each other, without a cycle.
 LEVELS = [
     ["_kernels"],
-    ["_machine", "_sparse", "_validation", "_groups", "_parallel"],
+    ["_machine", "_sparse", "_validation", "_parallel", "_groups"],
     [
         "activations",
         "hadamard",

@@ -431,6 +431,15 @@ def test_activations_may_be_recomputed_in_the_backward_pass():
         np.testing.assert_allclose(found[name].to_dense(), J.to_dense(), rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_model_is_run_as_it_was_written():
+    model = small()
+    expected = capture(model, X)
+    found = capture(torch.compile(model, backend="eager"), X, batch_size=4)
+    for name, J in expected.items():
+        np.testing.assert_allclose(found[f"_orig_mod.{name}"].to_dense(), J.to_dense(), rtol=1e-12)
+
+
 def test_a_gradient_may_be_sparse():
     model = models.ready(nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Linear(3, 2)))
     J = capture(model, torch.arange(5))["0"]

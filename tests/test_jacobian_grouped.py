@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from subquad.jacobian import KhatriRao
+from subquad.jacobian import JacobianSum, KhatriRao
 from subquad.jacobian._grouped import gram
 from subquad.solvers import fast_least_squares
+from subquad.solvers.gram import cost
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
 COUNTS = {
@@ -231,6 +232,28 @@ def test_products_take_memory_for_a_block_of_rows(rng, monkeypatch):
     assert_close(J.product(g), matrix @ (matrix.T @ g), 1e-12)
     assert_close(J.matvec(X), matrix @ X.ravel(), 1e-5)
     assert_close(J.matvec(pair), matrix @ (matrix.T @ g), 1e-5)
+
+
+def test_solvers_forecast_what_the_rows_of_the_factors_take(rng):
+    U, V = factors_of(rng, 400, 30, 20)
+    J, rows = KhatriRao(U, V, pointers([100] * 4)), KhatriRao(U, V)
+    assert cost.product_seconds(J) == cost.product_seconds(rows)
+    assert cost.gram_seconds(J) == pytest.approx(2 * cost._GEMM * J.gram_work()["matrices"])
+    assert cost.gram_seconds(JacobianSum([J, J])) == 2 * cost.gram_seconds(J)
+    # Transforms of 400 rows, and a Gram matrix of 4.
+    saved = cost._GEMM * (400**2 - 4**2) * 1024
+    expected = cost.sketch_seconds(rows, 1024) - saved
+    assert cost.sketch_seconds(J, 1024) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("sketch", ["count", "srht"])
+def test_least_squares_sketch_grouped_rows(sketch, rng):
+    U, V = factors_of(rng, 60, 20, 15)
+    J = KhatriRao(U, V, pointers([10] * 6))
+    b = rng.standard_normal(300)
+    expected = np.linalg.lstsq(J.to_dense().T, b, rcond=None)[0]
+    found = fast_least_squares(J, b, sketch=sketch, sketch_size=100, rng=0)
+    np.testing.assert_allclose(found.x, expected, rtol=0, atol=1e-8)
 
 
 def test_least_squares_take_grouped_rows(rng):

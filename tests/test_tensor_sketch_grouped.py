@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from subquad._groups import Groups
 from subquad.jacobian import JacobianSum, KhatriRao
-from subquad.sketch import TensorSketch, TensorSRHT
+from subquad.sketch import TensorSketch, TensorSRHT, _group_matrices
 from subquad.sketch import _tensor_base as base
+from subquad.sketch._rows import as_rows
 
 COUNTS = {
     "some empty": [3, 0, 1, 5, 1, 1, 0, 0, 7, 0],
@@ -29,7 +31,9 @@ TOLERANCE = {np.float32: 2e-6, np.float64: 1e-13}
 
 
 @pytest.fixture(params=SKETCHES.values(), ids=SKETCHES.keys())
-def sketch(request):
+def sketch(request, monkeypatch):
+    """A sketch that sums transforms; a test of its own compares the way through matrices."""
+    monkeypatch.setattr(TensorSketch, "_prefers_matrices", lambda *_: False)
     return request.param
 
 
@@ -64,7 +68,7 @@ def test_sketches_are_those_of_the_explicit_sums(case, dtype, sketch):
     expected = J @ sketch.matrix().T
     found = sketch.apply(U, V, groups=groups)
     assert_close(found, expected, dtype)
-    np.testing.assert_array_equal(sketch.apply(U, sketch.prepare(V), groups=groups), found)
+    assert_close(sketch.apply(U, sketch.prepare(V), groups=groups), expected, dtype)
     assert_close(sketch.gram(U, V, groups=groups), expected @ expected.T, dtype)
     out = np.full(expected.shape, np.nan, dtype)
     assert sketch.apply(U, V, out=out, groups=groups) is out
@@ -93,6 +97,45 @@ def test_the_number_of_threads_changes_no_bit(case, dtype, sketch, monkeypatch):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("entries", [1, 40, 2**18])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", COUNTS)
+def test_the_way_through_matrices_agrees(case, dtype, entries, n_threads, monkeypatch):
+    monkeypatch.setattr(_group_matrices, "_ENTRIES", entries)
+    monkeypatch.setattr("subquad.sketch._base._WORK_PER_THREAD", 1)
+    U, V, groups, J = problem(COUNTS[case], dtype)
+    for name in ("even", "odd"):
+        sketch = SKETCHES[name]
+        ways = []
+        for prefers in (True, False):
+            monkeypatch.setattr(TensorSketch, "_prefers_matrices", lambda *_, p=prefers: p)
+            ways.append(sketch.apply(U, V, groups=groups, n_threads=n_threads))
+            expected = J @ sketch.matrix().T
+            assert_close(ways[-1], expected, dtype)
+            G = sketch.gram(U, V, groups=groups, n_threads=n_threads)
+            assert_close(G, expected @ expected.T, dtype)
+        assert_close(ways[0], ways[1].astype(float), dtype)
+
+
+def test_the_way_follows_the_sizes():
+    """Matrices for many positions of a small layer, transforms for a large layer or CSR."""
+
+    def prefers(n_rows, m_u, m_v, counts):
+        shapes = np.broadcast_to(1.0, (n_rows, m_u)), np.broadcast_to(1.0, (n_rows, m_v))
+        return _group_matrices.prefers_matrices(*shapes, Groups(pointers(counts)), 1024)
+
+    assert prefers(1960, 32, 27, [196] * 10)
+    assert not prefers(1280, 3072, 768, [128] * 10)
+    assert not prefers(20, 300, 300, [2] * 10)
+    U, V, _, _ = problem([6])
+    groups = Groups(pointers([6]))
+    assert _group_matrices.prefers_matrices(U, V, groups, 64)
+    assert not _group_matrices.prefers_matrices(
+        U, as_rows(scipy.sparse.csr_array(V), "V"), groups, 64
+    )
+
+
 def test_groups_of_single_rows_are_the_rows(sketch):
     U, V, _, _ = problem([1] * 100)
     rows = sketch.apply(U, V)
@@ -118,8 +161,9 @@ def test_jacobians_are_sketched_by_groups(sketch):
     assert_close(layers.sketch((sketch, sketch)), both, np.float64)
 
 
-def test_memory_is_that_of_blocks_of_rows_and_of_the_result():
+def test_memory_is_that_of_blocks_of_rows_and_of_the_result(monkeypatch):
     """The transforms of all 20000 rows would take 164 MB; those of a block take 64 rows."""
+    monkeypatch.setattr(TensorSketch, "_prefers_matrices", lambda *_: False)
     sketch, rng = TensorSketch((M_U, M_V), 1024, rng=0), np.random.default_rng(42)
     U, V = rng.standard_normal((20_000, M_U)), rng.standard_normal((20_000, M_V))
     groups = np.arange(0, 20_001, 500)
@@ -139,7 +183,9 @@ def test_memory_is_that_of_blocks_of_rows_and_of_the_result():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("side", ["U", "V"])
-def test_nan_and_infinity_are_refused_by_name(side, bad, sketch):
+@pytest.mark.parametrize("matrices", [False, True])
+def test_nan_and_infinity_are_refused_by_name(side, bad, sketch, matrices, monkeypatch):
+    monkeypatch.setattr(TensorSketch, "_prefers_matrices", lambda *_: matrices)
     U, V, groups, _ = problem(COUNTS["longer than blocks"])
     (U if side == "U" else V)[450, 2] = bad
     with pytest.raises(ValueError, match=rf"^{side} must be finite .* index \(450, 2\)"):

@@ -96,13 +96,18 @@ class TensorMap(Frozen):
         -----
         With groups, products of transforms are summed before the one inverse transform of each
         group. Besides the result, blocks of at most 64 rows are kept for each thread, and at most
-        32 MB of sums of groups that began in an earlier block.
+        32 MB of sums of groups that began in an earlier block. A TensorSketch goes through the
+        matrices U_i^T V_i, a block of them at a time, where these are so small that it is faster.
         """
         U, V = self._sides(U, V)
         groups = as_groups(groups, U.shape[0])
         shape = U.shape[0] if groups is None else groups.n, self.sketch_size
         sketches = destination(out, shape, U.dtype, _arrays(U, V))
-        if not self._fill(sketches, U, V, n_threads, self._finish, groups):
+        if groups is not None and self._prefers_matrices(U, V, groups):
+            finite = self._sketch_matrices(sketches, U, V, groups, n_threads)
+        else:
+            finite = self._fill(sketches, U, V, n_threads, self._finish, groups)
+        if not finite:
             _require_finite(U, V)
         return deliver(sketches, out)
 
@@ -308,9 +313,19 @@ class TensorMap(Frozen):
         rows = which
         if groups is not None:
             rows, groups = groups.part(which)
-        if rows.stop > rows.start:
-            self._fill(panel, U[rows], V[rows], n_threads, self._keep, groups)
+        if rows.stop == rows.start:
+            return panel
+        U, V = U[rows], V[rows]
+        if groups is not None and self._prefers_matrices(U, V, groups):
+            self._sketch_matrices(panel, U, V, groups, n_threads)
+            panel *= panel.dtype.type(self._gram_scale**-0.5)
+        else:
+            self._fill(panel, U, V, n_threads, self._keep, groups)
         return panel
+
+    def _prefers_matrices(self, U, V, groups):
+        """Return whether `_sketch_matrices` is there and faster."""
+        return False
 
     @property
     def _row_size(self):

@@ -9,6 +9,8 @@ from subquad._kernels.half_spectrum import multiply_spectra
 from subquad.sketch._base import RAISES
 from subquad.sketch._count_sketch import draw, sketch_rows
 from subquad.sketch._fft import Borrowed, real_coefficients
+from subquad.sketch._group_matrices import prefers_matrices, sketch_matrices
+from subquad.sketch._rows import is_finite
 from subquad.sketch._tensor_base import PARAMETERS, TensorMap
 
 
@@ -68,6 +70,13 @@ class TensorSketch(TensorMap):
     def _gram_scale(self):
         """Complex coefficients stand for two frequencies."""
         return 2 / self.sketch_size
+
+    def _prefers_matrices(self, U, V, groups):
+        return prefers_matrices(U, V, groups, self.sketch_size)
+
+    def _sketch_matrices(self, out, U, V, groups, n_threads):
+        sketch_matrices(self._codes, U, V, groups, out, n_threads)
+        return is_finite(out)
 
     def _room(self, rows, dtype):
         return Borrowed(rows, self.sketch_size, dtype)

@@ -1,6 +1,7 @@
 """One forward pass of a batch with hooks in the layers, and backward passes from its outputs."""
 
 import contextlib
+import sys
 from dataclasses import dataclass
 
 from subquad.interop._capture._rows import with_constant
@@ -65,10 +66,9 @@ class Recorder:
 
     def __enter__(self):
         """Put the hooks in."""
+        attentions = {id(a): a for layer in self._layers for a in layer.attentions}
         with contextlib.ExitStack() as stack:
-            for attention in {
-                id(a): a for layer in self._layers for a in layer.attentions
-            }.values():
+            for attention in attentions.values():
                 stack.callback(attention.remove)
                 attention.install()
             for layer in self._layers:
@@ -167,6 +167,7 @@ def untouched(model, layers):
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast(device, enabled=False),
+            _uncompiled(),
         ):
             yield
     finally:
@@ -174,6 +175,15 @@ def untouched(model, layers):
             p.requires_grad_(flag)
         _restore_buffers(buffers)
         _set_random_state(state)
+
+
+def _uncompiled():
+    """Run a compiled model as it was written: hooks would be compiled anew for every call."""
+    import torch
+
+    # Nothing is compiled before this module is imported, which takes a second.
+    known = "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance")
+    return torch.compiler.set_stance("force_eager") if known else contextlib.nullcontext()
 
 
 def random_state():

@@ -8,7 +8,7 @@ from subquad.jacobian._grouped._matrices import gram_by_matrices
 from subquad.jacobian._grouped._tiles import gram_by_tiles
 from subquad.jacobian._grouped._work import gram_work
 
-# At most so many groups, of so few rows together, share one Gram matrix: its diagonal alone is used.
+# Up to so many groups, of so few rows together, share a Gram matrix: only its diagonal is used.
 _ROWS_PER_RUN = 64
 _WAYS = {"tiles": gram_by_tiles, "matrices": gram_by_matrices, "columns": gram_by_columns}
 

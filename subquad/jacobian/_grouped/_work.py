@@ -20,7 +20,7 @@ _SPARSE_ENTRY = 400.0
 _SPARSE = 36.0
 # Writing and reading an entry of U_i^T V_i takes as long as so many.
 _MATRIX_ENTRY = 20.0
-# A call for one column of a sparse factor takes as long as so many.
+# A call for one column of a sparse factor, or for the rows of one group of it, takes as long.
 _CALL = 4e5
 
 
@@ -31,7 +31,7 @@ def gram_work(left, right=None):
 
     tiles      T T' (m_u + m_v + entry), half of it for one Jacobian's own Gram matrix;
     matrices   (T + T' + (n + n') entry + n n') m_u m_v, without T' and n' and with n^2 / 2 for
-               one's own;
+               one's own; a call for each group of sparse rows;
     columns    sum_k c_k c'_k (m_u + entry), half of it for one's own, where column k of V has
                entries in c_k and c'_k groups, with what it takes to call BLAS for each; m_v for
                sparse U. Only where V, or U, is sparse in both.
@@ -40,10 +40,11 @@ def gram_work(left, right=None):
     half = 0.5 if right is None else 1.0
     other, weights = every[-1], left.m_u * left.m_v
     entries = half * left.n * other.n + sum(J.n_rows + _MATRIX_ENTRY * J.n for J in every)
+    calls = sum(J.n for J in every if any(map(scipy.sparse.issparse, (J.U, J.V))))
     inner = _inner_product(left.U, other.U) + _inner_product(left.V, other.V)
     work = {
         "tiles": half * left.n_rows * other.n_rows * (inner + _ENTRY),
-        "matrices": entries * weights,
+        "matrices": entries * weights + _CALL * calls,
     }
     if side := sparse_side(left, other):
         work["columns"] = _by_columns(every, half, side)
