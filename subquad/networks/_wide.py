@@ -15,7 +15,7 @@ from subquad.activations import ShiftedReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, layer_number, signs
 from subquad.networks._last_layer import LastLayer, _norms
-from subquad.networks._tangents import tangent_factors
+from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**26
@@ -184,8 +184,9 @@ class WideNetwork(Network):
         Parameters
         ----------
         X : array_like, shape (n, n_features)
-        factors : pair of array_like, optional
-            A (r, width) and V (r, width), as `LastLayerGaussNewton.factors`.
+        factors : pair of array_like, or list of pairs, optional
+            A (r, width) and V (r, width), as `LastLayerGaussNewton.factors`; or one pair for every
+            layer, V_1 of shape (r, n_features), as `AllLayersGaussNewton.factors`.
         centred : bool
             Subtract the outputs of the network as drawn.
         n_threads : int or None
@@ -204,8 +205,14 @@ class WideNetwork(Network):
         Points are taken in blocks of 64 MiB per array of shape (n, width).
         """
         X, n_threads = self._as_inputs(X), resolve_threads(n_threads)
+        changes = as_changes(self, factors) if is_list_of_pairs(factors) else None
         out = np.empty((len(X), self.n_outputs), self.dtype)
         for points in blocks(len(X), _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize)):
+            if changes is not None:
+                out[points] = self._forward(X[points], n_threads, changes).outputs()
+                if centred:
+                    out[points] -= self._last_layer(X[points], n_threads)._outputs()
+                continue
             layer = self._last_layer(X[points], n_threads)
             out[points] = layer.outputs(factors)
             if centred:
@@ -244,7 +251,12 @@ class WideNetwork(Network):
 
     def _tangents(self, X, output, chosen, n_threads):
         """Return ([(u_l, v_l) of chosen layers], h_L): what `ntk.empirical_ntk` asks."""
-        return tangent_factors(self, X, output, chosen, n_threads)
+        forward = self._forward(X, n_threads)
+        derivatives = forward.derivatives(
+            forward.slopes(-1) * self.readout[output], min(chosen) - 1
+        )
+        pairs = [(U, forward.inputs[level]) for level, U in derivatives if level + 1 in chosen]
+        return pairs, forward.response
 
     def _as_inputs(self, X):
         return as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
@@ -255,6 +267,10 @@ class WideNetwork(Network):
         Z0 = self._apply(self.weights[-1], V, n_threads)
         thresholds = self.activation.thresholds(_norms(V), self.weight_std)
         return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)
+
+    def _forward(self, X, n_threads, changes=None):
+        """Return the `ForwardPass` of the rows of X, with dW_l for every layer if given."""
+        return ForwardPass(self, X, n_threads, changes)
 
     def _features(self, X, n_threads):
         """Trusted twin of `features`."""

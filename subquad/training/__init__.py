@@ -1,6 +1,7 @@
 """Training of the papers' networks: one folder per algorithm, a record per step.
 
     last_layer     LastLayerGaussNewton     last hidden layer, Gauss-Newton ([SZZ24], Algorithm 2)
+    all_layers     AllLayersGaussNewton     every hidden layer, Gauss-Newton ([SZZ24], Remark C.6)
     two_layer      TwoLayerGaussNewton      one hidden layer, Gauss-Newton ([BPSW21], Algorithm 1)
     factored       FactoredGradientDescent  W = B C or A B C, gradient descent ([AS22])
                    FactoredGaussNewton      the same networks by Gauss-Newton
@@ -27,12 +28,14 @@ from subquad.training._equation import CoupledEquation, Equation
 from subquad.training._fit import Trial
 from subquad.training._gauss_newton import State, StateGaussNewton
 from subquad.training._records import StepRecord, TrainingWarning
+from subquad.training.all_layers import AllLayersGaussNewton
 from subquad.training.factored import FactoredGaussNewton, FactoredGradientDescent
 from subquad.training.half_space import HalfSpaceSGD, SGDRecord
 from subquad.training.last_layer import LastLayerGaussNewton
 from subquad.training.two_layer import TwoLayerGaussNewton
 
 __all__ = [
+    "AllLayersGaussNewton",
     "CoupledEquation",
     "Equation",
     "FactoredGaussNewton",

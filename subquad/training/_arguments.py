@@ -20,12 +20,12 @@ def chosen_solver(value, rng=None):
     return None if isinstance(value, str) and value == "exact" else as_solver(value, rng)
 
 
-def targets(y, n_outputs, n):
+def targets(y, network, n):
     """y as float64, shape (n, C), of a size whose squares float64 holds."""
-    if np.ndim(y) == 1 and n_outputs == 1:
+    if np.ndim(y) == 1 and network.n_outputs == 1:
         y = as_vector(y, "y", size=n, dtype=np.float64)[:, None]
     else:
-        y = as_matrix(y, "y", n_rows=n, n_columns=n_outputs, dtype=np.float64)
+        y = as_matrix(y, "y", n_rows=n, n_columns=network.n_outputs, dtype=np.float64)
     largest = float(np.abs(y).max())
     if largest and not 1 / _LARGEST_TARGET <= largest <= _LARGEST_TARGET:
         raise ValueError(

@@ -217,6 +217,20 @@ class CoupledEquation(Equation):
         return solution.x.reshape(r.shape), solution.n_iterations
 
 
+class JointEquation(CoupledEquation):
+    """G of outputs that share most of their weights: all n C rows (i, c) factored at once."""
+
+    def solve(self, r, damping):
+        """Return g (n, C) with (G + mu W^-1) g = r, and the number of iterations."""
+        if self._solver is not None:
+            return self._solve_by_choice(r, damping)
+        G = kept_gram(self.jacobians[0])
+        weights = None if self._weights is None else np.repeat(self._weights, r.shape[1])
+        factor = DampedCholesky(G, damping, weights)
+        self.report = {"condition": _condition(G, factor)}
+        return factor._solve(r.ravel()).reshape(r.shape), 0
+
+
 def _condition(G, factor):
     """Condition number of G + mu I to an order of magnitude, in next to no time."""
     if factor.singular:

@@ -285,6 +285,7 @@ class StateGaussNewton(GaussNewtonTrainer):
     Parameters
     ----------
     state : State
+        Which says how many outputs it has, `n_outputs`.
     y : array_like, shape (n, C) of `state.outputs`, or (n,)
     dtype : numpy.dtype
         The precision of `state.outputs`, which decides the default of `tol`.
@@ -314,8 +315,8 @@ class StateGaussNewton(GaussNewtonTrainer):
         sample_weight=None,
         callback=None,
     ):
-        n, n_outputs = state.outputs.shape
-        y = _arguments.targets(y, n_outputs, n)
+        n = len(state.outputs)
+        y = _arguments.targets(y, state, n)
         weights = _arguments.sample_weight(sample_weight, n)
         self._set_options(dtype, regularization, 0.0, tol, max_steps, callback)
         self._begin(state, y, weights, centred=False)

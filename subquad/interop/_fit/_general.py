@@ -37,6 +37,11 @@ class ModelState:
         self._J = None
 
     @property
+    def n_outputs(self):
+        """C."""
+        return self.outputs.shape[1]
+
+    @property
     def linear(self):
         """J vec(W - W(0)), with the J of the last `linearise`, at its iterate."""
         factors = tuple(x.astype(self._J.dtype) for x in self.terms)

@@ -15,7 +15,7 @@ class FactoredTrainer(GaussNewtonTrainer):
         """Check the network and its data, and stand at B(0); return the sample weights."""
         n_threads = resolve_threads(n_threads)
         layer = network._layer(X, n_threads)
-        y = _arguments.targets(y, network.n_outputs, layer.n)
+        y = _arguments.targets(y, network, layer.n)
         weights = _arguments.sample_weight(weights, layer.n)
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         _require_memory(layer, solves, solver)

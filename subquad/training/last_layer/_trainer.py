@@ -148,7 +148,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     ):
         if not isinstance(layer, LastLayer):
             raise TypeError(f"layer must be a LastLayer; got {type(layer).__name__}.")
-        y = _arguments.targets(y, layer.n_outputs, layer.n)
+        y = _arguments.targets(y, layer, layer.n)
         weights = _arguments.sample_weight(sample_weight, layer.n)
         self._set_options(layer.dtype, regularization, damping, tol, max_steps, callback, repeats)
         solver = _arguments.chosen_solver(solver)

@@ -114,7 +114,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         if not isinstance(network, TwoLayerNetwork):
             raise TypeError(f"network must be a TwoLayerNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
-        y = _arguments.targets(y, network.n_outputs, len(X))
+        y = _arguments.targets(y, network, len(X))
         weights = _arguments.sample_weight(sample_weight, len(X))
         self._set_options(network.dtype, regularization, damping, tol, max_steps, callback)
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
