@@ -63,7 +63,7 @@ class LinearisedModel:
         require_memory(n_bytes, f"Influences of shape {shape}", "Give fewer rows at a time.")
         out = np.zeros(shape)
         for outputs, system, _, observed in self._systems(X):
-            found = influence(*system, **observed)
+            found = _answer(influence, *system, **observed)
             if observed["repeats"] is None:  # of points, each of which has one row
                 found = found[:, seen["places"][kept]]
             out[:, kept, outputs] = found
@@ -75,7 +75,7 @@ class LinearisedModel:
         X = self._known_rows(X)
         variances = np.empty((len(X), self._observations["targets"].shape[1]))
         for outputs, system, prior, observed in self._systems(X):
-            variances[:, outputs] = predictive_variance(*system, prior, **observed)
+            variances[:, outputs] = _answer(predictive_variance, *system, prior, **observed)
         return np.sqrt(variances) * self._scaling.target_scale
 
     def _known_rows(self, X):
@@ -103,6 +103,18 @@ class LinearisedModel:
     def _has_one_output(self):
         """Whether predictions have one dimension."""
         return len(self.classes_) == 2 if hasattr(self, "classes_") else self._one_dimensional
+
+
+def _answer(solve, gram, r, mu, *rest, **observed):
+    """Ask a solver; where it refuses a fit that interpolates, name the parameter of the model."""
+    try:
+        return solve(gram, r, mu, *rest, **observed)
+    except ValueError as refusal:
+        if mu > 0:
+            raise
+        raise ValueError(
+            f"regularization must be positive for this; got 0, with which {refusal}"
+        ) from refusal
 
 
 class LinearisedRegressor(OutputsRegressor):
