@@ -1,6 +1,7 @@
 """Print, as Markdown, how many test rows lie inside the intervals that regressors promise.
 
-    SUBQUAD_DATA=folder python asv_benches/coverage_table.py [--data NAME ...] [--splits K]
+    SUBQUAD_DATA=folder python asv_benches/coverage_table.py [--data NAME ...] [--models NAME ...]
+                                                        [--splits K]
 
 An interval is mean +- z std from `predict(X, return_std=True)`, z being that of a normal law for
 50, 90 and 95 per cent. The folder holds uci-NAME.npz with X, y, and test_mask, of shape (splits,
@@ -14,6 +15,7 @@ gauss-newton    GaussNewtonRegressor: defaults
 """
 
 import argparse
+import itertools
 import os
 import sys
 import warnings
@@ -45,25 +47,23 @@ def negative_log_density(errors, std):
     return np.mean(0.5 * np.square(errors / std) + np.log(std)) + 0.5 * np.log(2 * np.pi)
 
 
-def measure(name, n_splits=None):
-    """Return {contender: mean figures} of a table of data, and the number of splits."""
+def measure(name, contender, n_splits=None):
+    """Return the figures of every split of a table of data."""
     X, y, masks = load(name)
-    results = {contender: [] for contender in contenders(0)}
+    found = []
     for seed, test in enumerate(masks[:n_splits]):
-        for contender, model in contenders(seed).items():
-            model.fit(X[~test], y[~test])
-            results[contender].append(figures(*model.predict(X[test], return_std=True), y[test]))
-    n_done = len(next(iter(results.values())))
-    return {contender: np.mean(found, axis=0) for contender, found in results.items()}, n_done
+        model = contenders(seed)[contender].fit(X[~test], y[~test])
+        found.append(figures(*model.predict(X[test], return_std=True), y[test]))
+    return found
 
 
-def rows(names, n_splits):
+def rows(options):
     """Yield the cells of each line."""
-    for name in names:
-        results, n_done = measure(name, n_splits)
-        for contender, (*covered, z, ours, constant) in results.items():
-            sizes = [f"{z:.2f}", f"{ours:.2f}", f"{constant:.2f}"]
-            yield [name, n_done, contender, *map(percent, covered), *sizes]
+    for name, contender in itertools.product(options.data, options.models):
+        found = measure(name, contender, options.splits)
+        *covered, z, ours, constant = np.mean(found, axis=0)
+        sizes = [f"{z:.2f}", f"{ours:.2f}", f"{constant:.2f}"]
+        yield [name, len(found), contender, *map(percent, covered), *sizes]
 
 
 def main(words=None):
@@ -72,13 +72,15 @@ def main(words=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", nargs="+", choices=TABLES, default=TABLES)
+    models = list(contenders(0))
+    parser.add_argument("--models", nargs="+", choices=models, default=models)
     parser.add_argument("--splits", type=int, help="at most so many of each table")
     options = parser.parse_args(words)
     if "SUBQUAD_DATA" not in os.environ:
         sys.exit("SUBQUAD_DATA is not set: nothing is measured.")
     warnings.simplefilter("ignore")  # such as those of fits that stop at their last step
     heads = ["data", "splits", "model", *map(percent, LEVELS), "z", "NLPD", "NLPD, one deviation"]
-    print_table(heads, rows(options.data, options.splits))
+    print_table(heads, rows(options))
 
 
 if __name__ == "__main__":

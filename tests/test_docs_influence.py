@@ -52,25 +52,23 @@ def test_the_factors_are_gradients_of_the_margins(names):
 
 
 def test_scores_go_with_exact_influence(names):
-    exact = 0.0
-    for seed in range(names["N_CHECKPOINTS"]):
-        network = names["WideNetwork"](
-            4, width=names["WIDTH"], activation=names["ReLU"](), rng=seed
-        )
+    # The page states correlations of 0.57 and 0.93: the networks were fitted to squared loss, whose
+    # slope the logistic weights are not.
+    M, mu, exact, slopes = names["N_CHECKPOINTS"], names["DAMPING"], 0.0, 0.0
+    ends = [[names[f"{name}{end}"] for name in ("rows", "labels")] for end in ("", "_test")]
+    for seed in range(M):
+        network = names["WideNetwork"](4, width=512, activation=names["ReLU"](), rng=seed)
         trainer = names["LastLayerGaussNewton"](
-            network.last_layer(names["rows"]),
-            names["labels"],
-            regularization=30.0,
-            tol=1e-2,
-            centred=True,
+            network.last_layer(ends[0][0]), ends[0][1], regularization=mu, tol=1e-2, centred=True
         ).run()
-        ends = [(names["rows"], names["labels"]), (names["rows_test"], names["labels_test"])]
-        J, J_test = (
-            KhatriRao(*names["gradients"](network, trainer.factors, *end)[1:]) for end in ends
-        )
-        # In terms of margins the targets are 1.
-        aims = trainer.linear_targets[:, 0] * names["labels"]
-        exact = exact - influence(J, aims, 30.0, J_test) / names["N_CHECKPOINTS"]
-    correlation = np.corrcoef(exact.ravel(), names["scores"].ravel())[0, 1]
-    print(correlation)
-    assert correlation > 0.6
+        found = [names["gradients"](network, trainer.factors, *end) for end in ends]
+        J, J_test = (KhatriRao(U, V) for _, U, V in found)
+        aims = trainer.linear_targets[:, 0] * names["labels"]  # of margins
+        exact = exact - influence(J, aims, mu, J_test) / M
+        slopes = slopes + (1 - found[0][0]) / M
+
+    def correlation(scores):
+        return np.corrcoef(exact.ravel(), scores.ravel())[0, 1]
+
+    assert correlation(names["scores"]) > 0.5
+    assert correlation(names["scores"] / names["weights"] * slopes) > 0.9

@@ -236,12 +236,22 @@ def test_a_model_that_is_not_fitted_says_so(model):
 def test_without_regularisation_repeated_rows_have_no_deviation():
     model = NTKRegressor(regularization=0.0, depth=2).fit(X, Y)
     assert np.isfinite(model.influence(NEW)).all()
-    with pytest.raises(ValueError, match=r"^regularization must be positive for this"):
+    with pytest.raises(ValueError, match=r"^regularization must be positive where points stand"):
         model.predict(NEW, return_std=True)
     distinct = NTKRegressor(regularization=0.0, depth=2).fit(X[12:], Y[12:])
     _, deviations = distinct.predict(X[12:], return_std=True)
     assert deviations.max() < 1e-3 * Y.std()
     assert distinct.predict(NEW, return_std=True)[1][:-1].min() > 1e-2
+
+
+def test_a_kernel_that_is_singular_is_refused_by_the_parameter_of_the_model():
+    # Without a constant, a row and its multiple are one point on the sphere.
+    options = {"depth": 1, "constant": 0.0, "scale_features": False}
+    model = NTKRegressor(regularization=1e-30, **options)
+    model.fit(np.r_[X[12:], 2 * X[12:13]], Y[11:])
+    for ask in (model.influence, lambda A: model.predict(A, return_std=True)):
+        with pytest.raises(ValueError, match=r"^regularization must be larger for .* got 1e-30\.$"):
+            ask(NEW)
 
 
 def test_a_constant_target_leaves_no_doubt():

@@ -44,7 +44,8 @@ class LinearisedModel:
         ------
         NotFittedError, ValueError
             If the model is not fitted, X is not finite or has other features, the model was saved
-            by a version that kept no targets, or the regularisation is 0 and the kernel singular.
+            by a version that kept no targets, or the regularisation is too small for the kernel to
+            be positive definite.
         MemoryError
             If the matrices do not fit.
 
@@ -105,16 +106,15 @@ class LinearisedModel:
         return len(self.classes_) == 2 if hasattr(self, "classes_") else self._one_dimensional
 
 
-def _answer(solve, gram, r, mu, *rest, **observed):
-    """Ask a solver; where it refuses a fit that interpolates, name the parameter of the model."""
+def _answer(solve, *arguments, **observed):
+    """Ask a solver; where it refuses the damping, call that as the model does."""
     try:
-        return solve(gram, r, mu, *rest, **observed)
+        return solve(*arguments, **observed)
     except ValueError as refusal:
-        if mu > 0:
+        text = str(refusal)
+        if not text.startswith("damping "):
             raise
-        raise ValueError(
-            f"regularization must be positive for this; got 0, with which {refusal}"
-        ) from refusal
+        raise ValueError(text.replace("damping", "regularization", 1)) from refusal
 
 
 class LinearisedRegressor(OutputsRegressor):
@@ -141,7 +141,7 @@ class LinearisedRegressor(OutputsRegressor):
         NotFittedError, ValueError
             If the model is not fitted or X is not finite or has other features. With `return_std`
             also if the model was saved by a version that kept no targets, or the regularisation is
-            0 and the kernel is singular or rows are repeated.
+            too small for the kernel to be positive definite, or 0 where rows are repeated.
 
         Notes
         -----

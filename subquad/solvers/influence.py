@@ -13,14 +13,11 @@ which for s_j = 1 is al_p / (M^-1)_pp: see `loo_residuals`. Without it every pre
 Where outputs are coupled, a point is a block of C rows of J, e_j a vector and S_pp a C x C block.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from subquad._validation import as_gram, as_matrix, as_vector, real, require_memory
+from subquad._validation import as_matrix, as_vector, require_memory
 from subquad.jacobian import Jacobian, kept_gram
-from subquad.solvers._repeats import Repeats
-from subquad.solvers.exact import DampedCholesky, sample_weights
+from subquad.solvers._left_out import left_out
 
 # Memory is asked for only above so many bytes: the question itself takes time.
 _ALWAYS_THERE = 2**26
@@ -69,7 +66,7 @@ def influence(gram, r, damping, cross=None, *, weights=None, repeats=None):
     whose training has left out an observation also moves its linearisation.
 
     Allen (1974) for e_j; Koh and Liang (2017), whose influence is the derivative with respect to
-    w_j, have -w_j (K_* M^-1)_ip (r_j - f_p) instead, too small by the factor 1 - s_j S_pp.
+    w_j, would have r_j - f_p in place of e_j: too little by the factor 1 - s_j S_pp.
 
     Examples
     --------
@@ -78,7 +75,7 @@ def influence(gram, r, damping, cross=None, *, weights=None, repeats=None):
     array([[-0.35, -0.1 ],
            [-0.1 , -0.35]])
     """
-    fit = _left_out(gram, r, damping, weights, repeats, whole=True)
+    fit = left_out(gram, r, damping, weights, repeats, whole=True)
     K = _cross(cross, gram, fit)
     k, n_observations, C = len(K) // fit.size, len(fit.points), fit.errors.shape[1]
     n_bytes = 8 * k * C * max(n_observations, fit.factor.n)
@@ -91,13 +88,14 @@ def influence(gram, r, damping, cross=None, *, weights=None, repeats=None):
         out = np.einsum("jk,jc->kjc", paths[fit.points, 0, :, 0], errors)
     else:
         out = np.einsum("jakc,ja->kjc", paths[fit.points], errors)
+    _require_finite(out)
     return out[:, :, 0] if np.ndim(r) == 1 else out
 
 
 def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats=None):
     """Return the variance of a new observation at each of some points.
 
-    out_ic = s_c^2 (k_i - (K_* M^-1 K_*^T)_ii + mu / w),   s_c^2 = mean_j e_jc^2 / (M^-1)_jj^-1
+    out_ic = s_c^2 (k_i - (K_* M^-1 K_*^T)_ii + mu / w),   s_c^2 = mean_j e_jc^2 (M^-1)_jj
 
     Parameters
     ----------
@@ -133,7 +131,7 @@ def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats
     >>> predictive_variance(np.eye(2), [1.0, -1.0], 1.0, cross, prior)
     array([0.75, 1.  ])
     """
-    fit = _left_out(gram, r, damping, weights, repeats, whole=False)
+    fit = left_out(gram, r, damping, weights, repeats, whole=False)
     K = _cross(cross, gram, fit)
     prior = as_vector(prior, "prior", size=len(K), dtype=np.float64)
     if fit.factor.damping == 0 and (fit.shares < 1).any():
@@ -145,115 +143,8 @@ def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats
     # Rounding may leave less than nothing of a point that the fit knows.
     left = np.maximum(left, 0.0).reshape(-1, fit.size) + fit.factor.damping / fit.unit_weight
     out = left * fit.scales
+    _require_finite(out)
     return out[:, 0] if np.ndim(r) == 1 else out
-
-
-@dataclass(frozen=True)
-class _LeftOut:
-    """A factored fit, and the observations that are left out of it, one at a time.
-
-    Attributes
-    ----------
-    factor : DampedCholesky
-    size : int
-        Rows of G for each point: 1, or C where outputs are coupled.
-    points : ndarray of intp, shape (n_observations,)
-    shares : ndarray, shape (n_observations,)
-        s_j.
-    errors, variances : ndarray, shape (n_observations, C)
-        e_j, and their variances in units of s_c^2.
-    counts : ndarray, shape (n_observations,)
-        How many observations each entry stands for; 0 for one that is not in the fit.
-    unit_weight : float
-        Mean weight of an observation.
-    """
-
-    factor: DampedCholesky
-    size: int
-    points: np.ndarray
-    shares: np.ndarray
-    errors: np.ndarray
-    variances: np.ndarray
-    counts: np.ndarray
-    unit_weight: float
-
-    @property
-    def scales(self):
-        """s_c^2, shape (C,)."""
-        return self.counts @ (np.square(self.errors) / self.variances) / self.counts.sum()
-
-
-def _left_out(gram, r, damping, weights, repeats, whole):
-    """Factor M and leave out each observation: with its whole weight, or as `Repeats` has it."""
-    r = np.asarray(r)
-    R = as_matrix(r[:, None] if r.ndim == 1 else r, "r", dtype=np.float64)
-    G = as_gram(kept_gram(gram) if isinstance(gram, Jacobian) else gram, "gram")
-    (n, C), size = R.shape, len(G) // len(R)
-    if size not in (1, C) or len(G) != n * size:
-        rows = n if C == 1 else f"{n} or {n * C}"
-        raise ValueError(f"gram must have {rows} rows for r of shape {R.shape}; got {len(G)}.")
-    damping = real(damping, "damping", minimum=0.0)
-    repeats = _observations(weights, repeats, R)
-    factor = DampedCholesky(G, damping, np.repeat(repeats.totals, size))
-    present = int(np.count_nonzero(repeats.totals)) * size
-    if factor.rank < present:
-        raise ValueError(
-            f"damping must be positive for a singular gram (rank {factor.rank} of {factor.n}); got "
-            f"{damping}."
-        )
-    shares = repeats.shares
-    if whole:
-        totals = repeats.totals[repeats.points]
-        shares = np.where(totals > 0, repeats.weights / np.where(totals > 0, totals, 1.0), 1.0)
-    errors, variances = _errors(factor, R, repeats, shares, size)
-    units = shares * repeats.totals[repeats.points]
-    counts = np.divide(repeats.weights, units, out=np.zeros(len(units)), where=units > 0)
-    unit_weight = repeats.weights.sum() / counts.sum() if counts.any() else 1.0
-    return _LeftOut(
-        factor, size, repeats.points, shares, errors, variances, counts, float(unit_weight)
-    )
-
-
-def _observations(weights, repeats, R):
-    """Return the observations: those given, or one at each point."""
-    n, C = R.shape
-    if repeats is None:
-        weights = np.ones(n) if weights is None else sample_weights(weights, n)
-        return Repeats(np.arange(n), weights, weights, np.zeros((n, C)), np.ones(n))
-    if weights is not None and not np.array_equal(weights, repeats.totals):
-        raise ValueError("weights must be the totals of repeats; got others.")
-    shape = len(repeats.totals), repeats.deviations.shape[1]
-    if shape != (n, C):
-        raise ValueError(f"repeats must have points and targets {(n, C)}; got {shape}.")
-    return repeats
-
-
-def _errors(factor, R, repeats, shares, size):
-    """e_j and their variances over s^2, each of shape (n_observations, C)."""
-    n, C = R.shape
-    alpha = factor._solve(R if size == 1 else R.ravel()).reshape(n, size, C // size)
-    inverse = _blocks(factor, n, size)
-    absent = repeats.totals == 0
-    inverse[absent] = np.eye(size)
-    scale = factor.damping / np.where(absent, 1.0, repeats.totals)
-    i, alone = repeats.points, shares == 1.0
-    # Of al and M^-1 where a point is left out as a whole, for mu = 0 would leave 0 / 0 otherwise.
-    weight = np.where(alone, 1.0, shares * scale[i])[:, None, None]
-    kept = weight * inverse[i] + np.where(alone, 0.0, 1.0 - shares)[:, None, None] * np.eye(size)
-    deviations = repeats.deviations.reshape(-1, size, C // size)
-    weight = np.where(alone, 1.0, scale[i])[:, None, None]
-    errors = np.linalg.solve(kept, deviations + weight * alpha[i])
-    units = np.where(alone, 1.0, scale[i] / shares)
-    variances = units[:, None] * np.einsum("jaa->ja", np.linalg.inv(kept))
-    return errors.reshape(-1, C), np.broadcast_to(variances, (len(i), C))
-
-
-def _blocks(factor, n, size):
-    """The diagonal blocks of M^-1, shape (n, size, size)."""
-    if size == 1:
-        return factor.inverse_diagonal().reshape(n, 1, 1)
-    inverse = factor._solve(np.eye(factor.n)).reshape(n, size, n, size)
-    return inverse[np.arange(n), :, np.arange(n)].copy()
 
 
 def _cross(cross, gram, fit):
@@ -269,3 +160,9 @@ def _cross(cross, gram, fit):
     if len(cross) % fit.size:
         raise ValueError(f"cross must have a multiple of {fit.size} rows; got {len(cross)}.")
     return cross
+
+
+def _require_finite(out):
+    """Refuse a result that has overflowed."""
+    if not np.isfinite(out).all():
+        raise ValueError("r must be smaller; got numbers with which the result overflows float64.")
