@@ -54,7 +54,8 @@ class LinearisedModel:
         Exact for the linearised fit, at the price of one factorisation for each output that has a
         kernel of its own: see `subquad.solvers.influence`. What comes before it is held: scalings,
         depth, shift, regularisation, and the neurons that fire at the end of the fit. A row is left
-        out with its whole sample weight.
+        out with its whole sample weight. After a warm start the rows are those of the last `fit`,
+        which pulled towards the weights before it.
         """
         X = self._known_rows(X)
         seen = self._observations
