@@ -9,6 +9,10 @@ from subquad.jacobian import Jacobian, kept_gram
 from subquad.solvers._repeats import Repeats
 from subquad.solvers.exact import DampedCholesky, sample_weights
 
+# Candidates for the noise beyond that of the damping are four a decade, in units of the mean
+# variance of the function.
+_NOISES = np.concatenate([[0.0], np.logspace(-8, 2, 41)])
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -23,7 +27,9 @@ class LeftOut:
     shares : ndarray, shape (n_observations,)
         s_j.
     errors, variances : ndarray, shape (n_observations, C)
-        e_j, and their variances in units of s_c^2.
+        e_j, and their variances in units of s_c^2 if the noise is that of the damping.
+    units : ndarray, shape (n_observations,)
+        The weight that is left out with each observation.
     counts : ndarray, shape (n_observations,)
         How many observations each entry stands for; 0 for one that is not in the fit.
     unit_weight : float
@@ -36,15 +42,33 @@ class LeftOut:
     shares: np.ndarray
     errors: np.ndarray
     variances: np.ndarray
+    units: np.ndarray
     counts: np.ndarray
     unit_weight: float
 
-    @property
     def scales(self):
-        """s_c^2, shape (C,); infinite where it overflows."""
-        with np.errstate(over="ignore"):
-            squares = np.square(self.errors) / self.variances
-        return self.counts @ squares / self.counts.sum()
+        """Return s_c^2 and rho_c, shape (C,) each: of the function, and of the noise over s_c^2.
+
+        e_j has the variance s^2 (phi_j + rho / u_j), phi_j being that of the function without
+        observation j, over s^2. rho is the candidate from mu upwards of largest likelihood, with
+        the s^2 that gives the errors mean square 1 in units of their deviations; infinite where
+        squares overflow.
+        """
+        found = [self._scale(column) for column in range(self.errors.shape[1])]
+        return np.transpose(found)
+
+    def _scale(self, c):
+        """s^2 and rho of an output."""
+        kept = self.counts > 0
+        share, units = self.counts[kept] / self.counts.sum(), self.units[kept]
+        phi = np.maximum(self.variances[kept, c] - self.factor.damping / units, 0.0)
+        mu = self.factor.damping  # where it is 0, the fit is told that there is no noise
+        rho = mu + _NOISES * (share @ (phi * units)) if mu > 0 else np.zeros(1)
+        variances = phi + rho[:, None] / units
+        with np.errstate(over="ignore", divide="ignore"):
+            scales = np.square(self.errors[kept, c]) / variances @ share
+            best = np.argmin(np.log(scales) + np.log(variances) @ share)
+        return scales[best], rho[best]
 
 
 def left_out(gram, r, damping, weights, repeats, whole):
@@ -66,7 +90,8 @@ def left_out(gram, r, damping, weights, repeats, whole):
     totals = repeats.totals[repeats.points]
     shares = _quotients(repeats.weights, totals, otherwise=1.0) if whole else repeats.shares
     errors, variances = _errors(factor, R, repeats, shares, size)
-    counts = _quotients(repeats.weights, shares * totals, otherwise=0.0)
+    units = shares * totals
+    counts = _quotients(repeats.weights, units, otherwise=0.0)
     return LeftOut(
         factor,
         size,
@@ -74,6 +99,7 @@ def left_out(gram, r, damping, weights, repeats, whole):
         shares,
         errors,
         variances,
+        units,
         counts,
         unit_weight=float(repeats.weights.sum() / max(counts.sum(), 1.0)),
     )

@@ -95,7 +95,7 @@ def influence(gram, r, damping, cross=None, *, weights=None, repeats=None):
 def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats=None):
     """Return the variance of a new observation at each of some points.
 
-    out_ic = s_c^2 (k_i - (K_* M^-1 K_*^T)_ii + mu / w),   s_c^2 = mean_j e_jc^2 (M^-1)_jj
+    out_ic = s_c^2 (k_i - (K_* M^-1 K_*^T)_ii) + s_c^2 rho_c / w,   rho_c >= mu
 
     Parameters
     ----------
@@ -122,8 +122,11 @@ def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats
     Linearised Laplace, or the posterior of a Gaussian process with the covariance s^2 G and noise
     of variance s^2 mu / w_j: Rasmussen and Williams (2006), equations 2.26 and 5.12. The scale s,
     which mu does not tell, makes the mean square of the leave-one-out errors, in units of their own
-    deviations, equal to 1, for each output by itself. The new observation has the mean weight of
-    those of the fit, so that no scale of the weights matters; where they are counts, that of one.
+    deviations, equal to 1, for each output by itself. The noise, s^2 rho / w_j, is that of largest
+    leave-one-out likelihood (their Section 5.4.2) from rho = mu upwards, and none if mu = 0: a mu
+    that predicts best may be far too small for it, as repeated points show. The new observation
+    has the mean weight of those of the fit, so that no scale of the weights matters; where they are
+    counts, that of one.
 
     Examples
     --------
@@ -141,8 +144,9 @@ def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats
     paths = fit.factor._solve(np.ascontiguousarray(K.T))
     left = prior - np.einsum("ij,ji->i", K, paths)
     # Rounding may leave less than nothing of a point that the fit knows.
-    left = np.maximum(left, 0.0).reshape(-1, fit.size) + fit.factor.damping / fit.unit_weight
-    out = left * fit.scales
+    left = np.maximum(left, 0.0).reshape(-1, fit.size)
+    scales, noises = fit.scales()
+    out = scales * (left + noises / fit.unit_weight)
     _require_finite(out)
     return out[:, 0] if np.ndim(r) == 1 else out
 
