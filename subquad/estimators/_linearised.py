@@ -148,8 +148,9 @@ class LinearisedRegressor(OutputsRegressor):
         -----
         y_std^2 = s^2 (k_** - k_*^T (G + mu W^-1)^-1 k_*) + noise, the posterior of a Gaussian
         process, or of the linearised model (Laplace), with the scale s^2 and the noise of the
-        leave-one-out residuals: see `subquad.solvers.predictive_variance`. Each call factors the kernel of the training rows
-        anew, n^3 / 3 operations for each output that has a kernel of its own.
+        leave-one-out residuals: see `subquad.solvers.predictive_variance`. Each call factors the
+        kernel of the training rows anew, n^3 / 3 operations for each output that has a kernel of
+        its own.
         """
         mean = super().predict(X)
         if not return_std:
