@@ -131,8 +131,8 @@ def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats
     Examples
     --------
     >>> cross, prior = [[1.0, 0.0], [0.0, 0.0]], [1.0, 1.0]  # at a point of the fit, and far away
-    >>> predictive_variance(np.eye(2), [1.0, -1.0], 1.0, cross, prior)
-    array([0.75, 1.  ])
+    >>> predictive_variance(np.eye(2), [1.0, -1.0], 0.0, cross, prior)
+    array([0., 1.])
     """
     fit = left_out(gram, r, damping, weights, repeats, whole=False)
     K = _cross(cross, gram, fit)
