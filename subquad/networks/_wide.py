@@ -263,7 +263,10 @@ class WideNetwork(Network):
 
     def _last_layer(self, X, n_threads):
         """Trusted twin of `last_layer`."""
-        V = self._features(X, n_threads)
+        return self._layer_above(self._features(X, n_threads), n_threads)
+
+    def _layer_above(self, V, n_threads):
+        """The last layer on inputs V = h_{L-1}, trusted."""
         Z0 = self._apply(self.weights[-1], V, n_threads)
         thresholds = self.activation.thresholds(_norms(V), self.weight_std)
         return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)

@@ -173,6 +173,15 @@ class GaussNewtonTrainer:
         return self._fit.best.outputs - self._fit.offset
 
     @property
+    def linear_targets(self):
+        """What the linearised fit at the best iterate aims at, shape (n, C), once `run` has ended.
+
+        y - f + J vec(W - W(0)), with f - f_0 for f if centred: the r of (G + mu W^-1) g = r, whose
+        solution changes W(0) by J^T g.
+        """
+        return self._fit.state.linear - self._fit.residual
+
+    @property
     def residual_norm(self):
         """|f - y| at the best iterate, with sample weights if there are any."""
         return self._fit.best.norm
