@@ -142,7 +142,10 @@ class JacobianSum(KeepsGram):
         return [part.adjoint(g) for part in self.parts]
 
     def gram(self, other=None):
-        """Return sum_l J_l J_l^T, or sum_l J_l other_l^T for another JacobianSum, in float64."""
+        """Return sum_l J_l J_l^T, or sum_l J_l other_l^T for another JacobianSum, in float64.
+
+        The layers of `other` may be of other kinds, grouped or not, and `other` may have weights.
+        """
         if other is None:
             return self._own_gram()
         if isinstance(other, ScaledRows):

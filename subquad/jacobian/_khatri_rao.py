@@ -278,9 +278,14 @@ class KhatriRao(KeepsGram):
         n^2 (m_u + m_v) operations by BLAS, which also serves sparse factors above a density of
         0.03; below, about nnz(U)^2 / m_u. [SZZ24], Algorithm 2; exact, against its sketches.
 
-        With groups, T^2 (m_u + m_v) operations, a tile of 256 x 256 numbers at a time, or, where
-        that is less, (2 T + n^2) m_u m_v through the n matrices U_i^T V_i of the groups, at most
-        64 MB of them at a time, or 64 numbers of each.
+        With groups, T rows in all, G_ij is the sum of (u_t . u_s)(v_t . v_s) over the rows t of
+        group i and s of group j, and equals the inner product of U_i^T V_i and U_j^T V_j. The
+        cheapest of three ways is taken, by `gram_work`; none makes T^2 numbers at once:
+
+        - tiles of 256 x 256 products, summed while they are in cache: T^2 (m_u + m_v) operations;
+        - the matrices U_i^T V_i, 64 MB of them at a time: (2 T + n^2) m_u m_v;
+        - columns of a sparse V, one-hot rows of an embedding above all: c_k^2 m_u for a column that
+          c_k groups have an entry in; m_v for sparse U.
 
         Examples
         --------
@@ -307,9 +312,17 @@ class KhatriRao(KeepsGram):
         return G
 
     def gram_work(self, other=None):
-        """Return a dict of each way to `gram(other)` and its multiply-adds, where rows are grouped.
+        """Return how much work each way to `gram(other)` takes, where rows are grouped.
 
-        The way that takes least is taken. See `gram` for the ways.
+        Parameters
+        ----------
+        other : KhatriRao, optional
+
+        Returns
+        -------
+        dict of str: float
+            "tiles", "matrices" and, where both have a sparse V (or U), "columns": multiply-adds of
+            BLAS that take as long. `gram` goes the way that takes least.
         """
         return grouped.gram_work(self, other)
 
@@ -322,7 +335,8 @@ class KhatriRao(KeepsGram):
 
         Notes
         -----
-        4 nnz(U) m_v operations; 2 n^2 where a solver has formed the Gram matrix.
+        4 nnz(U) m_v operations; 2 n^2 where a solver has formed the Gram matrix. With groups, a
+        block of J^T g is formed at a time, and all of it where U or V is sparse.
         """
         return self._times(as_vector(g, "g", size=self.n, dtype=np.float64))
 

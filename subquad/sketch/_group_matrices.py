@@ -2,7 +2,7 @@
 
 S is a count sketch of the entries of U_i^T V_i, and takes an addition for each. Where there are
 fewer of these than the Fourier transforms of the rows of a group have numbers, it is the faster
-way: of the 196 positions of a convolution of 27 inputs and 32 channels, by 20 times and more at s = 1024.
+way: 20 times at s = 1024 for the 196 positions of a convolution of 27 inputs and 32 channels.
 """
 
 import math

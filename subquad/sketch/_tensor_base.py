@@ -270,7 +270,8 @@ class TensorMap(Frozen):
         for rows, done in each_block(one_block, U.shape[0], self._row_size, n_threads):
             finite &= done[0]
             if done[1] is not None:
-                sums[numbers[rows.start]] += done[1]
+                with np.errstate(all="ignore"):  # NaN and infinity are noticed by the caller
+                    sums[numbers[rows.start]] += done[1]
         return finite
 
     def _finish_sums(self, out, finish, n_threads):

@@ -32,6 +32,10 @@ class TensorSketch(TensorMap):
     Parseval's identity inner products of sketches are those of their spectra. FFTW transforms
     where pyfftw is installed, scipy.fft otherwise: see `fft_backend`.
 
+    The sums of T pairs by n groups take 2 T + n transforms. S is also a count sketch of the entries
+    of u v^T: where it is faster, T m_u m_v multiply-adds of BLAS make the sums of these matrices,
+    and m_u m_v additions sketch each.
+
     s = ceil(11 n_points^2 / (epsilon^2 delta)), rounded up to a length that transforms fast,
     suffices: the constant 2 + 3^2 is that of Avron, Nguyen and Woodruff 2014, proof of Theorem 1.
     In practice s = n_points / epsilon^2 behaves like normal entries.

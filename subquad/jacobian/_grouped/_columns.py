@@ -14,7 +14,8 @@ import scipy.sparse
 from subquad._parallel import blocks
 from subquad.jacobian import _factors as factors
 
-# The vectors r_ik of a block of columns of U hold at most so many bytes, or so many columns.
+# The vectors r_ik of a block of columns of U, and this block, hold at most so many bytes each, or
+# so many columns.
 _BLOCK_BYTES = 2**26
 _FEWEST_COLUMNS = 16
 
@@ -38,7 +39,7 @@ def gram_by_columns(left, right, G):
     side = sparse_side(left, right)
     first = _Vectors.of(left, side)
     second = first if right is left else _Vectors.of(right, side)
-    most = max(len(first.groups), len(second.groups), 1)
+    most = max(len(first.groups), len(second.groups), left.n_rows, right.n_rows)
     n_columns = first.dense.shape[1]
     for block in blocks(n_columns, max(_FEWEST_COLUMNS, _BLOCK_BYTES // (8 * most))):
         if right is left:
