@@ -48,6 +48,9 @@ class Fit:
     square_of_change : float
         ||W - W(0)||_F^2.
     best : Best
+    lost : float
+        By how much rounding the best iterate to the factors it is given as raised its objective,
+        over |f_0 - target|^2; as of the last `return_to_best`.
     """
 
     def __init__(self, state, y, weights, centred):
@@ -60,7 +63,9 @@ class Fit:
         # Below this a residual is rounding of the sums behind f: nothing is left to reduce.
         self.rounding = 16 * np.finfo(np.float64).eps * self.norm_of(2 * self.target)
         self.recent = deque([self.norm], maxlen=_MEMORY)
+        self.lost = 0.0
         self._remember(0.0)
+        self._first = self.best
 
     @property
     def residual(self):
@@ -92,12 +97,24 @@ class Fit:
     def return_to_best(self, mu):
         """Go back to the best iterate, evaluated anew from the factors that it will be given as.
 
-        In float32 these carry rounding that the change kept while training does not.
+        In float32 these carry rounding that the change kept while training does not. Where that
+        leaves it worse than the start, the start is the best there is.
         """
-        if self.state.restore(self.best.terms):
-            self.square_of_change = self.best.square_of_change
-            self.norm = self.norm_of(self.state.outputs)
-            self._remember(mu)
+        believed = self.best.objective
+        if self._evaluate_anew(self.best, mu):
+            raised = self.best.objective - believed
+            self.lost = ratio(raised, self.initial_norm**2)
+            if not self.best.objective <= self._first.objective:
+                self._evaluate_anew(self._first, mu)
+
+    def _evaluate_anew(self, iterate, mu):
+        """Make an iterate the state's, and the best; return whether it was another one."""
+        if not self.state.restore(iterate.terms):
+            return False
+        self.square_of_change = iterate.square_of_change
+        self.norm = self.norm_of(self.state.outputs)
+        self._remember(mu)
+        return True
 
     def _remember(self, mu):
         state = self.state

@@ -21,6 +21,8 @@ from subquad.training._steps import LevenbergMarquardt, RegularisedStep
 _PATIENCE = 20
 # A regularised fit stands at a kink when so many steps together gain less than 0.01 %.
 _KINKED = 10
+# Rounding a change of weights may raise the objective by so many units in the last place.
+_ROUNDINGS = 16.0
 
 
 class State(Protocol):
@@ -65,6 +67,8 @@ class GaussNewtonTrainer:
         mu = _arguments.regularization(regularization)
         self._max_steps = integer(max_steps, "max_steps", minimum=0)
         self._tol = _arguments.tolerance(tol, dtype, regularized=mu != 0)
+        self._dtype = np.dtype(dtype)
+        self._floor = _ROUNDINGS * np.finfo(dtype).eps
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
         self._callback = callback
@@ -209,14 +213,14 @@ class GaussNewtonTrainer:
     def converged(self):
         """Whether the goal set by `tol` is reached."""
         if isinstance(self._rule, RegularisedStep):
-            return self._rule.settled
+            return self._rule.settled and self._fit.lost <= max(self._tol, self._floor)
         goal = max(self._tol * self._fit.initial_norm, self._fit.rounding)
         return bool(self._fit.best.norm <= goal)
 
     def _is_done(self):
         if self.converged:
             self._fit.return_to_best(self.regularization_)  # where float32 may prove it wrong
-        return self.converged or self._rule.stuck or self._stagnates()
+        return self.converged or self._rule.settled or self._rule.stuck or self._stagnates()
 
     def _stagnates(self):
         """Whether the last steps together gained next to nothing."""
@@ -252,6 +256,13 @@ class GaussNewtonTrainer:
         promised = "no step was taken"
         if self.stationarity is not None:
             promised = f"its linearisation promises {self.stationarity:.1e} of |r_0|^2 more"
+        if self._rule.settled:
+            return (
+                f"Training ends after {len(self.history)} steps at relative residual "
+                f"{self.relative_residual:.1e}: rounding the change of weights to {self._dtype} "
+                f"raises the objective by {self._fit.lost:.1e} of |r_0|^2, above "
+                f"tol={self._tol:.0e}. Use float64, or raise regularization."
+            )
         if not (self._rule.stuck or self._stagnates()):
             return (
                 f"Training stopped at max_steps={self._max_steps} while the objective could still "

@@ -8,6 +8,7 @@ steps it is a sum of terms (readout o D) diag(g), a bit mask and n numbers each.
 import itertools
 
 import numpy as np
+import scipy.sparse
 
 from subquad._kernels import gauss_newton, low_rank
 from subquad._parallel import worth_threads
@@ -42,6 +43,7 @@ class SeparableState:
         operations = layer.n * layer.width * (16 + fired)
         self._n_threads = worth_threads(n_threads, operations, _OPERATIONS_PER_THREAD)
         self.K = layer.gram()
+        self._sums = sums_of_equal_rows(layer.features)
         self._neurons, self._edges = _group_by_output(layer.readout)
         self._chunks, self._first_chunks = _chunks(self._edges)
         scale = layer.activation.scale
@@ -148,7 +150,7 @@ class SeparableState:
                 low_rank.accumulate(
                     fired[c], coefficients[c], self._readout[neurons], block, self._n_threads
                 )
-            A[:, self._neurons[neurons]] = block
+            A[:, self._neurons[neurons]] = block if self._sums is None else self._sums @ block
         return A
 
     def _terms_after(self, weights, keep):
@@ -173,6 +175,22 @@ class SeparableState:
             block = layer.preactivations[:, self._neurons[start : start + _NEURONS_PER_CHUNK]]
             base[start : start + _NEURONS_PER_CHUNK, : layer.n] = (block - thresholds).T
         return base
+
+
+def sums_of_equal_rows(V):
+    """Return S with (S A)^T V = A^T V, the rows of A summed that equal rows of V have; or None.
+
+    Rows of equal data points with different targets are large and cancel in A^T V: rounded to
+    float32 one by one, they would not. float64 holds them, and they stay as they are.
+    """
+    n = len(V)
+    if V.dtype == np.float64:
+        return None
+    rows = np.ascontiguousarray(V).view(np.dtype((np.void, V.dtype.itemsize * V.shape[1])))
+    _, first, points = np.unique(rows.ravel(), return_index=True, return_inverse=True)
+    if len(first) == n:
+        return None
+    return scipy.sparse.csr_array((np.ones(n), (first[points], np.arange(n))), shape=(n, n))
 
 
 def is_separable(readout):
