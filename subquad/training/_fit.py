@@ -78,7 +78,9 @@ class Fit:
 
     def weighted_norm(self, residual):
         """|residual|, each row times the root of its sample weight."""
-        return float(np.linalg.norm(residual if self._roots is None else self._roots * residual))
+        with np.errstate(over="ignore", invalid="ignore"):
+            weighted = residual if self._roots is None else self._roots * residual
+            return float(np.linalg.norm(weighted))
 
     def objective(self, mu):
         """|f - target|^2 + mu ||W - W(0)||^2."""
@@ -101,7 +103,9 @@ class Fit:
         leaves it worse than the start, the start is the best there is.
         """
         believed = self.best.objective
-        if self._evaluate_anew(self.best, mu):
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not self._evaluate_anew(self.best, mu):
+                return
             raised = self.best.objective - believed
             self.lost = ratio(raised, self.initial_norm**2)
             if not self.best.objective <= self._first.objective:

@@ -82,6 +82,11 @@ class GaussNewtonTrainer:
     def _begin(self, state, y, weights, centred):
         """Stand at the network as it came."""
         self._fit = Fit(state, y, weights, centred)
+        if not np.isfinite(self._fit.initial_norm):
+            raise ValueError(
+                "y must be at a finite distance from the outputs of the network as it came; got "
+                f"{self._fit.initial_norm}. They overflow: scale the data points or the network."
+            )
 
     def step(self):
         """Take one step, and return its `StepRecord`.
@@ -91,18 +96,18 @@ class GaussNewtonTrainer:
         [SZZ24], Algorithm 2, lines 8-19. The rule solves the equation of line 17, tries the change
         of line 18, and damps the step until f comes closer to y.
         """
-        fit, watch = self._fit, Stopwatch()
-        with watch.phase("linearise"):
-            # Lines 9, 12 and 16: v_i, D_i and u_i = a D_i, the rows u_i (x) v_i of J.
-            equation = fit.state.linearise()
+        fit, watch, before = self._fit, Stopwatch(), self._fit.norm
+        with np.errstate(over="ignore", invalid="ignore"):  # a trial that overflows is not accepted
+            with watch.phase("linearise"):
+                # Lines 9, 12 and 16: v_i, D_i and u_i = a D_i, the rows u_i (x) v_i of J.
+                equation = fit.state.linearise()
+            # Line 17: g solves (J J^T) g = f - y.
+            # Lines 18, 11 and 14: W - sum_i g_i u_i v_i^T, and z and f there.
+            move = self._rule.move(fit, equation, watch)
+            if move.trial is not None:
+                with watch.phase("move"):
+                    fit.accept(move, self.regularization_)
         self._warn_silent(equation.active)
-        # Line 17: g solves (J J^T) g = f - y.
-        # Lines 18, 11 and 14: W - sum_i g_i u_i v_i^T, and z and f there.
-        move = self._rule.move(fit, equation, watch)
-        before = fit.norm
-        if move.trial is not None:
-            with watch.phase("move"):
-                fit.accept(move, self.regularization_)
         return self._note(equation, move, before, watch)
 
     def _note(self, equation, move, before, watch):

@@ -49,6 +49,7 @@ class SeparableState:
         scale = layer.activation.scale
         owners = np.repeat(np.arange(layer.n_outputs), np.diff(self._edges))
         self._readout = scale * layer.readout[owners, self._neurons].astype(np.float64)
+        self._largest_move = float(np.abs(self.K).max() * np.abs(self._readout).max())
         self._base = self._shifted_preactivations()
         self._change, self._spare = np.zeros_like(self._base), np.empty_like(self._base)
         tile = min(gauss_newton.tile_points(layer.dtype.itemsize), self._ld)
@@ -105,6 +106,8 @@ class SeparableState:
             self._jump, self._chunks, self._spare, self._spare_fired, outputs, linear, flips,
             self._moves, self._n_threads,
         )  # fmt: skip
+        if not self._holds(weights):
+            outputs[...] = np.nan
         return Trial(
             self._sum_of_chunks(outputs),
             self._sum_of_chunks(linear),
@@ -126,6 +129,7 @@ class SeparableState:
         if terms is self._exact or (terms is self.terms and self._layer.dtype == np.float64):
             return False
         A = self._accumulator(terms)
+        finite = np.isfinite(A).all()
         for start in range(0, len(self._neurons), _NEURONS_PER_CHUNK):
             neurons = self._neurons[start : start + _NEURONS_PER_CHUNK]
             rows = self._change[start : start + _NEURONS_PER_CHUNK, : self._layer.n]
@@ -133,6 +137,8 @@ class SeparableState:
         self.terms = terms
         self.accept(self.propose(np.zeros_like(self.outputs), keep=1.0))
         self._exact = self.terms
+        if not finite:
+            self.outputs = np.full_like(self.outputs, np.nan)
         return True
 
     def factors(self, terms):
@@ -152,6 +158,12 @@ class SeparableState:
                 )
             A[:, self._neurons[neurons]] = block if self._sums is None else self._sums @ block
         return A
+
+    def _holds(self, weights):
+        """Whether a move by these coefficients stays finite; a NaN would count as not firing."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            reach = np.abs(weights).sum(axis=1).max() * self._largest_move
+        return bool(reach <= np.finfo(self._layer.dtype).max)
 
     def _terms_after(self, weights, keep):
         """The terms of keep * A plus the proposed one."""
