@@ -82,6 +82,16 @@ class Fit:
             weighted = residual if self._roots is None else self._roots * residual
             return float(np.linalg.norm(weighted))
 
+    def times_weights(self, v):
+        """W v, v of shape (n, C)."""
+        return v if self._roots is None else self._roots**2 * v
+
+    def over_weights(self, v):
+        """W^-1 v; 0 where the weight is 0."""
+        if self._roots is None:
+            return v
+        return np.divide(v, self._roots**2, out=np.zeros_like(v), where=self._roots > 0)
+
     def objective(self, mu):
         """|f - target|^2 + mu ||W - W(0)||^2."""
         return self.norm**2 + (mu or 0.0) * self.square_of_change
