@@ -123,7 +123,8 @@ class DampedCholesky:
             B = _scaled_matrix(G, roots, self.damping)
             self._eigenvalues, self._factor = _spectrum(B)
             smallest = self._eigenvalues[0] if len(self._eigenvalues) else 1.0
-        self.inverse_norm = 1 / smallest
+        with np.errstate(over="ignore"):
+            self.inverse_norm = float(np.divide(1.0, smallest))
         self.rank = self._factor.shape[1]
         self.singular = self.rank < self.n
 

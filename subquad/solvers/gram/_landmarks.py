@@ -25,7 +25,8 @@ class LandmarkPreconditioner:
 
     def __init__(self, J, points, damping):
         self._n, self.size, self._damping = J.n, len(points), damping
-        columns = J.columns(points)
+        with np.errstate(over="ignore", invalid="ignore"):
+            columns = J.columns(points)
         if not np.isfinite(columns).all():
             raise ValueError("J must have a finite Gram matrix; its columns overflow. Scale J.")
         self._F = _nystrom_factor(columns, points, np.finfo(J.dtype).eps)
