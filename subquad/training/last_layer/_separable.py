@@ -163,7 +163,7 @@ class SeparableState:
         """Whether a move by these coefficients stays finite; a NaN would count as not firing."""
         with np.errstate(over="ignore", invalid="ignore"):
             reach = np.abs(weights).sum(axis=1).max() * self._largest_move
-        return bool(reach <= np.finfo(self._layer.dtype).max)
+        return bool(reach <= float(np.finfo(self._layer.dtype).max))
 
     def _terms_after(self, weights, keep):
         """The terms of keep * A plus the proposed one."""
