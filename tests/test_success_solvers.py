@@ -58,7 +58,8 @@ def test_gram_solve_succeeds_only_where_the_residual_is_small(method, kind, n):
             c, damping = size * rng.standard_normal(n), mu * float(np.trace(G) / n)
             solution = gram_solve(J, c, method, damping=damping, rtol=rtol, rng=0)
             if solution.converged:
-                assert np.isfinite(solution.x).all() and np.isfinite(solution.residual_norm)
+                assert np.isfinite(solution.x).all()
+                assert np.isfinite(solution.residual_norm)
                 assert relative_residual(G, solution.x, c, damping) <= 1.01 * rtol
             elif kind == "generic" and scale == 1.0 and size <= 1.0 and method != "sketch":
                 raise AssertionError(solution.message)
@@ -131,32 +132,31 @@ def test_regression_fails_where_float64_does_not_hold_the_solution(solve):
 
 
 @pytest.mark.parametrize(
-    ("loss", "seed", "n", "d", "l2", "spread"),
+    ("loss", "d", "l2", "spread", "tol", "known"),
     [
-        (Poisson, 0, 20, 8, 1e-3, 10.0),
-        (Poisson, 1, 20, 8, 1.0, 10.0),
-        (Poisson, 2, 200, 1, 1.0, 100.0),
-        (Logistic, 3, 20, 4, 1.0, 30.0),
-        (Logistic, 4, 20, 2, 1.0, 30.0),
+        (Poisson, 8, 1e-3, 10.0, 1e-4, 23),
+        (Poisson, 8, 1.0, 30.0, 1e-2, 17),
+        (Logistic, 4, 1.0, 30.0, 1e-4, 9),
     ],
 )
-def test_fast_newton_from_afar_succeeds_only_at_a_minimum(loss, seed, n, d, l2, spread):
-    """A kept preconditioner of other weights hid what was left: success at 1e37 was reported."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d))
-    eta = X @ rng.standard_normal(d) / 2
-    y = rng.poisson(np.exp(eta)).astype(float) if loss is Poisson else (eta > 0).astype(float)
-    f, tol = loss(X, y, l2=l2, intercept=True), 1e-4
-    least = fast_newton(f, tol=1e-12, rng=0).info["value"]
-    for trial, preconditioner in itertools.product(range(6), ("auto", "sketch")):
-        start = spread * np.random.default_rng([seed, trial]).standard_normal(d + 1)
+def test_fast_newton_from_afar_succeeds_only_at_a_minimum(loss, d, l2, spread, tol, known):
+    """A preconditioner kept from other weights hid what is left: `known` succeeded at 7e29."""
+    for seed, preconditioner in itertools.product((known, 0, 1, 2), ("auto", "sketch")):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((20, d))
+        eta = X @ rng.standard_normal(d) / 2
+        if loss is Poisson:
+            y = rng.poisson(np.exp(eta)).astype(float)
+        else:
+            y = (eta + rng.standard_normal(20) > 0).astype(float)
+        f, start = loss(X, y, l2=l2, intercept=True), spread * rng.standard_normal(d + 1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SolverWarning)
             solution = fast_newton(
-                f, start, tol=tol, max_steps=40, preconditioner=preconditioner, rng=0
+                f, start, tol=tol, max_steps=12, preconditioner=preconditioner, rng=0
             )
-        if solution.converged:
-            assert solution.info["value"] <= least * (1 + 10 * tol)
+            least = fast_newton(f, tol=1e-12, rng=0).info["value"]
+        assert not solution.converged or solution.info["value"] <= least * (1 + 10 * tol)
 
 
 def test_landmarks_bear_kernels_that_float32_makes_indefinite():

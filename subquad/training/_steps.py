@@ -163,11 +163,10 @@ class RegularisedStep:
         return g, model, square, iterations
 
     def _hidden(self, fit, equation, rho, bearable):
-        """What a better solution could promise beyond g: with S = W^1/2 G W^1/2, no more than
+        """At most what a better solution of the equation promises beyond g: rho . W rho.
 
-            rho . W^1/2 S (S + mu)^-1 W^1/2 rho <= rho . W rho.
-
-        Nothing where rho lies in the null space of S to rounding: data points may be repeated.
+        With S = W^1/2 G W^1/2 it is rho . W^1/2 S (S + mu)^-1 W^1/2 rho, which is no more. Nothing
+        where rho lies in the null space of S to rounding, as it may for repeated data points.
         """
         square = fit.weighted_norm(rho) ** 2
         if not square > max(bearable, 0.0):
