@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from subquad.jacobian import FiredJacobian, FixedSide, SharedJacobian, kept_gram
 from subquad.training._equation import Activity, CoupledEquation, Equation
@@ -108,7 +108,7 @@ class FactoredState:
     def largest_eigenvalue(self):
         """Return lambda_max of W^1/2 J J^T W^1/2, from below, to a relative error of 1e-3.
 
-        Lanczos from a fixed start: some ten products.
+        Lanczos from a fixed start: some ten products. 0 where these vanish or overflow.
         """
         n, n_outputs = shape = self.outputs.shape
         roots = np.ones((n, 1)) if self._weights is None else np.sqrt(self._weights)[:, None]
@@ -124,9 +124,17 @@ class FactoredState:
             return float(weighted(np.ones(1))[0])
         operator = LinearOperator((size, size), matvec=weighted, dtype=np.float64)
         start = roots * np.ones(shape) + np.linspace(0.0, 0.5, size).reshape(shape)
-        values = eigsh(
-            operator, k=1, which="LA", tol=_POWER_RTOL, v0=start.ravel(), return_eigenvectors=False
-        )
+        try:
+            values = eigsh(
+                operator,
+                k=1,
+                which="LA",
+                tol=_POWER_RTOL,
+                v0=start.ravel(),
+                return_eigenvectors=False,
+            )
+        except ArpackError:  # products that are zero or not finite
+            return 0.0
         return float(values[0])
 
     def _jacobian(self):

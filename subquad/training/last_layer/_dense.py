@@ -13,7 +13,7 @@ from subquad._parallel import blocks
 from subquad.jacobian import FixedSide, ReadoutJacobian
 from subquad.training._equation import CoupledEquation, Equation
 from subquad.training._fit import Trial
-from subquad.training.last_layer._separable import is_separable
+from subquad.training.last_layer._separable import is_separable, sums_of_equal_rows
 
 # Take so many neurons at a time: what a block makes of them stays in cache.
 NEURONS_PER_BLOCK = 2048
@@ -33,6 +33,7 @@ class DenseState:
     def __init__(self, layer, weights, solver=None):
         self._layer, self._weights, self._solver = layer, weights, solver
         self.K = layer.gram()
+        self._sums = sums_of_equal_rows(layer.features)
         self._readout = layer.activation.scale * layer.readout.astype(np.float64)
         self._side = FixedSide(layer.features, layer.n_outputs, np.float64)
         zero = np.zeros_like(layer.preactivations)
@@ -53,7 +54,8 @@ class DenseState:
 
     def propose(self, coefficients, keep):
         """Return what A = keep * A + D o (coefficients @ readout) would give."""
-        step = (coefficients @ self._readout * self._fired).astype(self._layer.dtype)
+        step = coefficients @ self._readout * self._fired
+        step = (step if self._sums is None else self._sums @ step).astype(self._layer.dtype)
         moved = (self.K @ step).astype(self._layer.dtype)
         return self._evaluate(keep * self._change + moved, keep * self.terms + step)
 
