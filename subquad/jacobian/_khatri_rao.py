@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 
 from subquad._parallel import resolve_threads
-from subquad._validation import as_matrix, as_vector, require_memory
+from subquad._validation import as_matrix, as_vector, require_in_range, require_memory
 from subquad.jacobian import _factors as factors
 from subquad.jacobian._protocol import KeepsGram
 from subquad.sketch import TensorSketch
@@ -231,7 +231,7 @@ class KhatriRao(KeepsGram):
         array([[ 7., 14.]])
         """
         if other is None:
-            return self._own_gram()
+            return require_in_range(self._own_gram(), "U and V", "J J^T")
         if not isinstance(other, KhatriRao):
             raise TypeError(f"other must be a KhatriRao; got {type(other).__name__}.")
         if (other.m_u, other.m_v) != (self.m_u, self.m_v):
@@ -242,7 +242,7 @@ class KhatriRao(KeepsGram):
         factors.require_gram(self.n, other.n)
         G = factors.cross_gram(self.U, other.U)
         G *= factors.cross_gram(self.V, other.V)
-        return G
+        return require_in_range(G, "U and V", "J J'^T")
 
     def product(self, g):
         """Return J (J^T g), shape (n,), in float64.
@@ -259,7 +259,8 @@ class KhatriRao(KeepsGram):
 
     def diagonal(self):
         """Return the diagonal of J J^T: |u_i|^2 |v_i|^2."""
-        return factors.row_squares(self.U) * factors.row_squares(self.V)
+        squares = factors.row_squares(self.U) * factors.row_squares(self.V)
+        return require_in_range(squares, "U and V", "J J^T")
 
     def columns(self, points):
         """Return columns of J J^T, shape (n, len(points)), for an array of indices."""

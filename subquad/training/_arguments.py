@@ -4,7 +4,13 @@ import warnings
 
 import numpy as np
 
-from subquad._validation import as_matrix, as_vector, real, require_memory
+from subquad._validation import (
+    as_matrix,
+    as_vector,
+    real,
+    require_memory,
+    require_weights_in_range,
+)
 from subquad.solvers.gram import as_solver
 from subquad.training._records import TrainingWarning
 
@@ -60,6 +66,7 @@ def sample_weight(weights, n):
             "sample_weight must be at least 0 and not all 0; "
             f"got values from {weights.min()} to {weights.max()}."
         )
+    require_weights_in_range(weights, "sample_weight")
     return None if (weights == 1).all() else weights
 
 

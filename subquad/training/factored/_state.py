@@ -122,8 +122,14 @@ class FactoredState:
         size = self.outputs.size
         if size == 1:
             return float(weighted(np.ones(1))[0])
-        operator = LinearOperator((size, size), matvec=weighted, dtype=np.float64)
         start = roots * np.ones(shape) + np.linspace(0.0, 0.5, size).reshape(shape)
+        first = weighted(start.ravel())
+        if not (first.any() and np.isfinite(first).all()):
+            raise ValueError(
+                "X must have rows whose tangent kernel float64 holds, neither 0 nor infinite; got "
+                f"a largest entry of {np.abs(self.layer.V).max():.3g} in C X. Scale X."
+            )
+        operator = LinearOperator((size, size), matvec=weighted, dtype=np.float64)
         values = eigsh(
             operator, k=1, which="LA", tol=_POWER_RTOL, v0=start.ravel(), return_eigenvectors=False
         )
