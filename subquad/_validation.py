@@ -15,7 +15,7 @@ from subquad._sparse import canonical, require_sound
 
 _REAL = (np.float32, np.float64)
 # Sums of larger weights overflow, and squares of residuals lose their digits with smaller ones.
-_LARGEST_WEIGHT = 1e300
+_LARGEST_WEIGHT = 1e303
 
 
 def as_array(x, name, dtype=None):
@@ -188,7 +188,7 @@ def require_finite(x, name):
 
 
 def require_weights_in_range(weights, name):
-    """Raise unless all weights that are not 0 are between 1e-300 and 1e300."""
+    """Raise unless all weights that are not 0 are between 1e-303 and 1e303."""
     wrong = (weights != 0) & ((weights < 1 / _LARGEST_WEIGHT) | (weights > _LARGEST_WEIGHT))
     if wrong.any():
         raise ValueError(
