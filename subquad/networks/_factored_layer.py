@@ -65,6 +65,11 @@ class FactoredLayer:
         for name in ("_scratch", "_z", "_u"):
             setattr(self, name, np.require(getattr(self, name), requirements="W"))
 
+    @property
+    def buffer_bytes(self):
+        """Bytes of the buffers that are kept from call to call."""
+        return self._z.nbytes + self._u.nbytes + self._scratch.nbytes
+
     def respond(self, weights, before=None):
         """Return the `Response` of the layer with B = weights."""
         words = self.outer.padded // 64

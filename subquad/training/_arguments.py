@@ -91,16 +91,23 @@ def require_active_neurons(layer, minimum):
         )
 
 
-def bytes_for(network, n):
-    """Bytes of a fit with Gram matrices: 4 m n numbers and 4 matrices n x n per output."""
-    numbers = 4 * n * network.width * network.dtype.itemsize
-    return numbers + 8 * n * n * (3 * network.n_outputs + 2)
+def bytes_for(network, n, makes_layer=False, chooses=False):
+    """Bytes of a fit with Gram matrices, at its peak, beside the layer that it is given.
+
+    Three arrays of m n numbers for outputs with neurons of their own and eight otherwise, and one
+    more for the layer if the fit `makes_layer`; besides, a matrix n x n in float64 for each output
+    and five that they share, and two more where it `chooses` the regularisation.
+    """
+    separable = (np.count_nonzero(network.readout, axis=0) <= 1).all()
+    arrays = (3 if separable else 8) + bool(makes_layer)
+    numbers = arrays * n * network.width * network.dtype.itemsize
+    return numbers + 8 * n * n * (network.n_outputs + 5 + (2 if chooses else 0))
 
 
-def require_memory_for(network, n):
-    """Refuse a fit whose arrays do not fit."""
+def require_memory_for(network, n, **options):
+    """Refuse a fit whose arrays do not fit; options as in `bytes_for`."""
     require_memory(
-        bytes_for(network, n),
+        bytes_for(network, n, **options),
         f"Training {n} data points at width {network.width} with {network.n_outputs} outputs",
         "Use fewer data points, a smaller width, or float32.",
     )
