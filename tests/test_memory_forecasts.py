@@ -123,3 +123,13 @@ def test_an_estimator_takes_what_the_command_forecasts(n, options, constant):
     peak = peak_of(lambda: quietly(model.fit, X, y))
     forecast = memory(Fit(n, model.width, model.depth, 7, dtype=model.dtype, weights=model.weights))
     assert LEAST < peak / forecast["total"] < MOST
+
+
+@pytest.mark.parametrize("name", ["features", "last_layer"])
+def test_layers_that_do_not_fit_are_refused_before_they_are_made(monkeypatch, name):
+    network = WideNetwork(3, width=2**13, weights="implicit", rng=0)
+    X = np.ones((2**12, 3))
+    monkeypatch.setattr(_validation, "available_memory", lambda: 10**8)
+    message = r"^The layers of 4096 rows at width 8192 must fit in memory; .* Take fewer rows"
+    with pytest.raises(MemoryError, match=message):
+        getattr(network, name)(X)
