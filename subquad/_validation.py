@@ -14,6 +14,8 @@ from subquad._machine import available_memory
 from subquad._sparse import canonical, require_sound
 
 _REAL = (np.float32, np.float64)
+# Sums of larger weights overflow, and squares of residuals lose their digits with smaller ones.
+_LARGEST_WEIGHT = 1e303
 
 
 def as_array(x, name, dtype=None):
@@ -199,6 +201,26 @@ def require_finite(x, name):
             f"{name} must be finite in {x.dtype}; got {_plural(count, 'NaN or infinite value')}, "
             f"the first at index {first if x.ndim > 1 else first[0]}."
         )
+
+
+def require_weights_in_range(weights, name):
+    """Raise unless all weights that are not 0 are between 1e-303 and 1e303."""
+    wrong = (weights != 0) & ((weights < 1 / _LARGEST_WEIGHT) | (weights > _LARGEST_WEIGHT))
+    if wrong.any():
+        raise ValueError(
+            f"{name} must be 0 or between {1 / _LARGEST_WEIGHT:.0e} and {_LARGEST_WEIGHT:.0e}; "
+            f"got {weights[wrong.argmax()]:.3g}. Scale all of them by one factor."
+        )
+
+
+def require_in_range(result, names, what):
+    """Return a result of finite arguments, or raise where the arithmetic has overflowed."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(result.sum()) or np.isfinite(result).all():
+            return result
+    raise ValueError(
+        f"{names} must keep {what} within the range of {result.dtype}; got an overflow. Scale down."
+    )
 
 
 def require_output(out, shape, dtype, like=""):

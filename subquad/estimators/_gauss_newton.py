@@ -165,20 +165,37 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             rng=np.random.default_rng(seed),
             dtype=np.dtype(self.dtype),
         )
-        trainers = []
-        for scaling in scalings:
-            self._scaling = scaling
-            layer = self.network_.last_layer(self._rows(X), self.n_threads)
-            trainers.append((scaling, self._trainer(layer, T, weights, repeats)))
-        if len(trainers) > 1:
-            trainers.sort(key=lambda pair: pair[1].choose_regularization())
-        self._scaling, trainer = trainers[0]
+        if len(scalings) > 1:
+            return self._best_trainer(X, T, weights, repeats, scalings)
+        self._scaling = scalings[0]
+        return self._trainer(self._layer(X), T, weights, repeats)
+
+    def _best_trainer(self, X, T, weights, repeats, scalings):
+        """Return the trainer of least leave-one-out error, and keep its scaling.
+
+        Of those before the last, layer and mu are kept alone: they take a third of a trainer.
+        """
+        found = []
+        for self._scaling in scalings:
+            trainer, layer = None, self._layer(X)  # the trainer before this one is given up
+            trainer = self._trainer(layer, T, weights, repeats)
+            error = trainer.choose_regularization()
+            found.append((error, self._scaling, layer, trainer.regularization_))
+            found = [min(found, key=lambda entry: entry[0])]
+        _, best, layer, mu = found.pop()
+        if best is not self._scaling:
+            self._scaling, trainer = best, None
+            trainer = self._trainer(layer, T, weights, repeats, mu)
         return trainer
+
+    def _layer(self, X):
+        """The last layer of the network at the rows of X, in the present scaling."""
+        return self.network_.last_layer(self._rows(X), self.n_threads)
 
     def _continue(self, X, T, weights, repeats):
         """Return the trainer that goes on from the present weights, to what the fit still lacks."""
         A, V = self.factors_
-        layer = self.network_.last_layer(self._rows(X), self.n_threads)
+        layer = self._layer(X)
         moved = LastLayer(
             layer.features,
             layer.preactivations + (layer.features @ V.T) @ A,
@@ -189,11 +206,11 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         )
         return self._trainer(moved, T - (moved.outputs() - layer.outputs()), weights, repeats)
 
-    def _trainer(self, layer, T, weights, repeats):
+    def _trainer(self, layer, T, weights, repeats, mu=None):
         return LastLayerGaussNewton(
             layer,
             T,
-            regularization=self.regularization,
+            regularization=self.regularization if mu is None else mu,
             tol=self._tolerance(),
             max_steps=self.max_steps,
             centred=True,

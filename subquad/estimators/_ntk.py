@@ -11,7 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from subquad._parallel import blas_threads_for, blocks
 from subquad._shapes import as_dtype
-from subquad._validation import real, require_memory
+from subquad._validation import real, require_memory, require_weights_in_range
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import Model, OutputsClassifier
 from subquad.estimators._feature_scales import likely_factors
@@ -105,6 +105,7 @@ class _NTKModel(LinearisedModel, Model):
     def _fit(self, X, T, sample_weight):
         """Fit the targets T (n, C)."""
         weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        require_weights_in_range(weights, "sample_weight")
         self._check_parameters()
         standardise = standardises(self.scale_features, X, weights)
         scaling = Scaling.fit(X, T, weights, standardise)

@@ -8,7 +8,7 @@ import scipy.sparse
 
 from subquad._groups import Groups, as_groups
 from subquad._parallel import resolve_threads
-from subquad._validation import as_matrix, as_vector, require_memory
+from subquad._validation import as_matrix, as_vector, require_in_range, require_memory
 from subquad.jacobian import _factors as factors
 from subquad.jacobian import _grouped as grouped
 from subquad.jacobian._protocol import KeepsGram, gram_from
@@ -294,7 +294,7 @@ class KhatriRao(KeepsGram):
         array([[ 7., 14.]])
         """
         if other is None:
-            return self._own_gram()
+            return require_in_range(self._own_gram(), "U and V", "J J^T")
         if (G := gram_from(self, other)) is not None:
             return G
         if not isinstance(other, KhatriRao):
@@ -305,11 +305,11 @@ class KhatriRao(KeepsGram):
     def _cross(self, other):
         """Trusted twin of `gram(other)`."""
         if self._groups is not None or other._groups is not None:
-            return grouped.gram(self, other)
+            return require_in_range(grouped.gram(self, other), "U and V", "J J'^T")
         factors.require_gram(self.n, other.n)
         G = factors.cross_gram(self.U, other.U)
         G *= factors.cross_gram(self.V, other.V)
-        return G
+        return require_in_range(G, "U and V", "J J'^T")
 
     def gram_work(self, other=None):
         """Return how much work each way to `gram(other)` takes, where rows are grouped.
@@ -343,8 +343,10 @@ class KhatriRao(KeepsGram):
     def diagonal(self):
         """Return the diagonal of J J^T: |u_i|^2 |v_i|^2, or |U_i^T V_i|^2 of group i."""
         if self._groups is not None:
-            return grouped.diagonal(self)
-        return factors.row_squares(self.U) * factors.row_squares(self.V)
+            squares = grouped.diagonal(self)
+        else:
+            squares = factors.row_squares(self.U) * factors.row_squares(self.V)
+        return require_in_range(squares, "U and V", "J J^T")
 
     def columns(self, points):
         """Return columns of J J^T, shape (n, len(points)), for an array of indices."""

@@ -10,7 +10,7 @@ import numpy as np
 from subquad._kernels.coactivation import gather_fired, mark_fired
 from subquad._parallel import blocks, resolve_threads, worth_threads
 from subquad._shapes import as_dtype
-from subquad._validation import as_matrix, generator, integer
+from subquad._validation import as_matrix, generator, integer, require_memory
 from subquad.activations import ShiftedReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, layer_number, signs
@@ -19,6 +19,8 @@ from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**26
+# Ask for the available memory before layers of so many bytes are made.
+_LARGE_LAYERS = 2**27
 # List the neurons that fired for so many (data point, neuron) at a time, 16 bytes for each of them;
 _ENTRIES_PER_LIST = 2**23
 # but for so many data points at least: implicit weights are made once for all of them.
@@ -167,16 +169,29 @@ class WideNetwork(Network):
         ------
         TypeError, ValueError
             If X is not a finite real matrix with n_features columns.
+        MemoryError
+            If layer and rows are large and do not fit, before anything is computed.
 
         Notes
         -----
         O(n m d + n m k (L - 2)) operations where k neurons fire ([SZZ24], Algorithm 2, line 4).
         """
-        return self._features(self._as_inputs(X), resolve_threads(n_threads))
+        X = self._as_inputs(X)
+        self._require_layers(X, 2 if self.depth > 2 else 1)
+        return self._features(X, resolve_threads(n_threads))
 
     def last_layer(self, X, n_threads=None):
         """Return the `LastLayer` of the network on the rows of X; arguments as in `features`."""
-        return self._last_layer(self._as_inputs(X), resolve_threads(n_threads))
+        X = self._as_inputs(X)
+        self._require_layers(X, 2)
+        return self._last_layer(X, resolve_threads(n_threads))
+
+    def _require_layers(self, X, count):
+        """Raise unless so many layers of neurons at the rows of X fit in memory."""
+        n_bytes = count * len(X) * self.width * self.dtype.itemsize
+        if n_bytes >= _LARGE_LAYERS:
+            what = f"The layers of {len(X)} rows at width {self.width}"
+            require_memory(n_bytes, what, "Take fewer rows, a smaller width, or float32.")
 
     def outputs(self, X, factors=None, *, centred=False, n_threads=None):
         """Return f(x_i) for every data point, with W_L + A^T V if factors are given.

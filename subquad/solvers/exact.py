@@ -9,7 +9,7 @@ from scipy.linalg import eigh
 from scipy.linalg.blas import dsymv, dtrmv
 from scipy.linalg.lapack import dpocon, dpotrs, dtrtri
 
-from subquad._validation import as_gram, as_matrix, as_vector, real
+from subquad._validation import as_gram, as_matrix, as_vector, real, require_weights_in_range
 from subquad.solvers._solution import Solution, solved_in_range
 
 _EPS = np.finfo(np.float64).eps
@@ -193,6 +193,7 @@ def sample_weights(weights, n):
     if (weights < 0).any():
         first = int(np.argmax(weights < 0))
         raise ValueError(f"weights must be at least 0; got {weights[first]} at index {first}.")
+    require_weights_in_range(weights, "weights")
     return weights
 
 

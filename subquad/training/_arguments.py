@@ -4,7 +4,13 @@ import warnings
 
 import numpy as np
 
-from subquad._validation import as_matrix, as_vector, real, require_memory
+from subquad._validation import (
+    as_matrix,
+    as_vector,
+    real,
+    require_memory,
+    require_weights_in_range,
+)
 from subquad.activations import is_smooth
 from subquad.solvers.gram import as_solver
 from subquad.training._records import TrainingWarning
@@ -61,6 +67,7 @@ def sample_weight(weights, n):
             "sample_weight must be at least 0 and not all 0; "
             f"got values from {weights.min()} to {weights.max()}."
         )
+    require_weights_in_range(weights, "sample_weight")
     return None if (weights == 1).all() else weights
 
 
@@ -87,20 +94,25 @@ def require_active_neurons(layer, minimum):
         )
 
 
-def bytes_for(network, n):
-    """Bytes of a fit with Gram matrices: 4 m n numbers and 4 matrices n x n per output.
+def bytes_for(network, n, makes_layer=False, chooses=False):
+    """Bytes of a fit with Gram matrices, at its peak, beside the layer that it is given.
 
-    Dense derivatives are 2 m n numbers more.
+    Three arrays of m n numbers for outputs with neurons of their own, eight otherwise and ten with
+    dense derivatives, and one more for the layer if the fit `makes_layer`; besides, a matrix n x n
+    in float64 for each output and five that they share, and two more where it `chooses` the
+    regularisation.
     """
-    arrays = 6 if is_smooth(network.activation) else 4
+    separable = (np.count_nonzero(network.readout, axis=0) <= 1).all()
+    smooth = is_smooth(network.activation)
+    arrays = (10 if smooth else 3 if separable else 8) + bool(makes_layer)
     numbers = arrays * n * network.width * network.dtype.itemsize
-    return numbers + 8 * n * n * (3 * network.n_outputs + 2)
+    return numbers + 8 * n * n * (network.n_outputs + 5 + (2 if chooses else 0))
 
 
-def require_memory_for(network, n):
-    """Refuse a fit whose arrays do not fit."""
+def require_memory_for(network, n, **options):
+    """Refuse a fit whose arrays do not fit; options as in `bytes_for`."""
     require_memory(
-        bytes_for(network, n),
+        bytes_for(network, n, **options),
         f"Training {n} data points at width {network.width} with {network.n_outputs} outputs",
         "Use fewer data points, a smaller width, or float32.",
     )

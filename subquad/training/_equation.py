@@ -64,7 +64,7 @@ class Equation(Activity):
     Attributes
     ----------
     mean_eigenvalue : float
-        Of G: the scale of the damping.
+        Of W^1/2 G W^1/2: the scale of the damping.
     """
 
     def __init__(self, jacobians, active, widths, weights, solver=None, n_threads=1):
@@ -133,8 +133,16 @@ class Equation(Activity):
 
     def _mean_eigenvalue(self):
         if self._solver is not None:
-            return float(np.mean([J.diagonal().mean() for J in self.jacobians]))
-        return float(np.mean([np.trace(G) / len(G) for G in self.grams]))
+            diagonals = [J.diagonal() for J in self.jacobians]
+        elif self._weights is None:
+            return float(np.mean([np.trace(G) / len(G) for G in self.grams]))
+        else:
+            diagonals = [G.diagonal() for G in self.grams]
+        if self._weights is not None:
+            # A Jacobian of coupled outputs has C rows for each weight.
+            weights = np.repeat(self._weights, diagonals[0].size // len(self._weights))
+            diagonals = [weights * diagonal for diagonal in diagonals]
+        return float(np.mean([diagonal.mean() for diagonal in diagonals]))
 
     def _solve_by_choice(self, r, damping):
         """Ask the user's solver for the solution of every block."""

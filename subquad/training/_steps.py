@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from subquad.training._fit import ratio
+
 # A damping that grows tenfold from 1e-8 of the mean eigenvalue ends far above the largest one.
 _MAX_TRIALS = 13
 # Far from a minimum, where a tenth of the objective is promised, a regularised step must go down;
@@ -139,7 +141,7 @@ class RegularisedStep:
             after = fit.norm_of(trial.outputs) ** 2 + mu * square
             damping, promise = self._damping, now - model
             if 0 < promise and after <= bound - 1e-4 * promise:
-                self._adapt((now - after) / promise, equation)
+                self._adapt(ratio(now - after, promise), equation)
                 return Move(trial, damping, 1.0, trials, iterations, square)
             self._damping = max(10 * damping, self._least_damping(equation))
         self.stuck = True
@@ -192,12 +194,12 @@ class RegularisedStep:
             self.settled = True
         return Move(None, 0.0, 0.0, 0, iterations)
 
-    def _adapt(self, ratio, equation):
+    def _adapt(self, reached, equation):
         """Trust the linearisation as far as it was right."""
-        if ratio > _RIGHT:
+        if reached > _RIGHT:
             damping = self._damping / 10
             self._damping = damping if damping >= 1e-9 * equation.mean_eigenvalue else 0.0
-        elif ratio < _WRONG:
+        elif reached < _WRONG:
             self._damping = max(2 * self._damping, self._least_damping(equation))
 
     def _least_damping(self, equation):

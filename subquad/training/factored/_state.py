@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from subquad.jacobian import FiredJacobian, FixedSide, SharedJacobian, kept_gram
 from subquad.training._equation import Activity, CoupledEquation, Equation
@@ -122,19 +122,17 @@ class FactoredState:
         size = self.outputs.size
         if size == 1:
             return float(weighted(np.ones(1))[0])
-        operator = LinearOperator((size, size), matvec=weighted, dtype=np.float64)
         start = roots * np.ones(shape) + np.linspace(0.0, 0.5, size).reshape(shape)
-        try:
-            values = eigsh(
-                operator,
-                k=1,
-                which="LA",
-                tol=_POWER_RTOL,
-                v0=start.ravel(),
-                return_eigenvectors=False,
+        first = weighted(start.ravel())
+        if not (first.any() and np.isfinite(first).all()):
+            raise ValueError(
+                "X must have rows whose tangent kernel float64 holds, neither 0 nor infinite; got "
+                f"a largest entry of {np.abs(self.layer.V).max():.3g} in C X. Scale X."
             )
-        except ArpackError:  # products that are zero or not finite
-            return 0.0
+        operator = LinearOperator((size, size), matvec=weighted, dtype=np.float64)
+        values = eigsh(
+            operator, k=1, which="LA", tol=_POWER_RTOL, v0=start.ravel(), return_eigenvectors=False
+        )
         return float(values[0])
 
     def _jacobian(self):

@@ -64,6 +64,12 @@ class SeparableState:
         self.accept(self.propose(np.zeros((layer.n, layer.n_outputs)), keep=0.0))
         self._exact = self.terms  # the iterate of which `_change` is known to be K A
 
+    def __setstate__(self, state):
+        """Take arrays that can be written to, also from a file that is mapped into memory."""
+        vars(self).update(state)
+        for name in ("_change", "_spare", "_fired", "_spare_fired", "_moves"):
+            setattr(self, name, np.require(getattr(self, name), requirements="W"))
+
     @property
     def _ld(self):
         """Points per row, padding included."""

@@ -153,7 +153,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         self._set_options(layer.dtype, regularization, damping, tol, max_steps, callback, repeats)
         solver = _arguments.chosen_solver(solver)
         _arguments.require_active_neurons(layer, integer(min_active, "min_active", minimum=0))
-        _arguments.require_memory_for(layer, layer.n)
+        _arguments.require_memory_for(layer, layer.n, chooses=isinstance(regularization, str))
         n_threads = resolve_threads(n_threads)
         state = last_layer_state(layer, weights, n_threads, maintenance, solver)
         self._begin(state, y, weights, centred)
