@@ -133,20 +133,6 @@ def test_an_interrupted_save_leaves_the_old_model_and_nothing_else(
     assert os.listdir(tmp_path) == [path.name]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and links")
-def test_saving_follows_a_link_and_the_umask(path, regressor, tmp_path):
-    link = tmp_path / "link"
-    link.symlink_to(path)
-    old_umask = os.umask(0o027)
-    try:
-        save_model(regressor, link)
-    finally:
-        os.umask(old_umask)
-    assert link.is_symlink()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert load_model(link).n_features_in_ == 4
-
-
 def test_only_fitted_estimators_of_the_package_are_saved(tmp_path):
     from sklearn.linear_model import Ridge
 

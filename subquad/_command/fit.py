@@ -1,6 +1,7 @@
 """``subquad fit``: read a table, fit a network, save it, put ridge beside it."""
 
 import contextlib
+import io
 import os
 import time
 
@@ -18,7 +19,7 @@ from subquad._command.errors import (
 from subquad._command.report import Progress, Report, size
 from subquad._command.tables import read_training, split_rows
 from subquad._command.targets import choose_task
-from subquad.io import check_writable, save_model
+from subquad.io import check_writable, replacing, save_model
 
 TEST_FRACTION = 0.25
 # The split on which the package's own measurements on digits are made: 1000 rows to train on.
@@ -82,9 +83,13 @@ def _check_picture(path):
     from matplotlib.figure import Figure
 
     kinds = Figure().canvas.get_supported_filetypes()
-    kind = os.path.splitext(path)[1].lstrip(".").lower()
-    if kind not in kinds:
+    if _kind_of_picture(path) not in kinds:
         raise BadInput(f"--plot must end in one of {', '.join(sorted(kinds))}; got {path!r}")
+
+
+def _kind_of_picture(path):
+    """Kind of a picture by the suffix of its name."""
+    return os.path.splitext(path)[1].lstrip(".").lower()
 
 
 def _test_fraction(args):
@@ -165,7 +170,11 @@ def _plot(report, path, history):
 
     from subquad.plotting import residuals
 
-    residuals(history, Figure(layout="constrained").add_subplot()).figure.savefig(path)
+    picture = io.BytesIO()
+    figure = residuals(history, Figure(layout="constrained").add_subplot()).figure
+    figure.savefig(picture, format=_kind_of_picture(path))
+    with replacing(path) as file:
+        file.write(picture.getvalue())
     report.add("plot", path, f"saved to {path}")
 
 

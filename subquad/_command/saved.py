@@ -14,7 +14,7 @@ from subquad._command.errors import (
 )
 from subquad._command.report import as_json, printable, size, write_line
 from subquad._command.tables import read_features
-from subquad.io import check_writable, load_model, read_header
+from subquad.io import check_writable, load_model, read_header, replacing
 
 
 def predict(args):
@@ -38,8 +38,8 @@ def predict(args):
     if args.output is None:
         write_line(sys.stdout, text.removesuffix("\n"))
     else:
-        with open(args.output, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with replacing(args.output) as file:
+            file.write(text.encode())
     return SUCCESS
 
 

@@ -13,13 +13,16 @@ import numpy as np
 
 from subquad.io._container import (
     ModelFileError,
-    check_writable,
     read_container,
     read_header,
     write_container,
 )
+from subquad.io._replacing import check_writable, replacing
 
-__all__ = ["ModelFileError", "check_writable", "load_model", "read_header", "save_model"]
+__all__ = [
+    *("ModelFileError", "check_writable", "load_model", "read_header", "replacing"),
+    "save_model",
+]
 
 # What can be saved, and what `fit` leaves in it last.
 _ESTIMATORS = {

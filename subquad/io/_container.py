@@ -1,19 +1,17 @@
 """Saved models as files: a zip of a JSON header and plain arrays, nothing that can execute.
 
 ``header.json`` comes first and describes every array; each array is an uncompressed ``NAME.npy``,
-so that ``numpy.load`` opens the file as well. A file is written beside its final place and moved
-there whole. Reading trusts nothing: entries, sizes, types and checksums must agree.
+so that ``numpy.load`` opens the file as well. Reading trusts nothing: entries, sizes, types and checksums must agree.
 """
 
 import contextlib
 import json
 import math
-import os
-import secrets
 import zipfile
-from pathlib import Path
 
 import numpy as np
+
+from subquad.io._replacing import replacing
 
 FORMAT = "subquad model"
 VERSION = 1
@@ -27,62 +25,13 @@ class ModelFileError(ValueError):
     """A file that is not a model this version can read; its text says why in one sentence."""
 
 
-def check_writable(path, n_bytes=0, name="path"):
-    """Refuse a path that a file of `n_bytes` could not be written to, before any work is done.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file to be written.
-    n_bytes : int, default 0
-        Its expected size; 0 asks for no particular room.
-    name : str, default "path"
-        What the messages call the path.
-
-    Raises
-    ------
-    OSError
-        If the folder is missing or refuses a new file, the path is a folder or a read-only file, or
-        the disk has less room than `n_bytes`.
-    """
-    path = Path(os.path.realpath(path))
-    if os.path.isdir(path):  # unlike Path.is_dir, never raises for a name that cannot exist
-        raise OSError(f"{name} must name a file; {path} is a folder.")
-    if not os.path.isdir(path.parent):
-        raise OSError(f"{name} must lie in a folder that exists; {path.parent} does not.")
-    if os.path.exists(path) and not os.access(path, os.W_OK):
-        raise OSError(f"{name} must be writable; {path} is read-only.")
-    if n_bytes:
-        free = _free_bytes(path.parent)
-        if free < n_bytes:
-            raise OSError(f"{name} must have room for {n_bytes} bytes; {path.parent} has {free}.")
-    # A trial file is the only test that also holds for the superuser and for read-only mounts.
-    try:
-        descriptor, trial = _new_file_beside(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise OSError(f"{name} must be writable; {path.parent} refuses: {reason}.") from error
-    os.close(descriptor)
-    os.unlink(trial)
-
-
 def write_container(path, header, arrays):
     """Write header and arrays to `path` at once or not at all."""
-    path = Path(os.path.realpath(path))
     described = {name: _describe(array) for name, array in arrays.items()}
     document = {"format": FORMAT, "format_version": VERSION, **header, "arrays": described}
     text = json.dumps(document, indent=1, allow_nan=False)
-    descriptor, temporary = _new_file_beside(path)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            _write_zip(file, text, arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with replacing(path) as file:
+        _write_zip(file, text, arrays)
 
 
 def read_header(path):
@@ -112,20 +61,6 @@ def _write_zip(file, text, arrays):
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, np.ascontiguousarray(array), allow_pickle=False)
-
-
-def _new_file_beside(path):
-    """Open a new, hidden file in the folder of `path`; the umask decides who may read it."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    return os.open(temporary, flags, 0o666), temporary
-
-
-def _free_bytes(folder):
-    """Room left on the disk that holds a folder."""
-    import shutil
-
-    return shutil.disk_usage(folder).free
 
 
 @contextlib.contextmanager
