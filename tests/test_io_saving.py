@@ -123,7 +123,7 @@ def test_devices_and_pipes_are_written_to_and_never_replaced(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_device_is_named():
-    with pytest.raises(OSError, match="No space left on device.*/dev/full"):
+    with pytest.raises(OSError, match=r"No space left on device.*/dev/full"):
         write("/dev/full", bytes(10**6))
 
 
@@ -150,7 +150,7 @@ def test_what_fails_last_keeps_the_old_file_too(path, tmp_path, monkeypatch, fai
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, fails, fail)
-    with pytest.raises(OSError, match="No space left on device.*m.subquad"):
+    with pytest.raises(OSError, match=r"No space left on device.*m.subquad"):
         write(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == [path.name]
@@ -170,7 +170,7 @@ def test_folders_and_files_that_refuse_are_named(path, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(PermissionError):
         write(path, b"new")
-    with pytest.raises(OSError, match="path must be writable; .* refuses: Permission denied"):
+    with pytest.raises(OSError, match=r"path must be writable; .* refuses: Permission denied"):
         check_writable(path)
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
