@@ -10,7 +10,6 @@ import numpy as np
 from subquad._command import describe, forecast, scores
 from subquad._command.delimited import Dialect
 from subquad._command.errors import (
-    INTERRUPTED,
     SUCCESS,
     BadInput,
     require_another_file,
@@ -45,13 +44,17 @@ def fit(args):
     describe.network(report, estimator, _forecast_of(estimator, split, task))
     fitted = _fit(report, estimator, split, args.threads)
     if args.model is not None:
-        _save(report, args.model, estimator, describe.notes(table, split, task, args.seed, fitted))
+        notes = describe.notes(table, split, task, args.seed, fitted)
+        with args.signals.held():
+            _save(report, args.model, estimator, notes)
     if fitted is not None:
         describe.scores(report, fitted, scores.of_ridge(estimator, split))
     if args.plot is not None:
-        _plot(report, args.plot, estimator.history_)
+        with args.signals.held():
+            _plot(report, args.plot, estimator.history_)
     describe.seconds(report, args.started)
-    return _close(report, estimator, interrupted=fitted is None)
+    _close(report, estimator, interrupted=fitted is None)
+    return args.signals.status if fitted is None else SUCCESS
 
 
 def _model_path(args):
@@ -179,9 +182,8 @@ def _plot(report, path, history):
 
 
 def _close(report, estimator, interrupted):
-    """Print what remains to be printed; the exit status."""
+    """Print what remains to be printed."""
     report.document["interrupted"] = interrupted
     if interrupted:
         report.line(f"interrupted after step {estimator.n_iter_}; the best model so far is kept")
     report.close()
-    return INTERRUPTED if interrupted else SUCCESS

@@ -137,7 +137,7 @@ def load_model(path):
     header, arrays = read_container(path)
     try:
         return _restored(header, arrays)
-    except MemoryError:
+    except (MemoryError, ImportError):
         raise
     except Exception as error:  # parts of unknown origin may make the classes raise anything
         reason = reprlib.repr(str(error).removesuffix("."))[1:-1]  # of their text, what is short

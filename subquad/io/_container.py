@@ -105,9 +105,11 @@ def _opened(path, kind):
                 yield archive, os.fstat(file.fileno()).st_size
         except ModelFileError as error:
             raise ModelFileError(f"{path} must be a {kind}; it {error}.") from error
-        except MemoryError:
+        except (MemoryError, ImportError):
             raise
         except Exception as error:  # bytes of unknown origin may make the readers raise anything
+            if "unknown encoding" in str(error):  # names in a zip are in one of MS-DOS
+                raise OSError(f"{path} cannot be read by this Python: {error}.") from error
             raise ModelFileError(
                 f"{path} must be a {kind}; it is of another kind, truncated or damaged."
             ) from error
