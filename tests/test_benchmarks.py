@@ -113,7 +113,7 @@ def test_every_thread_count_and_level_is_measured_but_not_all_together(monkeypat
             assert {case[name] for case in kept} == set(values), f"{suite.__name__}.{name}"
         assert not any(c.get("n_threads", 1) > 1 and c.get("level", "best") != "best" for c in kept)
         sparing.add(suite.__module__.rsplit(".")[-1])
-    assert sparing == {"hadamard", "gaussian", "sketches", "halfspace"}
+    assert sparing == {"gaussian", "grouped", "hadamard", "halfspace", "sketches"}
 
 
 def reaches(suite, arguments):

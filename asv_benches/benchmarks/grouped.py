@@ -50,6 +50,7 @@ class Grams(Suite):
     param_names = ["implementation", "size", "dtype"]
 
     def setup(self, implementation, size, dtype):
+        self.spare(implementation)
         self.U, self.V, self.indptr = factors(size, dtype)
         self.J = KhatriRao(self.U, self.V, self.indptr)
         self.choose(implementation)
@@ -85,6 +86,7 @@ class Embeddings(Suite):
     param_names = ["implementation", "size", "words"]
 
     def setup(self, implementation, size, words):
+        self.spare(implementation)
         self.U, self.V, self.indptr = factors(size, words=words)
         self.J = KhatriRao(self.U, self.V, self.indptr)
         n_rows = len(self.U)
