@@ -137,7 +137,7 @@ def test_a_network_whose_outputs_overflow_is_refused(kind):
 def test_gradient_descent_names_the_argument_where_its_kernel_vanishes():
     X, y = data(6, 5, np.float32)
     network = FactoredNetwork(5, width=256, inner_size=4, n_outputs=2, rng=0, dtype=np.float32)
-    with pytest.raises(ValueError, match="learning_rate must be given where the tangent kernel"):
+    with pytest.raises(ValueError, match="X must have rows whose tangent kernel"):
         FactoredGradientDescent(network, X * np.float32(1e-30), np.column_stack([y, y]))
 
 
