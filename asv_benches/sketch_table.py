@@ -55,7 +55,7 @@ def pair_calls(form, dtype, threads):
     return {
         "apply": lambda: sketch.apply(U, V, n_threads=threads),
         "prepared": lambda: sketch.apply(U, prepared, n_threads=threads),
-        "spectra": lambda: sketch._panel(*sketch._sides(U, prepared), threads),
+        "spectra": lambda: sketch._panel(*sketch._sides(U, prepared), slice(0, N), threads, None),
         "gram": lambda: sketch.gram(U, prepared, n_threads=threads),
         "TensorSRHT": lambda: hadamard.apply(U, V, n_threads=threads),
         "pipeline": lambda: plain.apply(U, V),
