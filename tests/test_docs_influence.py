@@ -1,9 +1,7 @@
 """The code of the page on influence runs, and its TRAK scores are what the page says."""
 
-import re
-from pathlib import Path
-
 import numpy as np
+import pages
 import pytest
 
 pytest.importorskip("sklearn")
@@ -11,20 +9,15 @@ pytest.importorskip("sklearn")
 from subquad import KhatriRao
 from subquad.solvers import influence
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "influence.md"
+PAGE = pages.REPOSITORY / "docs" / "influence.md"
 if not PAGE.is_file():
     pytest.skip("the pages are not beside these tests", allow_module_level=True)
-
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 
 
 @pytest.fixture(scope="module")
 def names():
     """What the blocks leave, run one after the other."""
-    names = {}
-    for block in BLOCKS:
-        exec(compile(block, PAGE.name, "exec"), names)
-    return names
+    return pages.run(PAGE)
 
 
 def test_shapes_are_those_that_the_page_states(names):

@@ -1,8 +1,6 @@
 """`interop.capture` gives torch's own per-sample gradients, and leaves the model as it was."""
 
 import itertools
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ nn = torch.nn
 
 # Torch says that it copies the input of an even kernel with padding "same".
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "torch.md"
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-12}
 
 
@@ -211,10 +208,3 @@ def test_single_precision_keeps_its_dtype():
         assert single[name].dtype == np.float32
         J, close = J.to_dense(), abs(J.to_dense()).max()
         np.testing.assert_allclose(single[name].to_dense(), J, rtol=0, atol=1e-5 * close)
-
-
-@pytest.mark.skipif(not PAGE.exists(), reason="the pages are not beside these tests")
-def test_the_code_of_the_page_runs():
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert blocks
-    exec("\n".join(blocks), {"__name__": "page"})

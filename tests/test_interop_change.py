@@ -4,11 +4,10 @@ import copy
 import functools
 import json
 import os
-import re
 import sys
-from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -18,7 +17,7 @@ from subquad.activations import GELU  # noqa: E402
 from subquad.interop import apply_change, export_peft, fit_layer, load_layer  # noqa: E402
 from subquad.training import LastLayerGaussNewton  # noqa: E402
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "fine_tuning.md"
+PAGE = pages.REPOSITORY / "docs" / "fine_tuning.md"
 WIDTH = 60
 ROUNDING = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
 
@@ -456,7 +455,6 @@ def test_a_head_must_fit_its_layer(tmp_path):
 def test_the_code_of_the_page_runs(tmp_path, monkeypatch):
     pytest.importorskip("peft")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 7
-    exec("\n".join(blocks), {"__name__": "page"})
+    assert len(pages.blocks_of(PAGE)) == 7
+    pages.run(PAGE)
     assert sorted(os.listdir()) == ["adapter", "model.safetensors"]

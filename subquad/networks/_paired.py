@@ -194,10 +194,8 @@ class PairedNetwork(Network):
             If an argument is not as described.
         """
         X, weights = self._as_inputs(X), self._as_weights(weights)
-        _, output = (
-            layer_number(layer, 1),
-            integer(output, "output", minimum=0, maximum=self.n_outputs - 1),
-        )
+        layer_number(layer, 1)
+        output = integer(output, "output", minimum=0, maximum=self.n_outputs - 1)
         readout, parts = (self.factor * self.signs[:, output]).astype(self.dtype), []
         for points in blocks(len(X), _REALS_PER_BLOCK // self.width):
             fired = X[points] @ weights.T > self.dtype.type(self.shift)

@@ -14,6 +14,7 @@ import scipy.sparse
 
 from subquad._factors import LowRankFactors
 from subquad._validation import as_matrix
+from subquad.networks._last_layer import _norms
 
 # Below this density of u_l the product with W_l^T takes it in CSR.
 _FEW = 0.4
@@ -52,16 +53,16 @@ class ForwardPass:
                 changes[level].add_product(Z, H)
             H = self._respond(Z, H)
             if level < network.depth - 1:
-                H = H / self._norms[-1]
+                H /= self._norms[-1]
         self.response = H
 
     def _respond(self, Z, H):
         """Note which neurons fire, and the norm of their response; return it in the memory of Z."""
         phi = self._network.activation
-        thresholds = phi.thresholds(row_norms(H), self._network.weight_std)
+        thresholds = phi.thresholds(_norms(H), self._network.weight_std)
         self.fired.append(phi._derivative(Z, thresholds) != 0)
         H = phi._apply(Z, thresholds, out=Z)
-        norms = row_norms(H)
+        norms = _norms(H)
         norms[norms == 0] = 1  # no neuron fires there: h and its derivative are zero
         self._norms.append(norms[:, None].astype(H.dtype))
         return H
@@ -109,11 +110,6 @@ class ForwardPass:
         if self._changes is not None:
             self._changes[level].add_transposed_product(out, U)
         return out
-
-
-def row_norms(H):
-    """Return the Euclidean norms of rows, in float64."""
-    return np.sqrt(np.einsum("ij,ij->i", H, H, dtype=np.float64))
 
 
 def is_list_of_pairs(factors):

@@ -162,7 +162,8 @@ class TwoLayerNetwork(Network):
         -----
         [BPSW21], Section 3.1. `jacobian.MatrixFreeJacobian`, which training uses, keeps bits.
         """
-        X, _ = self._as_inputs(X), layer_number(layer, 1)
+        X = self._as_inputs(X)
+        layer_number(layer, 1)
         output = integer(output, "output", minimum=0, maximum=self.n_outputs - 1)
         require_memory(
             len(X) * self.width * 3 * self.dtype.itemsize,

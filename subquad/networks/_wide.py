@@ -223,13 +223,12 @@ class WideNetwork(Network):
         changes = as_changes(self, factors) if is_list_of_pairs(factors) else None
         out = np.empty((len(X), self.n_outputs), self.dtype)
         for points in blocks(len(X), _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize)):
-            if changes is not None:
+            if changes is None or centred:
+                layer = self._last_layer(X[points], n_threads)
+            if changes is None:
+                out[points] = layer.outputs(factors)
+            else:
                 out[points] = self._forward(X[points], n_threads, changes).outputs()
-                if centred:
-                    out[points] -= self._last_layer(X[points], n_threads)._outputs()
-                continue
-            layer = self._last_layer(X[points], n_threads)
-            out[points] = layer.outputs(factors)
             if centred:
                 out[points] -= layer._outputs()
         return out

@@ -44,6 +44,15 @@ class Activity:
         return float(self.active.sum() / (len(self.active) * self._widths.sum()))
 
 
+def firing_counts(fired, feeds):
+    """Return how many neurons of each output fire at each data point, shape (n, C).
+
+    `fired`, shape (n, m), is not zero where one does; `feeds`, shape (m, C), says which outputs a
+    neuron has.
+    """
+    return ((fired != 0).astype(np.float32) @ feeds.astype(np.float32)).astype(np.intp)
+
+
 class Equation(Activity):
     """G block diagonal: one Jacobian of n rows for each output.
 
@@ -174,7 +183,8 @@ class CoupledEquation(Equation):
     Parameters
     ----------
     J : Jacobian
-        With `output_grams()`, the diagonal blocks: one for each output, or one that all share.
+        It may have `output_grams()`, the diagonal blocks: one for each output, or one that all
+        share. Without, they are taken from its Gram matrix.
     active, widths, weights, solver
         As in `Equation`.
     """
@@ -185,7 +195,11 @@ class CoupledEquation(Equation):
     @functools.cached_property
     def grams(self):
         """The diagonal blocks of G."""
-        return self.jacobians[0].output_grams()
+        J, C = self.jacobians[0], len(self._widths)
+        if hasattr(J, "output_grams"):
+            return J.output_grams()
+        G = kept_gram(J)
+        return [np.ascontiguousarray(G[c::C, c::C]) for c in range(C)]
 
     def solve(self, r, damping):
         """Return g (n, C) with (G + mu W^-1) g = r, and the number of iterations."""

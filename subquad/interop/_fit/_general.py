@@ -3,7 +3,6 @@
 import numpy as np
 
 from subquad.interop._change import bounded, product
-from subquad.jacobian import KeepsGram, gram_times
 from subquad.training import CoupledEquation, Equation, StateGaussNewton, Trial
 
 
@@ -64,7 +63,7 @@ class ModelState:
         described = rows * J.m_u, widths, self._weights
         if n_outputs == 1:
             return Equation([J], *described)
-        return CoupledEquation(SampleRows(J, n_outputs), *described)
+        return CoupledEquation(J, *described)
 
     def propose(self, coefficients, keep):
         """Return what W - W(0) = keep (W - W(0)) + J^T coefficients would give."""
@@ -90,22 +89,3 @@ class ModelState:
     def _evaluate(self, terms):
         with self._subject.holding(product(*terms)):
             return Trial(self._subject.evaluate(), None, 0, terms)
-
-
-class SampleRows(KeepsGram):
-    """The Jacobian of n samples and C outputs, whose rows are (i, c), with its diagonal blocks."""
-
-    def __init__(self, J, n_outputs):
-        self._J, self._n_outputs = J, n_outputs
-        self.n, self.shape, self.dtype = J.n, J.shape, J.dtype
-
-    def output_grams(self):
-        """Return the n x n block of every output."""
-        G, C = self._kept_gram(), self._n_outputs
-        return [np.ascontiguousarray(G[c::C, c::C]) for c in range(C)]
-
-    def _form(self):
-        return self._J.gram()
-
-    def _product(self, g):
-        return gram_times(self._J, g)

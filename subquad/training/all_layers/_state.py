@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from subquad._products import gemm
-from subquad.jacobian import FixedSide, JacobianSum, KhatriRao, kept_gram
-from subquad.training._equation import Equation, JointEquation
+from subquad.jacobian import FixedSide, JacobianSum, KhatriRao
+from subquad.training._equation import Equation, JointEquation, firing_counts
 from subquad.training._fit import Trial
 
 
@@ -46,19 +46,6 @@ class AllLayersTrial(Trial):
     forward: object
 
 
-class OutputRows(JacobianSum):
-    """The Jacobians of all layers, with rows (i, c) for output c at data point i."""
-
-    def __init__(self, parts, n_outputs):
-        super().__init__(parts)
-        self._n_outputs = n_outputs
-
-    def output_grams(self):
-        """Return the diagonal blocks of G, one for each output."""
-        G, C = kept_gram(self), self._n_outputs
-        return [np.ascontiguousarray(G[c::C, c::C]) for c in range(C)]
-
-
 class AllLayersState:
     """A `WideNetwork` on n data points, W_l = W_l(0) + dW_l for every l.
 
@@ -85,15 +72,16 @@ class AllLayersState:
         for level, U in self._pass.derivatives():
             side = FixedSide(self._pass.inputs[level], C)
             parts[level] = KhatriRao._trusted(U, side, self._n_threads)
-        self._parts, J = parts, OutputRows(parts, C)
+        self._J = J = JacobianSum(parts)
         self.linear = self._linear_part().reshape(-1, C)
-        active = self._pass.fired[-1].astype(np.float32) @ self._feeds.astype(np.float32)
-        described = active.astype(np.intp), self._feeds.sum(axis=0), self._weights, self._solver
+        active = firing_counts(self._pass.fired[-1], self._feeds)
+        described = active, self._feeds.sum(axis=0), self._weights, self._solver
         return Equation([J], *described) if C == 1 else JointEquation(J, *described)
 
     def propose(self, coefficients, keep):
         """Return what dW_l = keep dW_l + J_l^T coefficients would give."""
-        step = tuple(self._change_of(part, coefficients) for part in self._parts)
+        layers = zip(self._J.parts, self._pass.inputs, strict=True)
+        step = tuple((_summed(J.U, coefficients), V) for J, V in layers)
         kept = tuple((keep * scale, pairs) for scale, pairs in self.terms) if keep else ()
         terms = (*kept, (1.0, step))
         forward = self._forward(terms)
@@ -131,17 +119,16 @@ class AllLayersState:
             for level in range(self._network.depth)
         ]
 
-    def _change_of(self, part, coefficients):
-        """The factors of J_l^T coefficients: the rows of a data point's outputs add up."""
-        n, C = coefficients.shape
-        weights = coefficients.astype(part.dtype)
-        A = np.einsum("ic,icj->ij", weights, part.U.reshape(n, C, -1))
-        return A, part._side.inputs
-
     def _linear_part(self):
         """J vec(W - W(0)), shape (n C,)."""
         total = np.zeros(self.outputs.size)
         for scale, pairs in self.terms:
-            for part, (A, B) in zip(self._parts, pairs, strict=True):
+            for part, (A, B) in zip(self._J.parts, pairs, strict=True):
                 total += scale * part._matvec_factors(A, B)
         return total
+
+
+def _summed(U, coefficients):
+    """The first factor of J_l^T coefficients: the rows (i, c) of a data point add up."""
+    n, C = coefficients.shape
+    return np.einsum("ic,icj->ij", coefficients.astype(U.dtype), U.reshape(n, C, -1))

@@ -11,7 +11,7 @@ import numpy as np
 
 from subquad._parallel import blocks
 from subquad.jacobian import FixedSide, ReadoutJacobian
-from subquad.training._equation import CoupledEquation, Equation
+from subquad.training._equation import CoupledEquation, Equation, firing_counts
 from subquad.training._fit import Trial
 from subquad.training.last_layer._separable import is_separable, sums_of_equal_rows
 
@@ -44,8 +44,7 @@ class DenseState:
     def linearise(self):
         """Return the equation at the current iterate."""
         feeds = (self._readout != 0).T
-        moves = (self._fired != 0).astype(np.float32)
-        active = (moves @ feeds.astype(np.float32)).astype(np.intp)
+        active = firing_counts(self._fired, feeds)
         described = active, feeds.sum(axis=0), self._weights, self._solver
         J = ReadoutJacobian(self._fired, self._readout, self._side, self.K)
         if not is_separable(self._readout):
