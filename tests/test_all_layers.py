@@ -170,6 +170,22 @@ def test_bad_arguments_are_named(change, message):
         AllLayersGaussNewton(**arguments)
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_factors_may_be_lists_of_rows(rank):
+    network, X, _ = problem()
+    rng = np.random.default_rng(0)
+    pairs = [
+        (rng.standard_normal((rank, 160)), rng.standard_normal((rank, m_in)))
+        for m_in in (5, 160, 160)
+    ]
+    A, V = pairs[-1]
+    last = network.outputs(X, (A, V))
+    assert np.array_equal(network.outputs(X, (A.tolist(), V.tolist())), last)
+    assert np.array_equal(network.outputs(X, [A.tolist(), V.tolist()]), last)
+    lists = [(A.tolist(), V.tolist()) for A, V in pairs]
+    assert np.array_equal(network.outputs(X, lists), network.outputs(X, pairs))
+
+
 @pytest.mark.parametrize(
     ("factors", "message"),
     [
