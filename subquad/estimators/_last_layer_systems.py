@@ -5,6 +5,7 @@ import numpy as np
 from subquad._parallel import blocks
 from subquad._products import gemm
 from subquad._validation import require_memory
+from subquad.networks import is_separable
 
 # Cast the firing of so many neurons to float64 at a time.
 _NEURONS_PER_BLOCK = 1024
@@ -25,7 +26,7 @@ def last_layer_systems(network, factors, V, X, n_threads):
     n_threads : int
     """
     n, k, C = len(V), len(X), network.n_outputs
-    separable = bool((np.count_nonzero(network.readout, axis=0) <= 1).all())
+    separable = is_separable(network.readout)
     size = 1 if separable else C
     n_bytes = 8 * size**2 * (3 * n * n + 3 * n * k) + network.width * (10 * n + 26 * k)
     require_memory(n_bytes, f"Gram matrices of {n} and {k} rows", "Give fewer rows.")

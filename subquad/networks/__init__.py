@@ -8,9 +8,16 @@ LastLayer        the arrays that training its last hidden layer needs, of this o
 """
 
 from subquad.networks._factored import FactoredNetwork
-from subquad.networks._last_layer import LastLayer
+from subquad.networks._last_layer import LastLayer, is_separable
 from subquad.networks._paired import PairedNetwork
 from subquad.networks._two_layer import TwoLayerNetwork
 from subquad.networks._wide import WideNetwork
 
-__all__ = ["FactoredNetwork", "LastLayer", "PairedNetwork", "TwoLayerNetwork", "WideNetwork"]
+__all__ = [
+    "FactoredNetwork",
+    "LastLayer",
+    "PairedNetwork",
+    "TwoLayerNetwork",
+    "WideNetwork",
+    "is_separable",
+]

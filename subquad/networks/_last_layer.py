@@ -169,6 +169,11 @@ class LastLayer:
         return out
 
 
+def is_separable(readout):
+    """Whether no neuron feeds two outputs."""
+    return bool((np.count_nonzero(readout, axis=0) <= 1).all())
+
+
 def _as_readout(readout, width, dtype):
     """Return the readout as a matrix (n_outputs, width)."""
     shape = np.shape(readout)

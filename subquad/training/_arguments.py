@@ -12,6 +12,7 @@ from subquad._validation import (
     require_weights_in_range,
 )
 from subquad.activations import is_smooth
+from subquad.networks import is_separable
 from subquad.solvers.gram import as_solver
 from subquad.training._records import TrainingWarning
 
@@ -102,9 +103,11 @@ def bytes_for(network, n, makes_layer=False, chooses=False):
     in float64 for each output and five that they share, and two more where it `chooses` the
     regularisation.
     """
-    separable = (np.count_nonzero(network.readout, axis=0) <= 1).all()
-    smooth = is_smooth(network.activation)
-    arrays = (10 if smooth else 3 if separable else 8) + bool(makes_layer)
+    if is_smooth(network.activation):
+        arrays = 10
+    else:
+        arrays = 3 if is_separable(network.readout) else 8
+    arrays += bool(makes_layer)
     numbers = arrays * n * network.width * network.dtype.itemsize
     return numbers + 8 * n * n * (network.n_outputs + 5 + (2 if chooses else 0))
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from subquad._parallel import blocks
 from subquad.jacobian import FixedSide, ReadoutJacobian
+from subquad.networks import is_separable
 from subquad.training._equation import CoupledEquation, Equation, firing_counts
 from subquad.training._fit import Trial
-from subquad.training.last_layer._separable import is_separable, sums_of_equal_rows
+from subquad.training.last_layer._separable import sums_of_equal_rows
 
 # Take so many neurons at a time: what a block makes of them stays in cache.
 NEURONS_PER_BLOCK = 2048

@@ -211,11 +211,6 @@ def sums_of_equal_rows(V):
     return scipy.sparse.csr_array((np.ones(n), (first[points], np.arange(n))), shape=(n, n))
 
 
-def is_separable(readout):
-    """Whether no neuron feeds two outputs."""
-    return bool((np.count_nonzero(readout, axis=0) <= 1).all())
-
-
 def _group_by_output(readout):
     """Neurons that feed an output, grouped by output, and the edges of the groups."""
     groups = [np.flatnonzero(row) for row in readout]

@@ -8,11 +8,11 @@ from subquad._parallel import resolve_threads
 from subquad._validation import integer
 from subquad.activations import is_smooth
 from subquad.lowrank import LowRankMaintenance
-from subquad.networks import LastLayer
+from subquad.networks import LastLayer, is_separable
 from subquad.training import _arguments
 from subquad.training._gauss_newton import GaussNewtonTrainer
 from subquad.training.last_layer._dense import DenseState, MaintainedState
-from subquad.training.last_layer._separable import SeparableState, is_separable
+from subquad.training.last_layer._separable import SeparableState
 from subquad.training.last_layer._smooth import SmoothState
 
 
