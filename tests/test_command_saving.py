@@ -63,6 +63,15 @@ def test_a_signal_that_is_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as Python starts with it, also where a shell runs the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_first_signal_waits_for_what_is_held_and_a_second_does_not():
     with stopping.Signals() as signals:
         done = []

@@ -13,7 +13,7 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(subquad.__path__, "subquad.")
     if not module.name.startswith("subquad._kernels.")
 )
-OPTIONAL = {"matplotlib", "pandas", "sklearn", "tqdm"}
+OPTIONAL = {"matplotlib", "pandas", "sklearn", "torch", "tqdm"}
 
 
 # Modules that import a package when they are first used, which the examples do.

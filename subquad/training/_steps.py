@@ -174,7 +174,8 @@ class RegularisedStep:
         if not square > max(bearable, 0.0):
             return square
         v = fit.times_weights(rho)
-        size = equation.mean_eigenvalue * rho.size * float(np.abs(v).max()) ** 2
+        v = v / math.sqrt(float(np.abs(rho * v).max()))  # the largest entry of W^1/2 rho is 1
+        size = equation.mean_eigenvalue * rho.size
         vanishes = float(np.vdot(v, equation.product(v))) <= _EPS * rho.size**2 * size
         return 0.0 if vanishes else square
 
