@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+from worker_tasks import changed, flushed
 
 pytest.importorskip("sklearn")
 
@@ -67,15 +68,6 @@ def test_searches_find_the_same_in_every_backend(backend):
         np.testing.assert_allclose(got, expected, rtol=1e-6, err_msg=name)
 
 
-def changed(report):
-    """Answers of a report, after changes of every kind where a worker may map it read-only."""
-    first = report.query_batch(np.eye(3), 0.5)
-    report.update([0, 5], np.ones((2, 3)))
-    report.insert(np.full((3, 3), 2.0))
-    report.delete([7])
-    return (*first, *report.query_batch(np.eye(3), 0.5))
-
-
 @pytest.mark.parametrize("backend", PROCESSES)
 @pytest.mark.parametrize("engine", ["tree", "scan"])
 def test_workers_change_a_report_that_they_were_given(backend, engine):
@@ -99,10 +91,3 @@ def test_workers_flush_weights_that_they_were_given(backend):
         answers = joblib.Parallel()(joblib.delayed(flushed)(kept) for _ in range(2))
     for got in answers:
         np.testing.assert_allclose(got, W + 3.0 + 4.0, rtol=1e-12)
-
-
-def flushed(kept):
-    """W + dW after one update that flushes."""
-    kept.update(np.ones((1, 30)), np.full((1, 20), 4.0))
-    assert kept.rank == 0
-    return kept.query(np.eye(20)).T
