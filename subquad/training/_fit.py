@@ -1,7 +1,7 @@
 """Where a fit stands: its state, its targets, and the best iterate so far."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,9 +48,14 @@ class Fit:
     square_of_change : float
         ||W - W(0)||_F^2.
     best : Best
+    start : ndarray, shape (n, C)
+        The outputs at first.
+    moves : list of (Move or None, mu), or None
+        What the state went through, where that is kept: a `Move`, or None where it returned to the
+        best iterate.
     """
 
-    def __init__(self, state, y, weights, centred):
+    def __init__(self, state, y, weights, centred, moves=None):
         self.state = state
         self._roots = None if weights is None else np.sqrt(weights)[:, None]
         self.offset = state.outputs.copy() if centred else np.zeros_like(y)
@@ -60,6 +65,7 @@ class Fit:
         # Below this a residual is rounding of the sums behind f: nothing is left to reduce.
         self.rounding = 16 * np.finfo(np.float64).eps * self.norm_of(2 * self.target)
         self.recent = deque([self.norm], maxlen=_MEMORY)
+        self.start, self.moves = state.outputs, moves
         self._remember(0.0)
 
     @property
@@ -86,6 +92,7 @@ class Fit:
         self.square_of_change = move.square_of_change
         self.norm = self.norm_of(state.outputs)
         self.recent.append(self.norm)
+        self._keep(replace(move, trial=None), mu)
         if self.objective(mu) < self.best.objective:
             self._remember(mu)
 
@@ -94,10 +101,15 @@ class Fit:
 
         In float32 these carry rounding that the change kept while training does not.
         """
+        self._keep(None, mu)
         if self.state.restore(self.best.terms):
             self.square_of_change = self.best.square_of_change
             self.norm = self.norm_of(self.state.outputs)
             self._remember(mu)
+
+    def _keep(self, move, mu):
+        if self.moves is not None:
+            self.moves.append((move, mu))
 
     def _remember(self, mu):
         state = self.state
