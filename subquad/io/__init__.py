@@ -1,6 +1,7 @@
 """Fitted estimators as files: saved at once or not at all, loaded without executing code.
 
     save_model(estimator, path)    load_model(path)    read_header(path)    check_writable(path)
+    Checkpoint(path), a callback   is_checkpoint(path)    replacing(path), a file for any content
 
 The file is a zip of a JSON header and plain arrays, which `numpy.load` opens as well.
 """
@@ -11,13 +12,16 @@ import reprlib
 
 import numpy as np
 
+from subquad.io._checkpoint import Checkpoint, is_checkpoint
 from subquad.io._container import read_container, read_header, write_container
 from subquad.io._header import ModelFileError
 from subquad.io._replacing import check_writable, replacing
 
 __all__ = [
+    "Checkpoint",
     "ModelFileError",
     "check_writable",
+    "is_checkpoint",
     "load_model",
     "read_header",
     "replacing",

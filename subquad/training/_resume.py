@@ -12,7 +12,11 @@ import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import as_array, integer
+from subquad.training._records import StepRecord
 from subquad.training._steps import Move
+
+# What stands for arrays that are too large to be kept, or to be shown.
+_DIGEST = "network and data"
 
 
 def state_of(trainer):
@@ -35,6 +39,8 @@ def state_of(trainer):
 def resume(trainer, state):
     """Bring a trainer that has taken no step to a state that `state_of` returned."""
     _require_resumable(trainer._fit.state)
+    if not all(isinstance(record, StepRecord) for record in state["history"]):
+        raise TypeError("history must hold records of steps; got others.")
     if trainer.history:
         raise ValueError(
             "state must be loaded before the first step; got a trainer that has taken "
@@ -42,10 +48,8 @@ def resume(trainer, state):
         )
     for name, value in _identity(trainer).items():
         if (had := state["identity"].get(name)) != value:
-            raise ValueError(
-                f"state must be of a fit with the same {name}; got {had!r}, and this one has "
-                f"{value!r}."
-            )
+            found = "others" if name == _DIGEST else f"{had!r}, and this one has {value!r}"
+            raise ValueError(f"state must be of a fit with the same {name}; got {found}.")
     with blas_threads_for(len(trainer._fit.target)):
         _repeat(trainer, state)
     trainer.history = list(state["history"])
@@ -69,7 +73,7 @@ def _repeat(trainer, state):
     moves = [
         (m["mu"], *((next(changes), m["keep"], m) if "keep" in m else ())) for m in state["moves"]
     ]
-    at = state["linearised_at"]
+    at = integer(state["linearised_at"], "linearised_at", minimum=0, maximum=len(moves))
     for i in range(len(moves) + 1):
         if i == at and state["history"]:
             equation = fit.state.linearise()
@@ -104,7 +108,7 @@ def _identity(trainer):
         "number of data points and outputs": list(fit.target.shape),
         **trainer._options,
         "initial residual": fit.initial_norm,
-        "network and data": digest.hexdigest(),
+        _DIGEST: digest.hexdigest(),
     }
 
 
