@@ -53,7 +53,9 @@ def save_model(estimator, path, *, notes=None):
     estimator : GaussNewtonRegressor, GaussNewtonClassifier, NTKRegressor or NTKClassifier
         Fitted.
     path : str or path-like
-        The file to write. An old one is replaced whole, once the new one is complete.
+        The file to write. An old one is replaced whole, once the new one is complete: see
+        `replacing` for what is kept of it, and what of other names it has. A device such as
+        /dev/null is written to.
     notes : dict, optional
         What else to keep in the header, as JSON can hold it: the origin of the data, scores.
 
@@ -132,11 +134,14 @@ def load_model(path):
         written by a newer subquad with another format.
     OSError
         If there is no such file, or it cannot be read.
+    ImportError
+        If a package that the estimator needs is not installed.
 
     Notes
     -----
     Never executes code: the header is JSON, arrays are read with allow_pickle=False, and only the
-    classes named in this module are made.
+    classes named in this module are made. Sizes and types are checked before memory is taken, and
+    nothing is predicted. The warnings filters of the process stay as they are.
     """
     header, arrays = read_container(path)
     try:
