@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from command_line import SMALL, column, fitted, refusal, run
+from fuzz import mutate_models
 
 from subquad._command import columns
 from subquad._command.delimited import Dialect
@@ -170,6 +171,39 @@ def test_an_array_of_objects_is_ignored_until_it_is_asked_for(capsys, tmp_path):
     sentence = refusal(capsys, "fit", path, "--target", "extra")
     assert "the array extra of" in sentence
     assert "astype(str)" in sentence
+
+
+def compressed(path, *pieces):
+    """A gzip file of pieces, each (text, times)."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for text, times in pieces:
+            for _ in range(times):
+                file.write(text.encode())
+    return path
+
+
+def test_columns_that_are_not_asked_for_take_no_memory(capsys, tmp_path):
+    # Of 40 columns of text, 240 MB in all, which a file of a thousandth of that holds.
+    header = ",".join(f"text{i}" for i in range(40))
+    row = ",".join(["x" * 2000] * 40)
+    path = compressed(
+        tmp_path / "t.csv.gz", (f"a,y,{header}\n", 1), (f"1.5,2.5,{row}\n2.5,3.5,{row}\n", 1500)
+    )
+    assert os.path.getsize(path) < 4e6
+    with mutate_models.Peak() as peak:
+        assert read_features(str(path), ["a"]).X.shape == (3000, 1)
+        ignore = [f"text{i}" for i in range(40)]
+        assert read_training(str(path), "y", ignore).X.shape == (3000, 1)
+    assert peak.n_bytes < 120e6
+    assert read_training(str(path), "y", ignore).columns == ["a"]
+    assert "and 22 more" in refusal(capsys, "fit", path, "--target", "y", "--ignore", "b")
+
+
+def test_a_line_that_is_too_long_to_name_columns_is_refused_early(capsys, tmp_path):
+    path = compressed(tmp_path / "t.csv.gz", ("x" * 2**20, 64))
+    with mutate_models.Peak() as peak:
+        assert "must begin with a line of names" in refusal(capsys, "fit", path, "--target", "y")
+    assert peak.n_bytes < 200e6
 
 
 # Packages that are not there.

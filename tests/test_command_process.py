@@ -46,7 +46,7 @@ def test_ctrl_c_saves_the_best_model_so_far_and_ends_with_130(tmp_path):
     assert process.returncode == 130
     assert "interrupted" in out
     assert "Traceback" not in err
-    assert os.listdir(tmp_path) == ["m.subquad"]
+    assert sorted(os.listdir(tmp_path)) == ["m.subquad", "m.subquad.checkpoint"]
     estimator = load_model(model)
     assert len(estimator.history_) >= 1
     assert estimator.predict([[0.0] * 63 + [1.0]]).shape == (1,)

@@ -10,6 +10,7 @@ import sys
 import threading
 
 import pytest
+from fuzz import kill_saves
 
 from subquad.io import check_writable, replacing
 
@@ -199,6 +200,15 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(path, tmp_path):
         assert path.read_bytes() == b"old"
     write(path, b"new")
     assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its writers")
+def test_writers_killed_at_random_moments_leave_a_whole_model(tmp_path):
+    pytest.importorskip("sklearn")
+    found, most_left = kill_saves.run(15, 0, tmp_path)
+    assert found["model 0"] + found["model 1"] == 15
+    assert found["a writer that failed"] == found["left over in the end"] == 0
+    assert most_left <= 2
 
 
 def test_files_of_the_living_and_of_others_are_left_alone(path, tmp_path):

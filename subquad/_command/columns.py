@@ -21,8 +21,12 @@ BOOLEANS |= {"false": 0.0, "False": 0.0, "FALSE": 0.0, "0": 0.0}
 
 def features_and_target(source, suffix, target, ignore, dialect):
     """Return X (n, d) in float64, the `Target` (n,), the feature columns and how it was read."""
-    table, index, dialect = _read(source, suffix, dialect)
-    names = table.column_names
+    table, names, index, dialect = _read(
+        source,
+        suffix,
+        dialect,
+        lambda names: [name for name in names if name == target or name not in ignore],
+    )
     if target is None:
         raise BadInput(f"--target must name a column of {source}. It has: {listed(names)}")
     _require_columns(source, names, [target], "the target column")
@@ -48,16 +52,24 @@ def features_and_target(source, suffix, target, ignore, dialect):
 
 def features(source, suffix, columns, dialect):
     """Return X (n, d) in float64 and its column names; `columns` selects and orders them."""
-    table, index, dialect = _read(source, suffix, dialect)
-    kept = [name for name in table.column_names if name not in index]
+    table, names, index, dialect = _read(
+        source, suffix, dialect, lambda names: _among(columns, names)
+    )
+    kept = [name for name in names if name not in index]
     if columns is not None:
         kept = list(columns)
-        _require_columns(source, table.column_names, kept, "every column the model was fitted on")
+        _require_columns(source, names, kept, "every column the model was fitted on")
     return _features(source, table, kept, dialect), kept
 
 
-def _read(source, suffix, dialect):
-    """Arrow table whose columns are all named, once each; its index columns; the dialect."""
+def _among(columns, names):
+    """Those of the names of a file that are wanted: all, where none are asked for."""
+    wanted = set(names if columns is None else columns)
+    return [name for name in names if name in wanted] or names
+
+
+def _read(source, suffix, dialect, select):
+    """Arrow table, the names of all columns, once each; its index columns; the dialect."""
     require_package("pyarrow", f"reading {source}")
     import pyarrow
 
@@ -65,11 +77,11 @@ def _read(source, suffix, dialect):
     try:
         if suffix in PARQUET:
             table, index = _parquet(source)
+            names = table.column_names
         else:
-            table, dialect = delimited.read(source, suffix, dialect)
+            table, names, dialect = delimited.read(source, suffix, dialect, select)
     except (pyarrow.ArrowException, OSError, EOFError, UnicodeError) as error:
         raise BadInput(f"{source} cannot be read as a table: {one_line(error)}") from error
-    names = table.column_names
     for position, name in enumerate(names):
         if not name.strip():
             raise BadInput(
@@ -81,7 +93,7 @@ def _read(source, suffix, dialect):
         raise BadInput(f"{source} must name every column once; got {name!r} twice")
     if table.num_rows == 0:
         raise BadInput(f"{source} must have at least one row below its header; got none")
-    return table, index, dialect
+    return table, names, index, dialect
 
 
 def _parquet(source):

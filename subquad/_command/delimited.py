@@ -29,6 +29,8 @@ NOTATIONS = (
     *({"thousands": mark} for mark in (",", " ", "'", "\xa0")),
     *({"decimal": ",", "thousands": mark} for mark in (".", " ", "'", "\xa0")),
 )
+# A line of names has fewer characters: few bytes may decompress to a line of billions.
+LONGEST_LINE = 2**24
 # A message quotes this many characters on each side of a byte that cannot be read.
 CONTEXT = 12
 
@@ -93,13 +95,17 @@ def checked(dialect):
     return replace(dialect, sep=sep)
 
 
-def read(source, suffix, dialect):
-    """Return an Arrow table whose columns all hold text, and the dialect with nothing left open."""
+def read(source, suffix, dialect, select=list):
+    """Return an Arrow table of text, the names of all columns, and the dialect as it was read.
+
+    `select` says of their names which columns are wanted: no other takes memory.
+    """
     import pyarrow
     from pyarrow import csv as arrow_csv
 
     dialect = replace(dialect, encoding=dialect.encoding or _encoding(source))
     names, dialect = _header(source, suffix, dialect)
+    wanted = select(names)
     missing = [*arrow_csv.ConvertOptions().null_values, *dialect.na]
     try:
         table = arrow_csv.read_csv(
@@ -111,6 +117,7 @@ def read(source, suffix, dialect):
             parse_options=arrow_csv.ParseOptions(delimiter=dialect.sep, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pyarrow.string()),
+                include_columns=wanted if len(set(names)) == len(names) else None,
                 null_values=missing,
                 strings_can_be_null=True,
             ),
@@ -124,9 +131,9 @@ def read(source, suffix, dialect):
         raise BadInput(
             f"{source} cannot be read as a table: {one_line(error)}{other_separator(names)}"
         ) from error
-    if table.column_names != names:
+    if table.column_names not in (names, wanted):
         raise BadInput(f"{source} must name its columns in plain or quoted text; got {names!r}")
-    return table, dialect
+    return table, names, dialect
 
 
 def quoted(text):
@@ -181,11 +188,23 @@ def _header(source, suffix, dialect):
 def _first_row(source, encoding, sep):
     """Entries of the first line that is not empty."""
     encoding = "utf-8-sig" if encoding == "utf-8" else encoding
-    with io.TextIOWrapper(_opened(source), encoding, newline="") as lines:
+    with io.TextIOWrapper(_opened(source), encoding, newline="") as file:
+        lines = _bounded(source, file)
         try:
             return next((row for row in csv.reader(lines, delimiter=sep) if row), [])
         except csv.Error as error:
             raise BadInput(f"{source} must begin with the names of its columns; {error}") from error
+
+
+def _bounded(source, file):
+    """Lines of a file of which none is too long to be one of names."""
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise BadInput(
+                f"{source} must begin with a line of names; got one of {LONGEST_LINE} characters "
+                "or more"
+            )
+        yield line
 
 
 def _require_readable(source, encoding):

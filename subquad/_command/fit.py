@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from subquad._command import describe, forecast, scores
+from subquad._command import describe, forecast, resuming, scores
 from subquad._command.delimited import Dialect
 from subquad._command.errors import (
     SUCCESS,
@@ -42,11 +42,13 @@ def fit(args):
     describe.data(report, table, split, task, reason)
     estimator = _estimator(args, task)
     describe.network(report, estimator, _forecast_of(estimator, split, task))
-    fitted = _fit(report, estimator, split, args.threads)
+    checkpoint = resuming.checkpoint(args, estimator, split)
+    fitted = _fit(report, estimator, split, args.threads, checkpoint)
     if args.model is not None:
         notes = describe.notes(table, split, task, args.seed, fitted)
         with args.signals.held():
             _save(report, args.model, estimator, notes)
+            resuming.keep_or_remove(report, checkpoint, interrupted=fitted is None)
     if fitted is not None:
         describe.scores(report, fitted, scores.of_ridge(estimator, split))
     if args.plot is not None:
@@ -72,6 +74,7 @@ def _check(args):
     if args.model is not None:
         require_another_file("--model", args.model, taken)
         check_writable(args.model, name="--model")
+    resuming.check(args)
     if args.plot is not None:
         require_another_file("--plot", args.plot, {**taken, "the model": args.model})
         check_writable(args.plot, name="--plot")
@@ -130,13 +133,16 @@ def _forecast_of(estimator, split, task):
     )
 
 
-def _fit(report, estimator, split, n_threads):
+def _fit(report, estimator, split, n_threads, checkpoint):
     """Fit; return the scores, or None if Ctrl-C came first and the best state so far is kept."""
     progress = Progress(report, estimator.max_steps)
+    callback = progress
+    if checkpoint is not None:
+        checkpoint.callback, callback = progress, checkpoint
     started, used = time.monotonic(), forecast.peak_memory()
     try:
         with _blas_threads(n_threads), contextlib.closing(progress):
-            estimator.set_params(callback=progress).fit(split.X, split.y)
+            estimator.set_params(callback=callback).fit(split.X, split.y)
         describe.training(report, estimator, progress.records, time.monotonic() - started)
         describe.memory(report, used)
         return scores.of_fit(estimator, split)

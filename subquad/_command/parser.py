@@ -160,6 +160,12 @@ def _add_training(group):
         "--max-steps", type=int, metavar="K", help="most Gauss-Newton steps (default 20)"
     )
     group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where the same command was interrupted, by the checkpoint that it left beside "
+        "the model",
+    )
+    group.add_argument(
         "--threads",
         type=int,
         metavar="T",

@@ -47,6 +47,11 @@ class Progress:
         self.records = []
         self.bar = _bar(report, max_steps)
 
+    def begin(self, trainer):
+        """Take over the steps of a fit that goes on."""
+        for record in trainer.history:
+            self(record)
+
     def __call__(self, record):
         """Show one finished step."""
         self.records.append(record)

@@ -58,7 +58,8 @@ _PARAMETERS = (
     n_threads : int or None
         Number of threads; results do not depend on it.
     callback : callable, optional
-        Called with a `StepRecord` after each step.
+        Called with a `StepRecord` after each step. If it has a method `begin`, that is called
+        with the trainer before the first one: see `subquad.io.Checkpoint`.
     verbose : int
         If positive, print a line per step.
 
@@ -222,6 +223,8 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
 
     def _run(self, trainer, observed, earlier):
         """Train; Ctrl-C keeps the best iterate, and passes."""
+        if hasattr(self.callback, "begin"):
+            self.callback.begin(trainer)
         try:
             trainer.run()
         finally:

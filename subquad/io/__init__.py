@@ -1,6 +1,7 @@
 """Fitted estimators as files: saved at once or not at all, loaded without executing code.
 
     save_model(estimator, path)    load_model(path)    read_header(path)    check_writable(path)
+    Checkpoint(path), a callback   is_checkpoint(path)    replacing(path), a file for any content
 
 The file is a zip of a JSON header and plain arrays, which `numpy.load` opens as well.
 """
@@ -11,13 +12,16 @@ import reprlib
 
 import numpy as np
 
+from subquad.io._checkpoint import Checkpoint, is_checkpoint
 from subquad.io._container import read_container, read_header, write_container
 from subquad.io._header import ModelFileError
 from subquad.io._replacing import check_writable, replacing
 
 __all__ = [
+    "Checkpoint",
     "ModelFileError",
     "check_writable",
+    "is_checkpoint",
     "load_model",
     "read_header",
     "replacing",
@@ -49,7 +53,9 @@ def save_model(estimator, path, *, notes=None):
     estimator : GaussNewtonRegressor, GaussNewtonClassifier, NTKRegressor or NTKClassifier
         Fitted.
     path : str or path-like
-        The file to write. An old one is replaced whole, once the new one is complete.
+        The file to write. An old one is replaced whole, once the new one is complete: see
+        `replacing` for what is kept of it, and what of other names it has. A device such as
+        /dev/null is written to.
     notes : dict, optional
         What else to keep in the header, as JSON can hold it: the origin of the data, scores.
 
@@ -128,11 +134,14 @@ def load_model(path):
         written by a newer subquad with another format.
     OSError
         If there is no such file, or it cannot be read.
+    ImportError
+        If a package that the estimator needs is not installed.
 
     Notes
     -----
     Never executes code: the header is JSON, arrays are read with allow_pickle=False, and only the
-    classes named in this module are made.
+    classes named in this module are made. Sizes and types are checked before memory is taken, and
+    nothing is predicted. The warnings filters of the process stay as they are.
     """
     header, arrays = read_container(path)
     try:

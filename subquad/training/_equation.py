@@ -80,7 +80,6 @@ class Equation(Activity):
         super().__init__(active, widths)
         self.jacobians, self._weights, self._solver = jacobians, weights, solver
         self._n_threads = n_threads if jacobians[0].n >= _LARGE_BLOCK else 1
-        self.mean_eigenvalue = self._mean_eigenvalue()
 
     @functools.cached_property
     def grams(self):
@@ -140,7 +139,9 @@ class Equation(Activity):
         squares = np.square(self._of_each_output(errors_of, r)).mean(axis=0)
         return float(np.average(squares, weights=repeats.weights if repeats else weights))
 
-    def _mean_eigenvalue(self):
+    @functools.cached_property
+    def mean_eigenvalue(self):
+        """Of G; formed where it is asked for, since a step that is made again needs none."""
         if self._solver is not None:
             diagonals = [J.diagonal() for J in self.jacobians]
         elif self._weights is None:

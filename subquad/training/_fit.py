@@ -1,7 +1,7 @@
 """Where a fit stands: its state, its targets, and the best iterate so far."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,9 +51,14 @@ class Fit:
     lost : float
         By how much rounding the best iterate to the factors it is given as raised its objective,
         over |f_0 - target|^2; as of the last `return_to_best`.
+    start : ndarray, shape (n, C)
+        The outputs at first.
+    moves : list of (Move or None, mu), or None
+        What the state went through, where that is kept: a `Move`, or None where it returned to the
+        best iterate.
     """
 
-    def __init__(self, state, y, weights, centred):
+    def __init__(self, state, y, weights, centred, moves=None):
         self.state = state
         self._roots = None if weights is None else np.sqrt(weights)[:, None]
         self.offset = state.outputs.copy() if centred else np.zeros_like(y)
@@ -64,6 +69,7 @@ class Fit:
         self.rounding = 16 * np.finfo(np.float64).eps * self.norm_of(2 * self.target)
         self.recent = deque([self.norm], maxlen=_MEMORY)
         self.lost = 0.0
+        self.start, self.moves = state.outputs, moves
         self._remember(0.0)
         self._first = self.best
 
@@ -103,6 +109,7 @@ class Fit:
         self.square_of_change = move.square_of_change
         self.norm = self.norm_of(state.outputs)
         self.recent.append(self.norm)
+        self._keep(replace(move, trial=None), mu)
         if self.objective(mu) < self.best.objective:
             self._remember(mu)
 
@@ -112,6 +119,7 @@ class Fit:
         In float32 these carry rounding that the change kept while training does not. Where that
         leaves it worse than the start, the start is the best there is.
         """
+        self._keep(None, mu)
         believed = self.best.objective
         with np.errstate(over="ignore", invalid="ignore"):
             if not self._evaluate_anew(self.best, mu):
@@ -129,6 +137,10 @@ class Fit:
         self.norm = self.norm_of(self.state.outputs)
         self._remember(mu)
         return True
+
+    def _keep(self, move, mu):
+        if self.moves is not None:
+            self.moves.append((move, mu))
 
     def _remember(self, mu):
         state = self.state

@@ -6,6 +6,7 @@ its arguments, builds the state and begins.
 """
 
 import warnings
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -59,8 +60,20 @@ class State(Protocol):
         """Return (A, V) with W = W(0) + A^T V at an iterate."""
 
 
+@dataclass(frozen=True)
+class Mark:
+    """Where the last whole step ended: so many moves, one linearisation after so many, the rule."""
+
+    n_moves: int
+    linearised_at: int
+    rule: dict
+
+
 class GaussNewtonTrainer:
     """Safeguarded steps of a `State` towards its targets."""
+
+    # Whether `state_dict` can be asked for, to which end the coefficients of all steps are kept.
+    _resumable = False
 
     def _set_options(self, dtype, regularization, damping, tol, max_steps, callback, repeats=None):
         """Check what concerns the steps, whatever the network; nothing big is allocated yet."""
@@ -76,17 +89,28 @@ class GaussNewtonTrainer:
         self._rule = (
             LevenbergMarquardt(damping) if mu == 0 else RegularisedStep(mu, self._tol, repeats)
         )
+        self._options = {
+            **{"dtype": np.dtype(dtype).name, "regularization": mu, "damping": damping},
+            **{"tol": self._tol, "max_steps": self._max_steps},
+        }
         self.history, self.message = [], "Not run."
-        self._warned_silent = False
+        self._warned_silent = self._resumed = False
+        self._first_of_run = 0
 
     def _begin(self, state, y, weights, centred):
         """Stand at the network as it came."""
-        self._fit = Fit(state, y, weights, centred)
+        self._fit = Fit(state, y, weights, centred, [] if self._resumable else None)
         if not np.isfinite(self._fit.initial_norm):
             raise ValueError(
                 "y must be at a finite distance from the outputs of the network as it came; got "
                 f"{self._fit.initial_norm}. They overflow: scale the data points or the network."
             )
+        self._mark_step(0)
+
+    def _mark_step(self, linearised_at):
+        """Remember where the last whole step ended, and after how many moves it linearised."""
+        if self._resumable:
+            self._mark = Mark(len(self._fit.moves), linearised_at, self._rule.state())
 
     def step(self):
         """Take one step, and return its `StepRecord`.
@@ -97,6 +121,7 @@ class GaussNewtonTrainer:
         of line 18, and damps the step until f comes closer to y.
         """
         fit, watch, before = self._fit, Stopwatch(), self._fit.norm
+        n_moves = len(fit.moves or ())
         with np.errstate(over="ignore", invalid="ignore"):  # a trial that overflows is not accepted
             with watch.phase("linearise"):
                 # Lines 9, 12 and 16: v_i, D_i and u_i = a D_i, the rows u_i (x) v_i of J.
@@ -108,9 +133,9 @@ class GaussNewtonTrainer:
                 with watch.phase("move"):
                     fit.accept(move, self.regularization_)
         self._warn_silent(equation.active)
-        return self._note(equation, move, before, watch)
+        return self._note(equation, move, before, watch, n_moves)
 
-    def _note(self, equation, move, before, watch):
+    def _note(self, equation, move, before, watch, n_moves):
         """Keep the record of a step, and show it."""
         fit = self._fit
         record = StepRecord(
@@ -131,6 +156,7 @@ class GaussNewtonTrainer:
             seconds=watch.stop(),
         )
         self.history.append(record)
+        self._mark_step(n_moves)
         if self._callback is not None:
             self._callback(record)
         return record
@@ -163,9 +189,12 @@ class GaussNewtonTrainer:
         attribute is valid.
         """
         self.message = "Interrupted; the best iterate so far is kept."
+        if not self._resumed:
+            self._first_of_run = len(self.history)
+        self._resumed = False
         with blas_threads_for(len(self._fit.target)):
             try:
-                for _ in range(self._max_steps):
+                while len(self.history) - self._first_of_run < self._max_steps:
                     if self._is_done():
                         break
                     self.step()

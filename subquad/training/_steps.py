@@ -27,7 +27,10 @@ _EPS = np.finfo(np.float64).eps
 
 @dataclass(frozen=True)
 class Move:
-    """A step to take; no `trial` if there is none worth taking."""
+    """A step to take; no `trial` if there is none worth taking.
+
+    It changes W - W(0) to keep (W - W(0)) + J^T coefficients.
+    """
 
     trial: object
     damping: float
@@ -35,6 +38,8 @@ class Move:
     n_trials: int
     n_iterations: int
     square_of_change: float = 0.0
+    coefficients: object = None
+    keep: float = 1.0
 
 
 class LevenbergMarquardt:
@@ -67,14 +72,25 @@ class LevenbergMarquardt:
                 square = fit.square_of_change + equation.quadratic(g)
                 square -= 2 * float(np.vdot(g, fit.state.linear))
                 self._damping = mu / 10 if mu / 10 >= 1e-9 * equation.mean_eigenvalue else 0.0
-                return Move(trial, mu, 1.0, trials, iterations, square)
+                return Move(trial, mu, 1.0, trials, iterations, square, -g)
             mu = max(10 * mu, 1e-8 * equation.mean_eigenvalue)
         self.stuck = True
         return Move(None, mu, 0.0, _MAX_TRIALS, iterations)
 
+    def linearise(self, fit, equation):
+        """There is nothing to know of a linearisation but its step."""
+
     def loo_error(self):
         """There is none for interpolation."""
         return None
+
+    def state(self):
+        """What the next step depends on, as plain values."""
+        return {"damping": self._damping, "stuck": self.stuck}
+
+    def restore(self, state):
+        """Return to a `state`."""
+        self._damping, self.stuck = state["damping"], state["stuck"]
 
 
 class RegularisedStep:
@@ -142,7 +158,7 @@ class RegularisedStep:
             damping, promise = self._damping, now - model
             if 0 < promise and after <= bound - 1e-4 * promise:
                 self._adapt(ratio(now - after, promise), equation)
-                return Move(trial, damping, 1.0, trials, iterations, square)
+                return Move(trial, damping, 1.0, trials, iterations, square, g, keep)
             self._damping = max(10 * damping, self._least_damping(equation))
         self.stuck = True
         return Move(None, damping, 0.0, _MAX_TRIALS, iterations)
@@ -185,6 +201,21 @@ class RegularisedStep:
             return None
         equation, target = self._last
         return equation.leave_one_out(target, self.regularization, self._repeats)
+
+    def state(self):
+        """What the next step depends on but the last linearisation, as plain values."""
+        return {
+            **{"regularization": self.regularization, "damping": self._damping},
+            **{"settled": self.settled, "stuck": self.stuck, "stationarity": self.stationarity},
+            **{"recent": list(self._recent), "n_recent": self._recent.maxlen},
+        }
+
+    def restore(self, state):
+        """Return to a `state`."""
+        self.regularization, self._damping = state["regularization"], state["damping"]
+        self.settled, self.stuck = state["settled"], state["stuck"]
+        self.stationarity = state["stationarity"]
+        self._recent = deque(state["recent"], maxlen=state["n_recent"])
 
     def _settle(self, fit, mu, iterations):
         """End here, or at the best iterate if that is another one: then look around there."""

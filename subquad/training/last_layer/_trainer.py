@@ -11,6 +11,7 @@ from subquad.lowrank import LowRankMaintenance
 from subquad.networks import LastLayer, is_separable
 from subquad.training import _arguments
 from subquad.training._gauss_newton import GaussNewtonTrainer
+from subquad.training._resume import resume, state_of
 from subquad.training.last_layer._dense import DenseState, MaintainedState
 from subquad.training.last_layer._separable import SeparableState
 from subquad.training.last_layer._smooth import SmoothState
@@ -128,6 +129,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     True
     """
 
+    _resumable = True
+
     def __init__(
         self,
         layer,
@@ -157,6 +160,54 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         n_threads = resolve_threads(n_threads)
         state = last_layer_state(layer, weights, n_threads, maintenance, solver)
         self._begin(state, y, weights, centred)
+
+    def state_dict(self):
+        """Return where the fit stands after its last whole step, to go on from there elsewhere.
+
+        Returns
+        -------
+        dict
+            Plain values and arrays: the coefficients (n, C) of every step, how they were damped,
+            and the history. A file of them is small beside the factors.
+
+        Raises
+        ------
+        ValueError
+            If `solver` is not "exact": what others draw is not kept.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from subquad.networks import WideNetwork
+        >>> X = np.random.default_rng(0).standard_normal((20, 4))
+        >>> layer = WideNetwork(4, width=512, rng=0).last_layer(X)
+        >>> first = LastLayerGaussNewton(layer, X[:, 0] * X[:, 1])
+        >>> _ = first.step()
+        >>> second = LastLayerGaussNewton(layer, X[:, 0] * X[:, 1])
+        >>> second.load_state_dict(first.state_dict())
+        >>> np.array_equal(second.run().outputs, first.run().outputs)
+        True
+        """
+        return state_of(self)
+
+    def load_state_dict(self, state):
+        """Go on where another trainer stood, of the same layer, targets and options.
+
+        The changes of its steps are made again, without solving for them. `run` then takes the
+        steps that were left to it, the same in every bit as if it had not been interrupted.
+
+        Parameters
+        ----------
+        state : dict
+            Of `state_dict`. This trainer must have taken no step.
+
+        Raises
+        ------
+        ValueError
+            If the state is of a fit of other data or options, or this machine's arithmetic
+            does not lead to the residual that is told of; the trainer is of no use then.
+        """
+        resume(self, state)
 
     @property
     def factors(self):
