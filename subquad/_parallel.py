@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from subquad._kernels import forked
@@ -119,20 +120,94 @@ def blas_threads_for(n):
     A second thread gains little below n = 1536, and loses tenfold where another pool (OpenMP's, or
     another process's) holds its processor: BLAS threads wait for each other by spinning. Needs
     threadpoolctl, which comes with scikit-learn; without it BLAS keeps its threads.
+
+    BLAS has one number of threads for the whole process. Of contexts that overlap in several
+    Python threads the first one limits it and the last one to end restores it, in whatever order
+    they end: each has one thread throughout, and so the bits that it has alone.
     """
-    controller = _blas_controller() if n <= _SMALL_FACTORISATION else None
-    with contextlib.nullcontext() if controller is None else controller.limit(limits=1):
+    token = object()
+    try:
+        if n <= _SMALL_FACTORISATION:
+            _limit.hold(token)
         yield
+    finally:
+        _limit.release(token)
+
+
+class _OneBlasThread:
+    """One thread for BLAS while anyone holds this; what was there before, afterwards.
+
+    Any thread may raise an exception at any point (Ctrl-C): `release` undoes whatever part of
+    `hold` was done, and does nothing where none was.
+    """
+
+    def __init__(self):
+        self._lock = threading.RLock()  # a signal handler may fit, too
+        self._holders = {}  # for each token: the Python thread, and what is that thread's alone
+        self._before = []  # numbers of threads of libraries that have one for the process
+
+    def hold(self, token):
+        """Limit BLAS to one thread until `release(token)`."""
+        with self._lock:
+            alone = [(library, library.num_threads) for library in _blas_libraries(True)]
+            self._holders[token] = threading.get_ident(), alone
+            if not self._before:
+                self._before = [(library, library.num_threads) for library in _blas_libraries()]
+                _set_threads((library, 1) for library, _ in self._before)
+            _set_threads((library, 1) for library, _ in alone)
+
+    def release(self, token):
+        """Give BLAS its threads back if nobody else holds this."""
+        with self._lock:
+            if token in self._holders:
+                _set_threads(self._holders[token][1])
+                del self._holders[token]
+            if not self._holders:
+                _set_threads(self._before)
+                self._before = []
+
+    def forget_others(self):
+        """Release what threads held that a forked child does not have, their lock included."""
+        self._lock = threading.RLock()
+        here = threading.get_ident()
+        self._holders = {token: held for token, held in self._holders.items() if held[0] == here}
+        if not self._holders:
+            _set_threads(self._before)
+            self._before = []
+
+
+_limit = _OneBlasThread()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_limit.forget_others)
+
+
+def _set_threads(numbers):
+    """Set the numbers of threads of libraries, from pairs of these.
+
+    Since 3.8 threadpoolctl heeds only the Python thread that was first to set one, while it lives:
+    by its public method no other thread could restore what it had found.
+    """
+    for library, n_threads in numbers:
+        if n_threads is None:  # the library does not tell
+            continue
+        getattr(library, "_real_set_num_threads", library.set_num_threads)(n_threads)
 
 
 @functools.cache
-def _blas_controller():
-    """The BLAS libraries of this process, or None without threadpoolctl."""
+def _blas_libraries(of_each_thread=False):
+    """Controllers of the BLAS libraries with one number of threads, or with one for each thread.
+
+    Those built on OpenMP keep one for each Python thread. None without threadpoolctl.
+    """
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:
-        return None
-    return ThreadpoolController().select(user_api="blas")
+        return ()
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    layers = [getattr(library, "threading_layer", None) for library in libraries]
+    pairs = zip(libraries, layers, strict=True)
+    return tuple(library for library, layer in pairs if (layer == "openmp") == of_each_thread)
 
 
 def map_in_threads(function, items, n_threads):

@@ -62,8 +62,7 @@ def solve_damped(G, c, damping=0.0, weights=None):
     def solve(c):
         g = factor._solve(c)
         residual = _residual_norm(G, factor, g, c)
-        solved = _solves(G, factor, g, c)
-        message = factor.message
+        solved, message = _solves(G, factor, g, c), factor.message
         if not (solved or factor.singular):
             message = f"Rounding spoils the solution: scale the system or add damping. {message}"
         return Solution(
@@ -213,8 +212,8 @@ def _residual_norm(G, factor, g, c):
 def _solves(G, factor, g, c):
     """Whether M g - c is as small as rounding leaves it after a stable solution.
 
-    The test of Rigal and Gaches for the symmetric form: |r_i| <= n eps (|M| |h| + |c|)_i, without
-    squares, which would overflow. No entry of M is larger than the largest of its diagonal.
+    Tested as |r_i| <= n eps (|M| |h| + |c|)_i for the symmetric form, without squares, which would
+    overflow. No entry of M is larger than the largest of its diagonal.
     """
     roots, kept = factor._roots, factor._roots > 0
     h = np.divide(g, roots, out=np.zeros_like(g), where=kept)

@@ -122,7 +122,8 @@ class GaussNewtonTrainer:
         """
         fit, watch, before = self._fit, Stopwatch(), self._fit.norm
         n_moves = len(fit.moves or ())
-        with np.errstate(over="ignore", invalid="ignore"):  # a trial that overflows is not accepted
+        # A trial that overflows is not accepted.
+        with blas_threads_for(len(fit.target)), np.errstate(over="ignore", invalid="ignore"):
             with watch.phase("linearise"):
                 # Lines 9, 12 and 16: v_i, D_i and u_i = a D_i, the rows u_i (x) v_i of J.
                 equation = fit.state.linearise()
@@ -177,8 +178,9 @@ class GaussNewtonTrainer:
         """
         if not isinstance(self._rule, RegularisedStep):
             raise ValueError("regularization must be positive or 'loo' for this; got 0.")
-        self._rule.linearise(self._fit, self._fit.state.linearise())
-        return self.loo_error
+        with blas_threads_for(len(self._fit.target)):
+            self._rule.linearise(self._fit, self._fit.state.linearise())
+            return self.loo_error
 
     def run(self):
         """Take steps until convergence, stagnation or `max_steps`; return the trainer.

@@ -5,6 +5,7 @@ Half of the file is the class docstring; what holds B lives beside it.
 
 import numpy as np
 
+from subquad._parallel import blas_threads_for
 from subquad._validation import real
 from subquad.training._steps import Move
 from subquad.training.factored._trainer import FactoredTrainer, require_factored
@@ -132,8 +133,9 @@ class FactoredGradientDescent(FactoredTrainer):
 
     def _stable_rate(self):
         """1 / lambda_max, refused where float64 does not hold it."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            largest = self._fit.state.largest_eigenvalue()
+        state = self._fit.state
+        with blas_threads_for(state.layer.n), np.errstate(over="ignore", invalid="ignore"):
+            largest = state.largest_eigenvalue()
         if not 1e-300 < largest < 1e300:
             raise ValueError(
                 "learning_rate must be given where the tangent kernel vanishes or overflows; got "

@@ -1,6 +1,8 @@
 """What the two trainers of a factored network share: their border, and B."""
 
-from subquad._parallel import resolve_threads
+import numpy as np
+
+from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import integer, require_memory
 from subquad.networks import FactoredNetwork
 from subquad.training import _arguments
@@ -14,12 +16,15 @@ class FactoredTrainer(GaussNewtonTrainer):
     def _stand_at(self, network, X, y, weights, centred, solves, solver, min_active, n_threads):
         """Check the network and its data, and stand at B(0); return the sample weights."""
         n_threads = resolve_threads(n_threads)
-        layer = network._layer(X, n_threads)
+        n_points = (*np.shape(X), 0)[0]  # X is checked on the way
+        with blas_threads_for(n_points):
+            layer = network._layer(X, n_threads)
         y = _arguments.targets(y, network, layer.n)
         weights = _arguments.sample_weight(weights, layer.n)
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         _require_memory(layer, solves, solver)
-        state = FactoredState(layer, weights, solves, solver, n_threads)
+        with blas_threads_for(n_points):
+            state = FactoredState(layer, weights, solves, solver, n_threads)
         if not state.active.any():
             raise ValueError(
                 "X must have a row at which some neuron fires; got none. Raise width or lower "

@@ -4,7 +4,7 @@ Most of the file is the class docstring; steps, what decides about them, and wha
 beside it.
 """
 
-from subquad._parallel import resolve_threads
+from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import integer
 from subquad.activations import is_smooth
 from subquad.lowrank import LowRankMaintenance
@@ -158,7 +158,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         _arguments.require_active_neurons(layer, integer(min_active, "min_active", minimum=0))
         _arguments.require_memory_for(layer, layer.n, chooses=isinstance(regularization, str))
         n_threads = resolve_threads(n_threads)
-        state = last_layer_state(layer, weights, n_threads, maintenance, solver)
+        with blas_threads_for(layer.n):
+            state = last_layer_state(layer, weights, n_threads, maintenance, solver)
         self._begin(state, y, weights, centred)
 
     def state_dict(self):

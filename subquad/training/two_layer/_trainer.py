@@ -5,7 +5,7 @@ Most of the file is the class docstring; the trainer is that of the last layer, 
 
 import numpy as np
 
-from subquad._parallel import resolve_threads
+from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import as_matrix, integer, require_memory
 from subquad.networks import TwoLayerNetwork
 from subquad.solvers import PcgSolver
@@ -127,12 +127,15 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         self.solver = "exact" if solver is None else solver.name
         if matrix_free:
             _require_matrix_free(network, len(X), regularization, undamped)
-            state = MatrixFreeState(network, X, weights, solver)
         else:
             chooses = isinstance(regularization, str)
             _arguments.require_memory_for(network, len(X), makes_layer=True, chooses=chooses)
-            layer = network.last_layer(X)
-            state = last_layer_state(layer, weights, n_threads, None, solver)
+        with blas_threads_for(len(X)):
+            if matrix_free:
+                state = MatrixFreeState(network, X, weights, solver)
+            else:
+                layer = network.last_layer(X)
+                state = last_layer_state(layer, weights, n_threads, None, solver)
         self._begin(state, y, weights, centred)
 
     @property
