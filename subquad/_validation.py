@@ -4,8 +4,10 @@ A public method checks its arguments here, once, and calls its underscore twin, 
 Every message reads `<argument> must <requirement>; got <what came>.`
 """
 
+import math
 import numbers
 import operator
+import sys
 
 import numpy as np
 import scipy.sparse
@@ -25,12 +27,17 @@ def as_array(x, name, dtype=None):
         raise TypeError(f"{name} must be a dense array; got {_describe(x)}. Use .toarray().")
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} must not be masked; got {_describe(x)}. Use .filled() first.")
-    try:
-        x = np.asarray(x)
-    except ValueError:
-        raise ValueError(f"{name} must have rows of equal length; got ragged ones.") from None
+    x = even_array(x, name)
     _require_real(x.dtype, name)
     return _native(x, dtype)
+
+
+def even_array(x, name):
+    """Return x as an ndarray of whatever shape and dtype it has."""
+    try:
+        return np.asarray(x)
+    except ValueError:
+        raise ValueError(f"{name} must have rows of equal length; got ragged ones.") from None
 
 
 def as_matrix(x, name, *, n_columns=None, n_rows=None, min_rows=1, dtype=None, finite=True):
@@ -67,10 +74,7 @@ def as_matrix(x, name, *, n_columns=None, n_rows=None, min_rows=1, dtype=None, f
     if x.ndim != 2 or n_columns not in (None, x.shape[1]) or n_rows not in (None, x.shape[0]):
         hint = " Row i is data point i." if x.ndim == 2 else ""
         raise ValueError(f"{name} must have shape {expected}; got {x.shape}.{hint}")
-    if x.shape[0] < min_rows or x.shape[1] == 0:
-        raise ValueError(
-            f"{name} must have at least {_plural(min_rows, 'row')} and 1 column; got {x.shape}."
-        )
+    _require_entries(x.shape, name, min_rows)
     if finite:
         require_finite(x, name)
     return x
@@ -99,14 +103,14 @@ def as_gram(G, name, *, size=None):
     return G
 
 
-def as_csr(x, name, *, n_columns=None, dtype=None):
+def as_csr(x, name, *, n_columns=None, min_rows=1, dtype=None):
     """Return (indptr, indices, values) of x in canonical CSR: sorted, without duplicates.
 
     Parameters
     ----------
     x : sparse array or array_like, shape (n_rows, n_columns)
         Any scipy.sparse format, or a dense matrix, whose zeros are dropped. Never written to.
-    name, n_columns, dtype
+    name, n_columns, min_rows, dtype
         As in `as_matrix`.
 
     Returns
@@ -121,9 +125,11 @@ def as_csr(x, name, *, n_columns=None, dtype=None):
         As `as_matrix`; ValueError also if the pointers, indices or offsets of x are corrupt.
     """
     if not scipy.sparse.issparse(x):
-        x = scipy.sparse.csr_array(as_matrix(x, name, n_columns=n_columns, dtype=dtype))
-    if x.ndim != 2 or n_columns not in (None, x.shape[1]) or 0 in x.shape:
+        sizes = {"n_columns": n_columns, "min_rows": min_rows}
+        x = scipy.sparse.csr_array(as_matrix(x, name, dtype=dtype, **sizes))
+    if x.ndim != 2 or n_columns not in (None, x.shape[1]):
         raise ValueError(f"{name} must have shape (any, {_size(n_columns)}); got {x.shape}.")
+    _require_entries(x.shape, name, min_rows)
     _require_real(x.dtype, name)
     require_sound(x, name)
     x = canonical(x.tocsr())
@@ -133,8 +139,11 @@ def as_csr(x, name, *, n_columns=None, dtype=None):
     return _native(x.indptr, np.intp), _native(x.indices[:nnz], np.intp), values
 
 
-def integer(value, name, *, minimum=1, maximum=None):
-    """Return value as an int in [minimum, maximum]; bools and fractions are refused."""
+def integer(value, name, *, minimum=1, maximum=sys.maxsize):
+    """Return value as an int in [minimum, maximum]; bools and fractions are refused.
+
+    What numbers anything in a program is at most `sys.maxsize`, which maximum is by default.
+    """
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
@@ -149,13 +158,38 @@ def real(value, name, *, minimum=None, maximum=None, exclusive_minimum=False):
     """Return value as a finite float in [minimum, maximum], or above `minimum` if exclusive."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number; got {_describe(value)}.")
-    value = float(value)
-    if not np.isfinite(value):
+    try:
+        value = float(value)
+    except OverflowError:  # of a rational number; float("1e999") is infinite
+        value = math.inf if value > 0 else -math.inf
+    if not math.isfinite(value):
         raise ValueError(f"{name} must be finite; got {value}.")
     if exclusive_minimum and value <= minimum:
         raise ValueError(f"{name} must be greater than {minimum}; got {value}.")
     _require_range(value, name, minimum, maximum)
     return value
+
+
+def one_of(value, name, options):
+    """Return value, which must be one of a few strings, or None where that is among them."""
+    if (value is None or isinstance(value, str)) and value in options:
+        return value
+    *others, last = map(repr, options)
+    raise ValueError(f"{name} must be {', '.join(others)} or {last}; got {_describe(value)}.")
+
+
+def as_positions(value, name, size):
+    """Return value as a vector of intp in [0, size), in any order and with repetitions."""
+    value = even_array(value, name)
+    if value.ndim != 1:
+        raise ValueError(f"{name} must have shape (any,); got {value.shape}.")
+    if value.size == 0:
+        return np.empty(0, np.intp)
+    if value.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers; got {value.dtype}.")
+    if value.min() < 0 or value.max() >= size:
+        raise ValueError(f"{name} must be in [0, {size}); got [{value.min()}, {value.max()}].")
+    return np.ascontiguousarray(value, np.intp)
 
 
 def generator(rng):
@@ -213,6 +247,13 @@ def _native(x, dtype):
     dtype = np.dtype(x.dtype.type if dtype is None else dtype)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is then refused
         return np.require(x, dtype=dtype, requirements=["C", "A"])
+
+
+def _require_entries(shape, name, min_rows):
+    if shape[0] < min_rows or shape[1] == 0:
+        raise ValueError(
+            f"{name} must have at least {_plural(min_rows, 'row')} and 1 column; got {shape}."
+        )
 
 
 def _require_real(dtype, name):

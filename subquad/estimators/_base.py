@@ -93,7 +93,11 @@ class OutputsClassifier(ClassifierMixin):
     def _labels(self, X, y, **options):
         """X and labels (n,)."""
         X, y = self._validated(X, y, y_numeric=False, multi_output=False, **options)
-        check_classification_targets(y)
+        try:
+            check_classification_targets(y)
+        except TypeError:  # of labels that have no order
+            kinds = sorted({type(label).__name__ for label in y})
+            raise TypeError(f"y must hold labels of one kind; got {' and '.join(kinds)}.") from None
         return X, y
 
     def _set_classes(self, classes, name="y"):

@@ -1,10 +1,12 @@
 """Features whose inner products approximate a polynomial kernel, by TensorSketch."""
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from subquad._sparse import require_sound
 from subquad._validation import integer, real
 from subquad.sketch.polynomial import MAX_SIZE, as_rows, encoded, is_finite, polynomial_sketch
 
@@ -152,6 +154,8 @@ class PolynomialTensorSketch(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _validated(self, X, reset=True):
         """X in float32 or float64; in `transform`, NaN and infinity show in the sketches."""
+        if scipy.sparse.issparse(X):
+            require_sound(X, "X")  # before scikit-learn converts it
         return validate_data(
             self,
             X,

@@ -4,6 +4,8 @@ import numbers
 
 import numpy as np
 
+from subquad._validation import even_array
+
 
 def as_thresholds(b, n_queries, dtype):
     """Return one threshold for each query in dtype, rounded up, which changes no answer."""
@@ -11,10 +13,7 @@ def as_thresholds(b, n_queries, dtype):
         raise TypeError(f"b must be a real number or an array of them; got {type(b).__name__}.")
     if isinstance(b, numbers.Rational) and not isinstance(b, (bool, np.generic)):
         return np.full(n_queries, _rounded_up(b, dtype))
-    try:
-        b = np.asarray(b)
-    except ValueError:
-        raise ValueError("b must be a number or an array of them; got a ragged one.") from None
+    b = even_array(b, "b")
     if b.dtype.kind not in "fiu":
         raise TypeError(f"b must hold real numbers; got {b.dtype}.")
     if b.shape not in ((), (n_queries,)):
@@ -52,7 +51,7 @@ def as_flag(value, name):
 
 def as_indices(indices, slots):
     """Return a copy of indices as intp: distinct, and of points that are there (slots[i] >= 0)."""
-    indices = np.asarray(indices)
+    indices = even_array(indices, "indices")
     if indices.ndim != 1:
         raise ValueError(f"indices must have shape (any,); got {indices.shape}.")
     if indices.size == 0:

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 
 from subquad._parallel import resolve_threads
-from subquad._validation import as_matrix, as_vector, require_memory
+from subquad._validation import as_matrix, as_positions, as_vector, require_memory
 from subquad.jacobian import _factors as factors
 from subquad.jacobian._protocol import KeepsGram
 from subquad.sketch import TensorSketch
@@ -240,9 +240,7 @@ class KhatriRao(KeepsGram):
                 f"got {other.m_u} and {other.m_v}."
             )
         factors.require_gram(self.n, other.n)
-        G = factors.cross_gram(self.U, other.U)
-        G *= factors.cross_gram(self.V, other.V)
-        return G
+        return self._cross(other.U, other.V)
 
     def product(self, g):
         """Return J (J^T g), shape (n,), in float64.
@@ -259,14 +257,14 @@ class KhatriRao(KeepsGram):
 
     def diagonal(self):
         """Return the diagonal of J J^T: |u_i|^2 |v_i|^2."""
-        return factors.row_squares(self.U) * factors.row_squares(self.V)
+        with np.errstate(over="ignore", invalid="ignore"):
+            diagonal = factors.row_squares(self.U) * factors.row_squares(self.V)
+        return factors.require_range(diagonal)
 
     def columns(self, points):
         """Return columns of J J^T, shape (n, len(points)), for an array of indices."""
-        points = np.asarray(points, np.intp)
-        G = factors.cross_gram(self.U, self.U[points])
-        G *= factors.cross_gram(self.V, self.V[points])
-        return G
+        points = as_positions(points, "points", self.n)
+        return self._cross(self.U[points], self.V[points])
 
     def sketch(self, S):
         """Return J S^T, shape (n, S.sketch_size), for a TensorSketch or TensorSRHT S.
@@ -286,9 +284,14 @@ class KhatriRao(KeepsGram):
 
     def _form(self):
         factors.require_gram(self.n, self.n)
-        G = factors.cross_gram(self.U, self.U)
-        G *= factors.cross_gram(self.V, self.V)
-        return G
+        return self._cross(self.U, self.V)
+
+    def _cross(self, U, V):
+        """Products of these rows with those of other factors."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            G = factors.cross_gram(self.U, U)
+            G *= factors.cross_gram(self.V, V)
+        return factors.require_range(G)
 
     def _product(self, g):
         U, V = self.U, self.V

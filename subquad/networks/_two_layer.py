@@ -9,7 +9,7 @@ from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer, require_memory
 from subquad.activations import ReLU, ShiftedReLU
 from subquad.networks._initial import Network, signs
-from subquad.networks._last_layer import LastLayer, _norms
+from subquad.networks._last_layer import LastLayer, _norms, as_factors
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**24
@@ -131,11 +131,7 @@ class TwoLayerNetwork(Network):
         """
         X, W = self._as_inputs(X), self.weights
         if factors is not None:
-            A, V = factors
-            A = as_matrix(A, "factors[0]", n_columns=self.width, dtype=self.dtype)
-            V = as_matrix(
-                V, "factors[1]", n_columns=self.n_features, n_rows=len(A), dtype=self.dtype
-            )
+            A, V = as_factors(factors, self.width, self.n_features, self.dtype)
             W = W + A.T @ V
         out = self._outputs(X, W)
         return out - self._outputs(X, self.weights) if centred else out

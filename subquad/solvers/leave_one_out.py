@@ -12,7 +12,7 @@ A point may stand for several observations, of which one at a time is left out: 
 
 import numpy as np
 
-from subquad._validation import as_gram, as_matrix, as_vector, real
+from subquad._validation import as_array, as_gram, as_matrix, as_vector, real
 from subquad.solvers.exact import DampedCholesky, sample_weights, symmetric_product
 
 # Candidates for mu are four a decade, in units of the mean eigenvalue.
@@ -178,9 +178,11 @@ def _require_deviations(repeats, R):
 
 def _checked(grams, r, weights):
     """Gram matrices, r as (n, C), and the square roots of the weights, trusted."""
-    r = np.asarray(r)
+    r = as_array(r, "r")
     R = as_matrix(r[:, None] if r.ndim == 1 else r, "r", dtype=np.float64)
     n, n_outputs = R.shape
+    if not isinstance(grams, (tuple, list, np.ndarray)):
+        raise TypeError(f"grams must be a sequence of matrices; got {type(grams).__name__}.")
     grams = [as_gram(G, f"grams[{i}]", size=n) for i, G in enumerate(grams)]
     if len(grams) not in (1, n_outputs):
         raise ValueError(

@@ -88,7 +88,7 @@ def numbers(first, only=None):
         start += len(cycle)
 
 
-class recorded_warnings(warnings.catch_warnings):  # noqa: N801
+class recorded_warnings(warnings.catch_warnings):
     """The warnings of every call, none of which is shown or remembered."""
 
     def __init__(self):

@@ -180,7 +180,9 @@ class Draw:
         kind = self.between(0, 5)
         if kind == 0:
             self.wrong = "no index"
-            return self.choice(([limit], [-limit - 1], [2**62], [1.5], ["a"], [[0, 0]], 0.5, [None]))
+            return self.choice(
+                ([limit], [-limit - 1], [2**62], [1.5], ["a"], [[0, 0]], 0.5, [None])
+            )
         if kind == 1:
             return [*good, *good[:1]]
         return self.choice(([True], [], np.zeros(0), None, np.array([0.0]), -1, [-1], "0", {}))

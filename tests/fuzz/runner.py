@@ -67,7 +67,9 @@ def run(seed, only, minutes, calls):
         counts.update(made)
         failures += failed
         if death is not None:
-            failures.append([first - 1, f"{_target(first - 1)}: {death}", _target(first - 1), death])
+            failures.append(
+                [first - 1, f"{_target(first - 1)}: {death}", _target(first - 1), death]
+            )
         if (end is not None and time.monotonic() > end) or (calls and counts.total() >= calls):
             break
     return counts, failures

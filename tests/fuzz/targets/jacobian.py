@@ -75,7 +75,7 @@ def _plain(draw, attempt, J, reference, name):
     if name == "to_dense":
         attempt.close(value, reference.J, reference.size, 4, dtype=J.dtype)
     elif name == "diagonal":
-        _close(attempt, value, G.diagonal(), size.diagonal(), reference)
+        _close(attempt, value, G.diagonal(), reference.inexact * size.diagonal(), reference)
     elif name == "gram_seconds":
         attempt.holds(value >= 0, f"{value} seconds")
     else:
@@ -103,7 +103,7 @@ def _matvec(draw, attempt, J, reference, name):
         value = attempt(J.matvec, X)
         X = as_float64(X).astype(J.dtype).astype(float)
         size = np.abs(X)
-    dtype = np.float64 if isinstance(J, MatrixFreeJacobian) else J.dtype
+    dtype = np.float64 if isinstance(J, (MatrixFreeJacobian, ScaledRows)) else J.dtype
     scale = reference.size * reference.inexact
     terms = reference.terms + m_u * m_v
     attempt.close(value, reference.J @ X.ravel(), scale @ size.ravel(), terms, dtype=dtype,
@@ -164,13 +164,23 @@ def _sketch(draw, attempt, J, reference, name):
     expected = reference.J @ S.matrix().T
     size = np.broadcast_to(reference.size.sum(axis=1)[:, None], expected.shape)
     terms, dtype = 2 * s + reference.terms + reference.J.shape[1], J.dtype
+    if isinstance(J, ScaledRows):
+        size, dtype = reference.inexact * size, np.float64
     if name == "sketched_gram":
         eps = float(np.finfo(J.dtype).eps) / float(np.finfo(float).eps)
         expected, size, dtype = expected @ expected.T, eps * (size @ size.T), np.float64
     attempt.close(value, expected, size, terms, dtype=dtype, floor=getattr(reference, "floor", 0.0))
 
 
+def _of_output(draw, attempt, J, reference, name):
+    c = draw.integer(range(J.n_outputs))
+    value = attempt(J.of_output, c)
+    rows = reference.J[int(c) :: J.n_outputs]
+    attempt.close(value.gram(), rows @ rows.T, np.abs(rows) @ np.abs(rows).T, reference.terms)
+
+
 _CHECKS = {
+    "of_output": _of_output,
     "matvec": _matvec,
     "adjoint": _adjoint,
     "gram": _gram,

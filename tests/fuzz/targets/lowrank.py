@@ -9,7 +9,7 @@ from subquad.lowrank import LowRankMaintenance
 from ..cases import target
 from ..draws import as_float64
 from ..sparse_draws import dense, rows_of
-from .weights import check_product, weights
+from .weights import weights
 
 _STEPS = ("update", "query", "query_transposed", "to_dense", "flush", "recompress")
 
@@ -21,7 +21,11 @@ _STEPS = ("update", "query", "query_transposed", "to_dense", "flush", "recompres
 )
 def maintenance(draw, attempt):
     shape = draw.size(17), draw.size(17)
-    W = draw.array(shape, scales=False) if draw.chance(0.7) else weights(draw, shape, (None, "int8"))
+    W = (
+        draw.array(shape, scales=False)
+        if draw.chance(0.7)
+        else weights(draw, shape, (None, "int8"))
+    )
     budget = draw.integer((None, 1, 2, 5, math.inf, math.inf))
     options = {"rank_budget": budget, "when_full": draw.option(("flush", "flush", "recompress"))}
     if draw.chance(0.3):

@@ -13,7 +13,6 @@ from subquad.sketch import (
 )
 
 from ..cases import target
-from ..draws import as_float64
 from ..sparse_draws import dense, dtype_of, rows_of
 
 OF_VECTORS = (CountSketch, SRHT, GaussianSketch)
@@ -36,12 +35,18 @@ def _out(draw, shape, dtype):
     if draw.goes_wrong():
         return draw.choice(([], "out", np.empty(3), np.empty(shape, int), 3.0))
     out = np.empty(shape, dtype)
-    return draw.choice((out, np.asfortranarray(out), out[::-1], np.empty(shape, out.dtype)[:, ::-1]))
+    return draw.choice(
+        (out, np.asfortranarray(out), out[::-1], np.empty(shape, out.dtype)[:, ::-1])
+    )
 
 
 @target(
     *(f"sketch.{kind.__name__}" for kind in OF_VECTORS),
-    *(f"sketch.{kind.__name__}.{method}" for kind in OF_VECTORS for method in (*_APPLIED, "matrix")),
+    *(
+        f"sketch.{kind.__name__}.{method}"
+        for kind in OF_VECTORS
+        for method in (*_APPLIED, "matrix")
+    ),
     share=100,
 )
 def of_vectors(draw, attempt):

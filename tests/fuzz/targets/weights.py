@@ -46,7 +46,9 @@ def _given(draw, attempt, shape):
 
 def _gaussian(draw, attempt, shape):
     if draw.goes_wrong():
-        shape = draw.choice((3, None, (3,), (0, 3), (2**31, 2), (1, 2, 3), "ab", (1.5, 2), (2**62, 2**62)))
+        shape = draw.choice(
+            (3, None, (3,), (0, 3), (2**31, 2), (1, 2, 3), "ab", (1.5, 2), (2**62, 2**62))
+        )
     options = {"std": draw.real((0.0, 1.0, 1e-3)), "rng": draw.rng()}
     options["storage"] = draw.option((None, None, "bfloat16", "int8"))
     if draw.chance(0.3):
@@ -97,8 +99,12 @@ def _low_rank(draw, attempt, W):
     share=50,
 )
 def gaussian_weights(draw, attempt):
-    shape = (draw.size(33), draw.size()) if not draw.goes_wrong() else draw.choice(
-        (3, None, (3,), (0, 3), (2**31, 2), (1, 2, 3), "ab", (1.5, 2), (True, 3), [2])
+    shape = (
+        (draw.size(33), draw.size())
+        if not draw.goes_wrong()
+        else draw.choice(
+            (3, None, (3,), (0, 3), (2**31, 2), (1, 2, 3), "ab", (1.5, 2), (True, 3), [2])
+        )
     )
     seed = draw.integer((0, 1, 2**63, 2**64 - 1))
     options = {"std": draw.real((0.0, 1.0, 1e-3)), "grid": draw.option(("int8", "float32"))}
