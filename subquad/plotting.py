@@ -236,6 +236,9 @@ def _steps(history):
     records = list(history)
     if not records:
         raise ValueError("history must hold at least one step; got none.")
+    for record in records:
+        if not hasattr(record, "step"):
+            raise TypeError(f"history must hold records of steps; got {type(record).__name__}.")
     return records
 
 

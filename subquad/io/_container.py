@@ -45,7 +45,7 @@ def check_writable(path, n_bytes=0, name="path"):
         If the folder is missing or refuses a new file, the path is a folder or a read-only file, or
         the disk has less room than `n_bytes`.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(os.fsdecode(os.path.realpath(as_path(path, name))))
     if os.path.isdir(path):  # unlike Path.is_dir, never raises for a name that cannot exist
         raise OSError(f"{name} must name a file; {path} is a folder.")
     if not os.path.isdir(path.parent):
@@ -66,9 +66,21 @@ def check_writable(path, n_bytes=0, name="path"):
     os.unlink(trial)
 
 
+def as_path(path, name="path"):
+    """Return a path as the string, or the bytes, that it stands for."""
+    try:
+        path = os.fspath(path)
+    except TypeError:
+        kind = type(path).__name__
+        raise TypeError(f"{name} must be a string or path-like; got {kind}.") from None
+    if ("\0" if isinstance(path, str) else b"\0") in path:
+        raise ValueError(f"{name} must name a file; got {path!r}, with a null character.")
+    return path
+
+
 def write_container(path, header, arrays):
     """Write header and arrays to `path` at once or not at all."""
-    path = Path(os.path.realpath(path))
+    path = Path(os.fsdecode(os.path.realpath(as_path(path))))
     described = {name: _describe(array) for name, array in arrays.items()}
     document = {"format": FORMAT, "format_version": VERSION, **header, "arrays": described}
     text = json.dumps(document, indent=1, allow_nan=False)
@@ -131,6 +143,7 @@ def _free_bytes(folder):
 @contextlib.contextmanager
 def _opened(path):
     """Open the archive; whatever a damaged one makes its readers raise becomes one sentence."""
+    path = as_path(path)
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:

@@ -37,7 +37,7 @@ _TARGETS = []
 
 
 def target(*names, share):
-    """Register a target; `share` says how often it comes: 100 where a case takes .3 ms, else less."""
+    """Register a target, which comes `share` times in a cycle: 100 where it takes .3 ms."""
 
     def register(function):
         _TARGETS.append(Target(function, names, share))

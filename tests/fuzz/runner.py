@@ -67,9 +67,8 @@ def run(seed, only, minutes, calls):
         counts.update(made)
         failures += failed
         if death is not None:
-            failures.append(
-                [first - 1, f"{_target(first - 1)}: {death}", _target(first - 1), death]
-            )
+            name = cases.target_of(first - 1).function.__name__
+            failures.append([first - 1, f"{name}: {death}", name, death])
         if (end is not None and time.monotonic() > end) or (calls and counts.total() >= calls):
             break
     return counts, failures
@@ -161,10 +160,6 @@ def _word_of(folder):
     if (path := folder / "failures.jsonl").exists():
         failures = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return counts, failures
-
-
-def _target(number):
-    return cases.target_of(number).function.__name__
 
 
 def _cause(code, errors):

@@ -1,5 +1,7 @@
 """Half-space reports against a dictionary of points."""
 
+import itertools
+
 import numpy as np
 
 from subquad.halfspace import HalfSpaceReport
@@ -80,7 +82,7 @@ def _ask(draw, attempt, report, state, step):
     else:
         sort = draw.option((True, False))
         indptr, ids, values = attempt(report.query_batch, A, b, sort)
-        answers = [np.sort(ids[i:j]) for i, j in zip(indptr, indptr[1:], strict=False)]
+        answers = [np.sort(ids[i:j]) for i, j in itertools.pairwise(indptr)]
         A = as_float64(A)
         attempt.holds(len(answers) == len(A) and len(values) == len(ids), "rows of the answer")
     _check(attempt, report, state, A, b, answers)

@@ -35,9 +35,7 @@ def _out(draw, shape, dtype):
     if draw.goes_wrong():
         return draw.choice(([], "out", np.empty(3), np.empty(shape, int), 3.0))
     out = np.empty(shape, dtype)
-    return draw.choice(
-        (out, np.asfortranarray(out), out[::-1], np.empty(shape, out.dtype)[:, ::-1])
-    )
+    return draw.choice((out, np.asfortranarray(out), out[::-1], out[:, ::-1]))
 
 
 @target(

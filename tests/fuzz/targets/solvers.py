@@ -97,8 +97,8 @@ def direct(draw, attempt):
     c = draw.array((n,) if draw.chance(0.5) else (n, 3))
     x = attempt(factor.solve, c)
     c = as_float64(c)
-    for each, target in zip(x.T if x.ndim == 2 else [x], c.T if c.ndim == 2 else [c], strict=True):
-        check_solution(attempt, each, _symmetric(G), target, damping, weights)
+    for found, right in zip(np.atleast_2d(x.T), np.atleast_2d(c.T), strict=True):
+        check_solution(attempt, found, _symmetric(G), right, damping, weights)
 
 
 def check_status(attempt, solution):

@@ -8,6 +8,10 @@ from ..cases import target
 from ..draws import as_float64, dtype_of
 from ..sparse_draws import dense, rows_of
 
+_WRONG_SHAPES = (
+    *(3, None, (3,), (0, 3), (2**31, 2), (1, 2, 3), "ab", (1.5, 2), (True, 3), [2]),
+    (2**62, 2**62),
+)
 _METHODS = ("apply", "apply", "apply_transposed", "apply_transposed", "to_dense")
 
 
@@ -46,8 +50,7 @@ def _given(draw, attempt, shape):
 
 def _gaussian(draw, attempt, shape):
     if draw.goes_wrong():
-        shape = draw.choice(
-            (3, None, (3,), (0, 3), (2**31, 2), (1, 2, 3), "ab", (1.5, 2), (2**62, 2**62))
+        shape = draw.choice(_WRONG_SHAPES)
         )
     options = {"std": draw.real((0.0, 1.0, 1e-3)), "rng": draw.rng()}
     options["storage"] = draw.option((None, None, "bfloat16", "int8"))
@@ -102,9 +105,7 @@ def gaussian_weights(draw, attempt):
     shape = (
         (draw.size(33), draw.size())
         if not draw.goes_wrong()
-        else draw.choice(
-            (3, None, (3,), (0, 3), (2**31, 2), (1, 2, 3), "ab", (1.5, 2), (True, 3), [2])
-        )
+        else draw.choice(_WRONG_SHAPES)
     )
     seed = draw.integer((0, 1, 2**63, 2**64 - 1))
     options = {"std": draw.real((0.0, 1.0, 1e-3)), "grid": draw.option(("int8", "float32"))}
