@@ -4,10 +4,12 @@ A public method checks its arguments here, once, and calls its underscore twin, 
 Every message reads `<argument> must <requirement>; got <what came>.`
 """
 
+import functools
 import math
 import numbers
 import operator
 import sys
+import time
 
 import numpy as np
 import scipy.sparse
@@ -16,6 +18,9 @@ from subquad._machine import available_memory
 from subquad._sparse import canonical, require_sound
 
 _REAL = (np.float32, np.float64)
+# Compare requests of up to so many bytes with the memory that was free within the last so many
+# seconds: asking anew takes a millisecond, a hundred times as long as a product of small matrices.
+_SMALL, _SECONDS = 2**24, 0.1
 
 
 def as_array(x, name, dtype=None):
@@ -234,12 +239,21 @@ def require_output(out, shape, dtype, like=""):
 
 def require_memory(n_bytes, what, remedy):
     """Raise MemoryError, naming `what` and the `remedy`, where n_bytes cannot be had."""
-    available = available_memory()
+    if n_bytes > _SMALL:
+        available = available_memory()
+    else:
+        available = _lately(available_memory, int(time.monotonic() / _SECONDS))
     if available is not None and n_bytes > available:
         raise MemoryError(
             f"{what} must fit in memory; needs {n_bytes / 1e9:.3g} GB ({int(n_bytes)} bytes) "
             f"and {available / 1e9:.3g} GB are available. {remedy}"
         )
+
+
+@functools.lru_cache(maxsize=1)
+def _lately(ask, _now):
+    """Return ask(), or what it gave a moment ago."""
+    return ask()
 
 
 def _native(x, dtype):

@@ -13,7 +13,10 @@ def as_thresholds(b, n_queries, dtype):
         raise TypeError(f"b must be a real number or an array of them; got {type(b).__name__}.")
     if isinstance(b, numbers.Rational) and not isinstance(b, (bool, np.generic)):
         return np.full(n_queries, _rounded_up(b, dtype))
-    b = even_array(b, "b")
+    try:
+        b = np.asarray(b)
+    except ValueError:
+        raise ValueError("b must be a number or an array of them; got a ragged one.") from None
     if b.dtype.kind not in "fiu":
         raise TypeError(f"b must hold real numbers; got {b.dtype}.")
     if b.shape not in ((), (n_queries,)):

@@ -117,7 +117,14 @@ class DualActivation:
         else:
             angle = _numbers(angle, "angle", 0, math.pi)
             supplement = math.pi - angle
-        return self._moments(*np.broadcast_arrays(p, q, angle, supplement))
+        try:
+            arrays = np.broadcast_arrays(p, q, angle, supplement)
+        except ValueError:
+            shapes = f"{p.shape}, {q.shape} and {angle.shape}"
+            raise ValueError(
+                f"std_x, std_y and correlation must broadcast; got shapes {shapes}."
+            ) from None
+        return self._moments(*arrays)
 
     @property
     def homogeneous(self):

@@ -8,7 +8,7 @@ import numpy as np
 SIZES = (1, 1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 24, 31, 33, 40, 64, 65)
 # What is no integer, or none that fits anything. No size in between: it would merely take long.
 WRONG_INTEGERS = (
-    *(0, -1, -7, 2**31, 2**62, 2**63, 2**64, -(2**63), 10**30, True, np.True_, 1.5, 2.0),
+    *(0, -1, -7, 2**62, 2**63, 2**64, -(2**63), 10**30, True, np.True_, 1.5, 2.0),
     *(float("nan"), float("inf"), -float("inf"), "3", "", b"3", 3j, np.float64(3), (3,), [3], {}),
     *(np.array([3]), np.array(3.0), np.datetime64("2020"), object(), len, "all"),
 )

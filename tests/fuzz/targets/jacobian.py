@@ -168,7 +168,9 @@ def _sketch(draw, attempt, J, reference, name):
         size, dtype = reference.inexact * size, np.float64
     if name == "sketched_gram":
         eps = float(np.finfo(J.dtype).eps) / float(np.finfo(float).eps)
-        expected, size, dtype = expected @ expected.T, eps * (size @ size.T), np.float64
+        expected, size, dtype = expected @ expected.T, size @ size.T, np.float64
+        # It is summed in the dtype of J, whose range may end before.
+        size = np.where(size < float(np.finfo(J.dtype).max) / 4, eps * size, np.inf)
     attempt.close(value, expected, size, terms, dtype=dtype, floor=getattr(reference, "floor", 0.0))
 
 

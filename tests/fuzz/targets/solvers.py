@@ -104,7 +104,7 @@ def direct(draw, attempt):
 def check_status(attempt, solution):
     """Success needs finite numbers."""
     finite = np.isfinite(solution.x).all() and not np.isinf(solution.residual_norm)
-    attempt.holds(finite or not solution.converged, f"converged at {solution!r:.300}")
+    attempt.holds(finite or not solution.converged, "converged at what is not finite")
 
 
 @target("solvers.pcg", share=15)

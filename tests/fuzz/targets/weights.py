@@ -51,7 +51,6 @@ def _given(draw, attempt, shape):
 def _gaussian(draw, attempt, shape):
     if draw.goes_wrong():
         shape = draw.choice(_WRONG_SHAPES)
-        )
     options = {"std": draw.real((0.0, 1.0, 1e-3)), "rng": draw.rng()}
     options["storage"] = draw.option((None, None, "bfloat16", "int8"))
     if draw.chance(0.3):
@@ -67,7 +66,7 @@ def products(draw, attempt, W):
     method, (m_out, m_in) = draw.choice(_METHODS), W.shape
     if method == "to_dense":
         value = attempt(W.to_dense)
-        attempt.holds(value.shape == W.shape and value.dtype == W.dtype, f"{value!r} as {W!r}")
+        attempt.holds(value.shape == W.shape and value.dtype == W.dtype, "another shape or dtype")
         return
     forward = method == "apply"
     rows = rows_of(draw, (draw.size(33), m_in if forward else m_out))
@@ -102,11 +101,7 @@ def _low_rank(draw, attempt, W):
     share=50,
 )
 def gaussian_weights(draw, attempt):
-    shape = (
-        (draw.size(33), draw.size())
-        if not draw.goes_wrong()
-        else draw.choice(_WRONG_SHAPES)
-    )
+    shape = (draw.size(33), draw.size()) if not draw.goes_wrong() else draw.choice(_WRONG_SHAPES)
     seed = draw.integer((0, 1, 2**63, 2**64 - 1))
     options = {"std": draw.real((0.0, 1.0, 1e-3)), "grid": draw.option(("int8", "float32"))}
     if draw.chance(0.3):
