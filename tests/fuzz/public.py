@@ -19,7 +19,6 @@ EXCUSED = {
     "solvers.NewtonRecord": "a record",
     "solvers.Solution": "a record",
     "solvers.Solver": "a protocol, which has no instances",
-    "solvers.Solver.solve": "as its class",
     "solvers.SolverWarning": "a warning",
     "training.SGDRecord": "a record",
     "training.StepRecord": "a record",

@@ -1,0 +1,343 @@
+"""Arguments that no room can use are refused in one sentence that names them.
+
+Each of these once ended in an exception of numpy, scipy or Python, in a hang, or in a wrong value;
+the harness in ``tests/fuzz`` found them.
+"""
+
+import re
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from subquad import plotting
+from subquad.estimators import NTKClassifier, NTKRegressor, PolynomialTensorSketch
+from subquad.halfspace import HalfSpaceReport
+from subquad.io import check_writable, load_model, save_model
+from subquad.jacobian import JacobianSum, KhatriRao, MatrixFreeJacobian, ScaledRows
+from subquad.jacobian import ReadoutJacobian as Readout
+from subquad.jacobian._factors import FixedSide
+from subquad.lowrank import LowRankMaintenance
+from subquad.networks import LastLayer, PairedNetwork, TwoLayerNetwork, WideNetwork
+from subquad.ntk import DualActivation, layer_kernels, ntk, predict
+from subquad.sketch import SRHT, CountSketch, TensorSketch, use_fft_backend
+from subquad.solvers import (
+    ExactSolver,
+    SketchSolver,
+    choose_regularization,
+    fast_newton,
+    fast_regression,
+    merge_repeats,
+    pcg,
+)
+from subquad.solvers.objectives import Poisson
+from subquad.training import HalfSpaceSGD
+from subquad.weights import GaussianWeights
+
+X = np.random.default_rng(0).standard_normal((5, 3))
+J = KhatriRao(X, X[:, :2])
+FREE = MatrixFreeJacobian(np.ones((4, 1), np.uint8), np.ones(4), X)
+LAYER = LastLayer(X, np.ones((5, 4)), np.ones(4))
+PAIRED = PairedNetwork(3, width=512, rng=0)
+RAGGED = [[1.0], [1.0, 2.0]]
+MANY = np.array(["a", "b"])  # neither equal to a name nor different from it
+
+
+def corrupt():
+    """A sparse matrix with a column index that it has no column for."""
+    x = scipy.sparse.csr_matrix(np.eye(3))
+    x.indices[1] = 10**8
+    return x
+
+
+REFUSED = {
+    "an array for a method": (
+        lambda: HalfSpaceReport(X, MANY),
+        ValueError,
+        "method must be 'auto', 'tree' or 'scan'; got ndarray.",
+    ),
+    "an array for a grid": (
+        lambda: GaussianWeights((2, 3), 0, MANY),
+        ValueError,
+        "grid must be 'int8' or 'float32'; got ndarray.",
+    ),
+    "no array for when_full": (
+        lambda: LowRankMaintenance(X, when_full=np.empty(0)),
+        ValueError,
+        "when_full must be 'flush' or 'recompress'; got ndarray.",
+    ),
+    "a list for dynamics": (
+        lambda: HalfSpaceSGD(PAIRED, dynamics=["network"]),
+        ValueError,
+        "dynamics must be 'network' or 'kernel'; got list.",
+    ),
+    "an array for a report": (
+        lambda: HalfSpaceSGD(PAIRED, report=MANY),
+        ValueError,
+        "report must be 'auto', 'tree', 'scan' or None; got ndarray.",
+    ),
+    "an array for a readout": (
+        lambda: WideNetwork(3, width=8, readout=MANY),
+        ValueError,
+        "readout must be 'partition' or 'dense'; got ndarray.",
+    ),
+    "an array for a preconditioner": (
+        lambda: fast_regression(np.ones((20, 2)), np.ones(2), preconditioner=MANY),
+        ValueError,
+        "preconditioner must be 'auto', 'sketch' or 'exact'; got ndarray.",
+    ),
+    "an array for a kernel": (
+        lambda: predict(X, X[:, 0], X, kernel=MANY),
+        ValueError,
+        "kernel must be 'ntk' or 'nngp'; got ndarray.",
+    ),
+    "an array for a backend": (
+        lambda: use_fft_backend(MANY),
+        ValueError,
+        "name must be one of pyfftw, scipy; got array(",
+    ),
+    "a sketch of vectors beyond memory": (
+        lambda: CountSketch(2**62, 3),
+        MemoryError,
+        "A sketch of vectors of 4611686018427387904 entries must fit in memory;",
+    ),
+    "a transform beyond memory": (
+        lambda: SRHT(2**50, 3),
+        MemoryError,
+        "A sketch of vectors of 1125899906842624 entries must fit in memory;",
+    ),
+    "a sketch of pairs beyond memory": (
+        lambda: TensorSketch((3, 2**50), 3),
+        MemoryError,
+        "A sketch of vectors of 1125899906842627 entries must fit in memory;",
+    ),
+    "more columns than there are indices": (
+        lambda: CountSketch(10**30, 3),
+        ValueError,
+        "n_features must be at most 9223372036854775807; got 1000000000000000000000000000000.",
+    ),
+    "a depth that takes for ever": (
+        lambda: ntk(X, depth=2**31),
+        ValueError,
+        "depth must be at most 10000; got 2147483648.",
+    ),
+    "a depth that takes all memory": (
+        lambda: layer_kernels(X, depth=2**31),
+        ValueError,
+        "depth must be at most 10000; got 2147483648.",
+    ),
+    "a network of that depth": (
+        lambda: WideNetwork(3, width=8, depth=2**62),
+        ValueError,
+        "depth must be at most 10000; got 4611686018427387904.",
+    ),
+    "deviations that do not broadcast": (
+        lambda: DualActivation().moments([1.0, 2.0], 1.0, [0.0, 0.1, 0.2]),
+        ValueError,
+        "std_x, std_y and correlation must broadcast; got shapes (2,), () and (3,).",
+    ),
+    "a point that is not there": (
+        lambda: J.columns([5]),
+        ValueError,
+        "points must be in [0, 5); got [5, 5].",
+    ),
+    "a point counted from the end": (
+        lambda: FREE.columns([-1]),
+        ValueError,
+        "points must be in [0, 5); got [-1, -1].",
+    ),
+    "fractions of points": (
+        lambda: JacobianSum([J, J]).columns([0.5]),
+        TypeError,
+        "points must hold integers; got float64.",
+    ),
+    "points in two dimensions": (
+        lambda: ScaledRows(J, np.ones(5)).columns([[0]]),
+        ValueError,
+        "points must have shape (any,); got (1, 1).",
+    ),
+    "roots of other rows": (
+        lambda: ScaledRows(J, np.ones(4)),
+        ValueError,
+        "roots must have shape (5,); got (4,).",
+    ),
+    "a vector of other rows": (
+        lambda: ScaledRows(J, np.ones(5)).product(np.ones(4)),
+        ValueError,
+        "g must have shape (5,); got (4,).",
+    ),
+    "NaN in a product": (
+        lambda: FREE.product(np.full(5, np.nan)),
+        ValueError,
+        "g must be finite in float64; got 5 NaN or infinite values",
+    ),
+    "text in an adjoint product": (
+        lambda: FREE.adjoint(["a"] * 5),
+        TypeError,
+        "g must be a float32 or float64 array; got <U1.",
+    ),
+    "a change of another shape": (
+        lambda: FREE.matvec(np.ones((4, 2))),
+        ValueError,
+        "change must have shape (4, 3); got (4, 2).",
+    ),
+    "no layers": (
+        lambda: JacobianSum(None),
+        TypeError,
+        "parts must be a sequence of Jacobians; got NoneType.",
+    ),
+    "no changes of layers": (
+        lambda: JacobianSum([J, J]).matvec(None),
+        TypeError,
+        "X must be a sequence with one entry per layer; got NoneType.",
+    ),
+    "an output that is not there": (
+        lambda: Readout(np.ones((5, 4), bool), np.ones((2, 4)), FixedSide(X, 2), X @ X.T).of_output(
+            2
+        ),
+        ValueError,
+        "c must be at most 1; got 2.",
+    ),
+    "a Gram matrix that overflows": (
+        lambda: KhatriRao(1e200 * X, 1e-200 * X).gram(),
+        ValueError,
+        "U and V must have Gram matrices within the range of float64; got an overflow.",
+    ),
+    "infinity times zero": (
+        lambda: KhatriRao(1e200 * X, 0 * X).diagonal(),
+        ValueError,
+        "U and V must have Gram matrices within the range of float64; got an overflow.",
+    ),
+    "a number for factors": (
+        lambda: LAYER.outputs(3),
+        TypeError,
+        "factors must be a pair (A, V); got int.",
+    ),
+    "three factors": (
+        lambda: TwoLayerNetwork(3, 8, rng=0).outputs(X, (X, X, X)),
+        TypeError,
+        "factors must be a pair (A, V); got 3 parts.",
+    ),
+    "a ragged readout": (
+        lambda: LastLayer(X, np.ones((5, 4)), RAGGED),
+        ValueError,
+        "readout must have rows of equal length; got ragged ones.",
+    ),
+    "ragged targets": (
+        lambda: predict(X, RAGGED, X),
+        ValueError,
+        "y must have rows of equal length; got ragged ones.",
+    ),
+    "ragged residuals": (
+        lambda: choose_regularization([np.eye(2)], RAGGED),
+        ValueError,
+        "r must have rows of equal length; got ragged ones.",
+    ),
+    "ragged points": (
+        lambda: merge_repeats(RAGGED, X[:2], np.ones(2)),
+        ValueError,
+        "points must have rows of equal length; got ragged ones.",
+    ),
+    "nothing for Gram matrices": (
+        lambda: choose_regularization(None, np.ones(2)),
+        TypeError,
+        "grams must be a sequence of matrices; got NoneType.",
+    ),
+    "no function": (
+        lambda: pcg(None, np.ones(2)),
+        TypeError,
+        "matvec must be a function; got NoneType.",
+    ),
+    "no preconditioner": (
+        lambda: pcg(np.copy, np.ones(2), preconditioner=3),
+        TypeError,
+        "preconditioner must be a function; got int.",
+    ),
+    "a preconditioner of another shape": (
+        lambda: pcg(np.copy, np.ones(2), preconditioner=lambda x: x[:1]),
+        ValueError,
+        "preconditioner must return shape (2,), that of c; got (1,).",
+    ),
+    "a product of another shape for c = 0": (
+        lambda: pcg(lambda x: x[:1], np.zeros(2)),
+        ValueError,
+        "matvec must return shape (2,), that of c; got (1,).",
+    ),
+    "labels without an order": (
+        lambda: NTKClassifier().fit(X, np.array(["a", 1, "a", 1, 1], object)),
+        TypeError,
+        "y must hold labels of one kind; got int and str.",
+    ),
+    "a corrupt matrix, before scikit-learn converts it": (
+        lambda: PolynomialTensorSketch().fit(corrupt()),
+        ValueError,
+        "X must have column indices in [0, 3); got [0, 100000000].",
+    ),
+    "a degree beyond memory": (
+        lambda: PolynomialTensorSketch(degree=2**50).fit(X),
+        MemoryError,
+        "Buckets and signs of degree 1125899906842624 for 3 columns must fit in memory;",
+    ),
+    "a history of nothing": (
+        lambda: plotting.residuals(None),
+        TypeError,
+        "history must be a sequence of records; got NoneType.",
+    ),
+    "a history of numbers": (
+        lambda: plotting.active_fraction([3]),
+        TypeError,
+        "history must hold records of steps; got int.",
+    ),
+    "widths that are text": (
+        lambda: plotting.kernel_convergence(["a"], [0.1]),
+        TypeError,
+        "widths must be a float32 or float64 array; got <U1.",
+    ),
+    "a path that is none": (
+        lambda: save_model(NTKRegressor(depth=1).fit(X, X[:, 0]), []),
+        TypeError,
+        "path must be a string or path-like; got list.",
+    ),
+    "a number for a path": (
+        lambda: check_writable(3.5),
+        TypeError,
+        "path must be a string or path-like; got float.",
+    ),
+    "a null character in a path": (
+        lambda: load_model("a\0b"),
+        ValueError,
+        "path must name a file; got 'a\\x00b', with a null character.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_a_room_cannot_use_is_refused_in_a_sentence(case):
+    call, error, message = REFUSED[case]
+    with pytest.raises(error, match=re.escape(message)):
+        call()
+
+
+def test_an_update_of_no_sparse_rows_changes_nothing():
+    lrm = LowRankMaintenance(X)
+    lrm.update(scipy.sparse.csr_array((0, 5)), np.empty((0, 3)))
+    assert lrm.rank == 0
+    np.testing.assert_array_equal(lrm.to_dense(), X)
+
+
+def test_a_design_of_zeros_is_fitted():
+    objective = Poisson(scipy.sparse.csr_array((6, 2)), np.ones(6), l2=1.0)
+    solution = fast_newton(objective)
+    np.testing.assert_array_equal(solution.x, 0.0)
+    assert solution.converged
+
+
+@pytest.mark.parametrize("solver", [ExactSolver(), SketchSolver(rng=0)])
+def test_solvers_answer_right_hand_sides_whose_squares_overflow(solver):
+    J = KhatriRao(np.eye(4), np.eye(4))
+    c = np.array([1.0, -2.0, 3.0, 4.0])
+    huge = solver.solve(J, 1e300 * c, damping=1.0)
+    assert np.isfinite(huge.x).all()
+    if isinstance(solver, ExactSolver):
+        np.testing.assert_allclose(huge.x, 1e300 * c / 2, rtol=1e-15)
+        assert huge.converged
