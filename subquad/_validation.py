@@ -1,7 +1,8 @@
 """The border of the package: whatever a user passes becomes a form the kernels may trust.
 
 A public method checks its arguments here, once, and calls its underscore twin, which trusts.
-Every message reads `<argument> must <requirement>; got <what came>.`
+Every message reads `<argument> must <requirement>; got <what came>.` The file is long so that each
+rule is written once, in one place.
 """
 
 import functools

@@ -18,7 +18,7 @@ from subquad.jacobian import JacobianSum, KhatriRao, MatrixFreeJacobian, ScaledR
 from subquad.jacobian import ReadoutJacobian as Readout
 from subquad.jacobian._factors import FixedSide
 from subquad.lowrank import LowRankMaintenance
-from subquad.networks import LastLayer, PairedNetwork, TwoLayerNetwork, WideNetwork
+from subquad.networks import FactoredNetwork, LastLayer, PairedNetwork, TwoLayerNetwork, WideNetwork
 from subquad.ntk import DualActivation, layer_kernels, ntk, predict
 from subquad.sketch import SRHT, CountSketch, TensorSketch, use_fft_backend
 from subquad.solvers import (
@@ -341,3 +341,23 @@ def test_solvers_answer_right_hand_sides_whose_squares_overflow(solver):
     if isinstance(solver, ExactSolver):
         np.testing.assert_allclose(huge.x, 1e300 * c / 2, rtol=1e-15)
         assert huge.converged
+
+
+def test_sparse_float32_rows_of_a_float64_network_lose_no_digits():
+    network = FactoredNetwork(8, width=64, inner_size=4, rng=0)
+    rows = np.random.default_rng(1).standard_normal((6, 8)).astype(np.float32)
+    sparse = network.features(scipy.sparse.csr_array(rows))
+    np.testing.assert_allclose(sparse, network.features(rows), rtol=1e-13)
+
+
+def test_the_diagonal_of_a_sparse_float32_jacobian_is_summed_in_float64():
+    rows = np.random.default_rng(2).standard_normal((4, 500)).astype(np.float32)
+    J = KhatriRao(scipy.sparse.csr_array(rows), np.ones((4, 1), np.float32))
+    np.testing.assert_allclose(J.diagonal(), np.square(rows, dtype=float).sum(axis=1), rtol=1e-13)
+
+
+def test_one_seed_draws_independent_sketches_for_the_layers_of_a_sum():
+    first, second = JacobianSum([J, J]).draw_sketch(64, 7)
+    assert not np.array_equal(first.buckets[0], second.buckets[0])
+    again, _ = JacobianSum([J, J]).draw_sketch(64, 7)
+    np.testing.assert_array_equal(first.buckets[0], again.buckets[0])
