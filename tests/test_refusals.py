@@ -11,7 +11,13 @@ import pytest
 import scipy.sparse
 
 from subquad import plotting
-from subquad.estimators import NTKClassifier, NTKRegressor, PolynomialTensorSketch
+from subquad.activations import ReLU, ThresholdedReLU
+from subquad.estimators import (
+    HalfSpaceSGDClassifier,
+    NTKClassifier,
+    NTKRegressor,
+    PolynomialTensorSketch,
+)
 from subquad.halfspace import HalfSpaceReport
 from subquad.io import check_writable, load_model, save_model
 from subquad.jacobian import JacobianSum, KhatriRao, MatrixFreeJacobian, ScaledRows
@@ -135,6 +141,16 @@ REFUSED = {
         lambda: DualActivation().moments([1.0, 2.0], 1.0, [0.0, 0.1, 0.2]),
         ValueError,
         "std_x, std_y and correlation must broadcast; got shapes (2,), () and (3,).",
+    ),
+    "a function that gives one number": (
+        lambda: DualActivation(lambda x: 1.0),
+        ValueError,
+        "activation must give a real number for each entry of shape",
+    ),
+    "a shift for ReLU": (
+        lambda: ReLU.for_sparsity(0.1, 64),
+        TypeError,
+        "alpha must be given to an activation with a shift; got it for ReLU.",
     ),
     "a point that is not there": (
         lambda: J.columns([5]),
@@ -263,6 +279,61 @@ REFUSED = {
         ValueError,
         "matvec must return shape (2,), that of c; got (1,).",
     ),
+    "squares of residuals that overflow": (
+        lambda: choose_regularization([np.eye(2)], np.full(2, 1e200)),
+        ValueError,
+        "r must have squares within the range of float64; got an overflow.",
+    ),
+    "a guarantee beyond every sketch": (
+        lambda: TensorSketch(3, n_points=2**62, epsilon=0.5, delta=0.5),
+        ValueError,
+        "epsilon must be such that the sketch has at most 1073741824 rows; it would need",
+    ),
+    "NaN in a bucket that no column has": (
+        lambda: CountSketch(1, 2, rng=0).apply_transposed(np.full((1, 2), np.nan)),
+        ValueError,
+        "Y must be finite in float64; got 2 NaN or infinite values",
+    ),
+    "outputs beyond memory": (
+        lambda: FactoredNetwork(4, width=2**10, inner_size=2, n_outputs=2**50),
+        MemoryError,
+        "weight matrix in float64 must fit in memory;",
+    ),
+    "no classes": (
+        lambda: HalfSpaceSGDClassifier().partial_fit(X, [0, 1, 0, 1, 0], classes=[]),
+        ValueError,
+        "classes must have at least 2 classes; got none.",
+    ),
+    "text for a shift of a kernel": (
+        lambda: NTKRegressor(shift="x").fit(X, X[:, 0]),
+        TypeError,
+        "shift must be a real number; got 'x' (str).",
+    ),
+    "text for a number of bytes": (
+        lambda: check_writable("m", "100"),
+        TypeError,
+        "n_bytes must be a real number; got '100' (str).",
+    ),
+    "notes that JSON has no word for": (
+        lambda: save_model(NTKRegressor(depth=1).fit(X, X[:, 0]), "m", notes=float),
+        TypeError,
+        "notes must be what JSON can hold; got another thing",
+    ),
+    "parameters of another shape": (
+        lambda: Poisson(X, np.ones(5)).value(np.zeros(2)),
+        ValueError,
+        "x must have shape (3,); got (2,).",
+    ),
+    "text for parameters": (
+        lambda: Poisson(X, np.ones(5)).gradient("a"),
+        TypeError,
+        "x must be a float32 or float64 array; got <U1.",
+    ),
+    "text for targets": (
+        lambda: Poisson(X, ["a"] * 5),
+        TypeError,
+        "y must be a float32 or float64 array; got <U1.",
+    ),
     "labels without an order": (
         lambda: NTKClassifier().fit(X, np.array(["a", 1, "a", 1, 1], object)),
         TypeError,
@@ -361,3 +432,10 @@ def test_one_seed_draws_independent_sketches_for_the_layers_of_a_sum():
     assert not np.array_equal(first.buckets[0], second.buckets[0])
     again, _ = JacobianSum([J, J]).draw_sketch(64, 7)
     np.testing.assert_array_equal(first.buckets[0], again.buckets[0])
+
+
+@pytest.mark.parametrize("deviation", [0.0, 1e-310, 1e-60, 1.0, 1e60])
+def test_jumping_activations_never_fire_together_at_opposite_points(deviation):
+    dual = DualActivation(ThresholdedReLU(0.3, relative=False))
+    assert dual.moments(deviation, 0.5, -1.0) == (0.0, 0.0)
+    assert np.isfinite(dual.moments(deviation, 0.5, [-0.5, 0.0, 0.5, 1.0])).all()

@@ -6,6 +6,7 @@ The file is a zip of a JSON header and plain arrays, which `numpy.load` opens as
 """
 
 import importlib
+import json
 import re
 import warnings
 
@@ -85,6 +86,10 @@ def save_model(estimator, path, *, notes=None):
         raise TypeError(f"estimator must be one of {', '.join(_ESTIMATORS)}; got {name}.")
     if not hasattr(estimator, _ESTIMATORS[name]):
         raise ValueError("estimator must be fitted; got one that is not. Call fit first.")
+    try:
+        json.dumps(notes, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"notes must be what JSON can hold; got another thing ({error}).") from None
     writer = Writer()
     params = estimator.get_params(deep=False)
     state = {key: value for key, value in vars(estimator).items() if key not in params}

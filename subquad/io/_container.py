@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from subquad._validation import real
+
 FORMAT = "subquad model"
 VERSION = 1
 HEADER = "header.json"
@@ -46,6 +48,7 @@ def check_writable(path, n_bytes=0, name="path"):
         the disk has less room than `n_bytes`.
     """
     path = Path(os.fsdecode(os.path.realpath(as_path(path, name))))
+    n_bytes = real(n_bytes, "n_bytes", minimum=0.0)
     if os.path.isdir(path):  # unlike Path.is_dir, never raises for a name that cannot exist
         raise OSError(f"{name} must name a file; {path} is a folder.")
     if not os.path.isdir(path.parent):
@@ -55,7 +58,9 @@ def check_writable(path, n_bytes=0, name="path"):
     if n_bytes:
         free = _free_bytes(path.parent)
         if free < n_bytes:
-            raise OSError(f"{name} must have room for {n_bytes} bytes; {path.parent} has {free}.")
+            raise OSError(
+                f"{name} must have room for {n_bytes:.0f} bytes; {path.parent} has {free}."
+            )
     # A trial file is the only test that also holds for the superuser and for read-only mounts.
     try:
         descriptor, trial = _new_file_beside(path)
@@ -128,7 +133,7 @@ def _write_zip(file, text, arrays):
 
 def _new_file_beside(path):
     """Open a new, hidden file in the folder of `path`; the umask decides who may read it."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     return os.open(temporary, flags, 0o666), temporary
 

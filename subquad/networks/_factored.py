@@ -118,6 +118,7 @@ class FactoredNetwork:
         self.sketch = sketch
         rows = width if outer_size is None else integer(outer_size, "outer_size")
         require_matrix_memory((rows, inner_size), dtype)
+        require_matrix_memory((n_outputs, width), np.float64)
         kind = SRHT if sketch == "srht" else GaussianSketch
         self.inner = kind(d, inner_size, rng=rng)
         self.weights = rng.standard_normal((rows, inner_size), dtype)

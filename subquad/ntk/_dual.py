@@ -143,11 +143,11 @@ class DualActivation:
         return c * p * q * M, c * L
 
     def _thresholds(self, p):
-        """Thresholds in deviations; finite, since 1e150 is as silent as infinity."""
+        """Thresholds in deviations; finite, since 1e50 is as silent as infinity."""
         b = self.activation.shift
         if self.homogeneous:
             return np.full(np.shape(p), b)
-        return np.minimum(b / np.maximum(p, 1e-300), 1e150)
+        return np.minimum(b / np.maximum(p, 1e-300), 1e50)
 
     def _second_moments(self, p):
         """2 E phi(u)^2 for deviations p: what the diagonal of a kernel becomes in a layer."""
@@ -202,13 +202,13 @@ class DualActivation:
         return values * self._scale**2, slopes * self._scale**2
 
     def _product(self, f):
-        return lambda u, v: _finite(f(u)) * _finite(f(v))
+        return lambda u, v: _checked(f, u) * _checked(f, v)
 
     def _half_squared_difference(self, a, b):
         """Half of (a phi(u) - b phi(v))^2 as a function of u and v."""
 
         def half(u, v):
-            difference = a * _finite(self._function(u)) - b * _finite(self._function(v))
+            difference = a * _checked(self._function, u) - b * _checked(self._function, v)
             return 0.5 * self._scale**2 * np.square(difference)
 
         return half
@@ -237,8 +237,14 @@ def _numbers(x, name, lowest, highest):
     return x
 
 
-def _finite(values):
-    """Refuse what a callable must not give."""
+def _checked(function, u):
+    """Return what a callable gives for u; refuse what it must not give."""
+    values = np.asarray(function(u))
+    if values.shape != u.shape or values.dtype.kind not in "fiub":
+        raise ValueError(
+            f"activation must give a real number for each entry of shape {u.shape}; got "
+            f"{values.dtype} of shape {values.shape}."
+        )
     if not np.isfinite(values).all():
         raise ValueError("activation must give finite values; got NaN or infinity.")
     return values

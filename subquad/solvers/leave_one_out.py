@@ -73,12 +73,15 @@ def choose_regularization(grams, r, weights=None, grid=None, *, repeats=None):
     mus = mean_eigenvalue * grid
     every = [slice(c, c + 1) for c in range(R.shape[1])] if len(grams) > 1 else [slice(None)]
     _require_deviations(repeats, R)
-    sums = sum(
-        _squared_errors(G, R[:, columns], roots, mus, repeats and repeats.columns(columns))
-        for G, columns in zip(grams, every, strict=True)
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # of squares, which is looked at below
+        sums = sum(
+            _squared_errors(G, R[:, columns], roots, mus, repeats and repeats.columns(columns))
+            for G, columns in zip(grams, every, strict=True)
+        )
     errors = sums / (np.sum(roots**2) * R.shape[1])
-    best = np.flatnonzero(errors == errors.min())[-1]
+    if not np.isfinite(errors).any():
+        raise ValueError("r must have squares within the range of float64; got an overflow.")
+    best = np.flatnonzero(errors == np.nanmin(errors))[-1]
     return float(mus[best]), float(errors[best]), np.column_stack([mus, errors])
 
 

@@ -198,7 +198,9 @@ class Draw:
         if self.chance(0.5):
             self.wrong = "of a wrong dtype"
             with np.errstate(all="ignore"):
-                return np.nan_to_num(x).astype(self.choice(WRONG_DTYPES))
+                return np.clip(np.nan_to_num(np.asarray(x)), -1e30, 1e30).astype(
+                    self.choice(WRONG_DTYPES)
+                )
         if x.size:
             x.flat[self.between(0, x.size - 1)] = self.choice((np.nan, np.inf, -np.inf))
             self.wrong = "not finite" if finite else None
@@ -207,7 +209,7 @@ class Draw:
 
     def _laid_out(self, x):
         """The same entries elsewhere in memory."""
-        kind = self.between(0, 8)
+        kind, x = self.between(0, 8), np.asarray(x)
         if x.size == 0 or x.ndim == 0 or x.dtype.kind not in "fiuc":
             return x
         if kind == 0:

@@ -20,6 +20,7 @@ EXCUSED = {
     "solvers.Solution": "a record",
     "solvers.Solver": "a protocol, which has no instances",
     "solvers.SolverWarning": "a warning",
+    "solvers.objectives.Objective": "a protocol, which has no instances",
     "training.SGDRecord": "a record",
     "training.StepRecord": "a record",
     "training.TrainingWarning": "a warning",
@@ -31,7 +32,8 @@ EXCUSED = {
 def modules():
     """Public modules by name."""
     found = {name: getattr(subquad, name) for name in subquad.__all__}
-    return {name: value for name, value in found.items() if inspect.ismodule(value)}
+    found = {name: value for name, value in found.items() if inspect.ismodule(value)}
+    return found | {"solvers.objectives": importlib.import_module("subquad.solvers.objectives")}
 
 
 @functools.cache
@@ -56,8 +58,7 @@ def callables():
     for value, name in names().items():
         if inspect.isclass(value) and not getattr(value, "_is_protocol", False):
             found |= {f"{name}.{method}" for method in _methods(value)}
-    protocols = {"jacobian.Jacobian", "solvers.Solver"}
-    return {name for name in found if name.rpartition(".")[0] not in protocols}
+    return found
 
 
 def name_of(function):
@@ -69,11 +70,6 @@ def name_of(function):
         return f"{names()[type(function)]}.__call__"
     cls = owner if inspect.isclass(owner) else type(owner)
     return f"{names()[cls]}.{function.__name__}"
-
-
-def home_of(name):
-    """Return the module of a public name: where its file lies."""
-    return importlib.import_module(f"subquad.{name.split('.')[0]}")
 
 
 def _hashable_names(function):

@@ -73,7 +73,8 @@ def _damaged(draw, x):
     kind = draw.between(0, 3)
     if kind == 0:
         draw.wrong = "of a wrong dtype"
-        return x.astype(draw.choice(("i8", "c16", "?", "u1")))
+        with np.errstate(all="ignore"):
+            return (x.tocoo() * 0).astype(draw.choice(("i8", "c16", "?", "u1")))
     if kind == 1 and x.nnz and x.format in ("csr", "csc", "coo", "bsr"):
         x.data.flat[draw.between(0, x.data.size - 1)] = draw.choice((np.nan, np.inf))
         draw.wrong, draw.extreme = "not finite", True

@@ -37,7 +37,10 @@ def slopes(phi, Z, thresholds):
 )  # fmt: skip
 def activations(draw, attempt):
     kind = KINDS[draw.choice(tuple(KINDS))]
-    if kind is ReLU:
+    if kind is ReLU and draw.chance(0.1):
+        draw.hostile = True  # it has no shift to give
+        phi = attempt(ReLU.for_sparsity, 0.0, 4)
+    elif kind is ReLU:
         phi = attempt(ReLU)
     elif draw.chance(0.3):
         alpha, width = draw.real((0.0, 0.1, 0.5, 1.0)), draw.integer((1, 2, 64, 4096, 10**6))

@@ -46,6 +46,11 @@ class _State:
         self.W = W.astype(lrm.dtype).astype(np.float64)
         self.size, self.terms = np.abs(self.W), 1
 
+    def recompressed(self, lrm):
+        """A singular value decomposition is off by a multiple of eps |dW| in every entry."""
+        self.size = self.size + np.linalg.norm(self.size)
+        self.terms += 10 * sum(lrm.shape)
+
 
 def _step(draw, attempt, lrm, state):
     name, (m_out, m_in) = draw.choice(_STEPS), lrm.shape
@@ -68,9 +73,7 @@ def _step(draw, attempt, lrm, state):
         attempt.equal(lrm.rank, 0)
     else:
         attempt(lrm.recompress, draw.real((None, 0.0)))
-        # A singular value decomposition is off by a multiple of eps |dW| in every entry.
-        state.size = state.size + np.linalg.norm(state.size)
-        state.terms += 10 * sum(lrm.shape)
+        state.recompressed(lrm)
 
 
 def _update(draw, attempt, lrm, state):
@@ -81,4 +84,6 @@ def _update(draw, attempt, lrm, state):
     U, V = (dense(x).astype(lrm.dtype).astype(np.float64) for x in (U, V))
     state.W = state.W + U.T @ V
     state.size = state.size + np.abs(U).T @ np.abs(V)
-    state.terms += len(U) + 50 * (lrm._when_full == "recompress")
+    state.terms += len(U)
+    if lrm._when_full == "recompress":
+        state.recompressed(lrm)

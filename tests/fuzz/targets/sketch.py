@@ -114,7 +114,7 @@ def of_pairs(draw, attempt):
     with np.errstate(all="ignore"):
         U, V = dense(U), dense(V)
         J = np.einsum("ij,ik->ijk", U, V).reshape(len(U), m_u * m_v)
-        matrix = S.matrix()
+        matrix = attempt(S.matrix)
         norms = np.abs(U).sum(axis=1) * np.abs(V).sum(axis=1)
         expected, size = J @ matrix.T, norms[:, None] * np.linalg.norm(matrix, axis=0).max()
         size = np.broadcast_to(size * max(m_u * m_v, s), expected.shape)

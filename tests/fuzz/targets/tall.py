@@ -1,6 +1,7 @@
 """Regression and Newton's method with tall matrices, against numpy's least squares."""
 
 import numpy as np
+from scipy import special
 from scipy.sparse.linalg import aslinearoperator
 
 from subquad.jacobian import KhatriRao
@@ -12,6 +13,11 @@ from ..draws import as_float64
 from ..sparse_draws import dense, rows_of
 
 _CONDITION = 1e6
+_LOSSES = {
+    LeastSquares: lambda eta, y: (eta - y) ** 2 / 2,
+    Logistic: lambda eta, y: np.logaddexp(0.0, eta) - y * eta,
+    Poisson: lambda eta, y: np.exp(eta) - y * eta + special.xlogy(y, y) - y,
+}
 
 
 def _design(draw, n, k):
@@ -69,25 +75,61 @@ def _matrix_of(A):
     return A @ np.eye(A.shape[1]) if hasattr(A, "matmat") else dense(A)
 
 
-@target("solvers.fast_newton", share=6)
-def newton(draw, attempt):
+def _objective(draw, attempt):
+    """A generalised linear model, its targets, and the keywords that it was made with."""
     n, k = draw.choice((20, 60)), draw.between(1, 5)
-    X = rows_of(draw, (n, k), scales=False)
-    kind = draw.choice((LeastSquares, Logistic, Poisson))
+    kind = draw.choice(tuple(_LOSSES))
     y = draw.values((n,), scales=False)
-    y = (y > 0).astype(float) if kind is Logistic else np.round(np.abs(y)) if kind is Poisson else y
-    if draw.goes_wrong():
-        y = draw.array((n,))
-        draw.wrong = None  # labels may be integers or bools
+    if kind is Logistic:
+        y = (y > 0).astype(draw.choice((float, int, bool, np.float32)))
+    elif kind is Poisson:
+        y = np.round(np.abs(y))
     own = {"l2": draw.real((1.0, 0.1, 0.0)), "intercept": draw.chance(0.3)}
     if draw.chance(0.3):
         own["sample_weight"] = np.abs(draw.values((n,), scales=False)) + 0.1
-    try:
-        objective = kind(X, y, **own)
-    except (TypeError, ValueError):
-        draw.wrong = None
-        return
-    draw.wrong = None
+    if draw.goes_wrong():
+        y = draw.array((n,))
+        draw.wrong = None  # labels may be integers or bools
+    X = rows_of(draw, (n, k), scales=False)
+    return attempt(kind, X, y, **own), X, y, own
+
+
+@target(
+    *(
+        f"solvers.objectives.{kind.__name__}{name}"
+        for kind in _LOSSES
+        for name in ("", ".value", ".gradient", ".sqrt_hessian", ".predictor")
+    ),
+    share=12,
+)
+def objectives(draw, attempt):
+    f, X, y, own = _objective(draw, attempt)
+    x = draw.array((f.n_parameters,), scales=False, finite=False)
+    name = draw.choice(("value", "gradient", "sqrt_hessian", "predictor"))
+    draw.extreme = True  # exponentials overflow
+    value = attempt(getattr(f, name), x)
+    X, x = dense(X), as_float64(x)
+    X = np.column_stack([X, np.ones(len(X))]) if own["intercept"] else X
+    with np.errstate(all="ignore"):
+        eta, size = X @ x, np.abs(X) @ np.abs(x)
+        if name == "predictor":
+            attempt.close(value, eta, size, len(x))
+        elif name == "value":
+            y, w = as_float64(y), own.get("sample_weight", np.ones(len(X)))
+            penalty = np.sum(f.damping * x * x) / 2
+            growth = np.exp(size) if type(f) is Poisson else 1 + size + size**2
+            total = np.abs(w) @ (growth * (1 + np.abs(y)) * (1 + size) + y * y) + penalty
+            expected = w @ _LOSSES[type(f)](eta, y) + penalty
+            attempt.close(value, expected, 10 * total, len(X) + len(x))
+        else:
+            shape = (f.n_parameters,) if name == "gradient" else X.shape
+            attempt.holds(value.shape == shape, f"shape {value.shape}")
+
+
+@target("solvers.fast_newton", share=6)
+def newton(draw, attempt):
+    objective, X, y, own = _objective(draw, attempt)
+    kind = type(objective)
     options = {"tol": draw.real((1e-10, 1e-6)), "max_steps": draw.integer((100, 1, 5))}
     options["rng"] = draw.rng()
     if draw.chance(0.3):
@@ -100,8 +142,8 @@ def newton(draw, attempt):
     finite = np.isfinite(solution.x).all()
     attempt.holds(finite or not solution.converged, "converged at what is not finite")
     if solution.converged and kind is LeastSquares and own["l2"] > 0:
-        X, w = dense(X), own.get("sample_weight", np.ones(n))
-        X = np.column_stack([X, np.ones(n)]) if own["intercept"] else X
+        X, w = dense(X), own.get("sample_weight", np.ones(len(y)))
+        X = np.column_stack([X, np.ones(len(y))]) if own["intercept"] else X
         G = X.T @ (w[:, None] * X) + np.diag(objective.damping)
         expected = np.linalg.solve(G, X.T @ (w * as_float64(y)))
         # The decrement is (x - x*)^T G (x - x*) / 2, at most tol f.

@@ -47,8 +47,9 @@ def _options(draw):
                 (0, np.zeros(5), -np.ones(5), np.ones(4), "w", [np.nan] * 5)
             )
     if draw.chance(0.2):
-        found["callback"] = draw.option((None, _KEPT.append))
-        draw.hostile |= found["callback"] is not None
+        found["callback"] = draw.choice((None, _KEPT.append))
+        if draw.goes_wrong():
+            found["callback"] = draw.choice((3, "callback", (), np.zeros(2)))
     if draw.chance(0.2):
         found |= {"centred": draw.chance(0.5), "n_threads": draw.n_threads()}
     if draw.chance(0.2):
