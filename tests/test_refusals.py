@@ -37,12 +37,13 @@ from subquad.solvers import (
     pcg,
 )
 from subquad.solvers.objectives import Poisson
-from subquad.training import HalfSpaceSGD
+from subquad.training import HalfSpaceSGD, LastLayerGaussNewton
 from subquad.weights import GaussianWeights
 
 X = np.random.default_rng(0).standard_normal((5, 3))
 J = KhatriRao(X, X[:, :2])
 FREE = MatrixFreeJacobian(np.ones((4, 1), np.uint8), np.ones(4), X)
+ONES = np.ones(64)
 LAYER = LastLayer(X, np.ones((5, 4)), np.ones(4))
 PAIRED = PairedNetwork(3, width=512, rng=0)
 RAGGED = [[1.0], [1.0, 2.0]]
@@ -318,6 +319,23 @@ REFUSED = {
         lambda: save_model(NTKRegressor(depth=1).fit(X, X[:, 0]), "m", notes=float),
         TypeError,
         "notes must be what JSON can hold; got another thing",
+    ),
+    "outputs whose squares overflow": (
+        lambda: LastLayerGaussNewton(LastLayer(X, np.full((5, 64), 1e200), ONES), X[:, 0]),
+        ValueError,
+        "X, or the layer, must give outputs whose squares float64 holds; got a residual of norm",
+    ),
+    "rows whose inner products overflow": (
+        lambda: HalfSpaceSGD(PAIRED, learning_rate="auto", dynamics="kernel").step(
+            1e200 * X, X[:, 0]
+        ),
+        ValueError,
+        "X must have rows whose inner products float64 holds; got an overflow.",
+    ),
+    "an array for a derivative": (
+        lambda: DualActivation(np.tanh, np.empty(0)),
+        TypeError,
+        "activation must be one of subquad.activations or a function, and derivative a function",
     ),
     "parameters of another shape": (
         lambda: Poisson(X, np.ones(5)).value(np.zeros(2)),

@@ -65,14 +65,14 @@ class DualActivation:
         self._exact = isinstance(self.activation, _Activation)
         if self._exact and derivative is not None:
             raise TypeError("derivative must be None for an activation of subquad; it has its own.")
-        if not self._exact and (
-            isinstance(activation, type) or not all(map(callable, (activation, derivative or abs)))
-        ):
+        functions = (activation,) if derivative is None else (activation, derivative)
+        if not self._exact and (isinstance(activation, type) or not all(map(callable, functions))):
             raise TypeError(
                 "activation must be one of subquad.activations or a function, and derivative a "
                 f"function; got {activation!r} and {derivative!r}."
             )
-        self._function, self._derivative = activation, derivative or self._differences
+        self._function = activation
+        self._derivative = self._differences if derivative is None else derivative
         self._scale = 1.0
         if not self._exact:
             square = self._second_moments(np.ones(1))[0]

@@ -140,7 +140,7 @@ def require_own_sentence(error, name):
     estimator = name.startswith("estimators.")
     if estimator and SKLEARN.search(path) and isinstance(error, (TypeError, ValueError)):
         return
-    if name.startswith("io.") and isinstance(error, OSError) and error.filename:
+    if name.startswith("io.") and isinstance(error, OSError) and error.filename is not None:
         return  # the system's own sentence about a file, which is documented
     line = linecache.getline(path, error_line(error)).strip()
     raised = path.startswith(PACKAGE) and not path.startswith(KERNELS) and line[:5] == "raise"

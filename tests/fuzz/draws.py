@@ -44,14 +44,14 @@ class Draw:
         Whether anything that may be refused has been drawn.
     wrong : str or None
         What must be refused in the next call.
-    extreme : bool
-        Whether values have been drawn whose products overflow.
+    extreme, scaled : bool
+        Whether values have been drawn whose products may overflow, or that are tiny or huge.
     """
 
     def __init__(self, seed, number):
         self.random = random.Random(f"{seed}:{number}")
         self.rate = self.random.choice((0.0, 0.0, 0.1, 0.3))
-        self.hostile, self.wrong, self.extreme = False, None, False
+        self.hostile, self.wrong, self.extreme, self.scaled = False, None, False, False
 
     def chance(self, p):
         return self.random.random() < p
@@ -141,7 +141,7 @@ class Draw:
             if isinstance(thing, (np.ndarray, float, list, tuple, type(None))):
                 self.wrong = None  # another shape may be taken, and None where it is the default
             return thing
-        x = self.values(self.shape(shape), scales, positive)
+        x = np.asarray(self.values(self.shape(shape), scales, positive))
         with np.errstate(over="ignore"):
             x = x.astype(dtype or self.dtype())
         if self.extreme and finite and not np.isfinite(x).all():
@@ -191,6 +191,7 @@ class Draw:
         scale = self.choice((1e-310, 1e-200, 1e-30, 1e-8, 1e8, 1e30, 1e200, 1e300))
         self.extreme |= scale > 1e10 or scale < 1e-10
         self.hostile |= scale > 1e38  # float32 does not hold it
+        self.scaled = True
         return scale
 
     def _damaged(self, x, finite):

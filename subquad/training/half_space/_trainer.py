@@ -392,6 +392,11 @@ def _stable_rate(network, X, fired):
         (np.ones(len(indices)), indices, indptr), shape=(len(X), network.width)
     )
     X = X.astype(np.float64)
-    gram = (X @ X.T) * (D @ D.T).toarray() / (network.width * network.firing_probability)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = (X @ X.T) * (D @ D.T).toarray() / (network.width * network.firing_probability)
+    if not np.isfinite(gram).all():
+        raise ValueError(
+            "X must have rows whose inner products float64 holds; got an overflow. Scale the rows."
+        )
     largest = np.linalg.eigvalsh(gram)[-1]
     return float(len(X) / largest) if largest > 0 else 1.0

@@ -13,7 +13,7 @@ from subquad.estimators import NTKRegressor
 from ..cases import target
 from ..draws import as_float64
 
-_WRONG_PATHS = (3.5, None, b"\xff", "", ".", "/", "no/such/folder/x", "a\0b", (), [], object())
+_WRONG_PATHS = (3.5, None, b"/\xff/x", "", ".", "/", "/no/such/folder/x", "a\0b", (), [], object())
 
 
 @functools.cache

@@ -47,6 +47,7 @@ def _change(draw, attempt, report, state, step):
     """Take out points, or move them."""
     ids = sorted(state)
     chosen = draw.indices(draw.between(0, 5), len(ids))
+    draw.wrong = None  # what is no position among those that are there may be an index
     if isinstance(chosen, np.ndarray) and chosen.dtype.kind == "i" and chosen.ndim == 1 and ids:
         if chosen.size and 0 <= chosen.min() and chosen.max() < len(ids):
             chosen = np.array(ids)[chosen]

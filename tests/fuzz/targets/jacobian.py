@@ -115,7 +115,9 @@ def _adjoint(draw, attempt, J, reference, name):
     g = as_float64(g).astype(J.dtype).astype(float)
     terms = reference.terms + J.n
     eps = float(np.finfo(J.dtype).eps) / float(np.finfo(float).eps)
-    attempt.close(value, reference.J.T @ g, eps * (reference.size.T @ np.abs(g)), terms)
+    attempt.close(
+        value, reference.J.T @ g, eps * (reference.size.T @ np.abs(g)), terms, floor=reference.floor
+    )
 
 
 def _gram(draw, attempt, J, reference, name):
@@ -168,7 +170,8 @@ def _sketch(draw, attempt, J, reference, name):
         eps = float(np.finfo(J.dtype).eps) / float(np.finfo(float).eps)
         expected, size, dtype = expected @ expected.T, size @ size.T, np.float64
         # It is summed in the dtype of J, whose range may end before.
-        size = np.where(size < float(np.finfo(J.dtype).max) / 4, eps * size, np.inf)
+        info = np.finfo(J.dtype)
+        size = np.where(size < float(info.max) / 4, eps * size + 2**60 * float(info.tiny), np.inf)
     attempt.close(value, expected, size, terms, dtype=dtype, floor=reference.floor)
 
 

@@ -43,7 +43,8 @@ def kernels(draw, attempt):
     Y = _points(draw, d) if draw.chance(0.5) else None
     options = _options(draw)
     phi = options.get("activation")
-    draw.hostile |= not getattr(phi, "relative", True)  # a row may be silent
+    # A row may be silent, and a kernel of long rows beyond float32.
+    draw.hostile |= draw.scaled or not getattr(phi, "relative", True)
     value = attempt(function, X, Y, **options)
     A = dense(X)
     B = A if Y is None else dense(Y)
