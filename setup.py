@@ -91,6 +91,11 @@ class BuildKernels(build_ext):
 
     def build_extensions(self):
         """Compile, with the OpenMP flags that the probe found."""
+        if self.compiler.compiler_type == "msvc":
+            sys.exit(
+                "subquad: the kernels do not compile with Microsoft's compiler yet. On Windows, "
+                "build and run subquad under WSL, with GCC or Clang."
+            )
         compile_flags, link_flags = probed_openmp_flags()
         for extension in self.extensions:
             extension.extra_compile_args += compile_flags

@@ -15,7 +15,7 @@ Notation (capitals are matrices; row i of a matrix is data point i)
     mu              regularisation or damping
 
 Modules
-    activations     ReLU, ShiftedReLU, ThresholdedReLU
+    activations     ReLU, ShiftedReLU, ThresholdedReLU; GELU, SiLU, Tanh, Sigmoid, LeakyReLU
     weights         DenseWeights, GaussianWeights: products with sparse rows
     hadamard        fwht: fast Walsh-Hadamard transforms
     halfspace       HalfSpaceReport: which points have <x, a> >= b, of a set that changes
@@ -23,11 +23,13 @@ Modules
     jacobian        Jacobian, KhatriRao, JacobianSum: rows u_i (x) v_i, their products and Grams
     networks        WideNetwork, TwoLayerNetwork, FactoredNetwork, PairedNetwork, LastLayer
     ntk             tangent kernels, of infinite and of finite width
-    training        LastLayerGaussNewton, TwoLayerGaussNewton, FactoredGaussNewton,
-                    FactoredGradientDescent, HalfSpaceSGD
+    training        LastLayerGaussNewton, AllLayersGaussNewton, TwoLayerGaussNewton,
+                    FactoredGaussNewton, FactoredGradientDescent, HalfSpaceSGD
     estimators      for scikit-learn: GaussNewton, NTK, Factored and HalfSpaceSGD models,
                     PolynomialTensorSketch
     solvers         gram_solve, fast_regression, fast_newton, leave-one-out
+    interop         capture: the Jacobian of every linear layer of a torch model; fit_layer,
+                    apply_change, export_peft, load_layer: one of its layers fitted
     io, plotting    models as files, curves
 
 Bibliography
@@ -56,6 +58,7 @@ _MODULES = (
     "estimators",
     "hadamard",
     "halfspace",
+    "interop",
     "io",
     "jacobian",
     "lowrank",

@@ -1,6 +1,7 @@
 """The command ``subquad``, also ``python -m subquad``.
 
-Exit status 0 is success, 2 an input the user can mend (one sentence on standard error), 130 Ctrl-C.
+Exit status 0 is success, 2 an input the user can mend (one sentence on standard error), 130 Ctrl-C,
+143 SIGTERM.
 """
 
 import importlib
@@ -30,10 +31,11 @@ def main(argv=None):
         From the parser: ``--help``, or words it does not understand (status 2).
     """
     from subquad._command.parser import build_parser
+    from subquad._command.stopping import Signals
 
     args = build_parser().parse_args(argv)
     args.started = STARTED if argv is None else time.monotonic()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), Signals() as args.signals:
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _show_warning
         return _status(args)
@@ -41,13 +43,13 @@ def main(argv=None):
 
 def _status(args):
     """Call the subcommand; turn what can go wrong into one sentence and an exit status."""
-    from subquad._command.errors import BAD_INPUT, INTERRUPTED, BadInput, missing_package, one_line
+    from subquad._command.errors import BAD_INPUT, BadInput, missing_package, one_line
 
     try:
         module = importlib.import_module(f"subquad._command.{args.module}")
         return getattr(module, args.command)(args)
     except KeyboardInterrupt:
-        return _stopped("interrupted", INTERRUPTED)
+        return _stopped("interrupted", args.signals.status)
     except BadInput as error:
         return _stopped(str(error), BAD_INPUT)
     except (ValueError, TypeError, MemoryError, OSError, ImportError) as error:
@@ -62,15 +64,18 @@ def _status(args):
 
 def _stopped(sentence, status):
     """Say why on standard error and return the status."""
-    print(f"subquad: {sentence.rstrip('.')}.", file=sys.stderr)
+    from subquad._command.report import printable
+
+    print(printable(f"subquad: {sentence.rstrip('.')}."), file=sys.stderr)
     return status
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
     """Print a warning as one line, without the place in the source, which a developer needs."""
     from subquad._command.errors import one_line
+    from subquad._command.report import printable
 
-    print(f"subquad: warning: {one_line(message)}", file=sys.stderr)
+    print(printable(f"subquad: warning: {one_line(message)}"), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,13 @@ class LowRankFactors:
         self._U, self._V = (np.empty((0, size), dtype) for size in shape)
         self.rank = 0
 
+    @classmethod
+    def adopting(cls, U, V):
+        """Return the product of two arrays that are kept, not copied."""
+        self = cls.__new__(cls)
+        self._replace(U, V, len(U))
+        return self
+
     @property
     def U(self):
         """The rows in use, a view."""

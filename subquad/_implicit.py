@@ -1,5 +1,7 @@
 """Random weights that are never stored: every entry is a function of seed, row and column."""
 
+import functools
+
 import numpy as np
 
 from subquad._implicit_products import columns_block, int8_law, integers_block, product
@@ -43,14 +45,12 @@ class GaussianWeights:
     step : float
         Distance of neighbouring numbers of the int8 grid; std for the float32 grid.
     nbytes : int
-        Memory of the keys of the columns, 12 bytes each.
+        Memory of the keys of the columns, 12 bytes each, which the first product makes and keeps.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is not as described.
-    MemoryError
-        If the keys do not fit.
 
     Notes
     -----
@@ -77,12 +77,23 @@ class GaussianWeights:
         self.dtype = as_dtype(dtype)
         self._table, scale = int8_law() if grid == "int8" else (None, 1.0)
         self.step = self.std * scale
-        self._keys = _column_keys(self.seed, self.shape[1])
+
+    @functools.cached_property
+    def _keys(self):
+        """The keys of all columns."""
+        return _column_keys(self.seed, 0, self.shape[1])
+
+    def _keys_between(self, start, stop):
+        """Return keys of the columns start to stop - 1, and the place of the first among them."""
+        if "_keys" in vars(self):
+            return self._keys, start
+        first = start - start % gaussian.TILE
+        return _column_keys(self.seed, first, stop), start - first
 
     @property
     def nbytes(self):
         """Memory of the keys, in bytes."""
-        return self._keys.nbytes
+        return _BYTES_PER_COLUMN * _whole_tiles(self.shape[1])
 
     def __repr__(self):
         return (
@@ -247,12 +258,20 @@ class GaussianWeights:
         return integer(start, "start", minimum=0, maximum=stop), stop
 
 
-def _column_keys(seed, m_in):
-    """Return the keys of m_in columns, shape (3, m_in rounded up to whole tiles)."""
-    n_keys = -(-m_in // gaussian.TILE) * gaussian.TILE
-    what = f"The keys of {m_in} columns of weights that are not stored"
+def _whole_tiles(n_columns):
+    """Return the number of columns, rounded up to whole tiles."""
+    return -(-n_columns // gaussian.TILE) * gaussian.TILE
+
+
+def _column_keys(seed, first, stop):
+    """Return the keys of columns first, which begins a tile, to stop - 1, rounded up to tiles.
+
+    Their shape is (3, n_columns).
+    """
+    n_keys = _whole_tiles(stop - first)
+    what = f"The keys of {stop - first} columns of weights that are not stored"
     require_memory(_BYTES_PER_COLUMN * n_keys, what, "Use fewer columns.")
     keys = np.empty((3, n_keys), np.uint32)
     for columns in blocks(n_keys, _COLUMNS_PER_CALL):
-        gaussian.column_keys(seed, columns.start, keys[:, columns])
+        gaussian.column_keys(seed, first + columns.start, keys[:, columns])
     return keys

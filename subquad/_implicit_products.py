@@ -21,6 +21,8 @@ from subquad._products import SPARSE_COST, blocks_by_work, threads_for_work
 _ROWS = 512
 # A plan takes about 40 bytes for each nonzero of its rows.
 _NONZEROS_PER_PLAN = 2**22
+# Sort the nonzeros of a block of rows where there are so many times as many columns.
+_FEW = 64
 # Making an entry costs as much as so many multiply-adds; less with AVX-512.
 _COST = {"int8": 15.0, "float32": 60.0}
 
@@ -38,16 +40,18 @@ def int8_law():
 def columns_block(W, start, stop, n_threads):
     """Return W[:, start:stop]^T."""
     block = np.empty((stop - start, W.shape[0]), W.dtype)
+    keys, first = W._keys_between(start, stop)
     for rows, useful in _made_at_once(W, block, n_threads):
-        gaussian.fill(W._keys, W._table, W.step, start + rows.start, block[rows], useful)
+        gaussian.fill(keys, W._table, W.step, first + rows.start, block[rows], useful)
     return block
 
 
 def integers_block(W, start, stop, n_threads):
     """Return the integers of W[:, start:stop]^T on the int8 grid."""
     block = np.empty((stop - start, W.shape[0]), np.int8)
+    keys, first = W._keys_between(start, stop)
     for rows, useful in _made_at_once(W, block, n_threads):
-        gaussian.fill_integers(W._keys, W._table, start + rows.start, block[rows], useful)
+        gaussian.fill_integers(keys, W._table, first + rows.start, block[rows], useful)
     return block
 
 
@@ -60,7 +64,7 @@ def _made_at_once(W, block, n_threads):
 
 def product(W, rows, n_threads, transposed):
     """Return H W^T, or H W, for the rows of H (DenseRows or SparseRows), a block at a time."""
-    n = len(rows)
+    n, keys = len(rows), W._keys
     m_out, m_in = W.shape[::-1] if transposed else W.shape
     out, n_panels = np.zeros((n, m_out), W.dtype), -(-m_out // gaussian.TILE)
     for block in blocks(n, min(_ROWS, _NONZEROS_PER_PLAN * n / max(rows.nnz, 1))):
@@ -73,7 +77,7 @@ def product(W, rows, n_threads, transposed):
         slow = SPARSE_COST * W.dtype.itemsize / 4  # BLAS and the kernel halve their rate in float64
         for panels in blocks_by_work(n_panels, slow * cost):
             gaussian.product(
-                W._keys, W._table, transposed, sources, *runs, panels.start, panels.stop,
+                keys, W._table, transposed, sources, *runs, panels.start, panels.stop,
                 out[block], scratch, useful,
             )  # fmt: skip
     return out
@@ -82,10 +86,15 @@ def product(W, rows, n_threads, transposed):
 def _plan(indptr, indices, values, m_in, scale):
     """Return the sources and runs of sparse rows, see `gaussian.plan`."""
     indices = indices[: indptr[-1]]
-    needed = np.zeros(m_in, bool)
-    needed[indices[indptr[0] :]] = True
-    sources = np.flatnonzero(needed)
-    rank = np.cumsum(needed, dtype=np.intp) - 1
+    if len(indices) * _FEW < m_in:
+        sources, places = np.unique(indices[indptr[0] :], return_inverse=True)
+        indices = np.concatenate([np.zeros(indptr[0], np.intp), places])
+        rank = np.arange(len(sources))
+    else:
+        needed = np.zeros(m_in, bool)
+        needed[indices[indptr[0] :]] = True
+        sources = np.flatnonzero(needed)
+        rank = np.cumsum(needed, dtype=np.intp) - 1
     n_blocks, nnz = -(-len(sources) // gaussian.TILE), indptr[-1] - indptr[0]
     groups = np.empty((n_blocks, gaussian.RUN + 1), np.intp)
     points, columns = np.empty(nnz, np.int32), np.empty(nnz, np.uint8)

@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from subquad._kernels import _simd
+
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 # Read the quota of processors so often: the files take longer than a product of small matrices.
 _QUOTA_SECONDS = 1.0
@@ -23,9 +25,13 @@ def available_memory():
 def available_processors():
     """Return how many processors this process may use: affinity mask and control-group quota.
 
-    A quota that is changed is noticed within a second.
+    A quota that is changed is noticed within a second. Where OMP_PROC_BIND or OMP_PLACES is set,
+    OpenMP counts: it binds the thread that loads it to one of its processors, and the mask of that
+    thread tells of no other.
     """
-    if hasattr(os, "sched_getaffinity"):
+    if bound := _simd.bound_processors():
+        count = bound
+    elif hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1

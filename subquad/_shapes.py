@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse
 
 from subquad._parallel import resolve_threads
-from subquad._validation import as_csr, as_matrix, integer, require_memory
+from subquad._validation import as_csr, as_matrix, integer, require_in_range, require_memory
 
 # Refuse larger sizes: scipy.linalg.cython_blas takes 32-bit ones.
 MAX_SIZE = 2**31 - 1
@@ -64,7 +64,7 @@ def multiply_rows(rows, name, shape, dtype, n_threads, by_dense, by_csr):
     Raises
     ------
     TypeError, ValueError
-        If the rows are not a finite real matrix with n_columns columns.
+        If the rows are not a finite real matrix with n_columns columns, or the product overflows.
     MemoryError
         If the product does not fit.
     """
@@ -72,10 +72,10 @@ def multiply_rows(rows, name, shape, dtype, n_threads, by_dense, by_csr):
     if scipy.sparse.issparse(rows):
         csr = as_csr(rows, name, n_columns=n_columns, dtype=dtype)
         _require_product_memory((len(csr[0]) - 1, n_outputs), dtype)
-        return by_csr(*csr, n_threads)
+        return require_in_range(by_csr(*csr, n_threads), name, "the product")
     rows = as_matrix(rows, name, n_columns=n_columns, dtype=dtype)
     _require_product_memory((len(rows), n_outputs), dtype)
-    return by_dense(rows, n_threads)
+    return require_in_range(by_dense(rows, n_threads), name, "the product")
 
 
 def _require_product_memory(shape, dtype):

@@ -22,6 +22,8 @@ _REAL = (np.float32, np.float64)
 # Compare requests of up to so many bytes with the memory that was free within the last so many
 # seconds: asking anew takes a millisecond, a hundred times as long as a product of small matrices.
 _SMALL, _SECONDS = 2**24, 0.1
+# Sums of larger weights overflow, and squares of residuals lose their digits with smaller ones.
+_LARGEST_WEIGHT = 1e303
 
 
 def as_array(x, name, dtype=None):
@@ -145,6 +147,19 @@ def as_csr(x, name, *, n_columns=None, min_rows=1, dtype=None):
     return _native(x.indptr, np.intp), _native(x.indices[:nnz], np.intp), values
 
 
+def as_integers(x, name):
+    """Return x as an ndarray of intp of any shape; bools and fractions are refused."""
+    if scipy.sparse.issparse(x) or isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be an array of integers; got {_describe(x)}.")
+    x = even_array(x, name)
+    if x.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be an array of integers; got {x.dtype}.")
+    largest = np.iinfo(np.intp).max
+    if x.size and x.max() > largest:
+        raise ValueError(f"{name} must hold integers of at most {largest}; got {x.max()}.")
+    return _native(x, np.intp)
+
+
 def integer(value, name, *, minimum=1, maximum=sys.maxsize):
     """Return value as an int in [minimum, maximum]; bools and fractions are refused.
 
@@ -223,6 +238,26 @@ def require_finite(x, name):
             f"{name} must be finite in {x.dtype}; got {_plural(count, 'NaN or infinite value')}, "
             f"the first at index {first if x.ndim > 1 else first[0]}."
         )
+
+
+def require_weights_in_range(weights, name):
+    """Raise unless all weights that are not 0 are between 1e-303 and 1e303."""
+    wrong = (weights != 0) & ((weights < 1 / _LARGEST_WEIGHT) | (weights > _LARGEST_WEIGHT))
+    if wrong.any():
+        raise ValueError(
+            f"{name} must be 0 or between {1 / _LARGEST_WEIGHT:.0e} and {_LARGEST_WEIGHT:.0e}; "
+            f"got {weights[wrong.argmax()]:.3g}. Scale all of them by one factor."
+        )
+
+
+def require_in_range(result, names, what):
+    """Return a result of finite arguments, or raise where the arithmetic has overflowed."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(result.sum()) or np.isfinite(result).all():
+            return result
+    raise ValueError(
+        f"{names} must keep {what} within the range of {result.dtype}; got an overflow. Scale down."
+    )
 
 
 def require_output(out, shape, dtype, like=""):

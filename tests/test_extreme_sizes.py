@@ -2,11 +2,27 @@
 
 import numpy as np
 import pytest
+from layers import quietly
 
 from subquad.jacobian import KhatriRao
-from subquad.networks import TwoLayerNetwork, WideNetwork
-from subquad.solvers import gram_solve, pcg, solve_damped
-from subquad.training import LastLayerGaussNewton, TwoLayerGaussNewton
+from subquad.networks import FactoredNetwork, TwoLayerNetwork, WideNetwork
+from subquad.ntk import required_width
+from subquad.sketch import CountSketch
+from subquad.solvers import (
+    choose_regularization,
+    gram_solve,
+    loo_residuals,
+    merge_repeats,
+    pcg,
+    solve_damped,
+)
+from subquad.training import (
+    FactoredGaussNewton,
+    FactoredGradientDescent,
+    LastLayerGaussNewton,
+    TwoLayerGaussNewton,
+)
+from subquad.weights import DenseWeights
 
 SIZES = [1e-300, 1e-170, 1e-100, 1.0, 1e100, 1e160, 1e300]
 
@@ -56,3 +72,111 @@ def test_targets_whose_squares_no_float_holds_are_refused(size):
     with pytest.raises(ValueError, match=r"^y must be 0 or between"):
         TwoLayerGaussNewton(TwoLayerNetwork(4, width=256, rng=0), X, y)
     LastLayerGaussNewton(WideNetwork(4, width=256, rng=0).last_layer(X), 0 * y, centred=True)
+
+
+# ---- weights
+ROWS = np.random.default_rng(1).standard_normal((40, 4))
+ROWS /= np.linalg.norm(ROWS, axis=1)[:, None]
+WAVE = np.sin(3 * ROWS[:, 0])
+WEIGHTS = np.random.default_rng(2).uniform(0.5, 1.5, 40)
+FITS = {
+    "last layer": lambda **options: LastLayerGaussNewton(
+        WideNetwork(4, width=512, rng=0).last_layer(ROWS), WAVE, **options
+    ),
+    "two layers": lambda **options: TwoLayerGaussNewton(
+        TwoLayerNetwork(4, width=512, rng=0), ROWS, WAVE, **options
+    ),
+    "factored": lambda **options: FactoredGaussNewton(
+        FactoredNetwork(4, width=512, inner_size=4, rng=0), ROWS, WAVE, **options
+    ),
+}
+
+
+@pytest.mark.parametrize("exponent", [-700, -100, 100, 700])
+@pytest.mark.parametrize("name", FITS)
+def test_a_common_factor_of_the_weights_changes_no_fit(name, exponent):
+    # A power of four, by which roots scale without rounding.
+    scale = 2.0**exponent
+    fits = [
+        quietly(FITS[name](regularization="loo", sample_weight=unit * WEIGHTS).run)
+        for unit in (1.0, scale)
+    ]
+    np.testing.assert_allclose(fits[1].outputs, fits[0].outputs, rtol=1e-6, atol=1e-8)
+    assert fits[1].regularization_ / scale == pytest.approx(fits[0].regularization_, rel=1e-9)
+    assert fits[1].loo_error == pytest.approx(fits[0].loo_error, rel=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [1e-310, 1e305])
+@pytest.mark.parametrize("name", FITS)
+def test_weights_that_no_square_can_take_are_refused(name, wrong):
+    weights = np.where(np.arange(40) == 3, wrong, 1.0)
+    with pytest.raises(ValueError, match=r"^sample_weight must be 0 or between .* got 1e.*Scale"):
+        FITS[name](sample_weight=weights)
+    with pytest.raises(ValueError, match=r"^weights must be 0 or between"):
+        solve_damped(np.eye(40), np.ones(40), weights=weights)
+
+
+def test_estimators_refuse_such_weights():
+    estimators = pytest.importorskip("subquad.estimators")
+    weights = np.where(np.arange(40) < 3, 1e-320, 0.0)
+    for name in ("GaussNewtonRegressor", "FactoredRegressor", "NTKRegressor"):
+        for wrong in (weights, np.full(40, 1.7e308)):
+            with pytest.raises(ValueError, match=r"^sample_weight must be 0 or between"):
+                getattr(estimators, name)().fit(ROWS, WAVE, wrong)
+
+
+@pytest.mark.parametrize("exponent", [-900, -700, 700, 900])
+def test_the_choice_of_mu_follows_the_size_of_kernels_and_weights(exponent):
+    G, scale = ROWS @ ROWS.T + np.eye(40), 2.0**exponent
+    repeats = merge_repeats(np.arange(40) // 2, WAVE[:, None], WEIGHTS)[2]
+    smaller = G[:20, :20]
+    for matrix, r, options in (
+        (G, WAVE, {}),
+        (G, WAVE, {"weights": WEIGHTS}),
+        (smaller, WAVE[:20, None], {"repeats": repeats}),
+    ):
+        mu, error, _ = choose_regularization([matrix], r, **options)
+        scaled_mu, same_error, _ = choose_regularization([scale * matrix], r, **options)
+        assert scaled_mu / scale == pytest.approx(mu, rel=1e-9)
+        assert same_error == pytest.approx(error, rel=1e-9)
+
+
+def test_errors_and_widths_that_overflow_are_refused():
+    with pytest.raises(ValueError, match=r"^grams and r must keep errors within the range"):
+        choose_regularization([np.eye(3)], np.full(3, 1e200))
+    refused = pytest.raises(ValueError, match=r"^(gram and r must keep errors|mu must be positive)")
+    with np.errstate(all="ignore"), refused:
+        loo_residuals(1e-320 * np.eye(3), np.ones(3), 0.0)
+    with pytest.raises(ValueError, match=r"^kernel must have no eigenvalue below 3e-75"):
+        required_width(1e-100 * np.eye(3), depth=2)
+    required_width(1e-70 * np.eye(3), depth=2)
+
+
+@pytest.mark.parametrize("size", [1e-320, 1e-300])
+def test_a_step_size_from_a_tangent_kernel_that_vanishes_is_refused(size):
+    network = FactoredNetwork(4, width=512, inner_size=4, rng=0)
+    with pytest.raises(ValueError, match=r"^X must have .*(some neuron fires|tangent kernel)"):
+        FactoredGradientDescent(network, size * ROWS, WAVE)
+
+
+# ---- NaN that hides, and products that overflow
+def test_nan_in_a_bucket_that_holds_no_feature_is_refused():
+    S = CountSketch(3, 10, rng=0)
+    Y = np.zeros((2, 10))
+    Y[1, np.setdiff1d(np.arange(10), S.buckets)[0]] = np.nan
+    with pytest.raises(ValueError, match=r"^Y must be finite in float64; got 1 NaN"):
+        S.apply_transposed(Y)
+
+
+def test_infinity_times_zero_is_no_gram_matrix():
+    J = KhatriRao(np.full((2, 1), 1e200), np.zeros((2, 1)))
+    for call in (J.gram, J.diagonal, lambda: J.gram(J)):
+        with np.errstate(all="ignore"), pytest.raises(ValueError, match=r"^U and V must keep J J"):
+            call()
+
+
+def test_products_with_weights_that_overflow_are_refused():
+    W = DenseWeights(np.full((2, 3), 1e200))
+    for call, size in ((W.apply, 3), (W.apply_transposed, 2)):
+        with np.errstate(all="ignore"), pytest.raises(ValueError, match="must keep the product"):
+            call(np.full((1, size), 1e200))

@@ -1,6 +1,7 @@
 """GaussianWeights multiply as the matrix that they stand for, the same in every part and way."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -202,8 +203,43 @@ def test_keys_that_do_not_fit_are_refused_before_they_are_made(monkeypatch):
     message = (
         r"The keys of 2147483647 columns .* must fit in memory; needs 25.8 GB .* fewer columns"
     )
+    W = GaussianWeights((1, 2**31 - 1), 0)
+    assert W.nbytes == 12 * 2**31
     with pytest.raises(MemoryError, match=message):
-        GaussianWeights((1, 2**31 - 1), 0)
+        W.apply(scipy.sparse.csr_array((1, 2**31 - 1)))
+
+
+def test_the_widest_matrix_takes_no_memory_and_its_columns_a_little():
+    tracemalloc.start()
+    W = GaussianWeights((3, 2**31 - 1), 4)
+    last = W.columns(2**31 - 3, 2**31 - 1)
+    W.integers(2**30 + 1, 2**30 + 5)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e5
+    assert last.shape == (2, 3)
+    assert W.nbytes == 12 * 2**31
+
+
+@BOTH
+@GRIDS
+@pytest.mark.parametrize("transposed", [False, True])
+def test_few_nonzeros_in_many_columns_are_multiplied_the_same(monkeypatch, dtype, grid, transposed):
+    W = GaussianWeights((130, 3000)[:: -1 if transposed else 1], 4, grid, dtype=dtype)
+    H = scipy.sparse.random_array((700, 3000), density=1e-4, format="csr", rng=0, dtype=dtype)
+    multiply = W.apply_transposed if transposed else W.apply
+    few = multiply(H)
+    monkeypatch.setattr(subquad._implicit_products, "_FEW", 0)
+    np.testing.assert_array_equal(multiply(H), few)
+
+
+def test_columns_are_the_same_before_and_after_a_product_has_made_the_keys():
+    W = GaussianWeights((5, 300), 4)
+    before = [W.columns(start, 300) for start in (0, 1, 63, 64, 200, 299)]
+    W.apply(np.ones((1, 300)))
+    for part, start in zip(before, (0, 1, 63, 64, 200, 299), strict=True):
+        np.testing.assert_array_equal(W.columns(start, 300), part)
+        np.testing.assert_array_equal(W.to_dense()[:, start:].T, part)
 
 
 def test_keys_made_in_parts_are_the_same(monkeypatch):

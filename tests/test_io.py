@@ -1,10 +1,12 @@
 """A model comes back from its file as it went in; saving is all or nothing."""
 
 import copy
+import functools
 import os
-import stat
 import subprocess
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -64,6 +66,19 @@ def test_kernel_models_come_back(tmp_path, dtype, scale_features):
         np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
         assert loaded.get_params() == model.get_params()
         assert vars(loaded).keys() == vars(model).keys()
+
+
+def test_a_kernel_model_of_several_outputs_predicts_the_same_bits(tmp_path):
+    from subquad.estimators import NTKRegressor
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 6))
+    model = NTKRegressor(depth=2).fit(X, np.sin(X @ rng.standard_normal((6, 7))))
+    save_model(model, tmp_path / "m")
+    loaded = load_model(tmp_path / "m")
+    assert loaded.dual_coef_.strides == model.dual_coef_.strides
+    for n in (1, 2, 50, 300):
+        np.testing.assert_array_equal(loaded.predict(X[:n]), model.predict(X[:n]))
 
 
 @pytest.mark.parametrize("kind", ["NTKRegressor", "GaussNewtonRegressor"])
@@ -133,20 +148,6 @@ def test_an_interrupted_save_leaves_the_old_model_and_nothing_else(
     assert os.listdir(tmp_path) == [path.name]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and links")
-def test_saving_follows_a_link_and_the_umask(path, regressor, tmp_path):
-    link = tmp_path / "link"
-    link.symlink_to(path)
-    old_umask = os.umask(0o027)
-    try:
-        save_model(regressor, link)
-    finally:
-        os.umask(old_umask)
-    assert link.is_symlink()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert load_model(link).n_features_in_ == 4
-
-
 def test_only_fitted_estimators_of_the_package_are_saved(tmp_path):
     from sklearn.linear_model import Ridge
 
@@ -180,6 +181,41 @@ def test_checking_a_path_leaves_no_trace(path, tmp_path):
     check_writable(path, n_bytes=1)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("notes", "sentence"),
+    [
+        ([1], "notes must be a dict or None; got list"),
+        ({"a": {1}}, "notes must hold what JSON can"),
+        ({"a": float("nan")}, "notes must hold what JSON can"),
+        ({"a": [0] * 2**20}, "notes must be shorter"),
+        ({"a": "x" * 2**25}, "notes must fit"),
+        ({"a": functools.reduce(lambda value, _: [value], range(80), 1)}, "notes must be shorter"),
+    ],
+)
+def test_notes_that_no_reader_would_take_are_not_written(regressor, tmp_path, notes, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        save_model(regressor, tmp_path / "m", notes=notes)
+    assert os.listdir(tmp_path) == []
+
+
+def test_models_load_in_threads_and_leave_the_warnings_as_they_are(path):
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        loaded = list(pool.map(load_model, [path] * 64))
+    assert warnings.filters == before
+    assert {model.n_features_in_ for model in loaded} == {4}
+
+
+def test_loading_touches_no_state_of_the_process(path, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("process-wide")
+
+    monkeypatch.setattr(warnings, "catch_warnings", refuse)
+    monkeypatch.setattr(warnings, "simplefilter", refuse)
+    monkeypatch.setattr(warnings, "filterwarnings", refuse)
+    assert load_model(path).n_features_in_ == 4
 
 
 def test_a_header_is_read_without_scikit_learn(path):

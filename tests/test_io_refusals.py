@@ -3,13 +3,15 @@
 import io
 import json
 import os
+import re
 import zipfile
 
 import numpy as np
 import pytest
+from fuzz import mutate_models
 from layers import quietly
 
-from subquad.io import ModelFileError, load_model, save_model
+from subquad.io import ModelFileError, load_model, read_header, save_model
 
 pytest.importorskip("sklearn")
 X = np.random.default_rng(0).standard_normal((48, 4))
@@ -89,6 +91,90 @@ def test_files_of_other_kinds_are_refused(tmp_path, kind):
     else:
         path.write_bytes({"text": b"hello", "pickle": b"\x80\x04N.", "empty": b""}[kind])
     with pytest.raises(ModelFileError, match=r"m must be a subquad model; it "):
+        load_model(path)
+
+
+def test_a_small_file_cut_at_every_offset_is_refused(tmp_path):
+    content, path = mutate_models.whole_files()[4], tmp_path / "m"
+    sentences = set()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(ModelFileError) as caught:
+            load_model(path)
+        sentences.add(str(caught.value))
+    assert sentences == {
+        f"{path} must be a subquad model; it is of another kind, truncated or damaged."
+    }
+
+
+def test_mutations_are_refused_in_a_sentence_or_load_as_models_that_predict(tmp_path):
+    counts, failures, _, largest = mutate_models.run(400, 0, tmp_path)
+    assert not failures
+    assert counts["refused"] > 300
+    assert counts["loaded"] > 0
+    assert largest[0] < 100e6
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("depth_", 10**7),
+        ("depth_", "2"),
+        ("depth_", 0),
+        ("n_features_in_", 10**8),
+        ("n_features_in_", 0),
+        ("shift_", -1.0),
+        ("shift_", {"float": "nan"}),
+        ("_one_dimensional", True),
+        ("_one_dimensional", None),
+        ("regularization_", "x"),
+        ("feature_names_in_", {"strings": ["a", "b"]}),
+        ("_scaling", None),
+    ],
+)
+def test_a_forged_attribute_of_a_kernel_model_is_refused(tmp_path, name, value):
+    (tmp_path / "m").write_bytes(mutate_models.whole_files()[4])
+    rewrite(tmp_path / "m", lambda header, entries: header["state"].update({name: value}))
+    with pytest.raises(ModelFileError, match=r"its parts do not fit together \("):
+        load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("key", ["class", "state", "parameters", "arrays", "format_version"])
+@pytest.mark.parametrize("value", [None, 0, [1]])
+def test_a_header_without_a_part_or_with_another_is_refused_by_every_reader(path, key, value):
+    rewrite(path, lambda header, entries: header.update({key: value}))
+    for reader in (load_model, read_header):
+        with pytest.raises(ModelFileError, match=r"it has a header (that|whose) "):
+            reader(path)
+
+
+@pytest.mark.parametrize("name", ["header.json", "network_.readout.npy"])
+def test_a_compressed_entry_is_refused_before_it_is_read(path, name):
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry: archive.read(entry) for entry in archive.namelist()}
+    entries[name] += bytes(2**28)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry, content in entries.items():
+            archive.writestr(entry, content)
+    assert os.path.getsize(path) < 2**20
+    del entries, content
+    with (
+        mutate_models.Peak() as peak,
+        pytest.raises(ModelFileError, match=r"header too large|compr"),
+    ):
+        load_model(path)
+    assert peak.n_bytes < 50e6
+
+
+def test_sizes_that_the_file_is_too_short_for_are_not_believed(path):
+    # Every array of the same bytes, though each would be as large as the file.
+    rewrite(path, set_array("factors_.1", np.zeros((10**6, 1))))
+    content = bytearray(path.read_bytes())
+    sizes = [m.start() for m in re.finditer(b"PK\x01\x02", content)]
+    for start in sizes:
+        content[start + 20 : start + 28] = content[sizes[-1] + 20 : sizes[-1] + 28]
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError):
         load_model(path)
 
 

@@ -108,6 +108,14 @@ def test_products_do_not_depend_on_n_threads(store, rng):
         np.testing.assert_array_equal(J.matvec(X, n_threads=n_threads), expected)
 
 
+@pytest.mark.parametrize("store", STORE)
+def test_the_diagonal_is_summed_in_float64_whatever_the_dtype(store, rng):
+    U, V = (sparse_rows(rng, (9, m), 0.5, np.float32) for m in (40, 30))
+    J = KhatriRao(STORE[store](U), STORE[store](V))
+    squares = [np.square(x.astype(float)).sum(axis=1) for x in (U, V)]
+    np.testing.assert_allclose(J.diagonal(), squares[0] * squares[1], rtol=1e-14)
+
+
 def test_factors_share_the_wider_dtype(rng):
     narrow, wide = rng.standard_normal((3, 4)).astype(np.float32), rng.standard_normal((3, 5))
     for U, V in [(narrow, wide), (wide, narrow), (scipy.sparse.csr_array(narrow), wide)]:

@@ -1,7 +1,10 @@
 """Every Jacobian answers as the matrix it stands for, and every solver takes any of them."""
 
+import itertools
+
 import numpy as np
 import pytest
+import scipy.sparse
 
 from subquad.jacobian import (
     FiredJacobian,
@@ -95,14 +98,40 @@ def khatri_rao(rng):
     return KhatriRao(U, V), rows(U, V)
 
 
+COUNTS = [3, 1, 0, 4, 1, 1, 2, 0, 5, 1, 2]  # rows of each of N groups
+
+
+def grouped(one_hot):
+    """Sums of rows by group, of dense factors or of one-hot inputs in CSR."""
+
+    def make(rng):
+        n_rows, indptr = sum(COUNTS), np.concatenate([[0], np.cumsum(COUNTS)])
+        U, V = rng.standard_normal((n_rows, 8)), rng.standard_normal((n_rows, 6))
+        if one_hot:
+            V = np.eye(60)[rng.integers(0, 60, n_rows)]
+        J = KhatriRao(U, scipy.sparse.csr_array(V) if one_hot else V, groups=indptr)
+        parts = [rows(U, V)[a:b].sum(axis=0) for a, b in itertools.pairwise(indptr)]
+        return J, np.stack(parts)
+
+    return make
+
+
 def layers(rng):
     parts = [khatri_rao(rng), fired("even")(rng)]
     return JacobianSum([J for J, _ in parts]), np.hstack([matrix for _, matrix in parts])
 
 
-def scaled(rng):
-    (J, matrix), roots = khatri_rao(rng), rng.random(N)
-    return ScaledRows(J, roots), roots[:, None] * matrix
+def grouped_layers(rng):
+    parts = [khatri_rao(rng), grouped(False)(rng), grouped(True)(rng)]
+    return JacobianSum([J for J, _ in parts]), np.hstack([matrix for _, matrix in parts])
+
+
+def scaled(of):
+    def make(rng):
+        (J, matrix), roots = of(rng), rng.random(N)
+        return ScaledRows(J, roots), roots[:, None] * matrix
+
+    return make
 
 
 def explicit(rng):
@@ -118,8 +147,12 @@ KINDS = {
     "matrix-free": matrix_free,
     "readout": readout,
     "shared": shared,
+    "grouped": grouped(one_hot=False),
+    "grouped, one-hot V": grouped(one_hot=True),
     "sum": layers,
-    "scaled": scaled,
+    "sum of grouped": grouped_layers,
+    "scaled": scaled(khatri_rao),
+    "scaled, grouped": scaled(grouped(one_hot=False)),
 }
 
 
@@ -156,12 +189,13 @@ def test_a_gram_matrix_is_the_callers_own(case):
     np.testing.assert_allclose(J.gram(), matrix @ matrix.T, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k not in ("explicit", "sum")])
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "explicit" and "sum" not in k])
 def test_a_change_of_the_weights_is_mapped_and_pulled_back(kind):
     J, matrix = KINDS[kind](np.random.default_rng(5))
     g = np.random.default_rng(6).standard_normal(len(matrix))
     A, B = J.adjoint(g)
-    np.testing.assert_allclose((A.T @ B).ravel(), g @ matrix, rtol=0, atol=1e-11)
+    pulled = A.T @ B
+    np.testing.assert_allclose(np.asarray(pulled).ravel(), g @ matrix, rtol=0, atol=1e-11)
     X = np.random.default_rng(7).standard_normal((A.shape[1], B.shape[1]))
     np.testing.assert_allclose(J.matvec(X), matrix @ X.ravel(), rtol=0, atol=1e-11)
 
@@ -175,7 +209,10 @@ def test_a_sum_maps_and_pulls_back_layer_by_layer():
     np.testing.assert_allclose(J.matvec(pulled), matrix @ flat, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["Khatri-Rao", "fired, any readout", "readout", "shared"])
+@pytest.mark.parametrize(
+    "kind",
+    ["Khatri-Rao", "fired, any readout", "readout", "shared", "grouped", "grouped, one-hot V"],
+)
 def test_a_sketch_is_that_of_the_rows(kind):
     J, matrix = KINDS[kind](np.random.default_rng(8))
     S = TensorSketch((J.m_u, J.m_v), 64, rng=0)
@@ -252,6 +289,76 @@ def test_cross_gram_matrices_are_those_of_two_sets_of_rows():
     np.testing.assert_allclose(J.gram(other), left @ right.T, rtol=0, atol=1e-12)
     (J, left), (other, right) = layers(rng), layers(rng)
     np.testing.assert_allclose(J.gram(other), left @ right.T, rtol=0, atol=1e-10)
+
+
+def dense_pair(rng, n_rows, groups=None):
+    """Two dense factors for the layer of M neurons and WIDTH inputs, and the matrix."""
+    U, V = rng.standard_normal((n_rows, M)), rng.standard_normal((n_rows, WIDTH))
+    matrix = rows(U, V)
+    if groups:
+        matrix = np.stack([matrix[a:b].sum(axis=0) for a, b in itertools.pairwise(groups)])
+    return KhatriRao(U, V, groups), matrix
+
+
+def bits_pair(rng, n, make):
+    """A Jacobian of bits for the same layer, and the matrix."""
+    D, V, a = rng.random((n, M)) < 0.3, rng.standard_normal((n, WIDTH)), rng.standard_normal(M)
+    return make(D, a, V), rows(D * a, V)
+
+
+def fired_pair(rng):
+    return bits_pair(rng, 6, lambda D, a, V: FiredJacobian(bits(D), a, V, V @ V.T))
+
+
+def matrix_free_pair(rng):
+    def make(D, a, X):
+        return MatrixFreeJacobian(np.packbits(D.T, axis=1, bitorder="little"), a, X)
+
+    return bits_pair(rng, 4, make)
+
+
+SAME_LAYER = {
+    "Khatri-Rao": lambda rng: dense_pair(rng, 5),
+    "grouped": lambda rng: dense_pair(rng, 7, [0, 4, 4, 7]),
+    "fired": fired_pair,
+    "matrix-free": matrix_free_pair,
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("second", SAME_LAYER)
+@pytest.mark.parametrize("first", SAME_LAYER)
+def test_kinds_of_one_layer_have_cross_gram_matrices(first, second, weighted):
+    rng = np.random.default_rng(19)
+    (J, left), (other, right) = SAME_LAYER[first](rng), SAME_LAYER[second](rng)
+    if weighted:
+        scales = rng.random(len(left)), rng.random(len(right))
+        J, other = ScaledRows(J, scales[0]), ScaledRows(other, scales[1])
+        plain = J._J, left
+        np.testing.assert_allclose(plain[0].gram(other), left @ (scales[1][:, None] * right).T)
+        left, right = (s[:, None] * x for s, x in zip(scales, (left, right), strict=True))
+    np.testing.assert_allclose(J.gram(other), left @ right.T, rtol=0, atol=1e-11)
+
+
+def test_sums_of_kinds_have_cross_gram_matrices():
+    rng = np.random.default_rng(20)
+    (J, left), (other, right) = grouped_layers(rng), grouped_layers(rng)
+    np.testing.assert_allclose(J.gram(other), left @ right.T, rtol=0, atol=1e-10)
+    weights = rng.random(N)
+    expected = left @ right.T * weights
+    np.testing.assert_allclose(J.gram(ScaledRows(other, weights)), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "explicit"])
+def test_a_cross_gram_matrix_with_what_is_no_jacobian_is_refused_in_a_sentence(kind):
+    J, _ = KINDS[kind](np.random.default_rng(21))
+    with pytest.raises(TypeError, match=r"^other must be a [\w ]+; got .*\.$"):
+        J.gram(3.0)
+    if "sum" not in kind:
+        with pytest.raises(
+            ValueError, match=r"^other must have factors of .* columns; got 2 and 3"
+        ):
+            J.gram(KhatriRao(np.ones((4, 2)), np.ones((4, 3)), [0, 4]))
 
 
 def test_bits_are_transposed_and_read():

@@ -218,12 +218,12 @@ REFUSED = {
     "a Gram matrix that overflows": (
         lambda: KhatriRao(1e200 * X, 1e-200 * X).gram(),
         ValueError,
-        "U and V must have Gram matrices within the range of float64; got an overflow.",
+        "U and V must keep J J^T within the range of float64; got an overflow.",
     ),
     "infinity times zero": (
         lambda: KhatriRao(1e200 * X, 0 * X).diagonal(),
         ValueError,
-        "U and V must have Gram matrices within the range of float64; got an overflow.",
+        "U and V must keep J J^T within the range of float64; got an overflow.",
     ),
     "a number for factors": (
         lambda: LAYER.outputs(3),
@@ -283,7 +283,7 @@ REFUSED = {
     "squares of residuals that overflow": (
         lambda: choose_regularization([np.eye(2)], np.full(2, 1e200)),
         ValueError,
-        "r must have squares within the range of float64; got an overflow.",
+        "grams and r must keep errors within the range of float64; got an overflow.",
     ),
     "a guarantee beyond every sketch": (
         lambda: TensorSketch(3, n_points=2**62, epsilon=0.5, delta=0.5),
@@ -318,7 +318,7 @@ REFUSED = {
     "notes that JSON has no word for": (
         lambda: save_model(NTKRegressor(depth=1).fit(X, X[:, 0]), "m", notes=float),
         TypeError,
-        "notes must be what JSON can hold; got another thing",
+        "notes must be a dict or None; got type.",
     ),
     "outputs whose squares overflow": (
         lambda: LastLayerGaussNewton(LastLayer(X, np.full((5, 64), 1e200), ONES), X[:, 0]),

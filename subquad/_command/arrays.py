@@ -12,6 +12,13 @@ import numpy as np
 from subquad._command import targets
 from subquad._command.errors import BadInput, finite, one_line, require_names
 
+# What a damaged file makes its readers raise; the last two, a compression or an encryption that
+# this Python does not have.
+UNREADABLE = (
+    *(OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error),
+    *(NotImplementedError, RuntimeError),
+)
+
 
 def features_and_target(source, target):
     """Return X (n, d) in float64 and the `Target` (n,) of an NPZ file."""
@@ -42,7 +49,7 @@ def _opened(source):
     try:
         with np.load(source, allow_pickle=False) as file:
             yield file
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise BadInput(f"{source} cannot be read as an NPZ file: {one_line(error)}") from error
 
 

@@ -6,10 +6,9 @@ would otherwise be one column. A file that is not UTF-8 is refused with the opti
 since the same bytes are other letters in other encodings.
 """
 
-import bz2
 import csv
 import functools
-import gzip
+import importlib
 import io
 import re
 from dataclasses import dataclass, replace
@@ -208,8 +207,10 @@ def _require_readable(source, encoding):
 
 def _opened(source):
     """Open a file's bytes, decompressed as its suffix asks."""
-    opener = {".gz": gzip.open, ".bz2": bz2.open}
-    return opener.get(source[source.rfind(".") :].lower(), open)(source, "rb")
+    # A Python may have been built without these; most tables do not need them.
+    module = {".gz": "gzip", ".bz2": "bz2"}.get(source[source.rfind(".") :].lower())
+    opener = open if module is None else importlib.import_module(module).open
+    return opener(source, "rb")
 
 
 @functools.cache

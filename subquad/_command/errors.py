@@ -7,7 +7,6 @@ import numpy as np
 
 SUCCESS = 0
 BAD_INPUT = 2
-INTERRUPTED = 130
 
 # For each optional module that the command imports: its distribution, and the extra that has it.
 EXTRAS = {

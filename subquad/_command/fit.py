@@ -1,6 +1,7 @@
 """``subquad fit``: read a table, fit a network, save it, put ridge beside it."""
 
 import contextlib
+import io
 import os
 import time
 
@@ -9,7 +10,6 @@ import numpy as np
 from subquad._command import describe, forecast, scores
 from subquad._command.delimited import Dialect
 from subquad._command.errors import (
-    INTERRUPTED,
     SUCCESS,
     BadInput,
     require_another_file,
@@ -18,7 +18,7 @@ from subquad._command.errors import (
 from subquad._command.report import Progress, Report, size
 from subquad._command.tables import read_training, split_rows
 from subquad._command.targets import choose_task
-from subquad.io import check_writable, save_model
+from subquad.io import check_writable, replacing, save_model
 
 TEST_FRACTION = 0.25
 # The split on which the package's own measurements on digits are made: 1000 rows to train on.
@@ -44,13 +44,17 @@ def fit(args):
     describe.network(report, estimator, _forecast_of(estimator, split, task))
     fitted = _fit(report, estimator, split, args.threads)
     if args.model is not None:
-        _save(report, args.model, estimator, describe.notes(table, split, task, args.seed, fitted))
+        notes = describe.notes(table, split, task, args.seed, fitted)
+        with args.signals.held():
+            _save(report, args.model, estimator, notes)
     if fitted is not None:
         describe.scores(report, fitted, scores.of_ridge(estimator, split))
     if args.plot is not None:
-        _plot(report, args.plot, estimator.history_)
+        with args.signals.held():
+            _plot(report, args.plot, estimator.history_)
     describe.seconds(report, args.started)
-    return _close(report, estimator, interrupted=fitted is None)
+    _close(report, estimator, interrupted=fitted is None)
+    return args.signals.status if fitted is None else SUCCESS
 
 
 def _model_path(args):
@@ -82,9 +86,13 @@ def _check_picture(path):
     from matplotlib.figure import Figure
 
     kinds = Figure().canvas.get_supported_filetypes()
-    kind = os.path.splitext(path)[1].lstrip(".").lower()
-    if kind not in kinds:
+    if _kind_of_picture(path) not in kinds:
         raise BadInput(f"--plot must end in one of {', '.join(sorted(kinds))}; got {path!r}")
+
+
+def _kind_of_picture(path):
+    """Kind of a picture by the suffix of its name."""
+    return os.path.splitext(path)[1].lstrip(".").lower()
 
 
 def _test_fraction(args):
@@ -165,14 +173,17 @@ def _plot(report, path, history):
 
     from subquad.plotting import residuals
 
-    residuals(history, Figure(layout="constrained").add_subplot()).figure.savefig(path)
+    picture = io.BytesIO()
+    figure = residuals(history, Figure(layout="constrained").add_subplot()).figure
+    figure.savefig(picture, format=_kind_of_picture(path))
+    with replacing(path) as file:
+        file.write(picture.getvalue())
     report.add("plot", path, f"saved to {path}")
 
 
 def _close(report, estimator, interrupted):
-    """Print what remains to be printed; the exit status."""
+    """Print what remains to be printed."""
     report.document["interrupted"] = interrupted
     if interrupted:
         report.line(f"interrupted after step {estimator.n_iter_}; the best model so far is kept")
     report.close()
-    return INTERRUPTED if interrupted else SUCCESS

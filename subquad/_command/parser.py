@@ -20,7 +20,8 @@ def build_parser():
     parser = argparse.ArgumentParser(
         prog="subquad",
         description="Fit the last hidden layer of a wide network by Gauss-Newton.",
-        epilog="Exit status: 0 done, 2 an input to mend, 130 Ctrl-C (the best model is saved).",
+        epilog="Exit status: 0 done, 2 an input to mend, 130 Ctrl-C, 143 SIGTERM (both save the "
+        "best model so far).",
     )
     parser.add_argument("--version", action="version", version=f"subquad {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

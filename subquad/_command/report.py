@@ -30,13 +30,13 @@ class Report:
         self.line(f"{key.replace('_', ' '):<{LABEL_WIDTH}}{sentence}")
 
     def line(self, text):
-        """Print one line; a reader that has gone away must not cost the fit."""
-        write_line(self.stream, text)
+        """Print one line; a reader that has gone away, or a full disk, must not cost the fit."""
+        write_line(self.stream, printable(text))
 
     def close(self):
         """Print the document where JSON was asked for."""
         if self.as_json:
-            write_line(sys.stdout, as_json(self.document))
+            write_line(sys.stdout, as_json(self.document), needed=True)
 
 
 class Progress:
@@ -69,12 +69,17 @@ class Progress:
             self.report.line(_step_row(record))
 
 
-def write_line(stream, text):
-    """Print to a stream that may have been closed from the other end."""
+def write_line(stream, text, needed=False):
+    """Print to a stream that may fail, as of a terminal that has closed; then print no more to it.
+
+    What is `needed` raises if it does not arrive, unless the reader itself has gone away.
+    """
     try:
         print(text, file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if needed and not isinstance(error, BrokenPipeError):
+            raise OSError(error.errno, error.strerror, stream.name) from error
 
 
 def as_json(document):

@@ -14,7 +14,7 @@ from subquad._command.errors import (
 )
 from subquad._command.report import as_json, printable, size, write_line
 from subquad._command.tables import read_features
-from subquad.io import check_writable, load_model, read_header
+from subquad.io import check_writable, load_model, read_header, replacing
 
 
 def predict(args):
@@ -26,7 +26,7 @@ def predict(args):
     notes = read_header(args.model).get("notes") or {}
     require_package("sklearn", "subquad predict")
     estimator = load_model(args.model)
-    names = getattr(estimator, "feature_names_in_", notes.get("columns"))
+    names = getattr(estimator, "feature_names_in_", _columns(args.model, notes))
     dialect = Dialect(args.sep, args.encoding, args.decimal, args.thousands)
     table = read_features(args.source, names, dialect)
     if table.X.shape[1] != estimator.n_features_in_:
@@ -36,10 +36,10 @@ def predict(args):
         )
     text = _as_csv(estimator.predict(table.X))
     if args.output is None:
-        write_line(sys.stdout, text.removesuffix("\n"))
+        write_line(sys.stdout, text.removesuffix("\n"), needed=True)
     else:
-        with open(args.output, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with args.signals.held(), replacing(args.output) as file:
+            file.write(text.encode())
     return SUCCESS
 
 
@@ -63,6 +63,14 @@ def info(args):
     for key, text in lines.items():
         print(printable(f"{key.replace('_', ' '):<12}{text}"))
     return SUCCESS
+
+
+def _columns(model, notes):
+    """Names of the columns that a model was fitted on, or None where its notes name none."""
+    names = notes.get("columns")
+    if names is None or (isinstance(names, list) and all(isinstance(n, str) for n in names)):
+        return names
+    raise BadInput(f"{model} must name its columns in text; got notes of another kind")
 
 
 def _as_csv(predictions):

@@ -13,6 +13,19 @@ cdef extern from "simd/levels.h" nogil:
     int SQ_AVX512
     int sq_best_level()
 
+cdef extern from *:
+    """
+    #if defined(_OPENMP) && _OPENMP >= 201307
+    #include <omp.h>
+    static int sq_bound_processors(void) {
+        return omp_get_proc_bind() == omp_proc_bind_false ? 0 : omp_get_num_procs();
+    }
+    #else
+    static int sq_bound_processors(void) { return 0; }
+    #endif
+    """
+    int sq_bound_processors() noexcept nogil
+
 LEVELS = ("baseline", "avx2", "avx512")
 
 cdef int current_level = SQ_BASELINE
@@ -48,6 +61,14 @@ def use_level(name):
 def has_openmp():
     """Return whether the kernels were built with OpenMP."""
     return bool(_openmp.SUBQUAD_HAS_OPENMP)
+
+
+def bound_processors():
+    """Return how many processors OpenMP shares out to its threads where it binds them, else 0.
+
+    It then has bound this thread as well: its affinity mask holds one processor of them all.
+    """
+    return sq_bound_processors()
 
 
 use_level(os.environ.get("SUBQUAD_SIMD_LEVEL") or best_level())

@@ -7,10 +7,12 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from subquad._parallel import blas_threads_for
+from subquad._parallel import blas_threads_for, resolve_threads
 from subquad.activations import ShiftedReLU
-from subquad.estimators._base import OutputsClassifier, OutputsRegressor, warn_constant
-from subquad.estimators._preprocessing import REPEATED_ROWS, merge_duplicates
+from subquad.estimators._base import OutputsClassifier, warn_constant
+from subquad.estimators._last_layer_systems import last_layer_systems
+from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
+from subquad.estimators._preprocessing import REPEATED_ROWS, merge_observations
 from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
 from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import LastLayer, WideNetwork
@@ -81,8 +83,10 @@ _PARAMETERS = (
 )
 
 
-class _GaussNewtonModel(SteppedModel):
+class _GaussNewtonModel(LinearisedModel, SteppedModel):
     """What regression and classification share: rows in, outputs of the network out."""
+
+    _FITTED = "factors_"
 
     def __init__(
         self,
@@ -130,11 +134,13 @@ class _GaussNewtonModel(SteppedModel):
         else:
             vars(self).pop("factors_", None)  # they belong to another network
         scalings = [self._scaling] if warm else self._measure(X, T, weights)
-        X, T, weights, repeats = merge_duplicates(X, scalings[0].scaled(T), weights)
+        given = scalings[0].scaled(T)
+        X, T, totals, repeats, places = merge_observations(X, given, weights)
+        observed = places, weights, given - T[places]
         with blas_threads_for(len(X)):
-            data = X, T, weights, repeats
+            data = X, T, totals, repeats
             trainer = self._continue(*data) if warm else self._begin(*data, scalings)
-            self._run(trainer, earlier=self.factors_ if warm else None)
+            self._run(trainer, observed, earlier=self.factors_ if warm else None)
         return self
 
     def _is_warm(self):
@@ -159,20 +165,37 @@ class _GaussNewtonModel(SteppedModel):
             rng=np.random.default_rng(seed),
             dtype=np.dtype(self.dtype),
         )
-        trainers = []
-        for scaling in scalings:
-            self._scaling = scaling
-            layer = self.network_.last_layer(self._rows(X), self.n_threads)
-            trainers.append((scaling, self._trainer(layer, T, weights, repeats)))
-        if len(trainers) > 1:
-            trainers.sort(key=lambda pair: pair[1].choose_regularization())
-        self._scaling, trainer = trainers[0]
+        if len(scalings) > 1:
+            return self._best_trainer(X, T, weights, repeats, scalings)
+        self._scaling = scalings[0]
+        return self._trainer(self._layer(X), T, weights, repeats)
+
+    def _best_trainer(self, X, T, weights, repeats, scalings):
+        """Return the trainer of least leave-one-out error, and keep its scaling.
+
+        Of those before the last, layer and mu are kept alone: they take a third of a trainer.
+        """
+        found = []
+        for self._scaling in scalings:
+            trainer, layer = None, self._layer(X)  # the trainer before this one is given up
+            trainer = self._trainer(layer, T, weights, repeats)
+            error = trainer.choose_regularization()
+            found.append((error, self._scaling, layer, trainer.regularization_))
+            found = [min(found, key=lambda entry: entry[0])]
+        _, best, layer, mu = found.pop()
+        if best is not self._scaling:
+            self._scaling, trainer = best, None
+            trainer = self._trainer(layer, T, weights, repeats, mu)
         return trainer
+
+    def _layer(self, X):
+        """The last layer of the network at the rows of X, in the present scaling."""
+        return self.network_.last_layer(self._rows(X), self.n_threads)
 
     def _continue(self, X, T, weights, repeats):
         """Return the trainer that goes on from the present weights, to what the fit still lacks."""
         A, V = self.factors_
-        layer = self.network_.last_layer(self._rows(X), self.n_threads)
+        layer = self._layer(X)
         moved = LastLayer(
             layer.features,
             layer.preactivations + (layer.features @ V.T) @ A,
@@ -183,11 +206,11 @@ class _GaussNewtonModel(SteppedModel):
         )
         return self._trainer(moved, T - (moved.outputs() - layer.outputs()), weights, repeats)
 
-    def _trainer(self, layer, T, weights, repeats):
+    def _trainer(self, layer, T, weights, repeats, mu=None):
         return LastLayerGaussNewton(
             layer,
             T,
-            regularization=self.regularization,
+            regularization=self.regularization if mu is None else mu,
             tol=self._tolerance(),
             max_steps=self.max_steps,
             centred=True,
@@ -197,18 +220,20 @@ class _GaussNewtonModel(SteppedModel):
             callback=self._report,
         )
 
-    def _run(self, trainer, earlier):
+    def _run(self, trainer, observed, earlier):
         """Train; Ctrl-C keeps the best iterate, and passes."""
         try:
             trainer.run()
         finally:
             if trainer.history:
-                self._adopt(trainer, earlier)
+                self._adopt(trainer, observed, earlier)
         if not trainer.history:  # the targets were met before the first step
-            self._adopt(trainer, earlier)
+            self._adopt(trainer, observed, earlier)
 
-    def _adopt(self, trainer, earlier):
+    def _adopt(self, trainer, observed, earlier):
         """Take over what a trainer found."""
+        places, weights, deviations = observed
+        self._keep_observations(places, weights, trainer.linear_targets[places] + deviations)
         A, V = trainer.factors
         if earlier is not None and np.array_equal(V, earlier[1]):
             A = A + earlier[0]
@@ -231,6 +256,13 @@ class _GaussNewtonModel(SteppedModel):
         )
         return self._scaling.unscaled(f)
 
+    def _linear_systems(self, X):
+        """One system for each output, or one of coupled outputs, where the last fit ended."""
+        A, V = self.factors_
+        n = int(self._observations["places"].max()) + 1
+        rows, n_threads = self._rows(X), resolve_threads(self.n_threads)
+        return last_layer_systems(self.network_, (A, V), V[-n:], rows, n_threads)
+
     def _require_same_shape(self, T):
         """Refuse a warm start that would need another network."""
         had, wanted = self.network_, (self.width, self.depth, T.shape[1])
@@ -241,7 +273,7 @@ class _GaussNewtonModel(SteppedModel):
             )
 
 
-class GaussNewtonRegressor(OutputsRegressor, _GaussNewtonModel):
+class GaussNewtonRegressor(LinearisedRegressor, _GaussNewtonModel):
     __doc__ = f"""Regression by the last hidden layer of a wide random network.
 
     f(x) - f_0(x) with f_0 the network as drawn, fitted to scaled targets by the regularised

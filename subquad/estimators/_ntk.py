@@ -11,11 +11,12 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from subquad._parallel import blas_threads_for, blocks
 from subquad._shapes import as_dtype
-from subquad._validation import real, require_memory
+from subquad._validation import real, require_memory, require_weights_in_range
 from subquad.activations import ShiftedReLU
-from subquad.estimators._base import Model, OutputsClassifier, OutputsRegressor
+from subquad.estimators._base import Model, OutputsClassifier
 from subquad.estimators._feature_scales import likely_factors
-from subquad.estimators._preprocessing import REPEATED_ROWS, merge_duplicates
+from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
+from subquad.estimators._preprocessing import REPEATED_ROWS, merge_observations
 from subquad.estimators._scaling import (
     CONSTANT,
     SCALE_FEATURES,
@@ -77,8 +78,10 @@ _PARAMETERS = (
 )
 
 
-class _NTKModel(Model):
+class _NTKModel(LinearisedModel, Model):
     """What regression and classification share: rows in, targets (n, C) out."""
+
+    _FITTED = "dual_coef_"
 
     def __init__(
         self,
@@ -102,12 +105,14 @@ class _NTKModel(Model):
     def _fit(self, X, T, sample_weight):
         """Fit the targets T (n, C)."""
         weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        require_weights_in_range(weights, "sample_weight")
         self._check_parameters()
         standardise = standardises(self.scale_features, X, weights)
         scaling = Scaling.fit(X, T, weights, standardise)
         T = scaling.scaled(T)
         variance = np.average(np.square(T), axis=0, weights=weights).mean() or 1.0
-        X, T, weights, repeats = merge_duplicates(X, T, weights)
+        given = weights, T
+        X, T, weights, repeats, places = merge_observations(X, T, weights)
         # weights, matrix, scaled matrix, factor, inverse
         require_memory(
             4 * 8 * len(X) ** 2, f"The kernel of {len(X)} rows and its factor", "Take fewer rows."
@@ -117,6 +122,7 @@ class _NTKModel(Model):
             mu = self._choose(candidates, X, T, weights, repeats)
             self._solve(X, T, weights, repeats, mu)
             self.loo_error_ /= variance
+        self._keep_observations(places, *given)
         return self
 
     def _check_parameters(self):
@@ -209,6 +215,18 @@ class _NTKModel(Model):
             out[rows] = kernel @ self.dual_coef_
         return self._scaling.unscaled(out)
 
+    def _linear_systems(self, X):
+        """One system for all outputs."""
+        rows = self._scaling.rows(X, self.rows_.dtype)
+        n, k = len(self.rows_), len(rows)
+        require_memory(8 * (3 * n * n + 3 * n * k), f"Kernels of {n} rows", "Give fewer rows.")
+        # Rows have one norm, 1, and so one diagonal entry; or are 0, and so is their kernel.
+        present = np.flatnonzero(rows.any(axis=1))
+        prior = np.zeros(k)
+        if len(present):
+            prior[present] = self._kernel(rows[present[:1]])
+        yield slice(None), self._kernel(self.rows_), self._kernel(rows, self.rows_), prior
+
     @property
     def feature_scales_(self):
         """What the centred features are divided by."""
@@ -216,7 +234,7 @@ class _NTKModel(Model):
         return self._scaling.scale
 
 
-class NTKRegressor(OutputsRegressor, _NTKModel):
+class NTKRegressor(LinearisedRegressor, _NTKModel):
     __doc__ = f"""Regression by a network of infinite width: kernel ridge with its tangent kernel.
 {_PARAMETERS}
     Notes

@@ -18,9 +18,16 @@ def merge_duplicates(X, T, weights):
     sum_i w_i (f - t_i)^2 over equal rows is W (f - mean)^2 plus a constant, so the least-squares
     problem is the same, but its Gram matrix stays regular. Rows of weight 0 are left out.
     """
+    return merge_observations(X, T, weights)[:-1]
+
+
+def merge_observations(X, T, weights):
+    """Return what `merge_duplicates` does, and the place of each row of X: -1 if left out."""
     kept = weights > 0
     rows, points = np.unique(X[kept], axis=0, return_inverse=True)
-    return rows, *merge_repeats(points.ravel(), T[kept], weights[kept])
+    places = np.full(len(X), -1)
+    places[kept] = points.ravel()
+    return rows, *merge_repeats(places[kept], T[kept], weights[kept]), places
 
 
 def holds_text(X):

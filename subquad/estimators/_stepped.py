@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 
+from subquad._validation import require_weights_in_range
 from subquad.estimators._base import Model
 from subquad.estimators._scaling import (
     Scaling,
@@ -23,6 +24,7 @@ class SteppedModel(Model):
     def _checked_weights(self, X, sample_weight):
         """Return the sample weights; refuse parameters that neither network nor trainer would."""
         weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        require_weights_in_range(weights, "sample_weight")
         check_scale_features(self.scale_features)
         check_constant(self.constant)
         if self.callback is not None and not callable(self.callback):

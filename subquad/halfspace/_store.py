@@ -54,6 +54,8 @@ class Store:
 
     A change may be interrupted between any two lines: it allocates first, then replaces `lanes` by
     longer ones that hold the same points, and at last changes points and tally in one kernel call.
+
+    A store that joblib maps read-only from a file is copied by its first change, not by queries.
     """
 
     def __init__(self, ids, rows, n_ids, with_tree):
@@ -133,8 +135,8 @@ class Store:
             return True
         if self.n_moved < self.size:
             return False
-        self._tally[_N_MOVED] = 0
         self.refit()
+        self._tally[_N_MOVED] = 0
         return self._sides() > _MOST_GROWN * self._first_sides
 
     def _sides(self):
@@ -145,6 +147,7 @@ class Store:
 
     def refit(self):
         """Fit the boxes to the points that have moved."""
+        self._own_arrays()
         points = self.lanes.points
         half_space.refit(points, self.first, self.stale, self.stale_nodes, self.bounds)
         self._tally[_CHANGED] = False
@@ -159,14 +162,24 @@ class Store:
         copy.lanes = Lanes(*(array.copy() for array in self.lanes))
         return copy
 
+    def _own_arrays(self):
+        """Copy the arrays that cannot be written to, such as those that joblib maps from a file."""
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray) and not value.flags.writeable:
+                setattr(self, name, np.array(value))
+        if not all(array.flags.writeable for array in self.lanes):
+            self.lanes = Lanes(*(np.require(array, requirements="W") for array in self.lanes))
+
     def move(self, ids, rows):
         """Move points."""
+        self._own_arrays()
         tally = self._tally.copy()
         tally[_N_MOVED] += ids.size
         self._put(ids, rows, tally)
 
     def insert(self, rows):
         """Put in new points and return their ids, which follow all that there have been."""
+        self._own_arrays()
         tally = self._tally.copy()
         tally[_SIZE] += len(rows)
         tally[_N_IDS] += len(rows)
@@ -177,6 +190,7 @@ class Store:
 
     def remove(self, ids):
         """Take points out."""
+        self._own_arrays()
         tally = self._tally.copy()
         tally[_SIZE] -= ids.size
         tally[_CHANGED] = True

@@ -77,9 +77,9 @@ class Reader:
         self.unused = dict(arrays)
         self._kinds = {
             "array": self.unused.pop,
-            "strings": lambda strings: np.array(strings, dtype=object),
-            "float": float,
-            "dtype": np.dtype,
+            "strings": _strings,
+            "float": lambda text: {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[text],
+            "dtype": lambda name: {"float32": np.dtype("f4"), "float64": np.dtype("f8")}[name],
             "tuple": lambda items: tuple(self.decode(items)),
             "dict": lambda items: {key: self.decode(item) for key, item in items.items()},
             "step": lambda fields: StepRecord(**self.decode(fields)),
@@ -98,9 +98,20 @@ class Reader:
         return self._kinds[kind](content)
 
 
+def _strings(strings):
+    """Array of objects, all of them strings."""
+    if not all(isinstance(string, str) for string in strings):
+        raise TypeError("strings must hold strings alone")
+    array = np.empty(len(strings), dtype=object)
+    array[:] = strings
+    return array
+
+
 def _activation(shift, relative, **names):
     """Activation of one of the known classes; ReLU has no shift to give."""
     cls = _ACTIVATIONS[names["class"]]
+    if not isinstance(relative, bool):
+        raise TypeError("relative must be true or false")
     return cls(relative=relative) if cls is ReLU else cls(shift, relative)
 
 
@@ -115,6 +126,8 @@ def _columns_of(W):
 
 def _network(activation, readout, columns):
     """WideNetwork of given weights, once shapes and types fit: the kernels trust them."""
+    if type(activation) not in _ACTIVATIONS.values():
+        raise TypeError("an activation must be one of the known classes")
     readout = as_matrix(readout, "readout")
     width = readout.shape[1]
     shapes = [(width, len(columns[0]))] + [(width, width)] * (len(columns) - 1)

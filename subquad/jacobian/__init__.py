@@ -5,7 +5,7 @@ the derivative by what leaves it. So J is known by U and V, and everything a Gau
 tangent kernel or a sketch needs of it by products of these: G = J J^T = (U U^T) o (V V^T).
 
     Jacobian              what every solver asks of J, a protocol: yours may implement it too
-    KhatriRao             U and V as arrays, dense or CSR
+    KhatriRao             U and V as arrays, dense or CSR; a row, or the sum of a group of rows
       FiredJacobian       U as bits: which neurons fire ([SZZ24], [BPSW21])
       ReadoutJacobian     the same bits for several outputs that share neurons
       SharedJacobian      several outputs that share the weights ([AS22])

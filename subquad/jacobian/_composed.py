@@ -3,7 +3,14 @@
 import numpy as np
 
 from subquad._validation import as_positions, as_vector, generator
-from subquad.jacobian._protocol import Jacobian, KeepsGram, gram_times, kept_gram, sketched_gram
+from subquad.jacobian._protocol import (
+    Jacobian,
+    KeepsGram,
+    gram_from,
+    gram_times,
+    kept_gram,
+    sketched_gram,
+)
 
 
 class ScaledRows:
@@ -38,10 +45,16 @@ class ScaledRows:
         return self._J.adjoint(self._roots * self._as_vector(g))
 
     def gram(self, other=None):
-        """Return diag(roots) G diag(roots), or its product with another Jacobian's rows."""
+        """Return diag(roots) G diag(roots), or diag(roots) J other^T."""
+        if isinstance(other, ScaledRows):
+            return self._roots[:, None] * gram_from(self._J, other)
         if other is not None:
             return self._roots[:, None] * self._J.gram(other)
         return self._roots[:, None] * kept_gram(self._J) * self._roots
+
+    def _gram_from(self, J):
+        """J (diag(roots) self)^T."""
+        return J.gram(self._J) * self._roots
 
     def product(self, g):
         """Return diag(roots) G diag(roots) g."""
@@ -144,9 +157,14 @@ class JacobianSum(KeepsGram):
         return [part.adjoint(g) for part in self.parts]
 
     def gram(self, other=None):
-        """Return sum_l J_l J_l^T, or sum_l J_l other_l^T for another JacobianSum, in float64."""
+        """Return sum_l J_l J_l^T, or sum_l J_l other_l^T for another JacobianSum, in float64.
+
+        The layers of `other` may be of other kinds, grouped or not, and `other` may have weights.
+        """
         if other is None:
             return self._own_gram()
+        if isinstance(other, ScaledRows):
+            return gram_from(self, other)
         if not isinstance(other, JacobianSum) or len(other.parts) != len(self.parts):
             raise TypeError(
                 f"other must be a JacobianSum of {len(self.parts)} layers; got {other!r}."

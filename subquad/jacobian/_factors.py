@@ -74,9 +74,8 @@ def row_sums(P, V):
 def row_squares(U):
     """Return |u_i|^2 for every row, in float64."""
     if scipy.sparse.issparse(U):
-        squares = np.square(U.data, dtype=np.float64)
-        squares = scipy.sparse.csr_array((squares, U.indices, U.indptr), shape=U.shape)
-        return np.asarray(squares.sum(axis=1)).reshape(-1)
+        U = U.astype(np.float64)
+        return np.asarray(U.multiply(U).sum(axis=1)).reshape(-1)
     return np.einsum("ij,ij->i", U, U, dtype=np.float64)
 
 
@@ -120,20 +119,6 @@ def require_gram(n_rows, n_columns):
     if n_bytes > _ALWAYS_THERE:
         what = f"A Gram matrix of shape {(n_rows, n_columns)}"
         require_memory(n_bytes, what, "Use fewer rows, or blocks of them.")
-
-
-def require_range(G):
-    """Return a Gram matrix, columns of one, or its diagonal; refuse one that overflows.
-
-    It is a product of two, so that infinity times 0 may stand where it should be small.
-    """
-    with np.errstate(all="ignore"):
-        if np.isfinite(G.sum()) or np.isfinite(G).all():
-            return G
-    raise ValueError(
-        "U and V must have Gram matrices within the range of float64; got an overflow. Scale U up "
-        "and V down by the same number, or the reverse."
-    )
 
 
 class FixedSide:

@@ -5,7 +5,8 @@ import numpy as np
 from subquad._parallel import blocks
 from subquad._validation import as_matrix, as_positions, as_vector
 from subquad.jacobian._fired import bits_as_numbers
-from subquad.jacobian._protocol import KeepsGram
+from subquad.jacobian._khatri_rao import KhatriRao, require_same_layer
+from subquad.jacobian._protocol import KeepsGram, gram_from
 
 # Take as many neurons at once as keep their pre-activations at all points within these bytes.
 _BLOCK_BYTES = 2**22
@@ -79,10 +80,37 @@ class MatrixFreeJacobian(KeepsGram):
         return self._times(as_vector(g, "g", size=self.n, dtype=np.float64))
 
     def gram(self, other=None):
-        """Return the Gram matrix from all of its columns, n^2 numbers: for small checks."""
-        if other is not None:
-            raise TypeError("other must be None: this Jacobian has no cross Gram matrix.")
-        return self._own_gram()
+        """Return the Gram matrix, or J other^T, a block of neurons at a time: for small checks.
+
+        Parameters
+        ----------
+        other : KhatriRao or MatrixFreeJacobian, optional
+            Rows of the same layer at other points.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `other` is neither, or of another number of neurons or inputs.
+        """
+        if other is None:
+            return self._own_gram()
+        if not isinstance(other, (KhatriRao, MatrixFreeJacobian)):
+            if (G := gram_from(self, other)) is not None:
+                return G
+            kind = type(other).__name__
+            raise TypeError(f"other must be a KhatriRao or a MatrixFreeJacobian; got {kind}.")
+        require_same_layer(self, other)
+        neurons = neuron_blocks(self.m_u, self._X)
+        return sum(self._of_neurons(block)._cross(other._of_neurons(block)) for block in neurons)
+
+    def _gram_from(self, J):
+        """J self^T."""
+        return self.gram(J).T
+
+    def _of_neurons(self, block):
+        """Return the Jacobian with respect to a block of neurons."""
+        U = self._mask(block).T * self._readout[block].astype(self.dtype)
+        return KhatriRao._trusted(U, self._X)
 
     def _form(self):
         return self.columns(np.arange(self.n))

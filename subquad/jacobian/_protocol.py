@@ -105,6 +105,14 @@ class KeepsGram:
         return self._G
 
 
+def gram_from(J, other):
+    """Return J other^T as `other` knows to make it of J, or None where that is for J to know.
+
+    So `J.gram(other)` takes kinds that are defined after that of J.
+    """
+    return other._gram_from(J) if hasattr(other, "_gram_from") else None
+
+
 def kept_gram(J):
     """Return G of any Jacobian, for reading; one of the package's own keeps it."""
     return J._kept_gram() if isinstance(J, KeepsGram) else J.gram()

@@ -64,15 +64,16 @@ class SharedJacobian(KhatriRao):
 
 
 class ReadoutJacobian(KhatriRao):
-    """Rows u_ic (x) v_i with u_ic = a_c o 1[neuron fires at x_i]: a readout that shares neurons.
+    """Rows u_ic (x) v_i with u_ic = a_c o phi'(z_i): a readout that shares neurons.
 
     Products and diagonal blocks pass over the neurons by blocks; U, n C m numbers, is made only for
     a sketch or where a solver forms G.
 
     Parameters
     ----------
-    fired : ndarray of bool, shape (n, m)
-        Trusted, and not to be written to while J is in use.
+    slopes : ndarray, shape (n, m)
+        phi'(z_i) without the scale: 1[neuron fires at x_i], or any numbers. Trusted, and not to
+        be written to while J is in use.
     readout : ndarray of float64, shape (C, m)
         a, the scale of the activation included.
     side : FixedSide
@@ -80,17 +81,17 @@ class ReadoutJacobian(KhatriRao):
     K : ndarray of float64, shape (n, n)
     """
 
-    def __init__(self, fired, readout, side, K):
-        self._fired, self._readout, self._K = fired, readout, K
+    def __init__(self, slopes, readout, side, K):
+        self._slopes, self._readout, self._K = slopes, readout, K
         self.n_outputs, self.m_u = readout.shape
         self._side = side
-        self.n, self.m_v = len(fired) * self.n_outputs, side.inputs.shape[1]
+        self.n, self.m_v = len(slopes) * self.n_outputs, side.inputs.shape[1]
         self._n_threads = 1
 
     @functools.cached_property
     def U(self):
         """u_ic, in float64."""
-        return (self._fired[:, None, :] * self._readout).reshape(self.n, self.m_u)
+        return (self._slopes[:, None, :] * self._readout).reshape(self.n, self.m_u)
 
     @property
     def nnz_u(self):
@@ -106,7 +107,7 @@ class ReadoutJacobian(KhatriRao):
         """Return the Jacobian of one output, n rows."""
         c = integer(c, "c", minimum=0, maximum=self.n_outputs - 1)
         side = self._side.of_one_output()
-        return ReadoutJacobian(self._fired, self._readout[c : c + 1], side, self._K)
+        return ReadoutJacobian(self._slopes, self._readout[c : c + 1], side, self._K)
 
     def output_grams(self):
         """Return the diagonal blocks of G: one for each output, or one that all share."""
@@ -115,7 +116,7 @@ class ReadoutJacobian(KhatriRao):
         squares = self._readout[: 1 if shared else None] ** 2
         grams = [np.zeros_like(self._K) for _ in squares]
         for block in blocks(self.m_u, _NEURONS_PER_BLOCK):
-            D = self._fired[:, block].astype(np.float64)
+            D = self._slopes[:, block].astype(np.float64)
             for G, weights in zip(grams, squares[:, block], strict=True):
                 G += (D * weights) @ D.T
         for G in grams:
@@ -123,8 +124,8 @@ class ReadoutJacobian(KhatriRao):
         return grams
 
     def diagonal(self):
-        """Return K_ii sum_r a_cr^2 over the neurons r that fire at i."""
-        squares = self._fired.astype(np.float64) @ (self._readout**2).T
+        """Return K_ii sum_r (a_cr phi'(z_ir))^2."""
+        squares = np.square(self._slopes, dtype=np.float64) @ (self._readout**2).T
         return (squares * self._K.diagonal()[:, None]).ravel()
 
     def _form(self):
@@ -137,7 +138,7 @@ class ReadoutJacobian(KhatriRao):
         g = g.reshape(-1, self.n_outputs)
         product = np.zeros_like(g)
         for block in blocks(self.m_u, _NEURONS_PER_BLOCK):
-            D, readout = self._fired[:, block], self._readout[:, block]
+            D, readout = self._slopes[:, block], self._readout[:, block]
             product += (D * (self._K @ (D * (g @ readout)))) @ readout.T
         return product.ravel()
 

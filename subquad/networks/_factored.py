@@ -14,6 +14,7 @@ from subquad._validation import as_csr, as_matrix, generator, integer, one_of
 from subquad.activations import ReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._factored_layer import FactoredLayer
+from subquad.networks._initial import layer_number
 from subquad.networks._outer import Absent, Dense, HadamardStack
 from subquad.sketch import SRHT, GaussianSketch
 
@@ -216,7 +217,7 @@ class FactoredNetwork:
                 out[points] -= layer.respond(self.weights).outputs
         return out
 
-    def jacobian(self, X, weights=None, *, output=0, n_threads=None):
+    def jacobian(self, X, weights=None, *, layer=-1, output=0, n_threads=None):
         """Return the Jacobian of one output by B, as `KhatriRao` (U, V).
 
         Parameters
@@ -224,6 +225,8 @@ class FactoredNetwork:
         X : array_like, shape (n, n_features)
         weights : array_like, optional
             In place of B.
+        layer : int
+            1 or -1, the only one.
         output : int
         n_threads : int or None
 
@@ -240,6 +243,7 @@ class FactoredNetwork:
         MemoryError
             If U does not fit in memory.
         """
+        layer_number(layer, 1)
         output = integer(output, "output", minimum=0, maximum=self.n_outputs - 1)
         weights, V = self._as_weights(weights), self.features(X)
         require_matrix_memory((len(V), len(weights)), self.dtype)

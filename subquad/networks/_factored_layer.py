@@ -59,6 +59,17 @@ class FactoredLayer:
         self._z = np.zeros((self._points_per_call(), columns), V.dtype)
         self._u = np.empty_like(self._z)
 
+    def __setstate__(self, state):
+        """Take buffers that can be written to, also from a file that is mapped into memory."""
+        vars(self).update(state)
+        for name in ("_scratch", "_z", "_u"):
+            setattr(self, name, np.require(getattr(self, name), requirements="W"))
+
+    @property
+    def buffer_bytes(self):
+        """Bytes of the buffers that are kept from call to call."""
+        return self._z.nbytes + self._u.nbytes + self._scratch.nbytes
+
     def respond(self, weights, before=None):
         """Return the `Response` of the layer with B = weights."""
         words = self.outer.padded // 64

@@ -3,7 +3,7 @@
 import numpy as np
 
 from subquad._compact import CompactColumns
-from subquad._validation import one_of
+from subquad._validation import integer, one_of
 from subquad.weights import DenseWeights, GaussianWeights
 
 KINDS = ("dense", "int8", "implicit")
@@ -80,3 +80,14 @@ def signs(n_outputs, width, kind, rng):
         own = slice(edges[c], edges[c + 1])
         readout[c, own] = rng.choice([-1.0, 1.0], edges[c + 1] - edges[c])
     return readout
+
+
+def layer_number(layer, depth):
+    """Return the number of a hidden layer, from 1 to the depth, that may be counted from the end.
+
+    Counting from the end begins with -1.
+    """
+    layer = integer(layer, "layer", minimum=-depth, maximum=depth)
+    if layer == 0:
+        raise ValueError(f"layer must be in [1, {depth}] or [-{depth}, -1]; got 0.")
+    return layer if layer > 0 else depth + 1 + layer

@@ -7,7 +7,7 @@ import numpy as np
 from subquad._parallel import blocks
 from subquad._products import gemm
 from subquad._validation import as_array, as_matrix, as_vector, real
-from subquad.activations import ReLU, as_activation
+from subquad.activations import ReLU, as_activation, is_smooth
 
 # Cast so many columns of float32 features to float64 at a time,
 _COLUMNS_PER_BLOCK = 2048
@@ -32,12 +32,13 @@ class LastLayer:
         Z0 = V W^T at the start.
     readout : array_like, shape (n_outputs, width) or (width,)
         a, the fixed weights of the outputs.
-    activation : ReLU, ShiftedReLU or ThresholdedReLU
+    activation : one of `subquad.activations`
+        ReLU by default.
     weight_std : float or None
         Standard deviation of the entries of W, in whose units shifts are given. None means
         sqrt(2 / width), the initialisation of [SZZ24].
     thresholds : array_like, shape (n,), optional
-        tau_i, instead of those of the activation.
+        tau_i, instead of those of the activation. A smooth activation has none.
 
     Attributes
     ----------
@@ -78,7 +79,11 @@ class LastLayer:
         self.width = self.preactivations.shape[1]
         self.readout = _as_readout(readout, self.width, dtype)
         self.n_outputs = len(self.readout)
-        self.activation = as_activation(activation, ReLU())
+        self.activation = as_activation(activation, ReLU(), smooth=True)
+        if thresholds is not None and is_smooth(self.activation):
+            raise ValueError(
+                f"thresholds must be None for {self.activation}, which has none; got an array."
+            )
         self.weight_std = (
             math.sqrt(2 / self.width)
             if weight_std is None

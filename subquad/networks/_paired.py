@@ -3,13 +3,15 @@
 import math
 
 import numpy as np
+import scipy.sparse
 from scipy import special
 
 from subquad._kernels.half_space_tree import split
 from subquad._parallel import blocks
 from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer, real, require_memory
-from subquad.networks._initial import Network
+from subquad.jacobian import KhatriRao
+from subquad.networks._initial import Network, layer_number
 
 # Take points in blocks of at most so many pre-activations.
 _REALS_PER_BLOCK = 2**22
@@ -158,17 +160,7 @@ class PairedNetwork(Network):
         2 n width (n_features + n_outputs) operations. `training.HalfSpaceSGD.outputs` finds the
         neurons that fire instead.
         """
-        X = as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
-        if weights is None:
-            weights = self.weights
-        else:
-            weights = as_matrix(
-                weights,
-                "weights",
-                n_rows=self.width,
-                n_columns=self.n_features,
-                dtype=self.dtype,
-            )
+        X, weights = self._as_inputs(X), self._as_weights(weights)
         readout = self.factor * self.signs.astype(self.dtype)
         out = np.empty((len(X), self.n_outputs))
         for points in blocks(len(X), _REALS_PER_BLOCK // self.width):
@@ -177,6 +169,50 @@ class PairedNetwork(Network):
             np.maximum(above, 0, out=above)
             out[points] = above @ readout
         return out
+
+    def jacobian(self, X, layer=-1, *, weights=None, output=0):
+        """Return the Jacobian of one output by the weights, as factors.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        layer : int
+            1 or -1, the only one.
+        weights : array_like, shape (width, n_features), optional
+            Rows w_r; as drawn by default.
+        output : int
+
+        Returns
+        -------
+        KhatriRao
+            Row i is u_i (x) x_i with u_ir = B / sqrt(2 m) a_r where neuron r fires at x_i: U is in
+            CSR, since few do.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+        """
+        X, weights = self._as_inputs(X), self._as_weights(weights)
+        _, output = (
+            layer_number(layer, 1),
+            integer(output, "output", minimum=0, maximum=self.n_outputs - 1),
+        )
+        readout, parts = (self.factor * self.signs[:, output]).astype(self.dtype), []
+        for points in blocks(len(X), _REALS_PER_BLOCK // self.width):
+            fired = X[points] @ weights.T > self.dtype.type(self.shift)
+            parts.append(scipy.sparse.csr_array(fired * readout))
+        return KhatriRao(scipy.sparse.vstack(parts, format="csr"), X)
+
+    def _as_inputs(self, X):
+        return as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
+
+    def _as_weights(self, weights):
+        """Return W as drawn, or the caller's, checked."""
+        if weights is None:
+            return self.weights
+        shape = {"n_rows": self.width, "n_columns": self.n_features}
+        return as_matrix(weights, "weights", **shape, dtype=self.dtype)
 
 
 def _by_cells(rows):

@@ -8,7 +8,8 @@ from subquad._parallel import blocks
 from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer, require_memory
 from subquad.activations import ReLU, ShiftedReLU
-from subquad.networks._initial import Network, signs
+from subquad.jacobian import KhatriRao
+from subquad.networks._initial import Network, layer_number, signs
 from subquad.networks._last_layer import LastLayer, _norms, as_factors
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
@@ -129,12 +130,54 @@ class TwoLayerNetwork(Network):
         -----
         2 n m d operations, points taken in blocks of 16 MiB per array of shape (n, width).
         """
-        X, W = self._as_inputs(X), self.weights
-        if factors is not None:
-            A, V = as_factors(factors, self.width, self.n_features, self.dtype)
-            W = W + A.T @ V
-        out = self._outputs(X, W)
+        X = self._as_inputs(X)
+        out = self._outputs(X, self._moved(factors))
         return out - self._outputs(X, self.weights) if centred else out
+
+    def jacobian(self, X, layer=-1, *, factors=None, output=0):
+        """Return the Jacobian of one output by W, as factors.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        layer : int
+            1 or -1, the only one.
+        factors : pair of array_like, optional
+            As in `outputs`.
+        output : int
+
+        Returns
+        -------
+        KhatriRao
+            Row i is u_i (x) x_i with u_i = a o phi'(W x_i).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+        MemoryError
+            If U, n m numbers, does not fit.
+
+        Notes
+        -----
+        [BPSW21], Section 3.1. `jacobian.MatrixFreeJacobian`, which training uses, keeps bits.
+        """
+        X, _ = self._as_inputs(X), layer_number(layer, 1)
+        output = integer(output, "output", minimum=0, maximum=self.n_outputs - 1)
+        require_memory(
+            len(X) * self.width * 3 * self.dtype.itemsize,
+            f"A Jacobian of {len(X)} points",
+            "Use fewer points at once.",
+        )
+        slopes = self.activation._derivative(X @ self._moved(factors).T, self._thresholds(X))
+        return KhatriRao(slopes * self.readout[output], X)
+
+    def _moved(self, factors):
+        """Return W, or W + A^T V for checked factors."""
+        if factors is None:
+            return self.weights
+        A, V = as_factors(factors, self.width, self.n_features, self.dtype)
+        return self.weights + A.T @ V
 
     def _as_inputs(self, X):
         return as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)

@@ -1,4 +1,7 @@
-"""Networks with hidden layers of one width, random and normalised."""
+"""Networks with hidden layers of one width, random and normalised.
+
+Long for its docstrings: most methods have a few lines.
+"""
 
 import math
 
@@ -7,13 +10,17 @@ import numpy as np
 from subquad._kernels.coactivation import gather_fired, mark_fired
 from subquad._parallel import blocks, resolve_threads, worth_threads
 from subquad._shapes import MAX_DEPTH, as_dtype
-from subquad._validation import as_matrix, generator, integer, one_of
+from subquad._validation import as_matrix, generator, integer, one_of, require_memory
 from subquad.activations import ShiftedReLU, as_activation
-from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, signs
+from subquad.jacobian import KhatriRao
+from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, layer_number, signs
 from subquad.networks._last_layer import LastLayer, _norms
+from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**26
+# Ask for the available memory before layers of so many bytes are made.
+_LARGE_LAYERS = 2**27
 # List the neurons that fired for so many (data point, neuron) at a time, 16 bytes for each of them;
 _ENTRIES_PER_LIST = 2**23
 # but for so many data points at least: implicit weights are made once for all of them.
@@ -164,16 +171,29 @@ class WideNetwork(Network):
         ------
         TypeError, ValueError
             If X is not a finite real matrix with n_features columns.
+        MemoryError
+            If layer and rows are large and do not fit, before anything is computed.
 
         Notes
         -----
         O(n m d + n m k (L - 2)) operations where k neurons fire ([SZZ24], Algorithm 2, line 4).
         """
-        return self._features(self._as_inputs(X), resolve_threads(n_threads))
+        X = self._as_inputs(X)
+        self._require_layers(X, 2 if self.depth > 2 else 1)
+        return self._features(X, resolve_threads(n_threads))
 
     def last_layer(self, X, n_threads=None):
         """Return the `LastLayer` of the network on the rows of X; arguments as in `features`."""
-        return self._last_layer(self._as_inputs(X), resolve_threads(n_threads))
+        X = self._as_inputs(X)
+        self._require_layers(X, 2)
+        return self._last_layer(X, resolve_threads(n_threads))
+
+    def _require_layers(self, X, count):
+        """Raise unless so many layers of neurons at the rows of X fit in memory."""
+        n_bytes = count * len(X) * self.width * self.dtype.itemsize
+        if n_bytes >= _LARGE_LAYERS:
+            what = f"The layers of {len(X)} rows at width {self.width}"
+            require_memory(n_bytes, what, "Take fewer rows, a smaller width, or float32.")
 
     def outputs(self, X, factors=None, *, centred=False, n_threads=None):
         """Return f(x_i) for every data point, with W_L + A^T V if factors are given.
@@ -181,8 +201,9 @@ class WideNetwork(Network):
         Parameters
         ----------
         X : array_like, shape (n, n_features)
-        factors : pair of array_like, optional
-            A (r, width) and V (r, width), as `LastLayerGaussNewton.factors`.
+        factors : pair of array_like, or list of pairs, optional
+            A (r, width) and V (r, width), as `LastLayerGaussNewton.factors`; or one pair for every
+            layer, V_1 of shape (r, n_features), as `AllLayersGaussNewton.factors`.
         centred : bool
             Subtract the outputs of the network as drawn.
         n_threads : int or None
@@ -201,23 +222,75 @@ class WideNetwork(Network):
         Points are taken in blocks of 64 MiB per array of shape (n, width).
         """
         X, n_threads = self._as_inputs(X), resolve_threads(n_threads)
+        changes = as_changes(self, factors) if is_list_of_pairs(factors) else None
         out = np.empty((len(X), self.n_outputs), self.dtype)
         for points in blocks(len(X), _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize)):
+            if changes is not None:
+                out[points] = self._forward(X[points], n_threads, changes).outputs()
+                if centred:
+                    out[points] -= self._last_layer(X[points], n_threads)._outputs()
+                continue
             layer = self._last_layer(X[points], n_threads)
             out[points] = layer.outputs(factors)
             if centred:
                 out[points] -= layer._outputs()
         return out
 
+    def jacobian(self, X, layer=-1, *, output=0, n_threads=None):
+        """Return the Jacobian of one output by the weights of a hidden layer, as factors.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        layer : int
+            l, from 1 to the depth, or counted back from -1, the last hidden layer.
+        output : int
+        n_threads : int or None
+
+        Returns
+        -------
+        KhatriRao
+            Row i is u_i (x) v_i with v_i = h_{l-1} and u_i = d f / d (W_l h_{l-1}). The divisions
+            of layers by their norms are part of the derivative; that of W_l's input is done.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+        """
+        X, n_threads = self._as_inputs(X), resolve_threads(n_threads)
+        output = integer(output, "output", minimum=0, maximum=self.n_outputs - 1)
+        pairs, _ = self._tangents(X, output, [self._layer_number(layer)], n_threads)
+        return KhatriRao(*pairs[0])
+
+    def _layer_number(self, layer):
+        return layer_number(layer, self.depth)
+
+    def _tangents(self, X, output, chosen, n_threads):
+        """Return ([(u_l, v_l) of chosen layers], h_L): what `ntk.empirical_ntk` asks."""
+        forward = self._forward(X, n_threads)
+        derivatives = forward.derivatives(
+            forward.slopes(-1) * self.readout[output], min(chosen) - 1
+        )
+        pairs = [(U, forward.inputs[level]) for level, U in derivatives if level + 1 in chosen]
+        return pairs, forward.response
+
     def _as_inputs(self, X):
         return as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
 
     def _last_layer(self, X, n_threads):
         """Trusted twin of `last_layer`."""
-        V = self._features(X, n_threads)
+        return self._layer_above(self._features(X, n_threads), n_threads)
+
+    def _layer_above(self, V, n_threads):
+        """The last layer on inputs V = h_{L-1}, trusted."""
         Z0 = self._apply(self.weights[-1], V, n_threads)
         thresholds = self.activation.thresholds(_norms(V), self.weight_std)
         return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)
+
+    def _forward(self, X, n_threads, changes=None):
+        """Return the `ForwardPass` of the rows of X, with dW_l for every layer if given."""
+        return ForwardPass(self, X, n_threads, changes)
 
     def _features(self, X, n_threads):
         """Trusted twin of `features`."""

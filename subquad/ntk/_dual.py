@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy import special
 
-from subquad.activations import ReLU, ThresholdedReLU, _Activation
+from subquad.activations import ReLU, ThresholdedReLU, has_threshold
 from subquad.ntk import _moments
 from subquad.ntk._distances import squared_distances
 from subquad.ntk._quadrature import expectations
@@ -62,7 +62,7 @@ class DualActivation:
 
     def __init__(self, activation=None, derivative=None, *, normalize=False):
         self.activation = ReLU() if activation is None else activation
-        self._exact = isinstance(self.activation, _Activation)
+        self._exact = has_threshold(self.activation)
         if self._exact and derivative is not None:
             raise TypeError("derivative must be None for an activation of subquad; it has its own.")
         functions = (activation,) if derivative is None else (activation, derivative)

@@ -12,6 +12,8 @@ from subquad.activations import ReLU
 _FEWEST_ACTIVE = 16
 # The law in `required_width` has this constant.
 _RATIO = 0.16
+# The fourth power of a ratio of n to a smaller eigenvalue than n times this may overflow.
+_LEAST_EIGENVALUE = 1e-75
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,11 @@ def required_width(kernel, depth, activation=None):
         raise ValueError(
             f"kernel must be positive definite; got the smallest eigenvalue {smallest:.3g}. "
             "Points may be repeated, which no width tells apart."
+        )
+    if smallest < n * _LEAST_EIGENVALUE:
+        raise ValueError(
+            f"kernel must have no eigenvalue below {n * _LEAST_EIGENVALUE:.0e}, whose fourth power "
+            f"is a width that no float holds; got {smallest:.3g}. Scale the points up."
         )
     firing = math.ceil(_FEWEST_ACTIVE / activation.firing_probability)
     measured = firing

@@ -72,12 +72,16 @@ def block_rows(n, size):
 
 def all_blocks(work, n, size, n_threads):
     """Call work(rows) for every block of n rows, in n_threads; return whether all were true."""
+    return all([done for _, done in each_block(work, n, size, n_threads)])
+
+
+def each_block(work, n, size, n_threads):
+    """Yield (rows, work(rows)) for every block of n rows, in order, as n_threads get them done."""
     every = list(blocks(n, block_rows(n, size)))
     per_call = _REALS_PER_CALL // (block_rows(n, size) * size)
-    done = []
     for some in blocks(len(every), per_call):
-        done += map_in_threads(work, every[some], n_threads)
-    return all(done)
+        done = map_in_threads(work, every[some], n_threads)
+        yield from zip(every[some], done, strict=True)
 
 
 def transform_threads(X, size, n_threads):

@@ -118,7 +118,7 @@ class MatrixSketch(Frozen):
         TypeError, ValueError
             As `apply`.
         """
-        # A bucket that no column has lets NaN pass without a trace in the result.
+        # All of Y is inspected here: NaN in a bucket that holds no feature shows in no product.
         Y = as_matrix(Y, "Y", n_columns=self.sketch_size)
         shape = Y.shape[0], self.n_features
         return self._fill(out, shape, Y, "Y", self._apply_transposed, n_threads)

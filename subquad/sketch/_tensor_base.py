@@ -10,6 +10,8 @@ from abc import abstractmethod
 
 import numpy as np
 
+from subquad._groups import as_groups
+from subquad._kernels.count_sketch import add_columns
 from subquad._parallel import blocks
 from subquad._validation import generator, integer, require_memory
 from subquad.sketch._base import (
@@ -20,7 +22,7 @@ from subquad.sketch._base import (
     require_room,
     resolve_size,
 )
-from subquad.sketch._fft import all_blocks, block_rows, transform_threads
+from subquad.sketch._fft import all_blocks, block_rows, each_block, transform_threads
 from subquad.sketch._prepared import Prepared, inner_products, same_sketch
 from subquad.sketch._rows import Rows, as_rows, is_finite, require_finite_entries
 
@@ -69,18 +71,22 @@ class TensorMap(Frozen):
         name, m, s = type(self).__name__, self.n_features, self.sketch_size
         return f"{name}(n_features={m}, sketch_size={s})"
 
-    def apply(self, U, V, out=None, n_threads=None):
-        """Return J S^T, the sketch of every row J[i] = vec(u_i v_i^T).
+    def apply(self, U, V, out=None, n_threads=None, *, groups=None):
+        """Return J S^T, the sketch of every row J[i] = vec(u_i v_i^T), or of sums of such rows.
 
         Parameters
         ----------
-        U : array_like or sparse array, shape (n, m_u)
-        V : array_like or sparse array, shape (n, m_v), or what `prepare` returned for it
-            U and V in float32 or float64; the result has the wider of their dtypes.
+        U : array_like or sparse array, shape (n, m_u), or (T, m_u) with groups
+        V : array_like or sparse array, shape (n, m_v), or (T, m_v) with groups, or what `prepare`
+            returned for it. U and V in float32 or float64; the result has the wider of their
+            dtypes.
         out : ndarray, shape (n, s), optional
             Where to put the result.
         n_threads : int, optional
             None means all available; as in scikit-learn otherwise. Changes no bit.
+        groups : array_like of int, shape (n + 1,), optional
+            J[i] = sum_t vec(u_t v_t^T) over the rows t from groups[i] to groups[i + 1] - 1, none
+            where the two are equal: from 0 to T, never decreasing.
 
         Returns
         -------
@@ -91,12 +97,25 @@ class TensorMap(Frozen):
         ------
         TypeError, ValueError
             If U and V are not finite real matrices of n rows and these lengths, `out` cannot take
-            the result, or V was prepared by another sketch or in a narrower dtype than U.
+            the result, `groups` does not divide the rows, or V was prepared by another sketch or
+            in a narrower dtype than U.
+
+        Notes
+        -----
+        With groups, products of transforms are summed before the one inverse transform of each
+        group. Besides the result, blocks of at most 64 rows are kept for each thread, and at most
+        32 MB of sums of groups that began in an earlier block. A TensorSketch goes through the
+        matrices U_i^T V_i, a block of them at a time, where these are so small that it is faster.
         """
         U, V = self._sides(U, V)
-        shape = U.shape[0], self.sketch_size
+        groups = as_groups(groups, U.shape[0])
+        shape = U.shape[0] if groups is None else groups.n, self.sketch_size
         sketches = destination(out, shape, U.dtype, _arrays(U, V))
-        if not self._fill(sketches, U, V, n_threads, self._finish):
+        if groups is not None and self._prefers_matrices(U, V, groups):
+            finite = self._sketch_matrices(sketches, U, V, groups, n_threads)
+        else:
+            finite = self._fill(sketches, U, V, n_threads, self._finish, groups)
+        if not finite:
             _require_finite(U, V)
         return deliver(sketches, out)
 
@@ -140,12 +159,12 @@ class TensorMap(Frozen):
         transforms.flags.writeable = False
         return Prepared(transforms, V.dtype, self)
 
-    def gram(self, U, V, n_threads=None):
+    def gram(self, U, V, n_threads=None, *, groups=None):
         """Return (J S^T)(J S^T)^T, the Gram matrix of the sketches, shape (n, n).
 
         Parameters
         ----------
-        U, V, n_threads
+        U, V, n_threads, groups
             As for `apply`.
 
         Returns
@@ -166,7 +185,8 @@ class TensorMap(Frozen):
         of products are kept at once; where there are more, blocks of rows are transformed again.
         """
         U, V = self._sides(U, V)
-        n, dtype = U.shape[0], U.dtype
+        groups = as_groups(groups, U.shape[0])
+        n, dtype = U.shape[0] if groups is None else groups.n, U.dtype
         require_memory(
             dtype.itemsize * n * n,
             f"G with shape {(n, n)}",
@@ -174,7 +194,7 @@ class TensorMap(Frozen):
         )
         G = np.empty((n, n), dtype)
         with np.errstate(all="ignore"):
-            self._fill_gram(G, U, V, n_threads)
+            self._fill_gram(G, U, V, n_threads, groups)
         if not is_finite(G):
             _require_finite(U, V)
         return G
@@ -207,25 +227,72 @@ class TensorMap(Frozen):
             raise TypeError(f"V must be prepared in {U.dtype} as U; got {V.dtype}.")
         return U.astype(V.dtype, copy=False), V
 
-    def _fill(self, out, U, V, n_threads, finish):
+    def _fill(self, out, U, V, n_threads, finish, groups=None):
         """Fill `out` with the rows of all pairs, block by block; return whether all are finite.
 
         With finish = `_finish` the rows are sketches, with `_keep` they are for a Gram matrix.
         """
-        n, dtype = U.shape[0], U.dtype
-        count = block_rows(n, self._row_size)
+        n = U.shape[0]
+        n_threads = transform_threads(U, self._row_size, n_threads)
+        if groups is None:
+
+            def one_block(rows):
+                with self._products(U, V, rows) as (product, finite, room):
+                    finish(product, out[rows], room)
+                return finite
+
+            return all_blocks(one_block, n, self._row_size, n_threads)
+        finite = self._sum_products(out, U, V, groups, n_threads)
+        self._finish_sums(out, finish, n_threads)
+        return finite
+
+    @contextlib.contextmanager
+    def _products(self, U, V, rows):
+        """Lend (product, finite, room): the products of transforms of a block of rows."""
+        count = block_rows(U.shape[0], self._row_size)
+        with self._room(count, U.dtype) as room, self._room_of(V, count) as other:
+            product = self._transform(0, U[rows], room)
+            self._multiply(product, self._transforms_of(V, rows, other))
+            # NaN and infinity of any coordinate show in the first entry of a transform.
+            yield product, bool(np.isfinite(product[:, 0]).all()), room
+
+    def _sum_products(self, sums, U, V, groups, n_threads):
+        """Fill `sums` with the sums of products by group; return whether all are finite.
+
+        A group that began in an earlier block is the business of that block's thread: what a later
+        one has of it is added afterwards, in order, so that the number of threads changes no bit.
+        """
+        numbers, finite = groups.numbers, True
+        sums[:] = 0
 
         def one_block(rows):
-            with self._room(count, dtype) as room, self._room_of(V, count) as other:
-                product = self._transform(0, U[rows], room)
-                self._multiply(product, self._transforms_of(V, rows, other))
-                # NaN and infinity of any coordinate show in the first entry of a transform.
-                finite = bool(np.isfinite(product[:, 0]).all())
-                finish(product, out[rows], room)
-            return finite
+            first, last = numbers[rows.start], numbers[rows.stop - 1]
+            codes = (2 * (numbers[rows] - first)).astype(np.int32)
+            block = np.zeros((last - first + 1, sums.shape[1]), sums.dtype)
+            with self._products(U, V, rows) as (product, block_is_finite, _):
+                add_columns(product, codes, block, 1)
+            begun = int(groups.indptr[first] < rows.start)
+            sums[first + begun : last + 1] = block[begun:]
+            return block_is_finite, block[0].copy() if begun else None
 
-        n_threads = transform_threads(U, self._row_size, n_threads)
-        return all_blocks(one_block, n, self._row_size, n_threads)
+        for rows, done in each_block(one_block, U.shape[0], self._row_size, n_threads):
+            finite &= done[0]
+            if done[1] is not None:
+                with np.errstate(all="ignore"):  # NaN and infinity are noticed by the caller
+                    sums[numbers[rows.start]] += done[1]
+        return finite
+
+    def _finish_sums(self, out, finish, n_threads):
+        """Turn sums of products into sketches, or rows for a Gram matrix, in place."""
+        n, size = out.shape
+        count = block_rows(n, size)
+
+        def one_block(rows):
+            with self._room(count, out.dtype) as room:
+                finish(self._loaded(out[rows], room), out[rows], room)
+            return True
+
+        all_blocks(one_block, n, size, n_threads)
 
     def _room_of(self, V, count):
         """Return the room that transforming blocks of V needs: none for a V that was prepared."""
@@ -237,22 +304,37 @@ class TensorMap(Frozen):
         """Return the transforms of a block of rows of V, prepared or not."""
         return V._transforms[rows] if isinstance(V, Prepared) else self._transform(1, V[rows], room)
 
-    def _fill_gram(self, G, U, V, n_threads):
+    def _fill_gram(self, G, U, V, n_threads, groups=None):
         """G = (J S^T)(J S^T)^T by panels of rows."""
         panels = list(blocks(len(G), _PANEL_BYTES // (self.sketch_size * G.itemsize)))
         for i, rows in enumerate(panels):
-            P = self._panel(U[rows], V[rows], n_threads)
+            P = self._panel(U, V, rows, n_threads, groups)
             G[rows, rows] = inner_products(P, P)
             for others in panels[:i]:
-                G[rows, others] = inner_products(P, self._panel(U[others], V[others], n_threads))
+                Q = self._panel(U, V, others, n_threads, groups)
+                G[rows, others] = inner_products(P, Q)
                 G[others, rows] = G[rows, others].T
         G *= G.dtype.type(self._gram_scale)
 
-    def _panel(self, U, V, n_threads):
-        """Return one row for each pair: `_gram_scale` times their inner products is the Gram."""
-        panel = np.empty((U.shape[0], self.sketch_size), U.dtype)
-        self._fill(panel, U, V, n_threads, self._keep)
+    def _panel(self, U, V, which, n_threads, groups):
+        """Return rows of G's factor: `_gram_scale` times their inner products is the Gram."""
+        panel = np.zeros((which.stop - which.start, self.sketch_size), U.dtype)
+        rows = which
+        if groups is not None:
+            rows, groups = groups.part(which)
+        if rows.stop == rows.start:
+            return panel
+        U, V = U[rows], V[rows]
+        if groups is not None and self._prefers_matrices(U, V, groups):
+            self._sketch_matrices(panel, U, V, groups, n_threads)
+            panel *= panel.dtype.type(self._gram_scale**-0.5)
+        else:
+            self._fill(panel, U, V, n_threads, self._keep, groups)
         return panel
+
+    def _prefers_matrices(self, U, V, groups):
+        """Return whether `_sketch_matrices` is there and faster."""
+        return False
 
     @property
     def _row_size(self):
@@ -279,6 +361,10 @@ class TensorMap(Frozen):
     @abstractmethod
     def _multiply(self, product, transforms):
         """Multiply the transforms `product` by others, in place."""
+
+    @abstractmethod
+    def _loaded(self, sums, room):
+        """Return sums of products where `_finish` and `_keep` take a product from."""
 
     @abstractmethod
     def _finish(self, product, out, room):

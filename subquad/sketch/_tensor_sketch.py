@@ -9,6 +9,8 @@ from subquad._kernels.half_spectrum import multiply_spectra
 from subquad.sketch._base import MAX_SIZE, RAISES
 from subquad.sketch._count_sketch import draw, sketch_rows
 from subquad.sketch._fft import Borrowed, real_coefficients
+from subquad.sketch._group_matrices import prefers_matrices, sketch_matrices
+from subquad.sketch._rows import is_finite
 from subquad.sketch._tensor_base import PARAMETERS, TensorMap
 
 
@@ -29,6 +31,10 @@ class TensorSketch(TensorMap):
     them the inverse. `prepare(V)` saves one for each later call, and `gram` the inverse: by
     Parseval's identity inner products of sketches are those of their spectra. FFTW transforms
     where pyfftw is installed, scipy.fft otherwise: see `fft_backend`.
+
+    The sums of T pairs by n groups take 2 T + n transforms. S is also a count sketch of the entries
+    of u v^T: where it is faster, T m_u m_v multiply-adds of BLAS make the sums of these matrices,
+    and m_u m_v additions sketch each.
 
     s = ceil(11 n_points^2 / (epsilon^2 delta)), rounded up to a length that transforms fast,
     suffices: the constant 2 + 3^2 is that of Avron, Nguyen and Woodruff 2014, proof of Theorem 1.
@@ -71,6 +77,13 @@ class TensorSketch(TensorMap):
         """Complex coefficients stand for two frequencies."""
         return 2 / self.sketch_size
 
+    def _prefers_matrices(self, U, V, groups):
+        return prefers_matrices(U, V, groups, self.sketch_size)
+
+    def _sketch_matrices(self, out, U, V, groups, n_threads):
+        sketch_matrices(self._codes, U, V, groups, out, n_threads)
+        return is_finite(out)
+
     def _room(self, rows, dtype):
         return Borrowed(rows, self.sketch_size, dtype)
 
@@ -82,6 +95,11 @@ class TensorSketch(TensorMap):
 
     def _multiply(self, product, transforms):
         multiply_spectra(product, transforms)
+
+    def _loaded(self, sums, room):
+        product = room.spectrum[: len(sums)]
+        product[:] = sums
+        return product
 
     def _finish(self, product, out, room):
         room.backward()

@@ -96,6 +96,9 @@ class TensorSRHT(TensorMap):
         with np.errstate(all="ignore"):  # NaN and infinity are noticed afterwards
             product *= transforms
 
+    def _loaded(self, sums, room):
+        return sums
+
     def _finish(self, product, out, room):
         out[:] = product
 

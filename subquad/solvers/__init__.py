@@ -5,6 +5,7 @@ points, mu >= 0 the damping or regularisation and W the diagonal of the sample w
     gram_solve                          exact, sketched, or by conjugate gradients
     solve_damped, DampedCholesky        exact, for a matrix G
     choose_regularization               mu by leave-one-out, of points or of their `Repeats`
+    influence, predictive_variance      what leaving out an observation changes, and how sure f is
 
 Of problems with a tall matrix A
     fast_regression                     min |A^T A x - y|
@@ -28,6 +29,7 @@ from subquad.solvers.gram import (
     Solver,
     gram_solve,
 )
+from subquad.solvers.influence import influence, predictive_variance
 from subquad.solvers.leave_one_out import choose_regularization, loo_residuals
 
 __all__ = [
@@ -46,8 +48,10 @@ __all__ = [
     "fast_newton",
     "fast_regression",
     "gram_solve",
+    "influence",
     "loo_residuals",
     "merge_repeats",
     "pcg",
+    "predictive_variance",
     "solve_damped",
 ]

@@ -89,8 +89,9 @@ class Newton:
         if length > 0:
             self.gradient = self._gradient()
         if source == "kept" and (length < 1 or small):
-            # A preconditioner of larger weights than today's underestimates what is left.
-            certain = self.decrement <= tol * scale * self.preconditioner.least_ratio(tall)
+            # p is solved in the norm of older weights, where a residual may be small that is not
+            # small in today's: only g^T M^-1 g, M at most H over the ratio, bounds what is left.
+            certain = self._energy / 2 <= tol * scale * self.preconditioner.least_ratio(tall)
             if length < 1 or not certain:
                 self.preconditioner.expire()
                 return None
@@ -148,7 +149,7 @@ class Newton:
                 keeper.build(tall, self.damping)
             elif not keeper.serves:
                 continue
-            energy = float(np.sum(keeper.M.solve_transposed(self.gradient) ** 2))
+            self._energy = energy = float(np.sum(keeper.M.solve_transposed(self.gradient) ** 2))
             self._accuracy = self._forcing(energy, tol)
             goal = self._accuracy * math.sqrt(energy)
             allowed = limit if fresh else min(limit, keeper.patience)

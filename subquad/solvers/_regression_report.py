@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from subquad.solvers._solution import Solution
+from subquad.solvers._solution import Solution, in_units
 
 # A residual of up to so many rounding floors is due to rounding.
 FLOORS = 100.0
@@ -42,8 +42,10 @@ def report(name, system, outcome, scale, rtol, unit):
     message = _sentence(name, info, progress.n_iterations, converged, rtol)
     if M.rank < k:
         message += _rank_sentence(info, k, verified)
-    x, norm = unit * progress.x, unit * progress.full_norm
-    return Solution(x, progress.n_iterations, norm, bool(converged), message, info)
+    solution = Solution(
+        progress.x, progress.n_iterations, progress.full_norm, bool(converged), message, info
+    )
+    return in_units(solution, unit)
 
 
 def _sentence(name, info, n_iterations, converged, rtol):

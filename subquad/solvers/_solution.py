@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+# Numbers below this one lose digits: they underflow.
+_TINY = np.finfo(np.float64).tiny
+
 
 class SolverWarning(UserWarning):
     """A solver did not reach the accuracy asked for; the message says why, and what to do."""
@@ -45,13 +48,26 @@ def solved_in_range(solve, c):
     anything. c is then solved for over a power of two, which changes no digit.
     """
     largest = float(np.abs(c).max(initial=0.0))
-    if largest == 0.0 or 1e-140 <= largest <= 1e140:
-        return solve(c)
-    size = 2.0 ** math.floor(math.log2(largest))
-    solution = solve(c / size)
-    with np.errstate(over="ignore"):
+    in_range = largest == 0.0 or 1e-140 <= largest <= 1e140
+    size = 1.0 if in_range else 2.0 ** math.floor(math.log2(largest))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        solution = solve(c if in_range else c / size)
+        return in_units(solution, size)
+
+
+def in_units(solution, size):
+    """Return the solution times `size`: not converged where float64 cannot hold it."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         x, residual = solution.x * size, solution.residual_norm * size
-    if np.isfinite(x).all() and math.isfinite(residual):
-        return replace(solution, x=x, residual_norm=residual)
-    message = "The solution overflows float64: scale the system. " + solution.message
-    return replace(solution, x=x, residual_norm=residual, converged=False, message=message)
+    problem = ""
+    if not np.isfinite(x).all() or math.isinf(residual):
+        problem = "The solution overflows float64: scale the system. "
+    elif size != 1.0 and np.any(solution.x) and np.abs(x).max() < _TINY:
+        problem = "The solution underflows float64: scale the system. "
+    return replace(
+        solution,
+        x=x,
+        residual_norm=residual,
+        converged=solution.converged and not problem and not math.isnan(residual),
+        message=problem + solution.message,
+    )

@@ -9,11 +9,20 @@ from scipy.linalg import eigh
 from scipy.linalg.blas import dsymv, dtrmv
 from scipy.linalg.lapack import dpocon, dpotrs, dtrtri
 
-from subquad._validation import as_array, as_gram, as_matrix, as_vector, real
+from subquad._validation import (
+    as_array,
+    as_gram,
+    as_matrix,
+    as_vector,
+    real,
+    require_weights_in_range,
+)
 from subquad.solvers._solution import Solution, solved_in_range
 
 _EPS = np.finfo(np.float64).eps
 _POWER_STEPS = 4
+# A residual of n times so many units in the last place is what a stable factorisation leaves.
+_ROUNDINGS = 8.0
 
 
 def solve_damped(G, c, damping=0.0, weights=None):
@@ -33,9 +42,9 @@ def solve_damped(G, c, damping=0.0, weights=None):
     Returns
     -------
     Solution
-        Not converged where the matrix is numerically singular: x is then the least-squares
-        solution of least norm (with weights, least norm of W^-1/2 x). `info["rank"]` is the
-        number of eigenvalues it uses.
+        Converged where the residual is what rounding leaves. Not converged where the matrix is
+        numerically singular: x is then the least-squares solution of least norm (with weights,
+        least norm of W^-1/2 x). `info["rank"]` is the number of eigenvalues it uses.
 
     Raises
     ------
@@ -59,15 +68,16 @@ def solve_damped(G, c, damping=0.0, weights=None):
 
     def solve(c):
         g = factor._solve(c)
-        residual, message = _residual_norm(G, factor, g, c), factor.message
-        finite = bool(np.isfinite(g).all() and np.isfinite(residual))
-        if not finite:
-            message = "The solution overflows float64: scale the system. " + message
+        residual = _residual_norm(G, factor, g, c)
+        solved = _solves(G, factor, g, c)
+        message = factor.message
+        if not (solved or factor.singular):
+            message = f"Rounding spoils the solution: scale the system or add damping. {message}"
         return Solution(
             x=g,
             n_iterations=0,
             residual_norm=residual,
-            converged=finite and not factor.singular,
+            converged=solved and not factor.singular,
             message=message,
             info={"rank": factor.rank},
         )
@@ -120,7 +130,8 @@ class DampedCholesky:
             B = _scaled_matrix(G, roots, self.damping)
             self._eigenvalues, self._factor = _spectrum(B)
             smallest = self._eigenvalues[0] if len(self._eigenvalues) else 1.0
-        self.inverse_norm = 1 / smallest
+        with np.errstate(over="ignore"):
+            self.inverse_norm = float(np.divide(1.0, smallest))
         self.rank = self._factor.shape[1]
         self.singular = self.rank < self.n
 
@@ -190,6 +201,7 @@ def sample_weights(weights, n):
     if (weights < 0).any():
         first = int(np.argmax(weights < 0))
         raise ValueError(f"weights must be at least 0; got {weights[first]} at index {first}.")
+    require_weights_in_range(weights, "weights")
     return weights
 
 
@@ -204,6 +216,20 @@ def _residual_norm(G, factor, g, c):
     residual = (symmetric_product(G, g) - c)[kept]
     residual += factor.damping * g[kept] / factor._roots[kept] ** 2
     return float(np.linalg.norm(residual))
+
+
+def _solves(G, factor, g, c):
+    """Whether M g - c is as small as rounding leaves it after a stable solution.
+
+    The test of Rigal and Gaches for the symmetric form: |r_i| <= n eps (|M| |h| + |c|)_i, without
+    squares, which would overflow. No entry of M is larger than the largest of its diagonal.
+    """
+    roots, kept = factor._roots, factor._roots > 0
+    h = np.divide(g, roots, out=np.zeros_like(g), where=kept)
+    r = roots * (symmetric_product(G, g) - c) + factor.damping * h
+    largest = (roots**2 * G.diagonal() + factor.damping).max()
+    size = largest * np.abs(h).sum() + np.abs(roots * c).max()
+    return bool(np.abs(r).max() <= _ROUNDINGS * factor.n * _EPS * size)
 
 
 def _scaled_matrix(G, roots, damping):

@@ -186,9 +186,10 @@ def _solve(
     system = System(tall, y, b, damping, natural=b is not None)
     scale = float(np.linalg.norm(y if b is None else b))
     attempts = _attempts(system, choice, size, fixed, gram, rng, n_threads)
-    with blas_threads_for(tall.shape[1]):
-        outcome = _search(system, attempts, rtol * scale, limit)
-    solution = report(name, system, outcome, scale, rtol, unit)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows has not converged
+        with blas_threads_for(tall.shape[1]):
+            outcome = _search(system, attempts, rtol * scale, limit)
+        solution = report(name, system, outcome, scale, rtol, unit)
     if not solution.converged:
         warnings.warn(solution.message, SolverWarning, stacklevel=3)
     return solution

@@ -10,11 +10,15 @@ and one eigendecomposition of G gives every e_i for every mu.
 A point may stand for several observations, of which one at a time is left out: see `Repeats`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from subquad._validation import as_array, as_gram, as_matrix, as_vector, real
+from subquad._validation import as_array, as_gram, as_matrix, as_vector, real, require_in_range
 from subquad.solvers.exact import DampedCholesky, sample_weights, symmetric_product
 
+# Scale what is larger than this, or smaller than the inverse: its square may overflow.
+_LARGE = 1e100
 # Candidates for mu are four a decade, in units of the mean eigenvalue.
 _GRID = np.logspace(-8, 1, 37)
 
@@ -67,21 +71,28 @@ def choose_regularization(grams, r, weights=None, grid=None, *, repeats=None):
     """
     grams, R, roots = _checked(grams, r, _weights_of(repeats, weights))
     grid = _GRID if grid is None else _candidates(grid)
+    unit = _unit(np.square(roots).max())
+    roots = roots / np.sqrt(unit)
+    if repeats is not None and unit != 1.0:
+        repeats = replace(repeats, weights=repeats.weights / unit, totals=repeats.totals / unit)
     mean_eigenvalue = np.mean([roots**2 * G.diagonal() for G in grams])
     if not mean_eigenvalue > 0:
         raise ValueError("grams must have a positive trace; got none, so that no neuron fires.")
-    mus = mean_eigenvalue * grid
+    size = _unit(mean_eigenvalue)
+    mus = mean_eigenvalue / size * grid
     every = [slice(c, c + 1) for c in range(R.shape[1])] if len(grams) > 1 else [slice(None)]
     _require_deviations(repeats, R)
-    with np.errstate(over="ignore", invalid="ignore"):  # of squares, which is looked at below
+    with np.errstate(over="ignore", invalid="ignore"):
         sums = sum(
-            _squared_errors(G, R[:, columns], roots, mus, repeats and repeats.columns(columns))
+            _squared_errors(
+                G, R[:, columns], roots, mus, size, repeats and repeats.columns(columns)
+            )
             for G, columns in zip(grams, every, strict=True)
         )
     errors = sums / (np.sum(roots**2) * R.shape[1])
-    if not np.isfinite(errors).any():
-        raise ValueError("r must have squares within the range of float64; got an overflow.")
-    best = np.flatnonzero(errors == np.nanmin(errors))[-1]
+    best = np.flatnonzero(errors == require_in_range(errors, "grams and r", "errors").min())[-1]
+    with np.errstate(over="ignore"):
+        mus = require_in_range(mus * size * unit, "grams and weights", "mu")
     return float(mus[best]), float(errors[best]), np.column_stack([mus, errors])
 
 
@@ -131,12 +142,19 @@ def loo_residuals(gram, r, mu, weights=None, *, repeats=None):
     diagonal[absent] = 1.0
     errors = alpha / diagonal
     errors[absent] = (r - symmetric_product(gram, alpha))[absent]
-    return errors
+    return require_in_range(errors, "gram and r", "errors")
 
 
-def _squared_errors(G, columns, roots, mus, repeats=None):
-    """Sum_i w_i e_i^2 over the columns, for every mu: shape (len(mus),)."""
-    B = G * roots * roots[:, None]
+def _unit(number):
+    """Return 1, or a power of four near a number that is so large or small that squares fail."""
+    if not number > 0 or 1 / _LARGE <= number <= _LARGE:
+        return 1.0
+    return 4.0 ** (np.frexp(number)[1] // 2)
+
+
+def _squared_errors(G, columns, roots, mus, size, repeats=None):
+    """Sum_i w_i e_i^2 over the columns, for every mu in units of `size`: shape (len(mus),)."""
+    B = G * (roots / size) * roots[:, None]
     eigenvalues, V = np.linalg.eigh(B)  # of the lower half
     inverse = 1 / (np.maximum(eigenvalues, 0.0)[:, None] + mus)
     diagonal = np.square(V) @ inverse

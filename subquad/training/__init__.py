@@ -1,11 +1,14 @@
 """Training of the papers' networks: one folder per algorithm, a record per step.
 
     last_layer     LastLayerGaussNewton     last hidden layer, Gauss-Newton ([SZZ24], Algorithm 2)
+    all_layers     AllLayersGaussNewton     every hidden layer, Gauss-Newton ([SZZ24], Remark C.6)
     two_layer      TwoLayerGaussNewton      one hidden layer, Gauss-Newton ([BPSW21], Algorithm 1)
     factored       FactoredGradientDescent  W = B C or A B C, gradient descent ([AS22])
                    FactoredGaussNewton      the same networks by Gauss-Newton
     half_space     HalfSpaceSGD             SGD on the neurons that fire ([QSY23], Algorithm 1)
 
+    StateGaussNewton         the same steps for a `State` of your own
+    Equation, CoupledEquation, Trial    what such a state returns
     StepRecord, SGDRecord    what happened in one step
     TrainingWarning          a run that cannot or did not reach its goal, with causes and remedies
 
@@ -21,20 +24,30 @@ holds the network on its data, knows its Jacobian (`subquad.jacobian`) and moves
 """
 
 from subquad.training._arguments import require_active_neurons
+from subquad.training._equation import CoupledEquation, Equation
+from subquad.training._fit import Trial
+from subquad.training._gauss_newton import State, StateGaussNewton
 from subquad.training._records import StepRecord, TrainingWarning
+from subquad.training.all_layers import AllLayersGaussNewton
 from subquad.training.factored import FactoredGaussNewton, FactoredGradientDescent
 from subquad.training.half_space import HalfSpaceSGD, SGDRecord
 from subquad.training.last_layer import LastLayerGaussNewton
 from subquad.training.two_layer import TwoLayerGaussNewton
 
 __all__ = [
+    "AllLayersGaussNewton",
+    "CoupledEquation",
+    "Equation",
     "FactoredGaussNewton",
     "FactoredGradientDescent",
     "HalfSpaceSGD",
     "LastLayerGaussNewton",
     "SGDRecord",
+    "State",
+    "StateGaussNewton",
     "StepRecord",
     "TrainingWarning",
+    "Trial",
     "TwoLayerGaussNewton",
     "require_active_neurons",
 ]

@@ -4,7 +4,15 @@ import warnings
 
 import numpy as np
 
-from subquad._validation import as_array, as_matrix, as_vector, real, require_memory
+from subquad._validation import (
+    as_array,
+    as_matrix,
+    as_vector,
+    real,
+    require_memory,
+    require_weights_in_range,
+)
+from subquad.activations import is_smooth
 from subquad.solvers.gram import as_solver
 from subquad.training._records import TrainingWarning
 
@@ -61,6 +69,7 @@ def sample_weight(weights, n):
             "sample_weight must be at least 0 and not all 0; "
             f"got values from {weights.min()} to {weights.max()}."
         )
+    require_weights_in_range(weights, "sample_weight")
     return None if (weights == 1).all() else weights
 
 
@@ -69,6 +78,8 @@ def require_active_neurons(layer, minimum):
     feeding = np.count_nonzero(layer.readout, axis=1)
     if not feeding.all():
         raise ValueError(f"readout must feed every output; got none for output {feeding.argmin()}.")
+    if is_smooth(layer.activation):
+        return
     expected = feeding.min() * layer.activation.firing_probability
     report = (
         f"width must let more neurons fire: {expected:.1f} are expected per data point and output "
@@ -76,7 +87,7 @@ def require_active_neurons(layer, minimum):
     )
     if expected < minimum * (1 - 1e-9):
         raise ValueError(f"{report}, at least {minimum} are needed. Raise width or lower shift.")
-    if expected < _WARN_ACTIVE * (1 - 1e-9):
+    if minimum and expected < _WARN_ACTIVE * (1 - 1e-9):
         warnings.warn(
             f"{report}; below {_WARN_ACTIVE} some data points may not be fitted. Raise width or "
             "lower shift.",
@@ -85,16 +96,25 @@ def require_active_neurons(layer, minimum):
         )
 
 
-def bytes_for(network, n):
-    """Bytes of a fit with Gram matrices: 4 m n numbers and 4 matrices n x n per output."""
-    numbers = 4 * n * network.width * network.dtype.itemsize
-    return numbers + 8 * n * n * (3 * network.n_outputs + 2)
+def bytes_for(network, n, makes_layer=False, chooses=False):
+    """Bytes of a fit with Gram matrices, at its peak, beside the layer that it is given.
+
+    Three arrays of m n numbers for outputs with neurons of their own, eight otherwise and ten with
+    dense derivatives, and one more for the layer if the fit `makes_layer`; besides, a matrix n x n
+    in float64 for each output and five that they share, and two more where it `chooses` the
+    regularisation.
+    """
+    separable = (np.count_nonzero(network.readout, axis=0) <= 1).all()
+    smooth = is_smooth(network.activation)
+    arrays = (10 if smooth else 3 if separable else 8) + bool(makes_layer)
+    numbers = arrays * n * network.width * network.dtype.itemsize
+    return numbers + 8 * n * n * (network.n_outputs + 5 + (2 if chooses else 0))
 
 
-def require_memory_for(network, n):
-    """Refuse a fit whose arrays do not fit."""
+def require_memory_for(network, n, **options):
+    """Refuse a fit whose arrays do not fit; options as in `bytes_for`."""
     require_memory(
-        bytes_for(network, n),
+        bytes_for(network, n, **options),
         f"Training {n} data points at width {network.width} with {network.n_outputs} outputs",
         "Use fewer data points, a smaller width, or float32.",
     )

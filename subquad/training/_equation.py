@@ -64,7 +64,7 @@ class Equation(Activity):
     Attributes
     ----------
     mean_eigenvalue : float
-        Of G: the scale of the damping.
+        Of W^1/2 G W^1/2: the scale of the damping.
     """
 
     def __init__(self, jacobians, active, widths, weights, solver=None, n_threads=1):
@@ -133,8 +133,16 @@ class Equation(Activity):
 
     def _mean_eigenvalue(self):
         if self._solver is not None:
-            return float(np.mean([J.diagonal().mean() for J in self.jacobians]))
-        return float(np.mean([np.trace(G) / len(G) for G in self.grams]))
+            diagonals = [J.diagonal() for J in self.jacobians]
+        elif self._weights is None:
+            return float(np.mean([np.trace(G) / len(G) for G in self.grams]))
+        else:
+            diagonals = [G.diagonal() for G in self.grams]
+        if self._weights is not None:
+            # A Jacobian of coupled outputs has C rows for each weight.
+            weights = np.repeat(self._weights, diagonals[0].size // len(self._weights))
+            diagonals = [weights * diagonal for diagonal in diagonals]
+        return float(np.mean([diagonal.mean() for diagonal in diagonals]))
 
     def _solve_by_choice(self, r, damping):
         """Ask the user's solver for the solution of every block."""
@@ -215,6 +223,20 @@ class CoupledEquation(Equation):
         solution = self._solution(self.jacobians[0], r.ravel(), damping, weights)
         self.report = _report(self._solver, [solution])
         return solution.x.reshape(r.shape), solution.n_iterations
+
+
+class JointEquation(CoupledEquation):
+    """G of outputs that share most of their weights: all n C rows (i, c) factored at once."""
+
+    def solve(self, r, damping):
+        """Return g (n, C) with (G + mu W^-1) g = r, and the number of iterations."""
+        if self._solver is not None:
+            return self._solve_by_choice(r, damping)
+        G = kept_gram(self.jacobians[0])
+        weights = None if self._weights is None else np.repeat(self._weights, r.shape[1])
+        factor = DampedCholesky(G, damping, weights)
+        self.report = {"condition": _condition(G, factor)}
+        return factor._solve(r.ravel()).reshape(r.shape), 0
 
 
 def _condition(G, factor):

@@ -49,6 +49,9 @@ class Fit:
     square_of_change : float
         ||W - W(0)||_F^2.
     best : Best
+    lost : float
+        By how much rounding the best iterate to the factors it is given as raised its objective,
+        over |f_0 - target|^2; as of the last `return_to_best`.
     """
 
     def __init__(self, state, y, weights, centred):
@@ -67,7 +70,9 @@ class Fit:
         # Below this a residual is rounding of the sums behind f: nothing is left to reduce.
         self.rounding = 16 * np.finfo(np.float64).eps * self.norm_of(2 * self.target)
         self.recent = deque([self.norm], maxlen=_MEMORY)
+        self.lost = 0.0
         self._remember(0.0)
+        self._first = self.best
 
     @property
     def residual(self):
@@ -80,7 +85,19 @@ class Fit:
 
     def weighted_norm(self, residual):
         """|residual|, each row times the root of its sample weight."""
-        return float(np.linalg.norm(residual if self._roots is None else self._roots * residual))
+        with np.errstate(over="ignore", invalid="ignore"):
+            weighted = residual if self._roots is None else self._roots * residual
+            return float(np.linalg.norm(weighted))
+
+    def times_weights(self, v):
+        """W v, v of shape (n, C)."""
+        return v if self._roots is None else self._roots**2 * v
+
+    def over_weights(self, v):
+        """W^-1 v; 0 where the weight is 0."""
+        if self._roots is None:
+            return v
+        return np.divide(v, self._roots**2, out=np.zeros_like(v), where=self._roots > 0)
 
     def objective(self, mu):
         """|f - target|^2 + mu ||W - W(0)||^2."""
@@ -99,12 +116,26 @@ class Fit:
     def return_to_best(self, mu):
         """Go back to the best iterate, evaluated anew from the factors that it will be given as.
 
-        In float32 these carry rounding that the change kept while training does not.
+        In float32 these carry rounding that the change kept while training does not. Where that
+        leaves it worse than the start, the start is the best there is.
         """
-        if self.state.restore(self.best.terms):
-            self.square_of_change = self.best.square_of_change
-            self.norm = self.norm_of(self.state.outputs)
-            self._remember(mu)
+        believed = self.best.objective
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not self._evaluate_anew(self.best, mu):
+                return
+            raised = self.best.objective - believed
+            self.lost = ratio(raised, self.initial_norm**2)
+            if not self.best.objective <= self._first.objective:
+                self._evaluate_anew(self._first, mu)
+
+    def _evaluate_anew(self, iterate, mu):
+        """Make an iterate the state's, and the best; return whether it was another one."""
+        if not self.state.restore(iterate.terms):
+            return False
+        self.square_of_change = iterate.square_of_change
+        self.norm = self.norm_of(self.state.outputs)
+        self._remember(mu)
+        return True
 
     def _remember(self, mu):
         state = self.state

@@ -21,6 +21,8 @@ from subquad.training._steps import LevenbergMarquardt, RegularisedStep
 _PATIENCE = 20
 # A regularised fit stands at a kink when so many steps together gain less than 0.01 %.
 _KINKED = 10
+# Rounding a change of weights may raise the objective by so many units in the last place.
+_ROUNDINGS = 16.0
 
 
 class State(Protocol):
@@ -65,6 +67,8 @@ class GaussNewtonTrainer:
         mu = _arguments.regularization(regularization)
         self._max_steps = integer(max_steps, "max_steps", minimum=0)
         self._tol = _arguments.tolerance(tol, dtype, regularized=mu != 0)
+        self._dtype = np.dtype(dtype)
+        self._floor = _ROUNDINGS * np.finfo(dtype).eps
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
         self._callback = callback
@@ -78,6 +82,11 @@ class GaussNewtonTrainer:
     def _begin(self, state, y, weights, centred):
         """Stand at the network as it came."""
         self._fit = Fit(state, y, weights, centred)
+        if not np.isfinite(self._fit.initial_norm):
+            raise ValueError(
+                "y must be at a finite distance from the outputs of the network as it came; got "
+                f"{self._fit.initial_norm}. They overflow: scale the data points or the network."
+            )
 
     def step(self):
         """Take one step, and return its `StepRecord`.
@@ -87,18 +96,18 @@ class GaussNewtonTrainer:
         [SZZ24], Algorithm 2, lines 8-19. The rule solves the equation of line 17, tries the change
         of line 18, and damps the step until f comes closer to y.
         """
-        fit, watch = self._fit, Stopwatch()
-        with watch.phase("linearise"):
-            # Lines 9, 12 and 16: v_i, D_i and u_i = a D_i, the rows u_i (x) v_i of J.
-            equation = fit.state.linearise()
+        fit, watch, before = self._fit, Stopwatch(), self._fit.norm
+        with np.errstate(over="ignore", invalid="ignore"):  # a trial that overflows is not accepted
+            with watch.phase("linearise"):
+                # Lines 9, 12 and 16: v_i, D_i and u_i = a D_i, the rows u_i (x) v_i of J.
+                equation = fit.state.linearise()
+            # Line 17: g solves (J J^T) g = f - y.
+            # Lines 18, 11 and 14: W - sum_i g_i u_i v_i^T, and z and f there.
+            move = self._rule.move(fit, equation, watch)
+            if move.trial is not None:
+                with watch.phase("move"):
+                    fit.accept(move, self.regularization_)
         self._warn_silent(equation.active)
-        # Line 17: g solves (J J^T) g = f - y.
-        # Lines 18, 11 and 14: W - sum_i g_i u_i v_i^T, and z and f there.
-        move = self._rule.move(fit, equation, watch)
-        before = fit.norm
-        if move.trial is not None:
-            with watch.phase("move"):
-                fit.accept(move, self.regularization_)
         return self._note(equation, move, before, watch)
 
     def _note(self, equation, move, before, watch):
@@ -173,6 +182,15 @@ class GaussNewtonTrainer:
         return self._fit.best.outputs - self._fit.offset
 
     @property
+    def linear_targets(self):
+        """What the linearised fit at the best iterate aims at, shape (n, C), once `run` has ended.
+
+        y - f + J vec(W - W(0)), with f - f_0 for f if centred: the r of (G + mu W^-1) g = r, whose
+        solution changes W(0) by J^T g.
+        """
+        return self._fit.state.linear - self._fit.residual
+
+    @property
     def residual_norm(self):
         """|f - y| at the best iterate, with sample weights if there are any."""
         return self._fit.best.norm
@@ -209,14 +227,14 @@ class GaussNewtonTrainer:
     def converged(self):
         """Whether the goal set by `tol` is reached."""
         if isinstance(self._rule, RegularisedStep):
-            return self._rule.settled
+            return self._rule.settled and self._fit.lost <= max(self._tol, self._floor)
         goal = max(self._tol * self._fit.initial_norm, self._fit.rounding)
         return bool(self._fit.best.norm <= goal)
 
     def _is_done(self):
         if self.converged:
             self._fit.return_to_best(self.regularization_)  # where float32 may prove it wrong
-        return self.converged or self._rule.stuck or self._stagnates()
+        return self.converged or self._rule.settled or self._rule.stuck or self._stagnates()
 
     def _stagnates(self):
         """Whether the last steps together gained next to nothing."""
@@ -252,15 +270,23 @@ class GaussNewtonTrainer:
         promised = "no step was taken"
         if self.stationarity is not None:
             promised = f"its linearisation promises {self.stationarity:.1e} of |r_0|^2 more"
+        if self._rule.settled:
+            return (
+                f"Training ends after {len(self.history)} steps at relative residual "
+                f"{self.relative_residual:.1e}: rounding the change of weights to {self._dtype} "
+                f"raises the objective by {self._fit.lost:.1e} of |r_0|^2, above "
+                f"tol={self._tol:.0e}. Use float64, or raise regularization."
+            )
         if not (self._rule.stuck or self._stagnates()):
             return (
                 f"Training stopped at max_steps={self._max_steps} while the objective could still "
                 f"fall: {promised}, above tol={self._tol:.0e}; raise max_steps or tol."
             )
         return (
-            f"Training ends after {len(self.history)} steps at a kink of the objective, where "
-            f"damped steps gain nothing: {promised}, above tol={self._tol:.0e}, but neurons "
-            "would begin or cease to fire on the way. Raise tol or regularization."
+            f"Training ends after {len(self.history)} steps in a narrow valley or at a kink of the "
+            f"objective, where damped steps gain nothing: {promised}, above tol={self._tol:.0e}, "
+            "but f bends, or neurons begin or cease to fire, on the way. Raise tol or "
+            "regularization."
         )
 
     def _warn_silent(self, active):
@@ -276,3 +302,51 @@ class GaussNewtonTrainer:
             TrainingWarning,
             stacklevel=4,
         )
+
+
+class StateGaussNewton(GaussNewtonTrainer):
+    """Gauss-Newton steps of a `State` of any network: the trainer for what this package lacks.
+
+    Parameters
+    ----------
+    state : State
+        Which says how many outputs it has, `n_outputs`.
+    y : array_like, shape (n, C) of `state.outputs`, or (n,)
+    dtype : numpy.dtype
+        The precision of `state.outputs`, which decides the default of `tol`.
+    regularization, tol, max_steps, sample_weight, callback
+        As in `LastLayerGaussNewton`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Notes
+    -----
+    `state.linear` may be evaluated when it is asked for: always after `linearise`, before the state
+    moves on.
+    """
+
+    def __init__(
+        self,
+        state,
+        y,
+        dtype,
+        *,
+        regularization=0.0,
+        tol=None,
+        max_steps=50,
+        sample_weight=None,
+        callback=None,
+    ):
+        n = len(state.outputs)
+        y = _arguments.targets(y, state, n)
+        weights = _arguments.sample_weight(sample_weight, n)
+        self._set_options(dtype, regularization, 0.0, tol, max_steps, callback)
+        self._begin(state, y, weights, centred=False)
+
+    @property
+    def factors(self):
+        """(A, V) of the best iterate: W = W(0) + A^T V."""
+        return self._fit.state.factors(self._fit.best.terms)

@@ -4,10 +4,13 @@ For the change J^T g, L = J vec(W - W(0)) and G = J J^T: |J^T g|^2 = g . G g, an
 with W - W(0) is g . L, so that the size of a change needs no m x m array.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+
+from subquad.training._fit import ratio
 
 # A damping that grows tenfold from 1e-8 of the mean eigenvalue ends far above the largest one.
 _MAX_TRIALS = 13
@@ -17,6 +20,9 @@ _MAX_TRIALS = 13
 _FAR, _RECENT = 0.1, 3
 # Damp less where a step reached nine tenths of what was promised, more where not half of it.
 _RIGHT, _WRONG = 0.9, 0.5
+# Refine a rough solution so many times at most before a fit settles on it.
+_REFINEMENTS = 3
+_EPS = np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ class RegularisedStep:
     stationarity : float or None
         What the linearisation without damping promises as the decrease of F, as a fraction of
         |r_0|^2: 0 at a minimum that lies on no kink. The fit has settled where it is at most `tol`.
+        A solver that leaves a residual rho = y - f + L - (G + mu W^-1) g hides up to rho . W rho
+        more, which counts; a fit that would settle but for this has its g refined first.
     """
 
     def __init__(self, regularization, tol, repeats=None):
@@ -114,16 +122,12 @@ class RegularisedStep:
         """Return the first acceptable `Move`, or notice that the fit has settled."""
         with watch.phase("solve"):
             target = self.linearise(fit, equation)
-            mu = self.regularization
-            g, iterations = equation.solve(target, mu)
-        now = fit.objective(mu)
+            g, model, square, iterations = self._undamped(fit, equation, target)
+        mu, now = self.regularization, fit.objective(self.regularization)
         self._recent.append(now)
-        model, square = self._model(fit, equation, g, keep=0.0)
-        promise = now - model
-        self.stationarity = max(promise, 0.0) / (fit.initial_norm**2 or 1.0)
         if self.stationarity <= self._tol:
             return self._settle(fit, mu, iterations)
-        bound = now if promise > _FAR * now else max(self._recent)
+        bound = now if now - model > _FAR * now else max(self._recent)
         for trials in range(1, _MAX_TRIALS + 1):
             keep = self._damping / (mu + self._damping)
             if keep or trials > 1:
@@ -131,17 +135,48 @@ class RegularisedStep:
                     aim = (1 - keep) * fit.state.linear - fit.residual
                     g, more = equation.solve(aim, mu + self._damping)
                 iterations += more
-                model, square = self._model(fit, equation, g, keep)
+                model, square, _ = self._model(fit, equation, g, keep)
             with watch.phase("move"):
                 trial = fit.state.propose(g, keep=keep)
             after = fit.norm_of(trial.outputs) ** 2 + mu * square
-            damping = self._damping
-            if after <= bound - 1e-4 * (now - model):
-                self._adapt((now - after) / (now - model), equation)
+            damping, promise = self._damping, now - model
+            if 0 < promise and after <= bound - 1e-4 * promise:
+                self._adapt(ratio(now - after, promise), equation)
                 return Move(trial, damping, 1.0, trials, iterations, square)
             self._damping = max(10 * damping, self._least_damping(equation))
         self.stuck = True
         return Move(None, damping, 0.0, _MAX_TRIALS, iterations)
+
+    def _undamped(self, fit, equation, target):
+        """Solve without damping, and well enough to tell whether the fit has settled."""
+        mu, goal = self.regularization, self._tol * fit.initial_norm**2
+        now, iterations = fit.objective(mu), 0
+        g = rho = 0.0
+        for solutions in range(1 + _REFINEMENTS):
+            correction, more = equation.solve(rho if solutions else target, mu)
+            g, iterations = g + correction, iterations + more
+            model, square, rho = self._model(fit, equation, g, keep=0.0)
+            promise = now - model
+            hidden = self._hidden(fit, equation, rho, goal - promise)
+            if not promise <= goal < promise + hidden:
+                break
+        possible = max(promise + hidden, 0.0) / (fit.initial_norm**2 or 1.0)
+        self.stationarity = possible if math.isfinite(possible) else math.inf
+        return g, model, square, iterations
+
+    def _hidden(self, fit, equation, rho, bearable):
+        """At most what a better solution of the equation promises beyond g: rho . W rho.
+
+        With S = W^1/2 G W^1/2 it is rho . W^1/2 S (S + mu)^-1 W^1/2 rho, which is no more. Nothing
+        where rho lies in the null space of S to rounding, as it may for repeated data points.
+        """
+        square = fit.weighted_norm(rho) ** 2
+        if not square > max(bearable, 0.0):
+            return square
+        v = fit.times_weights(rho)
+        size = equation.mean_eigenvalue * rho.size * float(np.abs(v).max()) ** 2
+        vanishes = float(np.vdot(v, equation.product(v))) <= _EPS * rho.size**2 * size
+        return 0.0 if vanishes else square
 
     def loo_error(self):
         """Mean squared leave-one-out error of the last linearised fit; None before the first."""
@@ -159,19 +194,19 @@ class RegularisedStep:
             self.settled = True
         return Move(None, 0.0, 0.0, 0, iterations)
 
-    def _adapt(self, ratio, equation):
+    def _adapt(self, reached, equation):
         """Trust the linearisation as far as it was right."""
-        if ratio > _RIGHT:
+        if reached > _RIGHT:
             damping = self._damping / 10
             self._damping = damping if damping >= 1e-9 * equation.mean_eigenvalue else 0.0
-        elif ratio < _WRONG:
+        elif reached < _WRONG:
             self._damping = max(2 * self._damping, self._least_damping(equation))
 
     def _least_damping(self, equation):
         return max(1e-6 * equation.mean_eigenvalue, 1e-3 * self.regularization)
 
     def _model(self, fit, equation, g, keep):
-        """F at keep w + J^T g as the linearisation has it, and ||keep w + J^T g||^2.
+        """F at keep w + J^T g as the linearisation has it, ||keep w + J^T g||^2, and rho.
 
         True of any g, also one that solves its equation but roughly.
         """
@@ -181,7 +216,8 @@ class RegularisedStep:
             square += keep**2 * fit.square_of_change
             square += 2 * keep * float(np.vdot(g, fit.state.linear))
         left = (1 - keep) * fit.state.linear - fit.residual - product
-        return fit.weighted_norm(left) ** 2 + self.regularization * square, square
+        rho = left - self.regularization * fit.over_weights(g)
+        return fit.weighted_norm(left) ** 2 + self.regularization * square, square, rho
 
 
 def _chosen_regularization(equation, target, repeats):

@@ -94,12 +94,17 @@ class KhatriRaoTall:
     eps = np.finfo(np.float64).eps
 
     def __init__(self, J):
-        self.J = KhatriRao._trusted(J.U.astype(np.float64), J.V.astype(np.float64))
-        (n, m_u), m_v = J.U.shape, J.V.shape[1]
+        U, V = J.U.astype(np.float64), J.V.astype(np.float64)
+        self.J = KhatriRao._trusted(U, V, groups=J._groups)
+        n, n_rows, m_u, m_v = J.n, J.n_rows, J.m_u, J.m_v
         self.shape, self._sides = (m_u * m_v, n), (m_u, m_v)
-        self._by_gram = n * (m_u + m_v) < 2 * m_u * m_v
-        self.gram_ns = n * n * (m_u + m_v) * GEMM_NS
-        self.pass_ns = n * n * ENTRY_NS if self._by_gram else 2 * n * m_u * m_v * GEMM_NS
+        # In multiply-adds; a product by factors takes 2 T m_u m_v of them.
+        gram = n * n * (m_u + m_v)
+        if J.groups is not None:
+            gram = 2 * min(self.J.gram_work().values())
+        self._by_gram = gram < 2 * n_rows * m_u * m_v
+        self.gram_ns = gram * GEMM_NS
+        self.pass_ns = n * n * ENTRY_NS if self._by_gram else 2 * n_rows * m_u * m_v * GEMM_NS
 
     def normal(self, x, b=None):
         """Return A^T v and ||v||^2 for v = A x, or b - A x if b is given."""
@@ -129,7 +134,8 @@ class KhatriRaoTall:
 
     def sketched(self, sketch, n_threads):
         """Return S A, shape (s, k)."""
-        return sketch.apply(self.J.U, self.J.V, n_threads=n_threads).T
+        options = {} if self.J.groups is None else {"groups": self.J.groups}
+        return sketch.apply(self.J.U, self.J.V, n_threads=n_threads, **options).T
 
     def dense(self):
         """Return A as an array."""

@@ -11,15 +11,23 @@ import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
 
 _MAX_ROUNDS = 8
+_TINY = np.finfo(np.float64).tiny
 # A round ends after so many iterations without a new least residual.
 _PATIENCE = 60
+# A sketch of k rows leaves A N a least singular value of 1/2, one of 8 k rows 3/4: below 1/4 the
+# sketch was no embedding, and N^T r is no bound on A (x - x*) before it is divided by that value.
+_EMBEDDED = 0.25
+# A residual that meets the goal from the start is reduced by this factor, which shows how large
+# A N is: where N is far too small, N^T r is small whatever r.
+_REDUCED = 0.01
 
 
 @dataclass
 class System:
     """(A^T A + diag(damping)) x = y + A^T b; y or b is None.
 
-    A residual counts by its norm, or, if natural, by that of N^T r, which bounds A (x - x*).
+    A residual counts by its norm, or, if natural, by that of N^T r, which bounds A (x - x*) where
+    A N is nearly orthonormal; by that over the least singular value of A N seen, where it is not.
     """
 
     tall: object
@@ -59,18 +67,32 @@ class Progress:
     misfit: float = 0.0  # ||b - A x||
     stopped: str = "limit"  # or "tolerance", "rounding"
     steps: list = field(default_factory=list)  # (alpha, beta) of the first round
+    gain: float | None = None  # what `norm` multiplies |N^T r| by, once it is known
 
     def preconditioned_condition(self):
         """Estimate of the condition number of A N, from the Lanczos matrix of the first round."""
         if not self.steps:
             return 1.0
-        alpha, beta = np.array(self.steps).T
-        diagonal = 1 / alpha
-        diagonal[1:] += beta[:-1] / alpha[:-1]
-        if not np.isfinite(diagonal).all():
-            return np.inf
-        ritz = eigvalsh_tridiagonal(diagonal, np.sqrt(beta[:-1]) / alpha[:-1])
-        return float(np.sqrt(ritz[-1] / max(ritz[0], np.finfo(float).tiny)))
+        least, largest = _extreme_ritz_values(self.steps)
+        return float(np.sqrt(largest / least))
+
+    def learn(self, system, steps):
+        """Take the gain from the steps of a round."""
+        least = _extreme_ritz_values(steps)[0] if system.natural and steps else 1.0
+        gain = 1.0 if least >= _EMBEDDED**2 else 1.0 / float(np.sqrt(least))
+        before, self.gain = self.gain or 1.0, max(gain, self.gain or 1.0)
+        self.norm *= self.gain / before
+
+
+def _extreme_ritz_values(steps):
+    """The least and the largest Ritz value of N^T (A^T A + mu) N, from (alpha, beta) of a round."""
+    alpha, beta = np.array(steps).T
+    diagonal = 1 / alpha
+    diagonal[1:] += beta[:-1] / alpha[:-1]
+    if not np.isfinite(diagonal).all():
+        return _TINY, np.inf
+    ritz = eigvalsh_tridiagonal(diagonal, np.sqrt(beta[:-1]) / alpha[:-1])
+    return max(ritz[0], _TINY), ritz[-1]
 
 
 def refine(system, M, goal, limit, x):
@@ -78,19 +100,21 @@ def refine(system, M, goal, limit, x):
     best = Progress(x)
     for _ in range(_MAX_ROUNDS):
         r, misfit = system.residual(x)
-        norm = system.norm(M, r)
+        norm = (best.gain or 1.0) * system.norm(M, r)
         halved = norm <= 0.5 * best.norm
         if norm < best.norm:
             best.x, best.norm, best.misfit = x, norm, misfit
             best.full_norm = float(np.linalg.norm(r))
             best.outside = float(np.linalg.norm(M.null_space.T @ r))
-        if norm <= goal:
+        if norm <= goal and (best.gain is not None or not (system.natural and norm)):
             best.stopped = "tolerance"
         elif not halved:
             best.stopped = "rounding"
         if best.stopped != "limit" or best.n_iterations >= limit:
             break
-        dx, steps, _ = conjugate_gradients(system, M, r, goal, limit - best.n_iterations)
+        target = (goal if norm > goal else _REDUCED * norm) / (best.gain or 1.0)
+        dx, steps, _ = conjugate_gradients(system, M, r, target, limit - best.n_iterations)
+        best.learn(system, steps)
         best.n_iterations += len(steps)
         best.steps = best.steps or steps
         x = best.x + dx

@@ -35,6 +35,11 @@ class SketchPreconditioner:
             self._R, self.rank = np.asfortranarray(R), self.n_columns
             self.norm_estimate, smallest = _extreme_singular_values(self._R)
         else:
+            if not np.isfinite(R).all():
+                raise ValueError(
+                    "The sketched matrix must be finite; got NaN or infinite entries. Its products "
+                    "overflow: scale it."
+                )
             _, sigma, Vt = np.linalg.svd(R)
             self.rank = int(np.count_nonzero(sigma > rank_tol * sigma[0]))
             self._N = np.ascontiguousarray(Vt[: self.rank].T / sigma[: self.rank])

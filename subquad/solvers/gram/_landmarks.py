@@ -5,6 +5,8 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 # Float32 bears a reduction of r by up to this factor, as a difference of two numbers.
 _SAFE_IN_FLOAT32 = 1e5
+# Shift the block of the landmarks by this fraction of its mean eigenvalue, or by its rounding.
+_SHIFT = 1e-10
 
 
 class LandmarkPreconditioner:
@@ -23,12 +25,11 @@ class LandmarkPreconditioner:
 
     def __init__(self, J, points, damping):
         self._n, self.size, self._damping = J.n, len(points), damping
-        columns = J.columns(points)
-        G = columns[points]
-        # A shift keeps repeated landmarks harmless; it is far below what F misses anyway.
-        G.flat[:: len(G) + 1] += 1e-10 * max(np.trace(G) / len(G), np.finfo(float).tiny)
-        lower = np.linalg.cholesky(G)
-        self._F = solve_triangular(lower, columns.T, lower=True, check_finite=False).T
+        with np.errstate(over="ignore", invalid="ignore"):
+            columns = J.columns(points)
+        if not np.isfinite(columns).all():
+            raise ValueError("J must have a finite Gram matrix; its columns overflow. Scale J.")
+        self._F = _nystrom_factor(columns, points, np.finfo(J.dtype).eps)
         missed = J.diagonal().sum() - np.einsum("ij,ij->", self._F, self._F)
         inner = self._F.T @ self._F
         least, largest = np.linalg.eigvalsh(inner)[[0, -1]]
@@ -49,3 +50,22 @@ class LandmarkPreconditioner:
         F = self._F
         inner = cho_solve(self._inner, F.T @ r.astype(F.dtype, copy=False), check_finite=False)
         return r - F @ inner.astype(F.dtype, copy=False)
+
+
+def _nystrom_factor(columns, points, eps):
+    """F (n, <= p) with F F^T the Nystrom approximation from columns of G that are right to eps.
+
+    The block of G at the landmarks is factored with a shift, far below what F misses anyway, that
+    keeps repeated landmarks harmless. It is above what rounding makes of a zero eigenvalue, but for
+    a block of unusual rounding: eigenvalues then show what is left of it.
+    """
+    block, p = columns[points], len(points)
+    scale = max(np.trace(block) / p, np.finfo(float).tiny)
+    block.flat[:: p + 1] += max(_SHIFT, np.sqrt(p) * eps) * scale
+    try:
+        lower = np.linalg.cholesky(block)
+    except np.linalg.LinAlgError:
+        eigenvalues, V = np.linalg.eigh(block)
+        kept = eigenvalues > p * eps * max(eigenvalues[-1], 0.0)
+        return columns @ (V[:, kept] / np.sqrt(eigenvalues[kept]))
+    return solve_triangular(lower, columns.T, lower=True, check_finite=False).T

@@ -110,22 +110,29 @@ def product_seconds(J):
 def sketch_seconds(J, s):
     """Scatter both factors, transform both, n x n Gram matrix of the sketch."""
     levels = max(1.0, math.log2(s))
-    transforms = 2 * J.n * s * levels * _FOURIER
+    transforms = 2 * s * levels * _FOURIER * max(map(_n_rows, getattr(J, "parts", (J,))))
     scatter = _SCATTER * _sum_over_layers(J, lambda layer: sum(_sizes(layer)[2:]))
     return 2 * _OVERHEAD + scatter + transforms + _GEMM * J.n**2 * s
 
 
 def _layer_gram_seconds(J):
     """(U U^T) o (V V^T)."""
+    if getattr(J, "groups", None) is not None:
+        return _GEMM * 2 * min(J.gram_work().values())
     m_u, m_v, nnz_u, nnz_v = _sizes(J)
     return _self_product_seconds(J.n, m_u, nnz_u) + _self_product_seconds(J.n, m_v, nnz_v)
 
 
 def _layer_product_seconds(J):
     """J (J^T g) of one layer."""
-    m_u, m_v, nnz_u, nnz_v = _sizes(J)
-    rate = _SKINNY if nnz_u == J.n * m_u else _SPARSE
-    return rate * 4 * nnz_u * min(m_v, max(1.0, nnz_v / J.n))
+    (m_u, m_v, nnz_u, nnz_v), n_rows = _sizes(J), _n_rows(J)
+    rate = _SKINNY if nnz_u == n_rows * m_u else _SPARSE
+    return rate * 4 * nnz_u * min(m_v, max(1.0, nnz_v / n_rows))
+
+
+def _n_rows(J):
+    """Rows of U and V, of which a row of J may be a sum."""
+    return getattr(J, "n_rows", J.n)
 
 
 def _sizes(J):

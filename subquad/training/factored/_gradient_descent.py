@@ -127,8 +127,19 @@ class FactoredGradientDescent(FactoredTrainer):
             network, X, y, sample_weight, centred, False, None, min_active, n_threads
         )
         if learning_rate is None:
-            learning_rate = 1.0 / self._fit.state.largest_eigenvalue()
+            learning_rate = self._stable_rate()
         self._rule = GradientStep(learning_rate, weights)
+
+    def _stable_rate(self):
+        """1 / lambda_max, refused where float64 does not hold it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            largest = self._fit.state.largest_eigenvalue()
+        if not 1e-300 < largest < 1e300:
+            raise ValueError(
+                "learning_rate must be given where the tangent kernel vanishes or overflows; got "
+                f"None, and a largest eigenvalue of {largest:.3g}. Scale X."
+            )
+        return 1.0 / largest
 
     @property
     def learning_rate(self):

@@ -108,7 +108,7 @@ class FactoredState:
     def largest_eigenvalue(self):
         """Return lambda_max of W^1/2 J J^T W^1/2, from below, to a relative error of 1e-3.
 
-        Lanczos from a fixed start: some ten products.
+        Lanczos from a fixed start: some ten products. 0 where these vanish or overflow.
         """
         n, n_outputs = shape = self.outputs.shape
         roots = np.ones((n, 1)) if self._weights is None else np.sqrt(self._weights)[:, None]
@@ -122,8 +122,14 @@ class FactoredState:
         size = self.outputs.size
         if size == 1:
             return float(weighted(np.ones(1))[0])
-        operator = LinearOperator((size, size), matvec=weighted, dtype=np.float64)
         start = roots * np.ones(shape) + np.linspace(0.0, 0.5, size).reshape(shape)
+        first = weighted(start.ravel())
+        if not (first.any() and np.isfinite(first).all()):
+            raise ValueError(
+                "X must have rows whose tangent kernel float64 holds, neither 0 nor infinite; got "
+                f"a largest entry of {np.abs(self.layer.V).max():.3g} in C X. Scale X."
+            )
+        operator = LinearOperator((size, size), matvec=weighted, dtype=np.float64)
         values = eigsh(
             operator, k=1, which="LA", tol=_POWER_RTOL, v0=start.ravel(), return_eigenvectors=False
         )

@@ -43,11 +43,13 @@ def require_factored(network):
 def _require_memory(layer, solves, solver):
     """Refuse a fit whose arrays do not fit."""
     network, n, C = layer.network, layer.n, layer.n_outputs
-    n_bytes = 2 * n * layer.outer.padded / 8 + 6 * network.weights.nbytes
+    n_bytes = 2 * n * layer.outer.padded / 8 + 6 * network.weights.nbytes + layer.buffer_bytes
     if layer.outer.narrow:
         n_bytes += (2 + 2 * C) * n * network.weights.shape[0] * network.dtype.itemsize
-    if solves or (C == 1 and n <= EXPLICIT_GRAM):
+    if solves:
         n_bytes += 8 * n * n * (3 * C + 2)
+    elif C == 1 and n <= EXPLICIT_GRAM:  # G, and what it is made of
+        n_bytes += 8 * n * n * (2.5 if layer.outer.narrow else 1.5)
     if solver is not None:  # U and V of all rows, U once more in float64, and G
         n_bytes += n * C * len(network.weights) * (network.dtype.itemsize + 8)
         n_bytes += C * layer.V.nbytes + (24 * (n * C) ** 2 if C > 1 else 0)

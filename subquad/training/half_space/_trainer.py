@@ -191,10 +191,11 @@ class HalfSpaceSGD:
             loss = self._loss(residual, y)
             if self.learning_rate is None:
                 self.learning_rate = _stable_rate(self.network, X, fired)
+            coefficients = self._coefficients(X, residual)
         with watch.phase("update"):
             self.n_steps += 1
             self._mean = None
-            moved = rows.move(X, fired, self._factor / len(X) * residual, self._lateness())
+            moved = rows.move(X, fired, coefficients, self._lateness())
         with watch.phase("report"):
             rows.tell(moved)
         width = self.network.width
@@ -334,6 +335,17 @@ class HalfSpaceSGD:
             )
         self._largest = max(self._largest, float(np.square(y).sum() / (2 * len(y))))
         return loss
+
+    def _coefficients(self, X, residual):
+        """What each point of the batch adds of itself to the rows that fire at it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            coefficients = self._factor / len(X) * residual
+            reach = float(np.abs(coefficients).sum(axis=1) @ np.abs(X).max(axis=1).astype(float))
+        if not reach <= float(np.finfo(X.dtype).max) / 4:
+            raise FloatingPointError(
+                f"The step after {self.n_steps} steps overflows {X.dtype}. Lower learning_rate."
+            )
+        return coefficients
 
     @property
     def _factor(self):

@@ -2,7 +2,8 @@
 
 SeparableState    each neuron feeds one output: the compiled step, neurons as rows
 DenseState        any readout: BLAS on arrays whose rows are data points
-MaintainedState   the same, with the weights kept by a `LowRankMaintenance`
+SmoothState       the same for smooth activations: derivatives in the place of bits
+MaintainedState   `DenseState` with the weights kept by a `LowRankMaintenance`
 """
 
 from subquad.training.last_layer._trainer import LastLayerGaussNewton, last_layer_state

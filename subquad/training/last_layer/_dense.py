@@ -13,10 +13,10 @@ from subquad._parallel import blocks
 from subquad.jacobian import FixedSide, ReadoutJacobian
 from subquad.training._equation import CoupledEquation, Equation
 from subquad.training._fit import Trial
-from subquad.training.last_layer._separable import is_separable
+from subquad.training.last_layer._separable import is_separable, sums_of_equal_rows
 
 # Take so many neurons at a time: what a block makes of them stays in cache.
-_NEURONS_PER_BLOCK = 2048
+NEURONS_PER_BLOCK = 2048
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class DenseState:
     def __init__(self, layer, weights, solver=None):
         self._layer, self._weights, self._solver = layer, weights, solver
         self.K = layer.gram()
+        self._sums = sums_of_equal_rows(layer.features)
         self._readout = layer.activation.scale * layer.readout.astype(np.float64)
         self._side = FixedSide(layer.features, layer.n_outputs, np.float64)
         zero = np.zeros_like(layer.preactivations)
@@ -43,7 +44,8 @@ class DenseState:
     def linearise(self):
         """Return the equation at the current iterate."""
         feeds = (self._readout != 0).T
-        active = (self._fired.astype(np.float32) @ feeds.astype(np.float32)).astype(np.intp)
+        moves = (self._fired != 0).astype(np.float32)
+        active = (moves @ feeds.astype(np.float32)).astype(np.intp)
         described = active, feeds.sum(axis=0), self._weights, self._solver
         J = ReadoutJacobian(self._fired, self._readout, self._side, self.K)
         if not is_separable(self._readout):
@@ -52,7 +54,8 @@ class DenseState:
 
     def propose(self, coefficients, keep):
         """Return what A = keep * A + D o (coefficients @ readout) would give."""
-        step = (coefficients @ self._readout * self._fired).astype(self._layer.dtype)
+        step = coefficients @ self._readout * self._fired
+        step = (step if self._sums is None else self._sums @ step).astype(self._layer.dtype)
         moved = (self.K @ step).astype(self._layer.dtype)
         return self._evaluate(keep * self._change + moved, keep * self.terms + step)
 
@@ -83,7 +86,7 @@ class DenseState:
         outputs, linear = np.zeros((2, layer.n, layer.n_outputs))
         fired = np.empty(change.shape, bool)
         jump = layer.thresholds[:, None] if layer.activation.jumps else 0.0
-        for block in blocks(layer.width, _NEURONS_PER_BLOCK):
+        for block in blocks(layer.width, NEURONS_PER_BLOCK):
             moved = change[:, block].astype(np.float64)
             above = layer.preactivations[:, block] - layer.thresholds[:, None] + moved
             fired[:, block] = D = above > 0

@@ -8,6 +8,7 @@ steps it is a sum of terms (readout o D) diag(g), a bit mask and n numbers each.
 import itertools
 
 import numpy as np
+import scipy.sparse
 
 from subquad._kernels import gauss_newton, low_rank
 from subquad._parallel import worth_threads
@@ -42,11 +43,13 @@ class SeparableState:
         operations = layer.n * layer.width * (16 + fired)
         self._n_threads = worth_threads(n_threads, operations, _OPERATIONS_PER_THREAD)
         self.K = layer.gram()
+        self._sums = sums_of_equal_rows(layer.features)
         self._neurons, self._edges = _group_by_output(layer.readout)
         self._chunks, self._first_chunks = _chunks(self._edges)
         scale = layer.activation.scale
         owners = np.repeat(np.arange(layer.n_outputs), np.diff(self._edges))
         self._readout = scale * layer.readout[owners, self._neurons].astype(np.float64)
+        self._largest_move = float(np.abs(self.K).max() * np.abs(self._readout).max())
         self._base = self._shifted_preactivations()
         self._change, self._spare = np.zeros_like(self._base), np.empty_like(self._base)
         tile = min(gauss_newton.tile_points(layer.dtype.itemsize), self._ld)
@@ -60,6 +63,12 @@ class SeparableState:
         self.terms, self._pending = (), None
         self.accept(self.propose(np.zeros((layer.n, layer.n_outputs)), keep=0.0))
         self._exact = self.terms  # the iterate of which `_change` is known to be K A
+
+    def __setstate__(self, state):
+        """Take arrays that can be written to, also from a file that is mapped into memory."""
+        vars(self).update(state)
+        for name in ("_change", "_spare", "_fired", "_spare_fired", "_moves"):
+            setattr(self, name, np.require(getattr(self, name), requirements="W"))
 
     @property
     def _ld(self):
@@ -103,6 +112,8 @@ class SeparableState:
             self._jump, self._chunks, self._spare, self._spare_fired, outputs, linear, flips,
             self._moves, self._n_threads,
         )  # fmt: skip
+        if not self._holds(weights):
+            outputs[...] = np.nan
         return Trial(
             self._sum_of_chunks(outputs),
             self._sum_of_chunks(linear),
@@ -124,6 +135,7 @@ class SeparableState:
         if terms is self._exact or (terms is self.terms and self._layer.dtype == np.float64):
             return False
         A = self._accumulator(terms)
+        finite = np.isfinite(A).all()
         for start in range(0, len(self._neurons), _NEURONS_PER_CHUNK):
             neurons = self._neurons[start : start + _NEURONS_PER_CHUNK]
             rows = self._change[start : start + _NEURONS_PER_CHUNK, : self._layer.n]
@@ -131,6 +143,8 @@ class SeparableState:
         self.terms = terms
         self.accept(self.propose(np.zeros_like(self.outputs), keep=1.0))
         self._exact = self.terms
+        if not finite:
+            self.outputs = np.full_like(self.outputs, np.nan)
         return True
 
     def factors(self, terms):
@@ -148,8 +162,14 @@ class SeparableState:
                 low_rank.accumulate(
                     fired[c], coefficients[c], self._readout[neurons], block, self._n_threads
                 )
-            A[:, self._neurons[neurons]] = block
+            A[:, self._neurons[neurons]] = block if self._sums is None else self._sums @ block
         return A
+
+    def _holds(self, weights):
+        """Whether a move by these coefficients stays finite; a NaN would count as not firing."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            reach = np.abs(weights).sum(axis=1).max() * self._largest_move
+        return bool(reach <= float(np.finfo(self._layer.dtype).max))
 
     def _terms_after(self, weights, keep):
         """The terms of keep * A plus the proposed one."""
@@ -173,6 +193,22 @@ class SeparableState:
             block = layer.preactivations[:, self._neurons[start : start + _NEURONS_PER_CHUNK]]
             base[start : start + _NEURONS_PER_CHUNK, : layer.n] = (block - thresholds).T
         return base
+
+
+def sums_of_equal_rows(V):
+    """Return S with (S A)^T V = A^T V, the rows of A summed that equal rows of V have; or None.
+
+    Rows of equal data points with different targets are large and cancel in A^T V: rounded to
+    float32 one by one, they would not. float64 holds them, and they stay as they are.
+    """
+    n = len(V)
+    if V.dtype == np.float64:
+        return None
+    rows = np.ascontiguousarray(V).view(np.dtype((np.void, V.dtype.itemsize * V.shape[1])))
+    _, first, points = np.unique(rows.ravel(), return_index=True, return_inverse=True)
+    if len(first) == n:
+        return None
+    return scipy.sparse.csr_array((np.ones(n), (first[points], np.arange(n))), shape=(n, n))
 
 
 def is_separable(readout):

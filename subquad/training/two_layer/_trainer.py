@@ -129,7 +129,8 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
             _require_matrix_free(network, len(X), regularization, undamped)
             state = MatrixFreeState(network, X, weights, solver)
         else:
-            _arguments.require_memory_for(network, len(X))
+            chooses = isinstance(regularization, str)
+            _arguments.require_memory_for(network, len(X), makes_layer=True, chooses=chooses)
             layer = network.last_layer(X)
             state = last_layer_state(layer, weights, n_threads, None, solver)
         self._begin(state, y, weights, centred)
@@ -158,7 +159,7 @@ def _chosen(solver, rng):
 def _exact_is_cheaper(network, n):
     """Whether a step with G is forecast to be cheaper than one without, and fits."""
     m, d, C = network.width, network.n_features, network.n_outputs
-    exact = cost.two_layer_exact(n, m, C, _arguments.bytes_for(network, n))
+    exact = cost.two_layer_exact(n, m, C, _arguments.bytes_for(network, n, makes_layer=True))
     matrix_free = cost.two_layer_matrix_free_seconds(n, m, d, C, cost.LANDMARKS, _ITERATIONS)
     return cost.where_it_fits(exact) < matrix_free
 
@@ -183,7 +184,7 @@ def _require_matrix_free(network, n, regularization, undamped):
         )
     itemsize = network.dtype.itemsize
     require_memory(
-        n * m // 4 + n * (24 * cost.LANDMARKS + 8 * itemsize * d) + 2**24,
+        n * m // 4 + n * network.n_outputs * (8 * cost.LANDMARKS + 8 * itemsize * d) + 2**24,
         f"Training {n} data points at width {m}",
         "Use fewer data points or a smaller width.",
     )

@@ -5,7 +5,19 @@ import math
 import numpy as np
 from scipy import special
 
-from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
+from subquad.activations import (
+    GELU,
+    LeakyReLU,
+    ReLU,
+    ShiftedReLU,
+    Sigmoid,
+    SiLU,
+    Tanh,
+    ThresholdedReLU,
+    as_activation,
+    has_threshold,
+    is_smooth,
+)
 
 from ..cases import target
 from ..draws import as_float64, dtype_of
@@ -77,3 +89,56 @@ def _evaluated(draw, attempt, phi):
         expected = (slopes if derivative else values)(phi, Z, tau)
         size = phi.scale * (np.abs(as_float64(Z)) + np.abs(tau)[:, None])
     attempt.close(value, expected, np.maximum(size, expected), 2, dtype=dtype)
+
+
+def _gelu(z):
+    return z * special.ndtr(z)
+
+
+# Smooth activations: values, and bounds of their slopes.
+_SMOOTH = {
+    GELU: (_gelu, 1.2),
+    SiLU: (lambda z: z * special.expit(z), 1.2),
+    Tanh: (np.tanh, 1.0),
+    Sigmoid: (special.expit, 0.25),
+    LeakyReLU: (lambda z: np.where(z > 0, z, 0.01 * z), 1.0),
+}
+
+
+@target(
+    *(f"activations.{kind.__name__}{name}" for kind in _SMOOTH for name in (
+        "", ".__call__", ".derivative", ".thresholds")),
+    *(f"activations.{name}" for name in ("as_activation", "has_threshold", "is_smooth")),
+    share=40,
+)  # fmt: skip
+def smooth(draw, attempt):
+    kind = draw.choice(tuple(_SMOOTH))
+    if kind in (GELU, LeakyReLU) and draw.goes_wrong():
+        wrong = np.array(["none", "tanh"]), "fast", 3j, None, [], float("nan")
+        attempt(kind, draw.choice(wrong))
+    phi = attempt(kind)
+    if draw.chance(0.1):
+        return _kinds(draw, attempt, phi)
+    shape = draw.choice(((), (3,), (4, 5), (2, 3, 4)))
+    Z = draw.array(shape)
+    if draw.chance(0.5):
+        value = attempt(phi.derivative, Z)
+        slopes = np.abs(value.astype(float))
+        attempt.holds((slopes <= _SMOOTH[kind][1]).all(), f"a slope of {slopes.max(initial=0)}")
+        return None
+    value, z = attempt(phi, Z), as_float64(Z)
+    dtype = dtype_of(Z)
+    with np.errstate(all="ignore"):
+        expected = _SMOOTH[kind][0](z)
+    attempt.close(value, expected, np.minimum(np.abs(z), np.abs(expected) + 1), 8, dtype=dtype)
+    return None
+
+
+def _kinds(draw, attempt, phi):
+    """What networks ask of an activation."""
+    attempt.equal(attempt(is_smooth, phi), True)
+    attempt.equal(attempt(has_threshold, phi), False)
+    attempt.equal(attempt(phi.thresholds, np.ones(3), 1.0), np.zeros(3))
+    given = draw.choice((phi, None, ReLU()))
+    draw.hostile = True
+    attempt(as_activation, draw.option((given,)), phi, smooth=draw.chance(0.5))

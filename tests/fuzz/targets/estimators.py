@@ -25,6 +25,8 @@ def _names():
             yield from (name, f"{name}.fit", f"{name}.predict")
             if task == "Classifier":
                 yield f"{name}.decision_function"
+            if kind in ("GaussNewton", "NTK"):
+                yield f"{name}.influence"
             if kind == "HalfSpaceSGD":
                 yield f"{name}.partial_fit"
 
@@ -87,6 +89,10 @@ def models(draw, attempt):
     value = attempt(fit, X, y, **options)
     attempt.holds(value is model, "fit returns the model")
     X = _points(draw, 4)
+    if kind in ("GaussNewton", "NTK") and draw.chance(0.3):
+        value = attempt(model.influence, X)
+        attempt.holds(value.shape[:2] == (len(np.asarray(X)), n), f"shape {value.shape}")
+        return
     name = "decision_function" if task == "Classifier" and draw.chance(0.3) else "predict"
     value = attempt(getattr(model, name), X)
     attempt.holds(len(value) == len(np.asarray(X)), f"{len(value)} predictions")

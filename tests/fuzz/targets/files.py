@@ -13,6 +13,7 @@ from subquad.estimators import NTKRegressor
 from ..cases import target
 from ..draws import as_float64
 
+_FUNCTIONS = ("save_model", "load_model", "read_header", "check_writable", "replacing")
 _WRONG_PATHS = (3.5, None, b"/\xff/x", "", ".", "/", "/no/such/folder/x", "a\0b", (), [], object())
 
 
@@ -32,14 +33,14 @@ def _saved():
             return file.read()
 
 
-@target(*(f"io.{name}" for name in ("save_model", "load_model", "read_header", "check_writable")),
+@target(*(f"io.{name}" for name in _FUNCTIONS),
         share=3)  # fmt: skip
 def files(draw, attempt):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "m")
         if draw.goes_wrong():
             path = draw.choice(_WRONG_PATHS)
-        draw.choice((_write, _read, _check))(draw, attempt, path)
+        draw.choice((_write, _read, _check, _replace))(draw, attempt, path)
 
 
 def _write(draw, attempt, path):
@@ -66,6 +67,19 @@ def _read(draw, attempt, path):
     attempt(io.read_header, path)
     model, X = attempt(io.load_model, path), np.eye(2)
     attempt.equal(model.predict(X), _model().predict(X))
+
+
+def _replace(draw, attempt, path):
+    draw.hostile = True
+    attempt(_written, path)
+
+
+def _written(path):
+    with io.replacing(path) as file:
+        file.write(b"content")
+
+
+_written.stands_for = "io.replacing"
 
 
 def _check(draw, attempt, path):

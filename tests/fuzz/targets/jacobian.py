@@ -1,5 +1,7 @@
 """Jacobians of every kind against J itself."""
 
+import itertools
+
 import numpy as np
 
 from subquad.jacobian import JacobianSum, KhatriRao, MatrixFreeJacobian, ScaledRows
@@ -10,7 +12,7 @@ from ..draws import as_float64
 from ..sparse_draws import dense, dtype_of, rows_of
 
 METHODS = ("matvec", "adjoint", "gram", "product", "diagonal", "columns", "sketch")
-OF_ALL = (*METHODS, "to_dense", "draw_sketch", "sketched_gram")
+OF_ALL = (*METHODS, "to_dense", "draw_sketch", "sketched_gram", "gram_work")
 
 
 class Dense:
@@ -38,6 +40,14 @@ class Dense:
         """Return it for rows u_i (x) v_i."""
         return cls(np.einsum("ij,ik->ijk", U, V).reshape(len(U), -1), (U.shape[1], V.shape[1]))
 
+    def sum_rows(self, pointers):
+        """Add up the rows of each group, which begins at its pointer."""
+        member = np.zeros((len(pointers) - 1, len(self.J)))
+        for i, (start, stop) in enumerate(itertools.pairwise(pointers)):
+            member[i, start:stop] = 1.0
+        self.J, self.size = member @ self.J, member @ self.size
+        self.terms += member.shape[1]
+
     def scaled_gram(self):
         """What bounds the Gram matrix, coarser where sums are."""
         return self.inexact * (self.size @ self.size.T)
@@ -48,15 +58,39 @@ def khatri_rao(draw, attempt):
     n, scales = draw.size(33), draw.chance(0.3)
     U = rows_of(draw, (n, draw.size(33)), scales=scales)
     V = rows_of(draw, (n, draw.size(17)), scales=scales)
-    J = attempt(KhatriRao, U, V)
+    groups = _groups(draw, n) if draw.chance(0.25) else None
+    J = attempt(KhatriRao, U, V) if groups is None else attempt(KhatriRao, U, V, groups)
     dtype = np.result_type(dtype_of(U), dtype_of(V))
     attempt.equal(J.dtype, dtype)
     with np.errstate(all="ignore"):
         reference = Dense.of_factors(dense(U), dense(V))
+        if groups is not None:
+            reference.sum_rows(np.asarray(groups))
         reference.terms += len(dense(U))
         floors = np.abs(dense(U)).max(initial=0) ** 2 + np.abs(dense(V)).max(initial=0) ** 2
         reference.floor = float(np.finfo(np.float64).tiny) * (1 + floors) * reference.J.shape[1]
     ask(draw, attempt, J, reference)
+
+
+def _groups(draw, n):
+    """Pointers to the first row of each group, and behind the last; groups may be empty."""
+    if draw.goes_wrong():
+        wrong = (
+            [],
+            [0],
+            [0, n + 1],
+            [1, n],
+            [0, n, 0, n],
+            [0.0, n],
+            None,
+            n,
+            "0",
+            [[0, n]],
+            [-1, n],
+        )
+        return draw.choice(wrong)
+    inner = sorted(draw.between(0, n) for _ in range(draw.between(0, 4)))
+    return np.array([0, *inner, n], draw.choice((np.intp, np.int32)))
 
 
 def ask(draw, attempt, J, reference, methods=OF_ALL):

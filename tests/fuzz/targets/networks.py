@@ -71,7 +71,10 @@ def _response(phi, X, W, readout, std):
     return values(phi, X @ W.T, tau) @ readout.T, size
 
 
-@target(*("networks.TwoLayerNetwork" + name for name in ("", ".outputs", ".last_layer")), share=30)
+@target(
+    *("networks.TwoLayerNetwork" + name for name in ("", ".outputs", ".last_layer", ".jacobian")),
+    share=30,
+)
 def two_layer(draw, attempt):
     network = attempt(TwoLayerNetwork, draw.integer((1, 3, 9)), **options(draw))
     X = _rows(draw, network.n_features)
@@ -81,6 +84,9 @@ def two_layer(draw, attempt):
         size = np.abs(Z) @ np.abs(as_float64(network.weights)).T
         Z = Z @ as_float64(network.weights).T
         attempt.close(layer.preactivations, Z, size, network.n_features, dtype=network.dtype)
+        return
+    if draw.chance(0.2):
+        _jacobian(draw, attempt, network, X)
         return
     factors = _factors(draw, network.width, network.n_features) if draw.chance(0.3) else None
     value = attempt(network.outputs, X, factors)
@@ -99,13 +105,24 @@ def two_layer(draw, attempt):
     _outputs_close(attempt, value, expected, size, network)
 
 
-@target("networks.PairedNetwork", "networks.PairedNetwork.outputs", share=20)
+def _jacobian(draw, attempt, network, X):
+    """The Jacobian by the weights of the last hidden layer, which the outputs are linear in."""
+    J = attempt(network.jacobian, X, draw.integer((-1,)), output=draw.integer((0,)))
+    attempt.holds(J.n == len(dense(X)), f"{J.n} rows")
+    attempt.equal(J.dtype, network.dtype)
+    attempt.holds(np.isfinite(dense(J.U)).all(), "finite factors")
+
+
+@target(*("networks.PairedNetwork" + name for name in ("", ".outputs", ".jacobian")), share=20)
 def paired(draw, attempt):
     own = options(draw, odd=False)
     if draw.chance(0.3):
         own |= {"shift": draw.real((0.0, 1.0, 2)), "scale": draw.real((1.0, 8.0))}
     network = attempt(PairedNetwork, draw.integer((1, 3, 9)), **own)
     X = _rows(draw, network.n_features)
+    if draw.chance(0.2):
+        _jacobian(draw, attempt, network, X)
+        return
     weights = None
     if draw.chance(0.5):
         weights = draw.array((network.width, network.n_features), scales=False)
@@ -120,7 +137,10 @@ def paired(draw, attempt):
 
 
 @target(
-    *("networks.WideNetwork" + name for name in ("", ".outputs", ".features", ".last_layer")),
+    *(
+        "networks.WideNetwork" + name
+        for name in ("", ".outputs", ".features", ".last_layer", ".jacobian")
+    ),
     "ntk.empirical_ntk",
     share=15,
 )
@@ -133,6 +153,9 @@ def wide(draw, attempt):
     X = draw.array((draw.size(9), network.n_features), scales=False)
     if draw.chance(0.2):
         _tangent_kernel(draw, attempt, network, X)
+        return
+    if draw.chance(0.2):
+        _jacobian(draw, attempt, network, X)
         return
     name, factors, more = draw.choice(("features", "last_layer", "outputs")), None, ()
     if name == "outputs" and draw.chance(0.5):

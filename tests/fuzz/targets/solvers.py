@@ -13,9 +13,11 @@ from subquad.solvers import (
     SketchSolver,
     choose_regularization,
     gram_solve,
+    influence,
     loo_residuals,
     merge_repeats,
     pcg,
+    predictive_variance,
     solve_damped,
 )
 
@@ -270,3 +272,31 @@ def repeats(draw, attempt):
     attempt(found.of_points, np.arange(len(totals)))
     errors = attempt(found.errors, means, np.ones(len(totals)), 1.0)
     attempt.equal(errors.shape, T.shape)
+
+
+@target("solvers.influence", "solvers.predictive_variance", share=20)
+def left_out(draw, attempt):
+    """Leave out every point in turn, where the system is well conditioned."""
+    n, k = draw.size(9), draw.size(5)
+    B = draw.values((n, n + 2), scales=False)
+    G, r = B @ B.T, draw.array((n,), scales=False)
+    draw.hostile = True  # a matrix may be singular
+    mu = draw.real((1.0, 1e-3, 0.0))
+    if draw.chance(0.5):
+        K = draw.array((k, n), scales=False)
+        prior = draw.array((k,), scales=False, positive=True)
+        value = attempt(predictive_variance, G, r, mu, K, prior, weights=_weights(draw, n))
+        attempt.holds(value.shape == (len(np.asarray(K)),), f"shape {value.shape}")
+        attempt.holds((value >= 0).all(), "a variance must be at least 0")
+        return
+    value, r = attempt(influence, G, r, mu), as_float64(r)
+    eigenvalues = np.linalg.eigvalsh(G) + mu
+    if n == 1 or not eigenvalues[0] * 1e6 > eigenvalues[-1] or eigenvalues[0] < 1e-100:
+        return
+    M, expected = G + mu * np.eye(n), np.empty((n, n))
+    fit = G @ np.linalg.solve(M, r)
+    for j in range(n):
+        kept = np.arange(n) != j
+        expected[:, j] = G[:, kept] @ np.linalg.solve(M[np.ix_(kept, kept)], r[kept]) - fit
+    condition = eigenvalues[-1] / eigenvalues[0]
+    attempt.close(value, expected, np.full((n, n), condition**2 * np.abs(r).sum()), 20 * n)

@@ -11,6 +11,7 @@ from subquad.networks import (
     WideNetwork,
 )
 from subquad.training import (
+    AllLayersGaussNewton,
     FactoredGaussNewton,
     FactoredGradientDescent,
     HalfSpaceSGD,
@@ -121,6 +122,18 @@ def two_layer(draw, attempt):
     trainer = attempt(TwoLayerGaussNewton, network, X, y, **own)
     centred = own.get("centred", False)
     _train(draw, attempt, trainer, lambda t: network.outputs(X, t.factors, centred=centred))
+
+
+@target(*_names(AllLayersGaussNewton), share=4)
+def all_layers(draw, attempt):
+    C = draw.between(1, 2)
+    network = WideNetwork(3, width=_WIDTH, n_outputs=C, rng=0, dtype=draw.dtype())
+    X = draw.array((5, 3), scales=draw.chance(0.1))
+    own, y = _options(draw), _targets(draw, C)
+    _solver(draw, own, ("exact", "sketch", "pcg", "auto"))
+    draw.hostile = True
+    trainer = attempt(AllLayersGaussNewton, network, X, y, **own)
+    _train(draw, attempt, trainer, None)
 
 
 @target(*_names(FactoredGaussNewton), *_names(FactoredGradientDescent), share=5)

@@ -18,8 +18,6 @@ from scipy import special
 
 from subquad._validation import as_matrix, as_vector, integer, real
 
-__all__ = ["ReLU", "ShiftedReLU", "ThresholdedReLU"]
-
 # No network that fits a computer has a neuron that fires at a larger shift: Q(8) = 6e-16.
 _MAX_SHIFT = 8.0
 
@@ -242,17 +240,6 @@ class ThresholdedReLU(_Activation):
     def _second_moment(self):
         b = self.shift
         return self.firing_probability + b * math.exp(-b * b / 2) / math.sqrt(2 * math.pi)
-
-
-def as_activation(activation, default):
-    """Return an activation of this module, `default` for None; anything else is a TypeError."""
-    if activation is None:
-        return default
-    if not isinstance(activation, _Activation):
-        raise TypeError(
-            f"activation must be one of subquad.activations; got {type(activation).__name__}."
-        )
-    return activation
 
 
 def _checked(Z, thresholds):

@@ -1,0 +1,79 @@
+"""Gram matrices of the last hidden layer where a fit ended, within and across sets of rows."""
+
+import numpy as np
+
+from subquad._parallel import blocks
+from subquad._products import gemm
+from subquad._validation import require_memory
+
+# Cast the firing of so many neurons to float64 at a time.
+_NEURONS_PER_BLOCK = 1024
+
+
+def last_layer_systems(network, factors, V, X, n_threads):
+    """Yield (outputs, G, K_*, diagonal) for the outputs of a network, coupled or one at a time.
+
+    Parameters
+    ----------
+    network : WideNetwork
+    factors : pair of ndarray
+        (A, V'): the last hidden layer is changed by A^T V'.
+    V : ndarray, shape (n, width)
+        Inputs of that layer at the training rows.
+    X : ndarray, shape (k, n_features)
+        Rows of the network.
+    n_threads : int
+    """
+    n, k, C = len(V), len(X), network.n_outputs
+    separable = bool((np.count_nonzero(network.readout, axis=0) <= 1).all())
+    size = 1 if separable else C
+    n_bytes = 8 * size**2 * (3 * n * n + 3 * n * k) + network.width * (10 * n + 26 * k)
+    require_memory(n_bytes, f"Gram matrices of {n} and {k} rows", "Give fewer rows.")
+    at_training = _side(network, factors, network._layer_above(V, n_threads))
+    at_tests = _side(network, factors, network._last_layer(X, n_threads))
+    a = network.readout.astype(np.float64) * network.activation.scale
+    within, across = (_inner(at_training[0], side[0]) for side in (at_training, at_tests))
+    squares = np.einsum("ij,ij->i", at_tests[0], at_tests[0], dtype=np.float64)
+    fired = at_training[1], at_tests[1]
+    if separable:
+        for c in range(C):
+            part = fired, a[c], a[c]
+            prior = squares * (fired[1] @ a[c] ** 2)
+            yield slice(c, c + 1), *_grams(within, across, *part), prior
+        return
+    G, K = np.empty((n, C, n, C)), np.empty((k, C, n, C))
+    for c in range(C):
+        for other in range(C):
+            pair = _grams(within, across, fired, a[c], a[other])
+            G[:, c, :, other], K[:, c, :, other] = pair
+    prior = squares[:, None] * (fired[1] @ (a**2).T)
+    yield slice(None), G.reshape(n * C, n * C), K.reshape(k * C, n * C), prior.ravel()
+
+
+def _side(network, factors, layer):
+    """(v_i, which neurons fire) of a set of rows under the changed weights."""
+    A, V = factors
+    Z = layer.preactivations + gemm(gemm(layer.features, V.T), A)
+    return layer.features, network.activation._derivative(Z, layer.thresholds) > 0
+
+
+def _inner(V, others):
+    """<v_i, w_j> for rows j of V and i of the others, summed in float64."""
+    total = np.zeros((len(others), len(V)))
+    for columns in blocks(V.shape[1], _NEURONS_PER_BLOCK):
+        total += others[:, columns].astype(np.float64) @ V[:, columns].T.astype(np.float64)
+    return total
+
+
+def _grams(within, across, fired, a, b):
+    """G and K_* of two outputs: inner products times sums of a_r b_r over neurons that fire."""
+    at_training, at_tests = fired
+    neurons = np.flatnonzero(a * b)
+    counts, cross_counts = np.zeros_like(within), np.zeros_like(across)
+    for some in blocks(len(neurons), _NEURONS_PER_BLOCK):
+        block = neurons[some]
+        D = at_training[:, block].astype(np.float64)
+        weighted = D * (a * b)[block]
+        counts += weighted @ D.T
+        cross_counts += at_tests[:, block].astype(np.float64) @ weighted.T
+    return within * counts, across * cross_counts

@@ -1,0 +1,120 @@
+"""Whether the parts of an estimator fit together, found out without a prediction.
+
+A file may hold any sizes and types. Predictions trust those of a fitted estimator: these are the
+ones they rely on. Nothing here takes more memory than the arrays, or longer than a look at them.
+"""
+
+import reprlib
+
+import numpy as np
+
+from subquad._parallel import resolve_threads
+from subquad._validation import as_matrix, as_vector, integer, real
+from subquad.activations import ShiftedReLU
+from subquad.estimators import Scaling
+from subquad.networks import WideNetwork
+from subquad.training import StepRecord
+
+# A kernel of a thousand layers takes seconds for one row. A file that asks for more asks to hang.
+MOST_LAYERS = 1000
+
+
+def check_model(estimator):
+    """Raise ValueError, TypeError or AttributeError unless the estimator can predict."""
+    d = integer(estimator.n_features_in_, "n_features_in_")
+    resolve_threads(estimator.n_threads)
+    n_outputs = _check_scaling(estimator._scaling, d)
+    if hasattr(estimator, "factors_"):
+        _check_network_model(estimator, d, n_outputs)
+    else:
+        _check_kernel_model(estimator, d, n_outputs)
+    for name in ("regularization_", "loo_error_"):
+        value = getattr(estimator, name)
+        if value is not None and not isinstance(value, (float, int)):
+            raise TypeError(f"{name} must be a number; got {_short(value)}")
+    _check_names(estimator, d)
+    _check_targets(estimator, n_outputs)
+
+
+def _check_scaling(scaling, d):
+    """Check the affine maps of d features; return the number of outputs."""
+    _require_type(scaling, Scaling, "_scaling")
+    _vector(scaling.center, "center", d)
+    _vector(scaling.scale, "scale", d)
+    _vector(scaling.target_scale, "target_scale", None)
+    _vector(scaling.target_mean, "target_mean", len(scaling.target_scale))
+    real(scaling.feature_size, "feature_size", minimum=0.0)
+    real(scaling.constant, "constant", minimum=0.0)
+    if not np.all(scaling.scale):
+        raise ValueError("scale must not be zero")
+    return len(scaling.target_mean)
+
+
+def _check_network_model(estimator, d, n_outputs):
+    """Check a network of given outputs, the change of its last hidden layer, and the records."""
+    network = estimator.network_
+    _require_type(network, WideNetwork, "network_")
+    if network.n_features != d + 1:  # the constant is a feature of the network
+        raise ValueError(f"network_ must take {d + 1} features; got {network.n_features}")
+    if network.n_outputs != n_outputs:
+        raise ValueError(f"network_ must have {n_outputs} outputs; got {network.n_outputs}")
+    A, V = estimator.factors_
+    as_matrix(A, "factors_[0]", n_columns=network.width)
+    as_matrix(V, "factors_[1]", n_columns=network.weights[-1].shape[1], n_rows=len(A))
+    if A.dtype != network.dtype or V.dtype != network.dtype:
+        raise TypeError(f"factors_ must be {network.dtype}; got {A.dtype} and {V.dtype}")
+    integer(estimator.n_iter_, "n_iter_", minimum=0)
+    _require_type(estimator.history_, list, "history_")
+    for record in estimator.history_:
+        _require_type(record, StepRecord, "history_")
+
+
+def _check_kernel_model(estimator, d, n_outputs):
+    """Check the rows of a kernel and their coefficients."""
+    as_matrix(estimator.rows_, "rows_", n_columns=d + 1)
+    n = len(estimator.rows_)
+    as_matrix(estimator.dual_coef_, "dual_coef_", n_rows=n, n_columns=n_outputs, dtype=np.float64)
+    integer(estimator.depth_, "depth_", maximum=MOST_LAYERS)
+    ShiftedReLU(estimator.shift_)
+
+
+def _check_names(estimator, d):
+    """Check the names of columns, where the estimator has any."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        return
+    _require_type(names, np.ndarray, "feature_names_in_")
+    if names.shape != (d,) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"feature_names_in_ must name {d} features; got {_short(names)}")
+
+
+def _check_targets(estimator, n_outputs):
+    """Check what turns outputs into predictions."""
+    if not hasattr(estimator, "classes_"):
+        _require_type(estimator._one_dimensional, bool, "_one_dimensional")
+        if estimator._one_dimensional and n_outputs != 1:
+            raise ValueError(f"y was one-dimensional, but there are {n_outputs} outputs")
+        return
+    _require_type(estimator.classes_, np.ndarray, "classes_")
+    n_classes = 2 if n_outputs == 1 else n_outputs
+    if estimator.classes_.shape != (n_classes,):
+        raise ValueError(f"classes_ must be {n_classes}; got shape {estimator.classes_.shape}")
+
+
+def _vector(value, name, size):
+    """Refuse what is no vector of float64."""
+    _require_type(value, np.ndarray, name)
+    if value.dtype != np.float64:
+        raise TypeError(f"{name} must be float64; got {value.dtype}")
+    as_vector(value, name, size=size)
+
+
+def _require_type(value, wanted, name):
+    """Refuse another type."""
+    if not isinstance(value, wanted):
+        raise TypeError(f"{name} must be a {wanted.__name__}; got {_short(value)}")
+
+
+def _short(value):
+    """Say what came in a few words."""
+    return reprlib.repr(value)

@@ -1,0 +1,147 @@
+"""Gauss-Newton state of a network whose hidden layers all move."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from subquad._products import gemm
+from subquad.jacobian import FixedSide, JacobianSum, KhatriRao, kept_gram
+from subquad.training._equation import Equation, JointEquation
+from subquad.training._fit import Trial
+
+
+class SumOfFactors:
+    """The change of one layer, dW = sum_k s_k A_k^T B_k, one term for each step.
+
+    Parameters
+    ----------
+    terms : sequence of (float, ndarray, ndarray)
+        s_k, A_k of shape (n, m_out) and B_k of shape (n, m_in).
+    """
+
+    def __init__(self, terms):
+        self._terms = terms
+
+    def add_product(self, out, Y):
+        """Add dW y_i to out[i]."""
+        for scale, A, B in self._terms:
+            out += gemm(scale * gemm(Y, B.T), A)
+
+    def add_transposed_product(self, out, X):
+        """Add dW^T x_i to out[i]."""
+        for scale, A, B in self._terms:
+            out += gemm(scale * gemm(X, A.T), B)
+
+    def factors(self, dtype, shape):
+        """Return (A, B) with dW = A^T B, stacked; of no rows where nothing has moved."""
+        A = [np.empty((0, shape[0]), dtype), *(dtype.type(s) * A for s, A, _ in self._terms)]
+        B = [np.empty((0, shape[1]), dtype), *(B for _, _, B in self._terms)]
+        return np.concatenate(A), np.concatenate(B)
+
+
+@dataclass(frozen=True)
+class AllLayersTrial(Trial):
+    """A trial with the pass through the network that it stands for."""
+
+    forward: object
+
+
+class OutputRows(JacobianSum):
+    """The Jacobians of all layers, with rows (i, c) for output c at data point i."""
+
+    def __init__(self, parts, n_outputs):
+        super().__init__(parts)
+        self._n_outputs = n_outputs
+
+    def output_grams(self):
+        """Return the diagonal blocks of G, one for each output."""
+        G, C = kept_gram(self), self._n_outputs
+        return [np.ascontiguousarray(G[c::C, c::C]) for c in range(C)]
+
+
+class AllLayersState:
+    """A `WideNetwork` on n data points, W_l = W_l(0) + dW_l for every l.
+
+    Attributes
+    ----------
+    outputs : ndarray of float64, shape (n, C)
+    linear : ndarray of float64, shape (n, C)
+        J vec(W - W(0)) at the iterate of the last `linearise`.
+    terms : tuple
+        One entry for each step since W(0): (scale, ((A_1, B_1), .., (A_L, B_L))).
+    """
+
+    def __init__(self, network, X, weights, solver, n_threads):
+        self._network, self._X, self._weights = network, X, weights
+        self._solver, self._n_threads = solver, n_threads
+        self._feeds = (network.readout != 0).T
+        self._adopt((), self._forward(()))
+        self.linear = np.zeros_like(self.outputs)
+
+    def linearise(self):
+        """Return the equation for G = sum_l (U_l U_l^T) o (V_l V_l^T)."""
+        C = self._network.n_outputs
+        parts = [None] * self._network.depth
+        for level, U in self._pass.derivatives():
+            side = FixedSide(self._pass.inputs[level], C)
+            parts[level] = KhatriRao._trusted(U, side, self._n_threads)
+        self._parts, J = parts, OutputRows(parts, C)
+        self.linear = self._linear_part().reshape(-1, C)
+        active = self._pass.fired[-1].astype(np.float32) @ self._feeds.astype(np.float32)
+        described = active.astype(np.intp), self._feeds.sum(axis=0), self._weights, self._solver
+        return Equation([J], *described) if C == 1 else JointEquation(J, *described)
+
+    def propose(self, coefficients, keep):
+        """Return what dW_l = keep dW_l + J_l^T coefficients would give."""
+        step = tuple(self._change_of(part, coefficients) for part in self._parts)
+        kept = tuple((keep * scale, pairs) for scale, pairs in self.terms) if keep else ()
+        terms = (*kept, (1.0, step))
+        forward = self._forward(terms)
+        moved = zip(forward.fired, self._pass.fired, strict=True)
+        flips = sum(int(np.count_nonzero(new != old)) for new, old in moved)
+        return AllLayersTrial(forward.outputs(), None, flips, terms, forward)
+
+    def accept(self, trial):
+        """Make a proposal the current iterate."""
+        self._adopt(trial.terms, trial.forward)
+
+    def restore(self, terms):
+        """Make an iterate the current one; return whether there was anything to do."""
+        if terms is self.terms:
+            return False
+        self._adopt(terms, self._forward(terms))
+        return True
+
+    def factors(self, terms):
+        """Return (A_l, B_l) of every layer at an iterate: its change is A_l^T B_l."""
+        layers = zip(self._changes(terms), self._network.weights, strict=True)
+        return [change.factors(self._network.dtype, W.shape) for change, W in layers]
+
+    def _adopt(self, terms, forward):
+        self.terms, self._pass, self.outputs = terms, forward, forward.outputs()
+
+    def _forward(self, terms):
+        changes = self._changes(terms) if terms else None
+        return self._network._forward(self._X, self._n_threads, changes)
+
+    def _changes(self, terms):
+        """The change of every layer."""
+        return [
+            SumOfFactors([(scale, *pairs[level]) for scale, pairs in terms])
+            for level in range(self._network.depth)
+        ]
+
+    def _change_of(self, part, coefficients):
+        """The factors of J_l^T coefficients: the rows of a data point's outputs add up."""
+        n, C = coefficients.shape
+        weights = coefficients.astype(part.dtype)
+        A = np.einsum("ic,icj->ij", weights, part.U.reshape(n, C, -1))
+        return A, part._side.inputs
+
+    def _linear_part(self):
+        """J vec(W - W(0)), shape (n C,)."""
+        total = np.zeros(self.outputs.size)
+        for scale, pairs in self.terms:
+            for part, (A, B) in zip(self._parts, pairs, strict=True):
+                total += scale * part._matvec_factors(A, B)
+        return total
