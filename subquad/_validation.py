@@ -236,7 +236,7 @@ def require_finite(x, name):
         first = tuple(int(i) for i in np.unravel_index(wrong.argmax(), x.shape))
         raise ValueError(
             f"{name} must be finite in {x.dtype}; got {_plural(count, 'NaN or infinite value')}, "
-            f"the first at index {first if x.ndim > 1 else first[0]}."
+            f"the first at index {first[0] if x.ndim == 1 else first}."
         )
 
 

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse
 
 from subquad import plotting
-from subquad.activations import ReLU, ThresholdedReLU
+from subquad.activations import GELU, ReLU, Tanh, ThresholdedReLU
 from subquad.estimators import (
     HalfSpaceSGDClassifier,
     NTKClassifier,
@@ -33,6 +33,7 @@ from subquad.solvers import (
     choose_regularization,
     fast_newton,
     fast_regression,
+    influence,
     merge_repeats,
     pcg,
 )
@@ -352,6 +353,31 @@ REFUSED = {
         TypeError,
         "y must be a float32 or float64 array; got <U1.",
     ),
+    "NaN that stands alone": (
+        lambda: Tanh()(np.float64(np.nan)),
+        ValueError,
+        "Z must be finite in float64; got 1 NaN or infinite value, the first at index ().",
+    ),
+    "ragged residuals of an influence": (
+        lambda: influence(np.eye(2), RAGGED, 1.0),
+        ValueError,
+        "r must have rows of equal length; got ragged ones.",
+    ),
+    "a number for the factors of a network": (
+        lambda: WideNetwork(3, width=8, rng=0).outputs(X, 3),
+        TypeError,
+        "factors must be a pair (A, V); got int.",
+    ),
+    "a product with J J^T that overflows": (
+        lambda: KhatriRao(1e200 * X, X).product(np.ones(5)),
+        ValueError,
+        "U, V and g must keep J J^T g within the range of float64; got an overflow.",
+    ),
+    "an array for an approximation": (
+        lambda: GELU(MANY),
+        ValueError,
+        "approximate must be 'none' or 'tanh'; got ndarray.",
+    ),
     "labels without an order": (
         lambda: NTKClassifier().fit(X, np.array(["a", 1, "a", 1, 1], object)),
         TypeError,
@@ -457,3 +483,13 @@ def test_jumping_activations_never_fire_together_at_opposite_points(deviation):
     dual = DualActivation(ThresholdedReLU(0.3, relative=False))
     assert dual.moments(deviation, 0.5, -1.0) == (0.0, 0.0)
     assert np.isfinite(dual.moments(deviation, 0.5, [-0.5, 0.0, 0.5, 1.0])).all()
+
+
+def test_factors_of_the_last_layer_may_be_lists_of_rows():
+    network = WideNetwork(3, width=8, rng=0)
+    A, V = np.ones((3, 8)), 0.1 * np.ones((3, 8))
+    expected = network.outputs(X, (A, V))
+    np.testing.assert_array_equal(network.outputs(X, (A.tolist(), V.tolist())), expected)
+    np.testing.assert_array_equal(
+        network.outputs(X, (A[:2].tolist(), V[:2].tolist())), network.outputs(X, (A[:2], V[:2]))
+    )

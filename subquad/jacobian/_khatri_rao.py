@@ -345,7 +345,10 @@ class KhatriRao(KeepsGram):
         4 nnz(U) m_v operations; 2 n^2 where a solver has formed the Gram matrix. With groups, a
         block of J^T g is formed at a time, and all of it where U or V is sparse.
         """
-        return self._times(as_vector(g, "g", size=self.n, dtype=np.float64))
+        g = as_vector(g, "g", size=self.n, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            product = self._times(g)
+        return require_in_range(product, "U, V and g", "J J^T g")
 
     def diagonal(self):
         """Return the diagonal of J J^T: |u_i|^2 |v_i|^2, or |U_i^T V_i|^2 of group i."""

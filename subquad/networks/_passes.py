@@ -117,8 +117,18 @@ def row_norms(H):
 
 
 def is_list_of_pairs(factors):
-    """Return whether there is a pair for every layer, rather than one for the last."""
-    return factors is not None and len(factors) > 0 and isinstance(factors[0], (tuple, list))
+    """Return whether there is a pair for every layer, rather than one for the last.
+
+    Matrices may be lists of rows: what the first entry holds, matrices or rows, tells.
+    """
+    if not isinstance(factors, (tuple, list)) or not factors:
+        return False
+    return isinstance(factors[0], (tuple, list)) and any(map(_is_matrix, factors[0]))
+
+
+def _is_matrix(x):
+    rows = isinstance(x, (tuple, list)) and len(x) > 0 and not np.isscalar(x[0])
+    return rows or getattr(x, "ndim", 0) == 2
 
 
 def as_changes(network, factors):

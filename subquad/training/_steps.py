@@ -174,7 +174,12 @@ class RegularisedStep:
         if not square > max(bearable, 0.0):
             return square
         v = fit.times_weights(rho)
-        size = equation.mean_eigenvalue * rho.size * float(np.abs(v).max()) ** 2
+        largest = float(np.abs(v).max())
+        if largest == 0.0:
+            return 0.0
+        unit = 2.0 ** math.floor(math.log2(largest))  # with large weights squares would overflow
+        v = v / unit
+        size = equation.mean_eigenvalue * rho.size * (largest / unit) ** 2
         vanishes = float(np.vdot(v, equation.product(v))) <= _EPS * rho.size**2 * size
         return 0.0 if vanishes else square
 

@@ -190,7 +190,7 @@ class Draw:
     def _scale(self):
         scale = self.choice((1e-310, 1e-200, 1e-30, 1e-8, 1e8, 1e30, 1e200, 1e300))
         self.extreme |= scale > 1e10 or scale < 1e-10
-        self.hostile |= scale > 1e38  # float32 does not hold it
+        self.hostile |= scale > 1e18  # float32 holds no products of it
         self.scaled = True
         return scale
 

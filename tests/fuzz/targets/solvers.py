@@ -291,7 +291,12 @@ def left_out(draw, attempt):
         return
     value, r = attempt(influence, G, r, mu), as_float64(r)
     eigenvalues = np.linalg.eigvalsh(G) + mu
-    if n == 1 or not eigenvalues[0] * 1e6 > eigenvalues[-1] or eigenvalues[0] < 1e-100:
+    if (
+        n == 1
+        or r.shape != (n,)
+        or not eigenvalues[0] * 1e6 > eigenvalues[-1]
+        or eigenvalues[0] < 1e-100
+    ):
         return
     M, expected = G + mu * np.eye(n), np.empty((n, n))
     fit = G @ np.linalg.solve(M, r)
