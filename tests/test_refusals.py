@@ -261,6 +261,11 @@ REFUSED = {
         TypeError,
         "grams must be a sequence of matrices; got NoneType.",
     ),
+    "one number for Gram matrices": (
+        lambda: choose_regularization(np.array(1.0), np.ones(2)),
+        TypeError,
+        "grams must be a sequence of matrices; got ndarray.",
+    ),
     "no function": (
         lambda: pcg(None, np.ones(2)),
         TypeError,
@@ -493,3 +498,11 @@ def test_factors_of_the_last_layer_may_be_lists_of_rows():
     np.testing.assert_array_equal(
         network.outputs(X, (A[:2].tolist(), V[:2].tolist())), network.outputs(X, (A[:2], V[:2]))
     )
+
+
+def test_a_gram_matrix_of_subnormal_numbers_has_a_best_regularization():
+    G = np.array([[2.0, 1.0], [1.0, 2.0]])
+    mu, error, _ = choose_regularization([2.0**-1040 * G], [1.0, 2.0])
+    expected, expected_error, _ = choose_regularization([G], [1.0, 2.0])
+    assert mu == pytest.approx(expected * 2.0**-1040, rel=1e-9)
+    assert error == pytest.approx(expected_error, rel=1e-12)

@@ -286,7 +286,8 @@ def left_out(draw, attempt):
         K = draw.array((k, n), scales=False)
         prior = draw.array((k,), scales=False, positive=True)
         value = attempt(predictive_variance, G, r, mu, K, prior, weights=_weights(draw, n))
-        attempt.holds(value.shape == (len(np.asarray(K)),), f"shape {value.shape}")
+        shape = (len(np.asarray(K)), *np.shape(r)[1:])
+        attempt.holds(value.shape == shape, f"shape {value.shape} for {shape}")
         attempt.holds((value >= 0).all(), "a variance must be at least 0")
         return
     value, r = attempt(influence, G, r, mu), as_float64(r)
