@@ -9,7 +9,7 @@ from subquad._kernels import gaussian
 from subquad._parallel import blocks, resolve_threads
 from subquad._products import DenseRows, SparseRows
 from subquad._shapes import as_dtype, as_shape, multiply_rows, require_matrix_memory
-from subquad._validation import integer, real, require_memory
+from subquad._validation import integer, one_of, real, require_memory
 
 # Making the keys of so many columns takes about 0.1 s.
 _COLUMNS_PER_CALL = 2**24
@@ -72,9 +72,7 @@ class GaussianWeights:
     def __init__(self, shape, seed, grid="int8", *, std=1.0, dtype=np.float64):
         self.shape = as_shape(shape)
         self.seed = integer(seed, "seed", minimum=0, maximum=2**64 - 1)
-        if grid not in ("int8", "float32"):
-            raise ValueError(f"grid must be 'int8' or 'float32'; got {grid!r}.")
-        self.grid = grid
+        self.grid = one_of(grid, "grid", ("int8", "float32"))
         self.std = real(std, "std", minimum=0.0)
         self.dtype = as_dtype(dtype)
         self._table, scale = int8_law() if grid == "int8" else (None, 1.0)

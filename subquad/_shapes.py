@@ -8,6 +8,8 @@ from subquad._validation import as_csr, as_matrix, integer, require_in_range, re
 
 # Refuse larger sizes: scipy.linalg.cython_blas takes 32-bit ones.
 MAX_SIZE = 2**31 - 1
+# Refuse networks of more layers: their kernels take hours.
+MAX_DEPTH = 10_000
 # Forecast the memory of products from this size on: reading what is free takes 0.1 ms.
 _LARGE_PRODUCT = 2**28
 

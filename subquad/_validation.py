@@ -1,11 +1,16 @@
 """The border of the package: whatever a user passes becomes a form the kernels may trust.
 
 A public method checks its arguments here, once, and calls its underscore twin, which trusts.
-Every message reads `<argument> must <requirement>; got <what came>.`
+Every message reads `<argument> must <requirement>; got <what came>.` The file is long so that each
+rule is written once, in one place.
 """
 
+import functools
+import math
 import numbers
 import operator
+import sys
+import time
 
 import numpy as np
 import scipy.sparse
@@ -14,6 +19,9 @@ from subquad._machine import available_memory
 from subquad._sparse import canonical, require_sound
 
 _REAL = (np.float32, np.float64)
+# Compare requests of up to so many bytes with the memory that was free within the last so many
+# seconds: asking anew takes a millisecond, a hundred times as long as a product of small matrices.
+_SMALL, _SECONDS = 2**24, 0.1
 # Sums of larger weights overflow, and squares of residuals lose their digits with smaller ones.
 _LARGEST_WEIGHT = 1e303
 
@@ -27,12 +35,17 @@ def as_array(x, name, dtype=None):
         raise TypeError(f"{name} must be a dense array; got {_describe(x)}. Use .toarray().")
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} must not be masked; got {_describe(x)}. Use .filled() first.")
-    try:
-        x = np.asarray(x)
-    except ValueError:
-        raise ValueError(f"{name} must have rows of equal length; got ragged ones.") from None
+    x = even_array(x, name)
     _require_real(x.dtype, name)
     return _native(x, dtype)
+
+
+def even_array(x, name):
+    """Return x as an ndarray of whatever shape and dtype it has."""
+    try:
+        return np.asarray(x)
+    except ValueError:
+        raise ValueError(f"{name} must have rows of equal length; got ragged ones.") from None
 
 
 def as_matrix(x, name, *, n_columns=None, n_rows=None, min_rows=1, dtype=None, finite=True):
@@ -69,10 +82,7 @@ def as_matrix(x, name, *, n_columns=None, n_rows=None, min_rows=1, dtype=None, f
     if x.ndim != 2 or n_columns not in (None, x.shape[1]) or n_rows not in (None, x.shape[0]):
         hint = " Row i is data point i." if x.ndim == 2 else ""
         raise ValueError(f"{name} must have shape {expected}; got {x.shape}.{hint}")
-    if x.shape[0] < min_rows or x.shape[1] == 0:
-        raise ValueError(
-            f"{name} must have at least {_plural(min_rows, 'row')} and 1 column; got {x.shape}."
-        )
+    _require_entries(x.shape, name, min_rows)
     if finite:
         require_finite(x, name)
     return x
@@ -101,14 +111,14 @@ def as_gram(G, name, *, size=None):
     return G
 
 
-def as_csr(x, name, *, n_columns=None, dtype=None):
+def as_csr(x, name, *, n_columns=None, min_rows=1, dtype=None):
     """Return (indptr, indices, values) of x in canonical CSR: sorted, without duplicates.
 
     Parameters
     ----------
     x : sparse array or array_like, shape (n_rows, n_columns)
         Any scipy.sparse format, or a dense matrix, whose zeros are dropped. Never written to.
-    name, n_columns, dtype
+    name, n_columns, min_rows, dtype
         As in `as_matrix`.
 
     Returns
@@ -123,9 +133,11 @@ def as_csr(x, name, *, n_columns=None, dtype=None):
         As `as_matrix`; ValueError also if the pointers, indices or offsets of x are corrupt.
     """
     if not scipy.sparse.issparse(x):
-        x = scipy.sparse.csr_array(as_matrix(x, name, n_columns=n_columns, dtype=dtype))
-    if x.ndim != 2 or n_columns not in (None, x.shape[1]) or 0 in x.shape:
+        sizes = {"n_columns": n_columns, "min_rows": min_rows}
+        x = scipy.sparse.csr_array(as_matrix(x, name, dtype=dtype, **sizes))
+    if x.ndim != 2 or n_columns not in (None, x.shape[1]):
         raise ValueError(f"{name} must have shape (any, {_size(n_columns)}); got {x.shape}.")
+    _require_entries(x.shape, name, min_rows)
     _require_real(x.dtype, name)
     require_sound(x, name)
     x = canonical(x.tocsr())
@@ -139,10 +151,7 @@ def as_integers(x, name):
     """Return x as an ndarray of intp of any shape; bools and fractions are refused."""
     if scipy.sparse.issparse(x) or isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} must be an array of integers; got {_describe(x)}.")
-    try:
-        x = np.asarray(x)
-    except ValueError:
-        raise ValueError(f"{name} must have rows of equal length; got ragged ones.") from None
+    x = even_array(x, name)
     if x.dtype.kind not in "iu":
         raise TypeError(f"{name} must be an array of integers; got {x.dtype}.")
     largest = np.iinfo(np.intp).max
@@ -151,8 +160,11 @@ def as_integers(x, name):
     return _native(x, np.intp)
 
 
-def integer(value, name, *, minimum=1, maximum=None):
-    """Return value as an int in [minimum, maximum]; bools and fractions are refused."""
+def integer(value, name, *, minimum=1, maximum=sys.maxsize):
+    """Return value as an int in [minimum, maximum]; bools and fractions are refused.
+
+    What numbers anything in a program is at most `sys.maxsize`, which maximum is by default.
+    """
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
@@ -167,13 +179,38 @@ def real(value, name, *, minimum=None, maximum=None, exclusive_minimum=False):
     """Return value as a finite float in [minimum, maximum], or above `minimum` if exclusive."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number; got {_describe(value)}.")
-    value = float(value)
-    if not np.isfinite(value):
+    try:
+        value = float(value)
+    except OverflowError:  # of a rational number; float("1e999") is infinite
+        value = math.inf if value > 0 else -math.inf
+    if not math.isfinite(value):
         raise ValueError(f"{name} must be finite; got {value}.")
     if exclusive_minimum and value <= minimum:
         raise ValueError(f"{name} must be greater than {minimum}; got {value}.")
     _require_range(value, name, minimum, maximum)
     return value
+
+
+def one_of(value, name, options):
+    """Return value, which must be one of a few strings, or None where that is among them."""
+    if (value is None or isinstance(value, str)) and value in options:
+        return value
+    *others, last = map(repr, options)
+    raise ValueError(f"{name} must be {', '.join(others)} or {last}; got {_describe(value)}.")
+
+
+def as_positions(value, name, size):
+    """Return value as a vector of intp in [0, size), in any order and with repetitions."""
+    value = even_array(value, name)
+    if value.ndim != 1:
+        raise ValueError(f"{name} must have shape (any,); got {value.shape}.")
+    if value.size == 0:
+        return np.empty(0, np.intp)
+    if value.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers; got {value.dtype}.")
+    if value.min() < 0 or value.max() >= size:
+        raise ValueError(f"{name} must be in [0, {size}); got [{value.min()}, {value.max()}].")
+    return np.ascontiguousarray(value, np.intp)
 
 
 def generator(rng):
@@ -199,7 +236,7 @@ def require_finite(x, name):
         first = tuple(int(i) for i in np.unravel_index(wrong.argmax(), x.shape))
         raise ValueError(
             f"{name} must be finite in {x.dtype}; got {_plural(count, 'NaN or infinite value')}, "
-            f"the first at index {first if x.ndim > 1 else first[0]}."
+            f"the first at index {first[0] if x.ndim == 1 else first}."
         )
 
 
@@ -238,7 +275,10 @@ def require_output(out, shape, dtype, like=""):
 
 def require_memory(n_bytes, what, remedy):
     """Raise MemoryError, naming `what` and the `remedy`, where n_bytes cannot be had."""
-    available = available_memory()
+    if n_bytes > _SMALL:
+        available = available_memory()
+    else:
+        available = _lately(available_memory, int(time.monotonic() / _SECONDS))
     if available is not None and n_bytes > available:
         raise MemoryError(
             f"{what} must fit in memory; needs {n_bytes / 1e9:.3g} GB ({int(n_bytes)} bytes) "
@@ -246,11 +286,24 @@ def require_memory(n_bytes, what, remedy):
         )
 
 
+@functools.lru_cache(maxsize=1)
+def _lately(ask, _now):
+    """Return ask(), or what it gave a moment ago."""
+    return ask()
+
+
 def _native(x, dtype):
     """x in native byte order, contiguous and aligned; cast to `dtype` if one is given."""
     dtype = np.dtype(x.dtype.type if dtype is None else dtype)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is then refused
         return np.require(x, dtype=dtype, requirements=["C", "A"])
+
+
+def _require_entries(shape, name, min_rows):
+    if shape[0] < min_rows or shape[1] == 0:
+        raise ValueError(
+            f"{name} must have at least {_plural(min_rows, 'row')} and 1 column; got {shape}."
+        )
 
 
 def _require_real(dtype, name):

@@ -10,7 +10,7 @@ import scipy.sparse
 from subquad._factors import LowRankFactors
 from subquad._products import SparseRows, dense_rows
 from subquad._shapes import multiply_rows
-from subquad._validation import as_csr, as_matrix, integer, real
+from subquad._validation import as_csr, as_matrix, integer, one_of, real
 from subquad.weights import DenseWeights, GaussianWeights
 
 
@@ -83,12 +83,10 @@ class LowRankMaintenance:
             W = DenseWeights(as_matrix(W, "W"))
         elif copy and isinstance(W, DenseWeights):
             W, owned = W.copy(), True
-        if when_full not in ("flush", "recompress"):
-            raise ValueError(f"when_full must be 'flush' or 'recompress'; got {when_full!r}.")
+        self._when_full = one_of(when_full, "when_full", ("flush", "recompress"))
         self._weights, self._owns_weights = W, owned
         self.rank_budget = _as_budget(rank_budget, W.shape)
         _require_changeable(W, self.rank_budget)
-        self._when_full = when_full
         self._rtol = _as_rtol(rtol)
         self._change = LowRankFactors(W.shape, W.dtype)
         self._lock = threading.RLock()
@@ -172,7 +170,8 @@ class LowRankMaintenance:
     def _as_factor(self, rows, name, n_columns, n_rows):
         """Return one factor of an update, dense."""
         if scipy.sparse.issparse(rows):
-            rows = dense_rows(*as_csr(rows, name, n_columns=n_columns, dtype=self.dtype), n_columns)
+            csr = as_csr(rows, name, n_columns=n_columns, min_rows=0, dtype=self.dtype)
+            rows = dense_rows(*csr, n_columns)
         sizes = {"n_columns": n_columns, "n_rows": n_rows, "min_rows": 0}
         return as_matrix(rows, name, dtype=self.dtype, **sizes)
 

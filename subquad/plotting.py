@@ -8,9 +8,11 @@
 Matplotlib is imported by the first picture.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from subquad._validation import as_gram, as_matrix, as_vector
+from subquad._validation import as_gram, as_matrix, as_vector, even_array
 
 __all__ = ["active_fraction", "kernel_convergence", "residuals", "spectrum"]
 
@@ -93,7 +95,8 @@ def spectrum(kernel_or_eigenvalues, ax=None):
     >>> axes.get_lines()[0].get_ydata()
     array([3., 1.])
     """
-    if np.ndim(kernel_or_eigenvalues) == 2:
+    kernel_or_eigenvalues = even_array(kernel_or_eigenvalues, "kernel_or_eigenvalues")
+    if kernel_or_eigenvalues.ndim == 2:
         kernel = as_gram(kernel_or_eigenvalues, "kernel_or_eigenvalues")
         if not np.isfinite(np.tril(kernel)).all():
             raise ValueError("kernel_or_eigenvalues must be finite; got NaN or infinite entries.")
@@ -108,7 +111,7 @@ def spectrum(kernel_or_eigenvalues, ax=None):
     ax = _new_axes("spectrum") if ax is None else ax
     label = f"{hidden} of {values.size} not positive" if hidden else None
     ax.plot(np.arange(1, positive.size + 1), positive, marker=".", label=label)
-    kind = np.asarray(kernel_or_eigenvalues).dtype
+    kind = kernel_or_eigenvalues.dtype
     eps = np.finfo(kind if kind.kind == "f" else np.float64).eps
     ax.axhline(values.size * eps * values[0], linestyle=":", color="gray", linewidth=1)
     ax.set(xlabel="index", ylabel=r"eigenvalue $\lambda_i$", yscale="log")
@@ -152,10 +155,13 @@ def kernel_convergence(widths, errors, ax=None):
     >>> axes.get_lines()[-1].get_ydata().round(12)
     array([0.2, 0.1])
     """
-    widths = as_vector(np.asarray(widths, np.float64), "widths")
-    errors = np.asarray(errors, np.float64)
+    widths = as_vector(_reals(widths, "widths"), "widths", dtype=np.float64)
+    errors = _reals(errors, "errors")
     errors = as_matrix(
-        errors[:, None] if errors.ndim == 1 else errors, "errors", n_rows=widths.size
+        errors[:, None] if errors.ndim == 1 else errors,
+        "errors",
+        n_rows=widths.size,
+        dtype=np.float64,
     )
     for name, values in (("widths", widths), ("errors", errors)):
         if values.min() <= 0:
@@ -217,11 +223,22 @@ def active_fraction(history, ax=None):
     return ax
 
 
+def _reals(x, name):
+    """An array of numbers, integers as float64."""
+    x = even_array(x, name)
+    return x.astype(np.float64) if x.dtype.kind in "iu" else x
+
+
 def _steps(history):
     """The records of a history that is not empty."""
+    if not isinstance(history, Iterable) or isinstance(history, (str, bytes)):
+        raise TypeError(f"history must be a sequence of records; got {type(history).__name__}.")
     records = list(history)
     if not records:
         raise ValueError("history must hold at least one step; got none.")
+    for record in records:
+        if not hasattr(record, "step"):
+            raise TypeError(f"history must hold records of steps; got {type(record).__name__}.")
     return records
 
 

@@ -202,7 +202,7 @@ NAN = np.full((400, 12), np.nan)
         ({"A": aslinearoperator(NAN)}, ValueError, "A must have real, finite products"),
         ({"A": aslinearoperator(1j * np.ones((4, 12)))}, TypeError, "A must be a real LinearOper"),
         ({"A": np.ones((0, 12))}, ValueError, "A must have at least 1 row and 1 column"),
-        ({"A": scipy.sparse.csr_array((0, 12))}, ValueError, "A must have shape"),
+        ({"A": scipy.sparse.csr_array((0, 12))}, ValueError, "A must have at least 1 row and 1 co"),
         ({"A": np.ones(12)}, ValueError, r"A must have shape \(any, any\); got \(12,\)"),
         ({"A": np.ones((400, 12), int)}, TypeError, "A must be a float32 or float64 array"),
     ],

@@ -220,7 +220,7 @@ def test_a_deleted_index_is_not_given_out_again(report):
         ),
         (
             lambda r: HalfSpaceReport(POINTS, "kd"),
-            "method must be one of auto, tree, scan; got 'kd'.",
+            "method must be 'auto', 'tree' or 'scan'; got 'kd' (str).",
         ),
         (lambda r: HalfSpaceReport(POINTS, n_threads=0), "n_threads must be positive, negative or "
          "None; got 0. Use -1 for all."),

@@ -197,3 +197,27 @@ def test_memory_that_cannot_be_had_is_refused_with_sizes_and_a_remedy(monkeypatc
 def test_memory_is_granted_where_none_can_tell(monkeypatch):
     monkeypatch.setattr(_validation, "available_memory", lambda: None)
     require_memory(10**18, "The Gram matrix", "Use fewer data points.")
+
+
+def test_small_requests_ask_for_free_memory_once_in_a_while(monkeypatch):
+    asked = []
+    monkeypatch.setattr(_validation, "available_memory", lambda: asked.append(1) or 10**6)
+    monkeypatch.setattr(_validation.time, "monotonic", lambda: 100.0)
+    for _ in range(5):
+        _validation.require_memory(1000, "A vector", "Use a shorter one.")
+    assert len(asked) == 1
+    with pytest.raises(MemoryError, match="A vector must fit in memory"):
+        _validation.require_memory(2_000_000, "A vector", "Use a shorter one.")
+    assert len(asked) == 1
+    with pytest.raises(MemoryError, match="A matrix must fit in memory"):
+        _validation.require_memory(2**30, "A matrix", "Use a smaller one.")
+    assert len(asked) == 2
+
+
+def test_positions_come_back_as_given():
+    given = np.array([[2, 9], [0, 9], [2, 9]], np.int16)[:, 0]
+    positions = _validation.as_positions(given, "points", 3)
+    assert positions.dtype == np.intp
+    assert positions.flags.c_contiguous
+    np.testing.assert_array_equal(positions, [2, 0, 2])
+    assert _validation.as_positions([], "points", 3).dtype == np.intp

@@ -1,12 +1,23 @@
 """What cannot be trusted is refused in one sentence that names the argument and what came."""
 
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import scipy.sparse
 
-from subquad._validation import as_csr, as_gram, as_matrix, as_vector, generator, integer, real
+from subquad._validation import (
+    as_csr,
+    as_gram,
+    as_matrix,
+    as_positions,
+    as_vector,
+    generator,
+    integer,
+    one_of,
+    real,
+)
 
 X = np.random.default_rng(0).standard_normal((5, 4))
 SPARSE = scipy.sparse.coo_array(([1.0], ([0], [0])), shape=(6, 9))
@@ -166,6 +177,51 @@ REFUSED = {
         lambda: real(0, "rtol", minimum=0, exclusive_minimum=True),
         ValueError,
         "rtol must be greater than 0; got 0.0.",
+    ),
+    "a number that no float holds": (
+        lambda: real(-(10**400), "shift"),
+        ValueError,
+        "shift must be finite; got -inf.",
+    ),
+    "a fraction that no float holds": (
+        lambda: real(Fraction(10**400), "shift"),
+        ValueError,
+        "shift must be finite; got inf.",
+    ),
+    "more than can be counted": (
+        lambda: integer(2**63, "width"),
+        ValueError,
+        "width must be at most 9223372036854775807; got 9223372036854775808.",
+    ),
+    "an array for one of a few names": (
+        lambda: one_of(np.array(["a"]), "kind", ("a", "b", None)),
+        ValueError,
+        "kind must be 'a', 'b' or None; got ndarray.",
+    ),
+    "None for one of a few names": (
+        lambda: one_of(None, "kind", ("a", "b")),
+        ValueError,
+        "kind must be 'a' or 'b'; got None (NoneType).",
+    ),
+    "positions with a fraction": (
+        lambda: as_positions([0.5], "points", 3),
+        TypeError,
+        "points must hold integers; got float64.",
+    ),
+    "a position beyond the last": (
+        lambda: as_positions(np.array([3], np.uint8), "points", 3),
+        ValueError,
+        "points must be in [0, 3); got [3, 3].",
+    ),
+    "ragged positions": (
+        lambda: as_positions([[1], [1, 2]], "points", 3),
+        ValueError,
+        "points must have rows of equal length; got ragged ones.",
+    ),
+    "sparse rows that are none": (
+        lambda: as_csr(scipy.sparse.csr_array((0, 4)), "Y"),
+        ValueError,
+        "Y must have at least 1 row and 1 column; got (0, 4).",
     ),
     "a legacy generator": (
         lambda: generator(np.random.RandomState(0)),

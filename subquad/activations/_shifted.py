@@ -193,6 +193,11 @@ class ReLU(ShiftedReLU):
     shift: float = field(default=0.0, init=False, repr=False)
     relative: bool = field(default=True, init=False, repr=False)
 
+    @classmethod
+    def for_sparsity(cls, alpha, width, **options):
+        """Refuse to set a shift, which ReLU has not: the answer is always a TypeError."""
+        raise TypeError("alpha must be given to an activation with a shift; got it for ReLU.")
+
 
 @dataclass(frozen=True)
 class ThresholdedReLU(_Activation):

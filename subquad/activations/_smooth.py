@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import expit, ndtr
 
-from subquad._validation import as_array, real, require_finite
+from subquad._validation import as_array, one_of, real, require_finite
 from subquad.activations._shifted import _Activation
 
 # Beyond so many deviations both forms of GELU equal z or 0 in float64, derivatives 1 or 0.
@@ -96,8 +96,7 @@ class GELU(_Smooth):
 
     def __post_init__(self):
         """Refuse an approximation that does not exist."""
-        if self.approximate not in ("none", "tanh"):
-            raise ValueError(f"approximate must be 'none' or 'tanh'; got {self.approximate!r}.")
+        one_of(self.approximate, "approximate", ("none", "tanh"))
 
     def _value(self, Z):
         if self.approximate == "none":

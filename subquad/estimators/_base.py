@@ -93,21 +93,28 @@ class OutputsClassifier(ClassifierMixin):
     def _labels(self, X, y, **options):
         """X and labels (n,)."""
         X, y = self._validated(X, y, y_numeric=False, multi_output=False, **options)
-        check_classification_targets(y)
+        try:
+            check_classification_targets(y)
+        except TypeError:  # of labels that have no order
+            kinds = sorted({type(label).__name__ for label in y})
+            raise TypeError(f"y must hold labels of one kind; got {' and '.join(kinds)}.") from None
         return X, y
 
     def _set_classes(self, classes, name="y"):
         """Take sorted, distinct labels as the classes."""
         if len(classes) < 2:
-            raise ValueError(
-                f"{name} must have at least 2 classes; got the one class {classes.tolist()[0]!r}."
-            )
+            raise ValueError(f"{name} must have at least 2 classes; got {_listed(classes)}.")
         self.classes_ = classes
 
     def _indicators(self, y):
         """+1 for the class of a row and -1 for others; a single column for two classes."""
         T = 2.0 * (y.reshape(-1, 1) == self.classes_) - 1.0
         return T[:, 1:] if len(self.classes_) == 2 else T
+
+
+def _listed(classes):
+    """The one class that came, or none."""
+    return f"the one class {classes.tolist()[0]!r}" if len(classes) else "none"
 
 
 def warn_constant(T):

@@ -140,7 +140,7 @@ class _NTKModel(LinearisedModel, Model):
         sizes = constants(self.constant, standardise)
         if self._has_free_scales():  # with them, one constant is as good as another
             sizes = sizes[:1]
-        shifts = map(float, _several(self.shift, "shift"))
+        shifts = [real(shift, "shift", minimum=0.0) for shift in _several(self.shift, "shift")]
         scalings = [scaling.with_constant(size) for size in sizes]
         return list(itertools.product(_several(self.depth, "depth"), shifts, scalings))
 

@@ -1,11 +1,13 @@
 """Features whose inner products approximate a polynomial kernel, by TensorSketch."""
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from subquad._validation import integer, real
+from subquad._sparse import require_sound
+from subquad._validation import integer, real, require_memory
 from subquad.sketch.polynomial import MAX_SIZE, as_rows, encoded, is_finite, polynomial_sketch
 
 
@@ -98,6 +100,8 @@ class PolynomialTensorSketch(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         n_columns = X.shape[1] + (self.coef0 != 0)
         random_state = check_random_state(self.random_state)
         shape = self.degree, n_columns
+        what = f"Buckets and signs of degree {self.degree} for {n_columns} columns"
+        require_memory(16 * self.degree * n_columns, what, "Lower degree.")
         self.indexHash_ = random_state.randint(0, high=self.n_components, size=shape)
         self.bitHash_ = random_state.choice(a=[-1, 1], size=shape)
         self._n_features_out = self.n_components
@@ -152,6 +156,8 @@ class PolynomialTensorSketch(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _validated(self, X, reset=True):
         """X in float32 or float64; in `transform`, NaN and infinity show in the sketches."""
+        if scipy.sparse.issparse(X):
+            require_sound(X, "X")  # before scikit-learn converts it
         return validate_data(
             self,
             X,

@@ -4,6 +4,8 @@ import numbers
 
 import numpy as np
 
+from subquad._validation import even_array
+
 
 def as_thresholds(b, n_queries, dtype):
     """Return one threshold for each query in dtype, rounded up, which changes no answer."""
@@ -52,7 +54,7 @@ def as_flag(value, name):
 
 def as_indices(indices, slots):
     """Return a copy of indices as intp: distinct, and of points that are there (slots[i] >= 0)."""
-    indices = np.asarray(indices)
+    indices = even_array(indices, "indices")
     if indices.ndim != 1:
         raise ValueError(f"indices must have shape (any,); got {indices.shape}.")
     if indices.size == 0:

@@ -8,7 +8,7 @@ import numpy as np
 
 from subquad._kernels.half_space_turns import Turns
 from subquad._parallel import resolve_threads
-from subquad._validation import as_matrix, as_vector, require_memory
+from subquad._validation import as_matrix, as_vector, one_of, require_memory
 from subquad.halfspace._border import as_flag, as_indices, as_thresholds
 from subquad.halfspace._probe import tree_pays
 from subquad.halfspace._search import Search
@@ -92,8 +92,7 @@ class HalfSpaceReport:
     """
 
     def __init__(self, points, method="auto", n_threads=None):
-        if method not in _METHODS:
-            raise ValueError(f"method must be one of {', '.join(_METHODS)}; got {method!r}.")
+        one_of(method, "method", _METHODS)
         points = as_matrix(points, "points", min_rows=0)
         _require_room(len(points), points.shape[1], points.itemsize)
         resolve_threads(n_threads)

@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 
 from subquad.io._header import MODEL, VERSION, ModelFileError, as_text, checked_header, parsed
-from subquad.io._replacing import replacing
+from subquad.io._replacing import as_path, replacing
 
 HEADER = "header.json"
 LARGEST_HEADER = 2**24
@@ -98,7 +98,7 @@ def _write_zip(file, text, arrays):
 @contextlib.contextmanager
 def _opened(path, kind):
     """Open the archive; whatever a damaged one makes its readers raise becomes one sentence."""
-    with _File(io.FileIO(path)) as file:
+    with _File(io.FileIO(as_path(path))) as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 file.largest = math.inf

@@ -15,6 +15,8 @@ import stat
 import warnings
 from pathlib import Path
 
+from subquad._validation import real
+
 try:
     import fcntl
 except ImportError:  # on Windows, where a file that is open cannot be removed
@@ -23,6 +25,18 @@ except ImportError:  # on Windows, where a file that is open cannot be removed
 # So many characters of a file's name stand in the name of the file that is to replace it: as many
 # as keep the longest name that a file can have short enough.
 _CHARACTERS_OF_NAME = 50
+
+
+def as_path(path, name="path"):
+    """Return a path as the string, or the bytes, that it stands for."""
+    try:
+        path = os.fspath(path)
+    except TypeError:
+        kind = type(path).__name__
+        raise TypeError(f"{name} must be a string or path-like; got {kind}.") from None
+    if ("\0" if isinstance(path, str) else b"\0") in path:
+        raise ValueError(f"{name} must name a file; got {path!r}, with a null character.")
+    return path
 
 
 @contextlib.contextmanager
@@ -56,12 +70,13 @@ def replacing(path):
     umask allows. A process that is killed leaves at most one hidden file beside `path`, which the
     next call for the same path removes.
     """
+    path = as_path(path)
     with _naming(path):
         if _is_special(path):
             with open(path, "wb") as file:
                 yield file
         else:
-            with _beside(Path(os.path.realpath(path))) as file:
+            with _beside(Path(os.fsdecode(os.path.realpath(path)))) as file:
                 yield file
 
 
@@ -118,7 +133,9 @@ def check_writable(path, n_bytes=0, name="path"):
         If the folder is missing or refuses a new file, the path is a folder or a read-only file, or
         the disk has less room than `n_bytes`.
     """
-    given, path = path, Path(os.path.realpath(path))
+    given = as_path(path, name)
+    path = Path(os.fsdecode(os.path.realpath(given)))
+    n_bytes = real(n_bytes, "n_bytes", minimum=0.0)
     if os.path.isdir(path):  # unlike Path.is_dir, never raises for a name that cannot exist
         raise OSError(f"{name} must name a file; {path} is a folder.")
     if not _is_special(given) and not os.path.isdir(path.parent):
@@ -130,7 +147,9 @@ def check_writable(path, n_bytes=0, name="path"):
     if n_bytes:
         free = shutil.disk_usage(path.parent).free
         if free < n_bytes:
-            raise OSError(f"{name} must have room for {n_bytes} bytes; {path.parent} has {free}.")
+            raise OSError(
+                f"{name} must have room for {n_bytes:.0f} bytes; {path.parent} has {free}."
+            )
     # A trial file is the only test that also holds for the superuser and for read-only mounts.
     try:
         _require_replaceable(path)  # the system may find its name too long
@@ -169,7 +188,7 @@ def _new_file_beside(path):
     """Open and lock a new, hidden file in the folder of `path`; return descriptor and path."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
-        temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}.tmp")
+        temporary = path.parent / f"{_prefix(path)}{secrets.token_hex(4)}.tmp"
         descriptor = os.open(temporary, flags, 0o666)
         if _lock(descriptor) and (fcntl is None or os.fstat(descriptor).st_nlink):
             return descriptor, temporary

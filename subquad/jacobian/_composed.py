@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from subquad._validation import as_vector
+from subquad._validation import as_positions, as_vector, generator
 from subquad.jacobian._protocol import (
     Jacobian,
     KeepsGram,
@@ -16,14 +16,21 @@ from subquad.jacobian._protocol import (
 class ScaledRows:
     """diag(roots) J: how sample weights enter, with roots = W^1/2.
 
+    Products with the roots are float64, whatever the dtype of J, which is the `dtype` here.
+
     Parameters
     ----------
     J : Jacobian
-    roots : ndarray of float64, shape (n,)
+    roots : array_like, shape (n,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the roots are not a finite real vector of n entries.
     """
 
     def __init__(self, J, roots):
-        self._J, self._roots = J, roots
+        self._J, self._roots = J, as_vector(roots, "roots", size=J.n, dtype=np.float64)
         self.n, self.shape, self.dtype = J.n, J.shape, J.dtype
 
     def __getattr__(self, name):
@@ -35,7 +42,7 @@ class ScaledRows:
 
     def adjoint(self, g):
         """Return (diag(roots) J)^T g."""
-        return self._J.adjoint(self._roots * g)
+        return self._J.adjoint(self._roots * self._as_vector(g))
 
     def gram(self, other=None):
         """Return diag(roots) G diag(roots), or diag(roots) J other^T."""
@@ -51,7 +58,7 @@ class ScaledRows:
 
     def product(self, g):
         """Return diag(roots) G diag(roots) g."""
-        return self._roots * gram_times(self._J, self._roots * g)
+        return self._roots * gram_times(self._J, self._roots * self._as_vector(g))
 
     def diagonal(self):
         """Return its diagonal."""
@@ -59,6 +66,7 @@ class ScaledRows:
 
     def columns(self, points):
         """Return columns of it."""
+        points = as_positions(points, "points", self.n)
         return self._roots[:, None] * self._J.columns(points) * self._roots[points]
 
     def sketch(self, S):
@@ -68,6 +76,9 @@ class ScaledRows:
     def sketched_gram(self, S):
         """Return the Gram matrix of that."""
         return self._roots[:, None] * sketched_gram(self._J, S) * self._roots
+
+    def _as_vector(self, g):
+        return as_vector(g, "g", size=self.n, dtype=np.float64)
 
 
 class JacobianSum(KeepsGram):
@@ -107,7 +118,11 @@ class JacobianSum(KeepsGram):
     """
 
     def __init__(self, parts):
-        self.parts = tuple(parts)
+        try:
+            self.parts = tuple(parts)
+        except TypeError:
+            name = type(parts).__name__
+            raise TypeError(f"parts must be a sequence of Jacobians; got {name}.") from None
         if not self.parts:
             raise ValueError("parts must hold at least one Jacobian; got none.")
         for k, part in enumerate(self.parts):
@@ -177,7 +192,8 @@ class JacobianSum(KeepsGram):
         return sum(part.sketch(s) for part, s in self._with(S, "S"))
 
     def draw_sketch(self, sketch_size, rng):
-        """Return one sketch per layer, for `sketch`."""
+        """Return one sketch per layer, independent of each other, for `sketch`."""
+        rng = generator(rng)
         return tuple(part.draw_sketch(sketch_size, rng) for part in self.parts)
 
     def _form(self):
@@ -191,6 +207,9 @@ class JacobianSum(KeepsGram):
 
     def _with(self, values, name):
         """Return the parts, each with its entry of a sequence."""
+        if not isinstance(values, (tuple, list)):
+            name_of = type(values).__name__
+            raise TypeError(f"{name} must be a sequence with one entry per layer; got {name_of}.")
         if len(values) != len(self.parts):
             raise ValueError(
                 f"{name} must have one entry for each of the {len(self.parts)} layers; "

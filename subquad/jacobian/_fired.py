@@ -8,6 +8,7 @@ import functools
 import numpy as np
 
 from subquad._kernels import coactivation
+from subquad._validation import as_positions
 from subquad.jacobian._factors import FixedSide
 from subquad.jacobian._khatri_rao import KhatriRao
 
@@ -84,6 +85,7 @@ class FiredJacobian(KhatriRao):
 
     def columns(self, points):
         """Return columns of G, for an array of indices."""
+        points = as_positions(points, "points", self.n)
         counts = (self._rows(slice(None)) * self._readout**2) @ self._rows(points).T
         return self._K[:, points] * counts
 

@@ -8,7 +8,13 @@ import scipy.sparse
 
 from subquad._groups import Groups, as_groups
 from subquad._parallel import resolve_threads
-from subquad._validation import as_matrix, as_vector, require_in_range, require_memory
+from subquad._validation import (
+    as_matrix,
+    as_positions,
+    as_vector,
+    require_in_range,
+    require_memory,
+)
 from subquad.jacobian import _factors as factors
 from subquad.jacobian import _grouped as grouped
 from subquad.jacobian._protocol import KeepsGram, gram_from
@@ -307,8 +313,9 @@ class KhatriRao(KeepsGram):
         if self._groups is not None or other._groups is not None:
             return require_in_range(grouped.gram(self, other), "U and V", "J J'^T")
         factors.require_gram(self.n, other.n)
-        G = factors.cross_gram(self.U, other.U)
-        G *= factors.cross_gram(self.V, other.V)
+        with np.errstate(over="ignore", invalid="ignore"):
+            G = factors.cross_gram(self.U, other.U)
+            G *= factors.cross_gram(self.V, other.V)
         return require_in_range(G, "U and V", "J J'^T")
 
     def gram_work(self, other=None):
@@ -338,26 +345,32 @@ class KhatriRao(KeepsGram):
         4 nnz(U) m_v operations; 2 n^2 where a solver has formed the Gram matrix. With groups, a
         block of J^T g is formed at a time, and all of it where U or V is sparse.
         """
-        return self._times(as_vector(g, "g", size=self.n, dtype=np.float64))
+        g = as_vector(g, "g", size=self.n, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            product = self._times(g)
+        return require_in_range(product, "U, V and g", "J J^T g")
 
     def diagonal(self):
         """Return the diagonal of J J^T: |u_i|^2 |v_i|^2, or |U_i^T V_i|^2 of group i."""
-        if self._groups is not None:
-            squares = grouped.diagonal(self)
-        else:
-            squares = factors.row_squares(self.U) * factors.row_squares(self.V)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self._groups is not None:
+                squares = grouped.diagonal(self)
+            else:
+                squares = factors.row_squares(self.U) * factors.row_squares(self.V)
         return require_in_range(squares, "U and V", "J J^T")
 
     def columns(self, points):
         """Return columns of J J^T, shape (n, len(points)), for an array of indices."""
-        points = np.asarray(points, np.intp)
-        if self._groups is not None:
-            rows, groups = self._groups.taken(points)
-            part = KhatriRao._trusted(self.U[rows], self.V[rows], groups=groups)
-            return grouped.gram(self, part)
-        G = factors.cross_gram(self.U, self.U[points])
-        G *= factors.cross_gram(self.V, self.V[points])
-        return G
+        points = as_positions(points, "points", self.n)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self._groups is not None:
+                rows, groups = self._groups.taken(points)
+                part = KhatriRao._trusted(self.U[rows], self.V[rows], groups=groups)
+                G = grouped.gram(self, part)
+            else:
+                G = factors.cross_gram(self.U, self.U[points])
+                G *= factors.cross_gram(self.V, self.V[points])
+        return require_in_range(G, "U and V", "J J^T")
 
     def sketch(self, S):
         """Return J S^T, shape (n, S.sketch_size), for a TensorSketch or TensorSRHT S.
@@ -400,8 +413,9 @@ class KhatriRao(KeepsGram):
         if self._groups is not None:
             return grouped.gram(self)
         factors.require_gram(self.n, self.n)
-        G = factors.cross_gram(self.U, self.U)
-        G *= factors.cross_gram(self.V, self.V)
+        with np.errstate(over="ignore", invalid="ignore"):
+            G = factors.cross_gram(self.U, self.U)
+            G *= factors.cross_gram(self.V, self.V)
         return G
 
     def _product(self, g):

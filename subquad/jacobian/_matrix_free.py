@@ -3,6 +3,7 @@
 import numpy as np
 
 from subquad._parallel import blocks
+from subquad._validation import as_matrix, as_positions, as_vector
 from subquad.jacobian._fired import bits_as_numbers
 from subquad.jacobian._khatri_rao import KhatriRao, require_same_layer
 from subquad.jacobian._protocol import KeepsGram, gram_from
@@ -54,6 +55,7 @@ class MatrixFreeJacobian(KeepsGram):
 
     def matvec(self, change):
         """Return J vec(change), shape (n,), in float64, for a change (m, d)."""
+        change = as_matrix(change, "change", n_rows=self.m_u, n_columns=self.m_v)
         X, out = self._X, np.zeros(self.n)
         change = (self._readout[:, None] * change).astype(X.dtype)
         for block in neuron_blocks(self.m_u, X):
@@ -62,6 +64,7 @@ class MatrixFreeJacobian(KeepsGram):
 
     def adjoint(self, g):
         """Return J^T g as the pair (A, I) that stands for A^T, A of shape (d, m)."""
+        g = as_vector(g, "g", size=self.n, dtype=np.float64)
         return self._adjoint(g).T, np.eye(self.m_v)
 
     def _adjoint(self, g):
@@ -71,6 +74,10 @@ class MatrixFreeJacobian(KeepsGram):
         for block in neuron_blocks(self.m_u, self._X):
             change[block] = self._mask(block) @ weighted
         return self._readout[:, None] * change
+
+    def product(self, g):
+        """Return G g, shape (n,), in float64."""
+        return self._times(as_vector(g, "g", size=self.n, dtype=np.float64))
 
     def gram(self, other=None):
         """Return the Gram matrix, or J other^T, a block of neurons at a time: for small checks.
@@ -126,6 +133,7 @@ class MatrixFreeJacobian(KeepsGram):
 
     def columns(self, points):
         """Return columns of G, for an array of indices."""
+        points = as_positions(points, "points", self.n)
         squares = (self._readout**2).astype(self.dtype)[:, None]
         counts = np.zeros((self.n, len(points)), self.dtype)
         for block in neuron_blocks(self.m_u, self._X):

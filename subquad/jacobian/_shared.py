@@ -5,6 +5,7 @@ import functools
 import numpy as np
 
 from subquad._parallel import blocks
+from subquad._validation import integer
 from subquad.jacobian import _factors as factors
 from subquad.jacobian._khatri_rao import KhatriRao
 
@@ -104,6 +105,7 @@ class ReadoutJacobian(KhatriRao):
 
     def of_output(self, c):
         """Return the Jacobian of one output, n rows."""
+        c = integer(c, "c", minimum=0, maximum=self.n_outputs - 1)
         side = self._side.of_one_output()
         return ReadoutJacobian(self._slopes, self._readout[c : c + 1], side, self._K)
 

@@ -10,7 +10,7 @@ import scipy.sparse
 
 from subquad._parallel import blocks, resolve_threads
 from subquad._shapes import as_dtype, require_matrix_memory
-from subquad._validation import as_matrix, generator, integer
+from subquad._validation import as_csr, as_matrix, generator, integer, one_of
 from subquad.activations import ReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._factored_layer import FactoredLayer
@@ -112,14 +112,14 @@ class FactoredNetwork:
                 f"outer_size must be at most width={width}: A^T reduces dimensions; "
                 f"got {outer_size}."
             )
-        if not isinstance(sketch, str) or sketch not in ("srht", "gaussian"):
-            raise ValueError(f"sketch must be 'srht' or 'gaussian'; got {sketch!r}.")
+        one_of(sketch, "sketch", ("srht", "gaussian"))
         self.activation = as_activation(activation, ReLU())
         n_outputs, dtype, rng = integer(n_outputs, "n_outputs"), as_dtype(dtype), generator(rng)
         self.n_features, self.width, self.inner_size, self.outer_size = d, width, inner_size, None
         self.sketch = sketch
         rows = width if outer_size is None else integer(outer_size, "outer_size")
         require_matrix_memory((rows, inner_size), dtype)
+        require_matrix_memory((n_outputs, width), np.float64)
         kind = SRHT if sketch == "srht" else GaussianSketch
         self.inner = kind(d, inner_size, rng=rng)
         self.weights = rng.standard_normal((rows, inner_size), dtype)
@@ -179,7 +179,10 @@ class FactoredNetwork:
         TypeError, ValueError
             If X is not a finite real matrix with n_features columns.
         """
-        if not scipy.sparse.issparse(X):
+        if scipy.sparse.issparse(X):
+            indptr, indices, values = as_csr(X, "X", n_columns=self.n_features, dtype=self.dtype)
+            X = scipy.sparse.csr_array((values, indices, indptr), shape=X.shape)
+        else:
             X = as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
         return np.ascontiguousarray(self.inner.apply(X), dtype=self.dtype)
 

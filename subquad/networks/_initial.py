@@ -3,7 +3,7 @@
 import numpy as np
 
 from subquad._compact import CompactColumns
-from subquad._validation import integer
+from subquad._validation import integer, one_of
 from subquad.weights import DenseWeights, GaussianWeights
 
 KINDS = ("dense", "int8", "implicit")
@@ -40,8 +40,7 @@ class Network:
 
 def as_kind(kind, dtype):
     """Return how the weights between hidden layers are kept."""
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"weights must be 'dense', 'int8' or 'implicit'; got {kind!r}.")
+    one_of(kind, "weights", KINDS)
     if kind == "int8" and dtype != np.float32:
         raise ValueError(
             f"dtype must be float32 with weights='int8'; got {dtype}. "

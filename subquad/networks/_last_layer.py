@@ -6,7 +6,7 @@ import numpy as np
 
 from subquad._parallel import blocks
 from subquad._products import gemm
-from subquad._validation import as_matrix, as_vector, real
+from subquad._validation import as_array, as_matrix, as_vector, real
 from subquad.activations import ReLU, as_activation, is_smooth
 
 # Cast so many columns of float32 features to float64 at a time,
@@ -149,12 +149,7 @@ class LastLayer:
         O(n r (m_in + width)) operations.
         """
         if factors is not None:
-            A, V = factors
-            A = as_matrix(A, "factors[0]", n_columns=self.width, dtype=self.dtype)
-            V = as_matrix(
-                V, "factors[1]", n_columns=self.features.shape[1], n_rows=len(A), dtype=self.dtype
-            )
-            factors = A, V
+            factors = as_factors(factors, self.width, self.features.shape[1], self.dtype)
         return self._outputs(factors)
 
     def _outputs(self, factors=None):
@@ -174,9 +169,19 @@ def is_separable(readout):
     return bool((np.count_nonzero(readout, axis=0) <= 1).all())
 
 
+def as_factors(factors, width, m_in, dtype):
+    """Return A (r, width) and V (r, m_in) of a change A^T V, in trusted form."""
+    if not isinstance(factors, (tuple, list)) or len(factors) != 2:
+        what = f"{len(factors)} parts" if isinstance(factors, (tuple, list)) else type(factors)
+        raise TypeError(f"factors must be a pair (A, V); got {getattr(what, '__name__', what)}.")
+    A = as_matrix(factors[0], "factors[0]", n_columns=width, dtype=dtype)
+    return A, as_matrix(factors[1], "factors[1]", n_columns=m_in, n_rows=len(A), dtype=dtype)
+
+
 def _as_readout(readout, width, dtype):
     """Return the readout as a matrix (n_outputs, width)."""
-    shape = np.shape(readout)
+    readout = as_array(readout, "readout")
+    shape = readout.shape
     if len(shape) not in (1, 2) or shape[-1] != width:
         raise ValueError(f"readout must have shape ({width},) or (any, {width}); got {shape}.")
     return as_matrix(np.atleast_2d(readout), "readout", n_columns=width, dtype=dtype)

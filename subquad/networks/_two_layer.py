@@ -10,7 +10,7 @@ from subquad._validation import as_matrix, generator, integer, require_memory
 from subquad.activations import ReLU, ShiftedReLU
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import Network, layer_number, signs
-from subquad.networks._last_layer import LastLayer, _norms
+from subquad.networks._last_layer import LastLayer, _norms, as_factors
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**24
@@ -177,9 +177,7 @@ class TwoLayerNetwork(Network):
         """Return W, or W + A^T V for checked factors."""
         if factors is None:
             return self.weights
-        A, V = factors
-        A = as_matrix(A, "factors[0]", n_columns=self.width, dtype=self.dtype)
-        V = as_matrix(V, "factors[1]", n_columns=self.n_features, n_rows=len(A), dtype=self.dtype)
+        A, V = as_factors(factors, self.width, self.n_features, self.dtype)
         return self.weights + A.T @ V
 
     def _as_inputs(self, X):

@@ -9,8 +9,8 @@ import numpy as np
 
 from subquad._kernels.coactivation import gather_fired, mark_fired
 from subquad._parallel import blocks, resolve_threads, worth_threads
-from subquad._shapes import as_dtype
-from subquad._validation import as_matrix, generator, integer, require_memory
+from subquad._shapes import MAX_DEPTH, as_dtype
+from subquad._validation import as_matrix, generator, integer, one_of, require_memory
 from subquad.activations import ShiftedReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, layer_number, signs
@@ -104,13 +104,15 @@ class WideNetwork(Network):
         dtype=np.float64,
     ):
         n_features = integer(n_features, "n_features")
-        depth, n_outputs = integer(depth, "depth", minimum=2), integer(n_outputs, "n_outputs")
+        depth, n_outputs = (
+            integer(depth, "depth", minimum=2, maximum=MAX_DEPTH),
+            integer(n_outputs, "n_outputs"),
+        )
         width, dtype, rng = integer(width, "width"), as_dtype(dtype), generator(rng)
         if width < n_outputs:
             raise ValueError(f"width must be at least n_outputs={n_outputs}; got {width}.")
         self.activation = as_activation(activation, ShiftedReLU())
-        if readout not in ("partition", "dense"):
-            raise ValueError(f"readout must be 'partition' or 'dense'; got {readout!r}.")
+        one_of(readout, "readout", ("partition", "dense"))
         self.weight_std = math.sqrt(2 / width)
         kinds = ["dense"] + [as_kind(weights, dtype)] * (depth - 1)
         shapes = [(width, n_features)] + [(width, width)] * (depth - 1)

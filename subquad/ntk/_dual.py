@@ -65,14 +65,14 @@ class DualActivation:
         self._exact = has_threshold(self.activation)
         if self._exact and derivative is not None:
             raise TypeError("derivative must be None for an activation of subquad; it has its own.")
-        if not self._exact and (
-            isinstance(activation, type) or not all(map(callable, (activation, derivative or abs)))
-        ):
+        functions = (activation,) if derivative is None else (activation, derivative)
+        if not self._exact and (isinstance(activation, type) or not all(map(callable, functions))):
             raise TypeError(
                 "activation must be one of subquad.activations or a function, and derivative a "
                 f"function; got {activation!r} and {derivative!r}."
             )
-        self._function, self._derivative = activation, derivative or self._differences
+        self._function = activation
+        self._derivative = self._differences if derivative is None else derivative
         self._scale = 1.0
         if not self._exact:
             square = self._second_moments(np.ones(1))[0]
@@ -117,7 +117,14 @@ class DualActivation:
         else:
             angle = _numbers(angle, "angle", 0, math.pi)
             supplement = math.pi - angle
-        return self._moments(*np.broadcast_arrays(p, q, angle, supplement))
+        try:
+            arrays = np.broadcast_arrays(p, q, angle, supplement)
+        except ValueError:
+            shapes = f"{p.shape}, {q.shape} and {angle.shape}"
+            raise ValueError(
+                f"std_x, std_y and correlation must broadcast; got shapes {shapes}."
+            ) from None
+        return self._moments(*arrays)
 
     @property
     def homogeneous(self):
@@ -136,11 +143,11 @@ class DualActivation:
         return c * p * q * M, c * L
 
     def _thresholds(self, p):
-        """Thresholds in deviations; finite, since 1e150 is as silent as infinity."""
+        """Thresholds in deviations; finite, since 1e50 is as silent as infinity."""
         b = self.activation.shift
         if self.homogeneous:
             return np.full(np.shape(p), b)
-        return np.minimum(b / np.maximum(p, 1e-300), 1e150)
+        return np.minimum(b / np.maximum(p, 1e-300), 1e50)
 
     def _second_moments(self, p):
         """2 E phi(u)^2 for deviations p: what the diagonal of a kernel becomes in a layer."""
@@ -195,13 +202,13 @@ class DualActivation:
         return values * self._scale**2, slopes * self._scale**2
 
     def _product(self, f):
-        return lambda u, v: _finite(f(u)) * _finite(f(v))
+        return lambda u, v: _checked(f, u) * _checked(f, v)
 
     def _half_squared_difference(self, a, b):
         """Half of (a phi(u) - b phi(v))^2 as a function of u and v."""
 
         def half(u, v):
-            difference = a * _finite(self._function(u)) - b * _finite(self._function(v))
+            difference = a * _checked(self._function, u) - b * _checked(self._function, v)
             return 0.5 * self._scale**2 * np.square(difference)
 
         return half
@@ -230,8 +237,14 @@ def _numbers(x, name, lowest, highest):
     return x
 
 
-def _finite(values):
-    """Refuse what a callable must not give."""
+def _checked(function, u):
+    """Return what a callable gives for u; refuse what it must not give."""
+    values = np.asarray(function(u))
+    if values.shape != u.shape or values.dtype.kind not in "fiub":
+        raise ValueError(
+            f"activation must give a real number for each entry of shape {u.shape}; got "
+            f"{values.dtype} of shape {values.shape}."
+        )
     if not np.isfinite(values).all():
         raise ValueError("activation must give finite values; got NaN or infinity.")
     return values

@@ -1,6 +1,7 @@
 """Kernels of infinitely wide networks."""
 
 from subquad._parallel import resolve_threads
+from subquad._shapes import MAX_DEPTH
 from subquad._validation import integer
 from subquad.ntk._dual import as_dual
 from subquad.ntk._panels import limit_kernels
@@ -67,7 +68,7 @@ def layer_kernels(X, Y=None, depth=1, activation=None, *, dtype=None, n_threads=
     >>> np.round(K[:, 0, 1], 6)
     array([0.      , 0.31831 , 0.493731])
     """
-    depth = integer(depth, "depth")
+    depth = integer(depth, "depth", maximum=MAX_DEPTH)
     kinds = range(depth + 1)
     return _kernels(X, Y, depth, activation, kinds, dtype, n_threads)
 
@@ -97,7 +98,7 @@ def last_layer_ntk(X, Y=None, depth=1, activation=None, *, dtype=None, n_threads
     array([[0.5     , 0.095989],
            [0.095989, 0.5     ]])
     """
-    depth = integer(depth, "depth")
+    depth = integer(depth, "depth", maximum=MAX_DEPTH)
     return _kernels(X, Y, depth, activation, ["last"], dtype, n_threads)[0]
 
 
@@ -128,7 +129,7 @@ def ntk(X, Y=None, depth=1, activation=None, *, dtype=None, n_threads=None):
     array([[3.      , 0.685709],
            [0.685709, 3.      ]])
     """
-    depth = integer(depth, "depth")
+    depth = integer(depth, "depth", maximum=MAX_DEPTH)
     return _kernels(X, Y, depth, activation, ["ntk"], dtype, n_threads)[0]
 
 

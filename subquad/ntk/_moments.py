@@ -116,6 +116,8 @@ def product_moment(h, k, angle, supplement, L):
         lean = np.where(h == k, 0.0, (k - h) / sine)
         A = lean + np.where(h == 0, 0.0, h * half)
         B = -lean + np.where(k == 0, 0.0, k * half)
+        # At the angle pi one of them is infinity less infinity; its limit is infinity.
+        A, B = (np.where(np.isnan(x), np.inf, x) for x in (A, B))
         apart = np.where(h == k, 0.0, np.square((h - k) / sine))
         together = np.where(h * k == 0, 0.0, h * k / np.square(np.sin(supplement / 2)))
         density = np.exp(-0.5 * (apart + together)) * sine / (2 * np.pi)

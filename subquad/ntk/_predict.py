@@ -8,7 +8,8 @@ from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpocon
 
 from subquad._parallel import blocks, resolve_threads
-from subquad._validation import as_matrix, integer, real, require_memory
+from subquad._shapes import MAX_DEPTH
+from subquad._validation import as_array, as_matrix, integer, one_of, real, require_memory
 from subquad.ntk._dual import as_dual
 from subquad.ntk._panels import limit_kernels
 from subquad.ntk._points import as_points
@@ -92,12 +93,14 @@ def predict(
     >>> mean.round(9), bool(abs(variance).max() < 1e-9)
     (array([ 1., -1.]), True)
     """
-    if kernel not in _KERNELS:
-        raise ValueError(f"kernel must be 'ntk' or 'nngp'; got {kernel!r}.")
-    depth, mu = integer(depth, "depth"), real(regularization, "regularization", minimum=0.0)
+    one_of(kernel, "kernel", _KERNELS)
+    depth, mu = (
+        integer(depth, "depth", maximum=MAX_DEPTH),
+        real(regularization, "regularization", minimum=0.0),
+    )
     dual, n_threads = as_dual(activation), resolve_threads(n_threads)
     points = as_points(X, "X", dtype=dtype)
-    y = np.asarray(y)
+    y = as_array(y, "y")
     T = as_matrix(y[:, None] if y.ndim == 1 else y, "y", n_rows=len(points), dtype=np.float64)
     dense = not points.sparse
     tests = as_points(X_test, "X_test", dtype=points.dtype, n_columns=points.n_columns, dense=dense)

@@ -11,6 +11,8 @@ from subquad._validation import integer, real, require_memory, require_output
 MAX_SIZE = 2**30
 # Ask for the available memory before a result of more bytes than this is allocated.
 _LARGE = 2**27
+# Drawing a sketch takes at most so many bytes for each coordinate of its vectors.
+_BYTES_PER_FEATURE = 24
 # Give each thread at least this many additions, .1 ms of work: a thread that waits costs more.
 _WORK_PER_THREAD = 2**18
 
@@ -85,6 +87,14 @@ def resolve_size(sketch_size, n_points, epsilon, delta, required):
             f"{size}. Pass a larger epsilon or delta, or a sketch_size."
         )
     return size, guarantee
+
+
+def require_room(n_features):
+    """Refuse a sketch of vectors so long that their signs and buckets do not fit."""
+    n_bytes = _BYTES_PER_FEATURE * n_features
+    if n_bytes > _LARGE:
+        what = f"A sketch of vectors of {n_features} entries"
+        require_memory(n_bytes, what, "Sketch shorter vectors.")
 
 
 def useful_threads(n_threads, work):

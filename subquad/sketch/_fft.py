@@ -205,7 +205,7 @@ def _default_backend():
 
 
 def _checked(name, argument):
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise ValueError(f"{argument} must be one of {', '.join(BACKENDS)}; got {name!r}.")
     if name == "pyfftw" and not _has_pyfftw():
         raise ValueError(

@@ -5,7 +5,14 @@ from abc import abstractmethod
 import numpy as np
 
 from subquad._validation import as_matrix, generator, integer, require_memory
-from subquad.sketch._base import SIZE_PARAMETERS, Frozen, deliver, destination, resolve_size
+from subquad.sketch._base import (
+    SIZE_PARAMETERS,
+    Frozen,
+    deliver,
+    destination,
+    require_room,
+    resolve_size,
+)
 from subquad.sketch._rows import Rows, as_rows, is_finite, require_finite_entries
 
 # A subclass adds its own attributes after this text, and then RAISES.
@@ -30,6 +37,7 @@ class MatrixSketch(Frozen):
         self, n_features, sketch_size=None, *, n_points=None, epsilon=None, delta=None, rng=None
     ):
         n_features = integer(n_features, "n_features")
+        require_room(n_features)
         size, guarantee = resolve_size(
             sketch_size, n_points, epsilon, delta, lambda g: self._required_size(g, n_features)
         )

@@ -14,7 +14,14 @@ from subquad._groups import as_groups
 from subquad._kernels.count_sketch import add_columns
 from subquad._parallel import blocks
 from subquad._validation import generator, integer, require_memory
-from subquad.sketch._base import SIZE_PARAMETERS, Frozen, deliver, destination, resolve_size
+from subquad.sketch._base import (
+    SIZE_PARAMETERS,
+    Frozen,
+    deliver,
+    destination,
+    require_room,
+    resolve_size,
+)
 from subquad.sketch._fft import all_blocks, block_rows, each_block, transform_threads
 from subquad.sketch._prepared import Prepared, inner_products, same_sketch
 from subquad.sketch._rows import Rows, as_rows, is_finite, require_finite_entries
@@ -53,6 +60,7 @@ class TensorMap(Frozen):
         if len(lengths) != 2:
             raise ValueError(f"n_features must be a number or a pair; got {len(lengths)} numbers.")
         lengths = tuple(integer(m, "n_features") for m in lengths)
+        require_room(sum(lengths))
         size, guarantee = resolve_size(
             sketch_size, n_points, epsilon, delta, lambda g: self._required_size(g, lengths)
         )

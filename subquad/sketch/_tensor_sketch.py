@@ -6,7 +6,7 @@ import numpy as np
 import scipy.fft
 
 from subquad._kernels.half_spectrum import multiply_spectra
-from subquad.sketch._base import RAISES
+from subquad.sketch._base import MAX_SIZE, RAISES
 from subquad.sketch._count_sketch import draw, sketch_rows
 from subquad.sketch._fft import Borrowed, real_coefficients
 from subquad.sketch._group_matrices import prefers_matrices, sketch_matrices
@@ -62,6 +62,8 @@ class TensorSketch(TensorMap):
     def _required_size(guarantee, n_features):
         n, epsilon, delta = guarantee
         size = math.ceil(11 * n**2 / (epsilon**2 * delta))
+        if size > MAX_SIZE:
+            return size  # and be refused
         return scipy.fft.next_fast_len(size, real=True)
 
     def _draw(self, rng):

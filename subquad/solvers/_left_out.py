@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subquad._validation import as_gram, as_matrix, real
+from subquad._validation import as_array, as_gram, as_matrix, real
 from subquad.jacobian import Jacobian, kept_gram
 from subquad.solvers._repeats import Repeats
 from subquad.solvers.exact import DampedCholesky, sample_weights
@@ -73,7 +73,7 @@ class LeftOut:
 
 def left_out(gram, r, damping, weights, repeats, whole):
     """Factor M and leave out each observation: with its whole weight, or as `Repeats` has it."""
-    r = np.asarray(r)
+    r = as_array(r, "r")
     R = as_matrix(r[:, None] if r.ndim == 1 else r, "r", dtype=np.float64)
     G = as_gram(kept_gram(gram) if isinstance(gram, Jacobian) else gram, "gram")
     size = _rows_of_a_point(G, R)

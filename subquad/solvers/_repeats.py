@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from subquad._validation import as_matrix, as_vector
+from subquad._validation import as_matrix, as_vector, even_array
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def merge_repeats(points, T, weights):
 
 def _checked_points(points, n):
     """Return points as n indices of which none is skipped."""
-    points = np.asarray(points)
+    points = even_array(points, "points")
     if points.shape != (n,) or not np.issubdtype(points.dtype, np.integer):
         raise ValueError(
             f"points must be {n} integers, one per row of T; got {points.dtype} of shape "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from subquad._validation import integer, real
+from subquad._validation import even_array, integer, real
 from subquad.solvers._solution import Solution, solved_in_range
 
 
@@ -45,6 +45,9 @@ def pcg(matvec, c, *, preconditioner=None, rtol=1e-10, max_iterations=None):
     """
     c = _finite_array(c)
     rtol = real(rtol, "rtol", minimum=0.0, exclusive_minimum=True)
+    _require_callable(matvec, "matvec")
+    if preconditioner is not None:
+        _require_callable(preconditioner, "preconditioner")
     limit = integer(2 * c.size if max_iterations is None else max_iterations, "max_iterations")
     return solved_in_range(lambda c: _solve(matvec, c, preconditioner, rtol, limit), c)
 
@@ -53,7 +56,7 @@ def _solve(matvec, c, preconditioner, rtol, limit):
     """Trusted twin of `pcg`."""
     target = rtol * np.linalg.norm(c)
     x, n_iterations, indefinite = _iterate(matvec, c, preconditioner, target, limit)
-    residual_norm = float(np.linalg.norm(c - matvec(x)))
+    residual_norm = float(np.linalg.norm(c - _shaped(matvec(x), c, "matvec")))
     converged = bool(residual_norm <= target)
     relative = residual_norm / (np.linalg.norm(c) or 1.0)
     message = f"pcg reached relative residual {relative:.1e} in {n_iterations} iterations."
@@ -72,12 +75,10 @@ def _iterate(matvec, c, preconditioner, target, limit):
     for k in range(limit):
         if np.linalg.norm(r) <= target:
             return x, k, False
-        z = r if preconditioner is None else preconditioner(r)
+        z = r if preconditioner is None else _shaped(preconditioner(r), c, "preconditioner")
         rho = np.vdot(r, z)
         p = z + (rho / rho_old) * p
-        q = matvec(p)
-        if np.shape(q) != c.shape:
-            raise ValueError(f"matvec must return shape {c.shape}, that of c; got {np.shape(q)}.")
+        q = _shaped(matvec(p), c, "matvec")
         curvature = np.vdot(p, q)
         if not (curvature > 0 and rho > 0):
             return x, k, True
@@ -87,9 +88,21 @@ def _iterate(matvec, c, preconditioner, target, limit):
     return x, limit, False
 
 
+def _shaped(product, c, name):
+    """Return what a callable gave for an array of the shape of c, once it has that shape."""
+    if np.shape(product) != c.shape:
+        raise ValueError(f"{name} must return shape {c.shape}, that of c; got {np.shape(product)}.")
+    return product
+
+
+def _require_callable(function, name):
+    if not callable(function):
+        raise TypeError(f"{name} must be a function; got {type(function).__name__}.")
+
+
 def _finite_array(c):
     """Return c as float64 of any shape, refusing NaN."""
-    c = np.asarray(c)
+    c = even_array(c, "c")
     if c.dtype.kind != "f" or c.size == 0:
         raise TypeError(f"c must be a non-empty array of floats; got {c.dtype}, shape {c.shape}.")
     if not np.isfinite(c).all():

@@ -9,7 +9,14 @@ from scipy.linalg import eigh
 from scipy.linalg.blas import dsymv, dtrmv
 from scipy.linalg.lapack import dpocon, dpotrs, dtrtri
 
-from subquad._validation import as_gram, as_matrix, as_vector, real, require_weights_in_range
+from subquad._validation import (
+    as_array,
+    as_gram,
+    as_matrix,
+    as_vector,
+    real,
+    require_weights_in_range,
+)
 from subquad.solvers._solution import Solution, solved_in_range
 
 _EPS = np.finfo(np.float64).eps
@@ -165,7 +172,8 @@ class DampedCholesky:
         ndarray of float64, shape of c
             The least-squares solution of least norm if M is singular.
         """
-        if np.ndim(c) == 2:
+        c = as_array(c, "c")
+        if c.ndim == 2:
             return self._solve(as_matrix(c, "c", n_rows=self.n, dtype=np.float64))
         return self._solve(as_vector(c, "c", size=self.n, dtype=np.float64))
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from subquad._validation import as_gram, as_matrix, as_vector, real, require_in_range
+from subquad._validation import as_array, as_gram, as_matrix, as_vector, real, require_in_range
 from subquad.solvers.exact import DampedCholesky, sample_weights, symmetric_product
 
 # Scale what is larger than this, or smaller than the inverse: its square may overflow.
@@ -154,7 +154,7 @@ def _unit(number):
 
 def _squared_errors(G, columns, roots, mus, size, repeats=None):
     """Sum_i w_i e_i^2 over the columns, for every mu in units of `size`: shape (len(mus),)."""
-    B = G * (roots / size) * roots[:, None]
+    B = G / size * roots * roots[:, None]  # 1 / size may overflow where G / size does not
     eigenvalues, V = np.linalg.eigh(B)  # of the lower half
     inverse = 1 / (np.maximum(eigenvalues, 0.0)[:, None] + mus)
     diagonal = np.square(V) @ inverse
@@ -199,9 +199,11 @@ def _require_deviations(repeats, R):
 
 def _checked(grams, r, weights):
     """Gram matrices, r as (n, C), and the square roots of the weights, trusted."""
-    r = np.asarray(r)
+    r = as_array(r, "r")
     R = as_matrix(r[:, None] if r.ndim == 1 else r, "r", dtype=np.float64)
     n, n_outputs = R.shape
+    if not isinstance(grams, (tuple, list, np.ndarray)) or getattr(grams, "ndim", 1) == 0:
+        raise TypeError(f"grams must be a sequence of matrices; got {type(grams).__name__}.")
     grams = [as_gram(G, f"grams[{i}]", size=n) for i, G in enumerate(grams)]
     if len(grams) not in (1, n_outputs):
         raise ValueError(

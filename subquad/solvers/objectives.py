@@ -7,7 +7,7 @@ import scipy.sparse
 from scipy.special import expit
 
 from subquad._parallel import resolve_threads
-from subquad._validation import as_vector, real
+from subquad._validation import as_array, as_vector, even_array, real
 from subquad.solvers._tall.dense import DenseTall
 from subquad.solvers._tall.matrices import SparseTall, as_tall
 
@@ -90,6 +90,7 @@ class _LinearModel:
 
     def value(self, x):
         """Return f(x); infinite where it overflows."""
+        x = self._as_parameters(x)
         with np.errstate(over="ignore", invalid="ignore"):
             losses = self._losses(self.predictor(x))
             total = losses.sum() if self.weights is None else self.weights @ losses
@@ -97,6 +98,7 @@ class _LinearModel:
 
     def gradient(self, x):
         """Return the gradient at x, shape (k,)."""
+        x = self._as_parameters(x)
         return self._tall.transposed(self._weighted(self._slopes(self.predictor(x)))) + (
             self.damping * x
         )
@@ -108,11 +110,19 @@ class _LinearModel:
 
     def predictor(self, x):
         """Return eta, shape (N,)."""
+        x = self._as_parameters(x)
         seen, eta = self._seen
         if seen is None or not np.array_equal(seen, x):
             eta = self._tall.multiply(x)
             self._seen = x.copy(), eta
         return eta
+
+    def _as_parameters(self, x):
+        """Return x in trusted form; a step may have left what is finite."""
+        x = as_array(x, "x", np.float64)
+        if x.shape != (self.n_parameters,):
+            raise ValueError(f"x must have shape ({self.n_parameters},); got {x.shape}.")
+        return x
 
     def _displacement(self, p):
         """Return by how much a step p moves a prediction at most, in units of eta."""
@@ -246,7 +256,8 @@ def _as_floats(y, name, n):
     """Targets as float64; class labels may be integers or bools."""
     kind = getattr(getattr(y, "dtype", None), "kind", "f")
     if kind in "biu" or isinstance(y, (list, tuple)):
-        y = np.asarray(y, dtype=np.float64)
+        y = even_array(y, name)
+        y = y.astype(np.float64) if y.dtype.kind in "biuf" else y
     return as_vector(y, name, size=n, dtype=np.float64)
 
 

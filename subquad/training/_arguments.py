@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from subquad._validation import (
+    as_array,
     as_matrix,
     as_vector,
     real,
@@ -29,7 +30,8 @@ def chosen_solver(value, rng=None):
 
 def targets(y, network, n):
     """y as float64, shape (n, C), of a size whose squares float64 holds."""
-    if np.ndim(y) == 1 and network.n_outputs == 1:
+    y = as_array(y, "y")
+    if y.ndim == 1 and network.n_outputs == 1:
         y = as_vector(y, "y", size=n, dtype=np.float64)[:, None]
     else:
         y = as_matrix(y, "y", n_rows=n, n_columns=network.n_outputs, dtype=np.float64)

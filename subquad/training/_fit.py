@@ -1,5 +1,6 @@
 """Where a fit stands: its state, its targets, and the best iterate so far."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -64,7 +65,13 @@ class Fit:
         self.offset = state.outputs.copy() if centred else np.zeros_like(y)
         self.target = y + self.offset
         self.square_of_change = 0.0
-        self.norm = self.initial_norm = self.norm_of(state.outputs)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.norm = self.initial_norm = self.norm_of(state.outputs)
+        if not math.isfinite(self.norm):
+            raise ValueError(
+                "X, or the layer, must give outputs whose squares float64 holds; got a residual of "
+                f"norm {self.norm}. Scale the rows."
+            )
         # Below this a residual is rounding of the sums behind f: nothing is left to reduce.
         self.rounding = 16 * np.finfo(np.float64).eps * self.norm_of(2 * self.target)
         self.recent = deque([self.norm], maxlen=_MEMORY)

@@ -60,7 +60,7 @@ class KeptPreconditioner:
             self._gram = False
             self._sketch(tall, damping)
         built = tall.gram_ns if self._gram else sketching.build_ns(tall, self._size_used)
-        self._cost = built / tall.pass_ns  # in iterations
+        self._cost = built / (tall.pass_ns or 1.0)  # in iterations; a sparse B may be all zero
         self.n_built += 1
 
     def account(self, tall, n_iterations, fresh):

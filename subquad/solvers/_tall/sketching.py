@@ -3,7 +3,7 @@
 import numpy as np
 
 from subquad import sketch as sketches
-from subquad._validation import integer, require_memory
+from subquad._validation import integer, one_of, require_memory
 from subquad.solvers._tall.matrices import KhatriRaoTall
 from subquad.solvers._tall.preconditioner import SketchPreconditioner
 
@@ -139,10 +139,7 @@ def stronger(tall, name):
 
 def wants_gram(preconditioner, tall, size, asked):
     """Whether to begin with A^T A; asked: the user has named a sketch."""
-    if preconditioner not in ("auto", "sketch", "exact"):
-        raise ValueError(
-            f"preconditioner must be 'auto', 'sketch' or 'exact'; got {preconditioner!r}."
-        )
+    one_of(preconditioner, "preconditioner", ("auto", "sketch", "exact"))
     if preconditioner == "auto":
         return not asked and prefers_gram(tall, size)
     return preconditioner == "exact"

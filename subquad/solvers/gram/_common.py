@@ -4,7 +4,7 @@ import numpy as np
 
 from subquad._validation import real, require_memory
 from subquad.jacobian import ScaledRows, gram_times, kept_gram, sketched_gram
-from subquad.solvers._solution import Solution
+from subquad.solvers._solution import Solution, solved_in_range
 from subquad.solvers._tall.preconditioner import SketchPreconditioner
 from subquad.solvers.gram import cost
 
@@ -27,12 +27,14 @@ def at_least_n(sketch_size, n):
 def in_symmetric_form(solve, J, c, damping, weights):
     """Solve (G + mu W^-1) x = c by (W^1/2 G W^1/2 + mu I) h = W^1/2 c, x = W^1/2 h.
 
-    It needs no 1 / w, and a weight of 0 drops its equation. The residual is that of h.
+    It needs no 1 / w, and a weight of 0 drops its equation. The residual is that of h. c may be of
+    any size.
     """
     if weights is None:
-        return solve(J, c, damping)
+        return solved_in_range(lambda c: solve(J, c, damping), c)
     roots = np.sqrt(weights)
-    solution = solve(ScaledRows(J, roots), roots * c, damping)
+    scaled = ScaledRows(J, roots)
+    solution = solved_in_range(lambda c: solve(scaled, c, damping), roots * c)
     return Solution(**{**vars(solution), "x": roots * solution.x})
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from subquad._parallel import resolve_threads
 from subquad._validation import as_vector, integer, real
 from subquad.jacobian import Jacobian, KeepsGram
-from subquad.solvers._solution import solved_in_range
 from subquad.solvers.exact import sample_weights
 from subquad.solvers.gram._auto import AutoSolver
 from subquad.solvers.gram._common import at_least_n, tolerance
@@ -121,4 +120,4 @@ def gram_solve(
     if isinstance(J, KeepsGram):  # G is kept with a copy, which ends with this call
         J = copy.copy(J)
         J._n_threads = n_threads
-    return solved_in_range(lambda c: solver.solve(J, c, damping, weights), c)
+    return solver.solve(J, c, damping, weights)

@@ -10,7 +10,16 @@ import numpy as np
 import scipy.sparse
 
 from subquad._parallel import resolve_threads
-from subquad._validation import as_matrix, as_vector, generator, integer, real, require_memory
+from subquad._validation import (
+    as_array,
+    as_matrix,
+    as_vector,
+    generator,
+    integer,
+    one_of,
+    real,
+    require_memory,
+)
 from subquad.networks import PairedNetwork
 from subquad.training._records import Stopwatch, TrainingWarning
 from subquad.training.half_space._batches import flips, in_order, pairs, shuffled
@@ -133,10 +142,8 @@ class HalfSpaceSGD:
     ):
         if not isinstance(network, PairedNetwork):
             raise TypeError(f"network must be a PairedNetwork; got {type(network).__name__}.")
-        if dynamics not in _DYNAMICS:
-            raise ValueError(f"dynamics must be 'network' or 'kernel'; got {dynamics!r}.")
-        if report not in _REPORTS:
-            raise ValueError(f"report must be 'auto', 'tree', 'scan' or None; got {report!r}.")
+        one_of(dynamics, "dynamics", _DYNAMICS)
+        one_of(report, "report", _REPORTS)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
         self._batch_size = integer(batch_size, "batch_size")
@@ -313,7 +320,8 @@ class HalfSpaceSGD:
         """Return X and y (b, C) in trusted form."""
         network = self.network
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
-        if np.ndim(y) == 1 and network.n_outputs == 1:
+        y = as_array(y, "y")
+        if y.ndim == 1 and network.n_outputs == 1:
             return X, as_vector(y, "y", size=len(X), dtype=np.float64)[:, None]
         return X, as_matrix(y, "y", n_rows=len(X), n_columns=network.n_outputs, dtype=np.float64)
 
@@ -396,6 +404,11 @@ def _stable_rate(network, X, fired):
         (np.ones(len(indices)), indices, indptr), shape=(len(X), network.width)
     )
     X = X.astype(np.float64)
-    gram = (X @ X.T) * (D @ D.T).toarray() / (network.width * network.firing_probability)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = (X @ X.T) * (D @ D.T).toarray() / (network.width * network.firing_probability)
+    if not np.isfinite(gram).all():
+        raise ValueError(
+            "X must have rows whose inner products float64 holds; got an overflow. Scale the rows."
+        )
     largest = np.linalg.eigvalsh(gram)[-1]
     return float(len(X) / largest) if largest > 0 else 1.0

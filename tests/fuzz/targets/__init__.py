@@ -1,0 +1,1 @@
+"""What is called, and what it must give: a file for each room."""

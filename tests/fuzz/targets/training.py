@@ -1,0 +1,207 @@
+"""Trainers of tiny networks: what they report must be so, and outputs those of the network."""
+
+import numpy as np
+
+from subquad.activations import ReLU, ShiftedReLU
+from subquad.networks import (
+    FactoredNetwork,
+    LastLayer,
+    PairedNetwork,
+    TwoLayerNetwork,
+    WideNetwork,
+)
+from subquad.training import (
+    AllLayersGaussNewton,
+    FactoredGaussNewton,
+    FactoredGradientDescent,
+    HalfSpaceSGD,
+    LastLayerGaussNewton,
+    TwoLayerGaussNewton,
+    require_active_neurons,
+)
+
+from ..cases import target
+from ..draws import as_float64
+
+_WIDTH = 96
+_KEPT = []
+_STEPS = ("run", "step", "choose_regularization")
+
+
+def _names(kind, methods=_STEPS):
+    name = f"training.{kind.__name__}"
+    return (name, *(f"{name}.{method}" for method in methods))
+
+
+def _options(draw):
+    found = {"max_steps": draw.integer((3, 1, 0))}
+    if draw.chance(0.4):
+        found["regularization"] = draw.real((0.0, 1e-3, 1.0))
+    if draw.chance(0.2):
+        found["damping"] = draw.real((0.0, 1.0))
+    if draw.chance(0.2):
+        found["tol"] = draw.real((1e-3, None, 1e-10))
+    if draw.chance(0.3):
+        found["sample_weight"] = draw.choice((None, np.arange(1.0, 6.0), np.ones(5)))
+        if draw.goes_wrong():
+            found["sample_weight"] = draw.choice(
+                (0, np.zeros(5), -np.ones(5), np.ones(4), "w", [np.nan] * 5)
+            )
+    if draw.chance(0.2):
+        found["callback"] = draw.choice((None, _KEPT.append))
+        if draw.goes_wrong():
+            found["callback"] = draw.choice((3, "callback", (), np.zeros(2)))
+    if draw.chance(0.2):
+        found |= {"centred": draw.chance(0.5), "n_threads": draw.n_threads()}
+    if draw.chance(0.2):
+        found["min_active"] = draw.integer((0, 16))
+    return found
+
+
+def _targets(draw, C):
+    return draw.array((5,) if C == 1 and draw.chance(0.7) else (5, C), scales=draw.chance(0.1))
+
+
+def _solver(draw, own, names):
+    if draw.chance(0.3):
+        own["solver"] = draw.option(names)
+
+
+def _train(draw, attempt, trainer, outputs):
+    """Take steps, and compare the outputs with the network's."""
+    draw.hostile = draw.extreme = True  # a run may end for reasons of its own
+    step = draw.choice(_STEPS)
+    value = attempt(getattr(trainer, step))
+    _KEPT.clear()
+    attempt.holds(value is trainer or step != "run", "run returns the trainer")
+    found = np.asarray(trainer.outputs, float)
+    finite = np.isfinite(found).all() and np.isfinite(trainer.residual_norm)
+    attempt.holds(finite or not trainer.converged, f"converged at {trainer.residual_norm}")
+    # Outputs of huge rows differ by the rounding of these, of which nothing is known here.
+    if finite and outputs is not None and not draw.scaled:
+        expected = as_float64(outputs(trainer))
+        scale = max(
+            float(np.abs(expected).max(initial=0)), float(np.abs(found).max(initial=0)), 1.0
+        )
+        eps = float(np.finfo(np.float32).eps) / float(np.finfo(float).eps)
+        size = np.full(expected.shape, 1e4 * scale * eps)
+        attempt.close(found, expected, size, 100)
+
+
+@target(*_names(LastLayerGaussNewton), share=5)
+def last_layer(draw, attempt):
+    C, dtype = draw.between(1, 2), draw.dtype()
+    X = draw.values((5, 3), scales=False).astype(dtype)
+    readout = draw.choice(("partition", "dense"))
+    network = WideNetwork(
+        3, width=_WIDTH, n_outputs=C, rng=0, dtype=dtype, readout=readout, activation=ReLU()
+    )
+    layer = network.last_layer(X)
+    if draw.goes_wrong():
+        layer = draw.choice((network, None, 3, X, LastLayer))
+    own = _options(draw)
+    _solver(draw, own, ("exact", "sketch", "pcg", "auto"))
+    y = _targets(draw, C)
+    draw.hostile |= C > 1 or draw.extreme
+    trainer = attempt(LastLayerGaussNewton, layer, y, **own)
+    centred = own.get("centred", False)
+    _train(draw, attempt, trainer, lambda t: layer.outputs(t.factors) - centred * layer.outputs())
+
+
+@target(*_names(TwoLayerGaussNewton), share=5)
+def two_layer(draw, attempt):
+    C = draw.between(1, 2)
+    network = TwoLayerNetwork(3, _WIDTH, n_outputs=C, rng=0, dtype=draw.dtype())
+    if draw.goes_wrong():
+        network = draw.choice((None, 3, TwoLayerNetwork, WideNetwork(3, width=8, rng=0)))
+    own = _options(draw)
+    _solver(draw, own, ("exact", "sketch", "pcg", "auto"))
+    if draw.chance(0.2):
+        own["rng"] = draw.rng()
+    X, y = draw.array((5, 3), scales=draw.chance(0.1)), _targets(draw, C)
+    draw.hostile |= C > 1 or draw.extreme
+    trainer = attempt(TwoLayerGaussNewton, network, X, y, **own)
+    centred = own.get("centred", False)
+    _train(draw, attempt, trainer, lambda t: network.outputs(X, t.factors, centred=centred))
+
+
+@target(*_names(AllLayersGaussNewton), share=4)
+def all_layers(draw, attempt):
+    C = draw.between(1, 2)
+    network = WideNetwork(3, width=_WIDTH, n_outputs=C, rng=0, dtype=draw.dtype())
+    X = draw.array((5, 3), scales=draw.chance(0.1))
+    own, y = _options(draw), _targets(draw, C)
+    _solver(draw, own, ("exact", "sketch", "pcg", "auto"))
+    draw.hostile = True
+    trainer = attempt(AllLayersGaussNewton, network, X, y, **own)
+    _train(draw, attempt, trainer, None)
+
+
+@target(*_names(FactoredGaussNewton), *_names(FactoredGradientDescent), share=5)
+def factored(draw, attempt):
+    kind, C = draw.choice((FactoredGaussNewton, FactoredGradientDescent)), draw.between(1, 2)
+    network = FactoredNetwork(4, width=_WIDTH, inner_size=4, outer_size=draw.choice((None, 16)),
+                              n_outputs=C, rng=0, dtype=draw.dtype())  # fmt: skip
+    if draw.goes_wrong():
+        network = draw.choice((None, 3, FactoredNetwork, WideNetwork(4, width=8, rng=0)))
+    own = _options(draw)
+    if kind is FactoredGradientDescent:
+        for name in ("regularization", "damping"):
+            own.pop(name, None)
+        if draw.chance(0.3):
+            own["learning_rate"] = draw.real((None, 0.1, 1.0))
+    else:
+        _solver(draw, own, ("exact", "sketch", "pcg", "auto"))
+    X, y = draw.array((5, 4), scales=draw.chance(0.1)), _targets(draw, C)
+    draw.hostile = True
+    trainer = attempt(kind, network, X, y, **own)
+    centred = own.get("centred", False)
+    _train(draw, attempt, trainer, lambda t: network.outputs(X, t.weights, centred=centred))
+
+
+@target(*_names(HalfSpaceSGD, ("run", "step", "partial_fit", "outputs")), share=8)
+def half_space(draw, attempt):
+    C = draw.between(1, 2)
+    network = PairedNetwork(3, width=512, n_outputs=C, rng=0, dtype=draw.dtype())
+    if draw.goes_wrong():
+        network = draw.choice((None, 3, PairedNetwork, WideNetwork(3, width=8, rng=0)))
+    own = {"learning_rate": draw.real((1.0, 0.5, "auto")), "batch_size": draw.integer((2, 32))}
+    own |= {"dynamics": draw.option(("network", "kernel")), "rng": draw.rng()}
+    own["report"] = draw.option(("auto", "tree", "scan", None))
+    if draw.chance(0.3):
+        own["average_from"] = draw.integer((None, 0, 1))
+        own["count_flips"] = draw.chance(0.5)
+    trainer = attempt(HalfSpaceSGD, network, **own)
+    draw.hostile = True  # outputs may overflow
+    X, y = draw.array((5, 3), scales=draw.chance(0.1)), _targets(draw, C)
+    step = draw.choice(("run", "step", "partial_fit", "stream"))
+    if step == "stream":
+        stream = draw.choice(([(X, y)], iter([(X, y), (X, y)]), [(X,)], 3, None, [3], "ab", {}))
+        draw.wrong = None
+        attempt(trainer.run, stream, max_steps=draw.integer((1, 0, None)))
+    elif step == "run":
+        attempt(trainer.run, X, y, n_epochs=draw.integer((1, 2)))
+    else:
+        attempt(getattr(trainer, step), X, y)
+    X = draw.array((4, 3), scales=False)
+    value = attempt(trainer.outputs, X)
+    attempt.holds(value.shape == (len(np.asarray(X)), C), f"shape {value.shape}")
+    if own["dynamics"] == "network" and np.isfinite(trainer.weights).all():
+        expected = network.outputs(X, trainer.weights)
+        eps = float(np.finfo(network.dtype).eps) / float(np.finfo(float).eps)
+        scale = 1 + float(np.abs(trainer.weights).max()) * float(np.abs(np.asarray(X)).max())
+        attempt.close(
+            value, expected, np.full(expected.shape, 100 * scale * network.scale * eps), 512
+        )
+
+
+@target("training.require_active_neurons", share=3)
+def active(draw, attempt):
+    width = draw.choice((16, 64, 512))
+    network = WideNetwork(2, width=width, activation=ShiftedReLU(draw.choice((0.0, 2.0))), rng=0)
+    draw.hostile = True  # fewer may fire
+    layer = network.last_layer(np.eye(2))
+    minimum = draw.choice((0, 1, 16, 1000))
+    attempt(require_active_neurons, layer, minimum)
+    expected = np.count_nonzero(layer.readout, axis=1).min() * layer.activation.firing_probability
+    attempt.holds(expected >= minimum * (1 - 1e-6), f"{expected} neurons for {minimum}")
