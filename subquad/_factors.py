@@ -62,9 +62,12 @@ class LowRankFactors:
         self._replace(self._U[:0].copy(), self._V[:0].copy(), 0)
 
     def compress(self, rtol):
-        """Keep the terms of the singular value decomposition of U^T V with s_k > rtol s_1."""
+        """Keep the terms of the singular value decomposition of U^T V with s_k > rtol s_1.
+
+        Returns the Frobenius norm of the others.
+        """
         if self.rank == 0:
-            return
+            return 0.0
         Q_u, R_u = scipy.linalg.qr(self.U.T, mode="economic", check_finite=False)
         Q_v, R_v = scipy.linalg.qr(self.V.T, mode="economic", check_finite=False)
         X, s, Yt = scipy.linalg.svd(R_u @ R_v.T, full_matrices=False, check_finite=False)
@@ -73,6 +76,7 @@ class LowRankFactors:
         U = np.ascontiguousarray(root * (X[:, :rank].T @ Q_u.T))
         V = np.ascontiguousarray(root * (Yt[:rank] @ Q_v.T))
         self._replace(U, V, rank)
+        return float(np.linalg.norm(s[rank:].astype(np.float64)))
 
     def _replace(self, U, V, rank):
         """Take other factors at once: an exception (Ctrl-C) leaves the old ones or the new ones."""

@@ -378,10 +378,32 @@ def test_recompression_with_a_tolerance_drops_the_tail_of_the_spectrum(rng):
     lrm = LowRankMaintenance(np.zeros((30, 20)), rank_budget=math.inf)
     lrm.update(s[:, None] * P.T, Q.T)
     before = lrm.to_dense()
-    lrm.recompress(rtol=1e-3 * (1 - 1e-9))
+    dropped = lrm.recompress(rtol=1e-3 * (1 - 1e-9))
     assert lrm.rank == 3
     error = np.linalg.norm(lrm.to_dense() - before)
     np.testing.assert_allclose(error, np.linalg.norm(s[3:]), rtol=1e-9)
+    np.testing.assert_allclose(dropped, error, rtol=1e-9)
+    assert lrm.truncation == dropped
+    assert lrm.recompress(rtol=1e-2) > 0
+    assert lrm.truncation >= np.linalg.norm(lrm.to_dense() - before)
+
+
+def test_flushes_and_what_automatic_recompressions_drop_are_counted(rng):
+    matrix = rng.standard_normal((40, 30))
+    options = {"rank_budget": 8, "when_full": "recompress", "rtol": 0.5}
+    lrm, expected = LowRankMaintenance(matrix, **options), matrix.copy()
+    assert (lrm.n_flushes, lrm.truncation, lrm.recompress()) == (0, 0.0, 0.0)
+    for scale in (1.0, 0.5, 0.3):
+        U, V = factors(rng, 8, (40, 30))
+        lrm.update(scale * U, V)
+        expected += scale * U.T @ V
+    distance = np.linalg.norm(lrm.to_dense() - expected)
+    assert 0 < distance <= lrm.truncation * (1 + 1e-12)
+    lrm.update(*factors(rng, 1, (40, 30)))
+    before = lrm.n_flushes
+    lrm.flush()
+    lrm.flush()  # of nothing
+    assert lrm.n_flushes == before + 1
 
 
 def test_a_full_structure_recompresses_instead_of_flushing_while_that_makes_room(rng):

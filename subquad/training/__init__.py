@@ -2,12 +2,14 @@
 
     last_layer     LastLayerGaussNewton     last hidden layer, Gauss-Newton ([SZZ24], Algorithm 2)
     all_layers     AllLayersGaussNewton     every hidden layer, Gauss-Newton ([SZZ24], Remark C.6)
+                   LowRankGradientDescent   the same layers by gradient descent, budgeted factors
     two_layer      TwoLayerGaussNewton      one hidden layer, Gauss-Newton ([BPSW21], Algorithm 1)
     factored       FactoredGradientDescent  W = B C or A B C, gradient descent ([AS22])
                    FactoredGaussNewton      the same networks by Gauss-Newton
     half_space     HalfSpaceSGD             SGD on the neurons that fire ([QSY23], Algorithm 1)
 
-    StepRecord, SGDRecord    what happened in one step
+    StepRecord, SGDRecord, DescentRecord
+                             what happened in one step
     TrainingWarning          a run that cannot or did not reach its goal, with causes and remedies
 
 What happens when `step()` of a Gauss-Newton trainer is called:
@@ -23,7 +25,11 @@ holds the network on its data, knows its Jacobian (`subquad.jacobian`) and moves
 
 from subquad.training._arguments import require_active_neurons
 from subquad.training._records import StepRecord, TrainingWarning
-from subquad.training.all_layers import AllLayersGaussNewton
+from subquad.training.all_layers import (
+    AllLayersGaussNewton,
+    DescentRecord,
+    LowRankGradientDescent,
+)
 from subquad.training.factored import FactoredGaussNewton, FactoredGradientDescent
 from subquad.training.half_space import HalfSpaceSGD, SGDRecord
 from subquad.training.last_layer import LastLayerGaussNewton
@@ -31,10 +37,12 @@ from subquad.training.two_layer import TwoLayerGaussNewton
 
 __all__ = [
     "AllLayersGaussNewton",
+    "DescentRecord",
     "FactoredGaussNewton",
     "FactoredGradientDescent",
     "HalfSpaceSGD",
     "LastLayerGaussNewton",
+    "LowRankGradientDescent",
     "SGDRecord",
     "StepRecord",
     "TrainingWarning",
