@@ -304,6 +304,28 @@ def test_bad_options_are_named(change, message):
         LowRankGradientDescent(**({"network": network, "step_size": STEP} | change))
 
 
+def test_few_neurons_are_warned_of_where_the_trainer_is_made():
+    network, _, _ = problem()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        LowRankGradientDescent(network, step_size=STEP)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_batch_that_cannot_fit_is_refused(monkeypatch):
+    network, X, y = problem()
+    trainer = LowRankGradientDescent(network, step_size="auto")
+    monkeypatch.setattr("subquad._validation.available_memory", lambda: 1000)
+    for call in (trainer.step, trainer.run, trainer.gradient):
+        with pytest.raises(MemoryError, match="A step of 3 layers of width 48 on 6 data points"):
+            call(X, y)
+    with pytest.raises(MemoryError, match="A step of 3 layers"):
+        trainer.tangents(X)
+    with pytest.raises(MemoryError, match="A copy of 3 layers of width 48"):
+        LowRankGradientDescent(network, step_size=STEP)
+    assert trainer.n_steps == 0
+
+
 @pytest.mark.parametrize("weights", ["int8", "implicit"])
 def test_a_finite_budget_needs_weights_that_change(weights):
     network, _, _ = problem(dtype=np.float32, weights=weights)

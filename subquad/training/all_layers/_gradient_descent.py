@@ -130,8 +130,7 @@ class LowRankGradientDescent:
         n_threads=None,
         callback=None,
     ):
-        if not isinstance(network, WideNetwork):
-            raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
+        _require_wide(network)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
         self.step_size = _as_step_size(step_size)
@@ -139,7 +138,6 @@ class LowRankGradientDescent:
         self._rng, self._callback = generator(rng), callback
         options = {"rank_budget": _as_budget(rank_budget, network), "when_full": when_full}
         self._layers = MaintainedNetwork(network, resolve_threads(n_threads), rtol=rtol, **options)
-        _arguments.require_active_neurons(network, 0)
         _require_memory_for_flushes(network, options["rank_budget"])
         self.network, self.history, self.n_steps = network, [], 0
         self._largest, self._idle, self.diverged = 0.0, 0, False
@@ -173,7 +171,7 @@ class LowRankGradientDescent:
     def _step(self, X, y):
         """Trusted twin of `step`."""
         layers, watch = self._layers, Stopwatch()
-        _require_memory_for_step(layers, len(X), self.network.width)
+        self._require_memory_for(len(X), tangents=self.step_size is None)
         before = [(W.n_flushes, W.truncation) for W in layers.weights]
         with watch.phase("forward"):
             forward = layers.forward(X)
@@ -295,8 +293,9 @@ class LowRankGradientDescent:
             (U_l, H_{l-1}) of shapes (n, n_outputs, width) and (n, width), H_0 = X: the derivative
             of output c at data point i by W_l is the outer product of U_l[i, c] and H_{l-1}[i].
         """
-        layers, C = self._layers, self.network.n_outputs
-        found = layers.tangents(layers.forward(self._inputs(X)))
+        X, layers, C = self._inputs(X), self._layers, self.network.n_outputs
+        self._require_memory_for(len(X), tangents=True)
+        found = layers.tangents(layers.forward(X))
         return [(U.reshape(len(H), C, -1), H) for U, H in found]
 
     def gradient(self, X, y):
@@ -314,6 +313,7 @@ class LowRankGradientDescent:
             is A_l^T B_l, and a step on this batch subtracts eta times it.
         """
         X, y = self._batch(X, y)
+        self._require_memory_for(len(X), tangents=False)
         forward = self._layers.forward(X)
         return self._layers.gradient(forward, forward.outputs() - y)
 
@@ -378,11 +378,27 @@ class LowRankGradientDescent:
                     self._complaint(f"The next step has entries of {size:.1e}")
                 )
 
+    def _require_memory_for(self, n, tangents):
+        """Refuse a batch whose arrays do not fit, with u of every output if asked for."""
+        network = self.network
+        require_memory(
+            self._layers.bytes_of_step(n, n * network.n_outputs if tangents else 0),
+            f"A step of {network.depth} layers of width {network.width} on {n} data points",
+            "Use a smaller batch_size, a smaller width, float32, or a finite rank_budget.",
+        )
+
     def _complaint(self, what):
         return (
             f"{what} after {self.n_steps} steps; the weights are those before it. Lower step_size, "
             f"which is {self.step_size or math.nan:.3g}."
         )
+
+
+def _require_wide(network):
+    """Refuse what is no `WideNetwork`, and warn where few neurons are expected to fire."""
+    if not isinstance(network, WideNetwork):
+        raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
+    _arguments.require_active_neurons(network, 0)
 
 
 def _as_step_size(value):
@@ -423,12 +439,3 @@ def _require_memory_for_flushes(network, rank_budget):
             f"A copy of {network.depth} layers of width {network.width}, to be changed",
             "Give rank_budget=inf, use a smaller width, or float32.",
         )
-
-
-def _require_memory_for_step(layers, n, width):
-    """Refuse a batch whose arrays do not fit."""
-    require_memory(
-        layers.bytes_of_step(n),
-        f"A step of {len(layers.weights)} layers of width {width} on {n} data points",
-        "Use a smaller batch_size, a smaller width, float32, or a finite rank_budget.",
-    )

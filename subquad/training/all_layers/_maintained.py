@@ -73,9 +73,10 @@ class MaintainedNetwork:
             out[points] = self.forward(X[points]).outputs()
         return out
 
-    def bytes_of_step(self, n):
-        """Bytes that a step on n points takes: two passes' arrays, and factors that grow."""
+    def bytes_of_step(self, n, rows):
+        """Bytes of a step on n points: a pass, u of so many rows with their G, growing factors."""
         network = self._network
         grown = max(3 * (min(W.rank, W.rank_budget) + n) * sum(W.shape) // 2 for W in self.weights)
         numbers = (3 * network.depth + 4) * n * network.width + grown
-        return numbers * network.dtype.itemsize
+        numbers += (network.depth + 2) * rows * network.width
+        return numbers * network.dtype.itemsize + 24 * rows * rows
