@@ -70,7 +70,8 @@ class LowRankMaintenance:
     Departures from [SZZ24], Algorithms 3-4: one object holds one layer; the budget is a parameter
     (the printed m^(1/3) is below one update's n unless m > n^3) and is tested by `>=`, since the
     rank need never equal it; the amortised cost in Lemma C.2 rests on fast rectangular products,
-    whereas a flush here is a GEMM of 2 m_out m_in rank operations.
+    whereas a flush here is a GEMM of 2 m_out m_in rank operations, or for sparse factors an
+    addition for each pair of their nonzeros.
 
     Examples
     --------
@@ -293,8 +294,9 @@ class LowRankMaintenance:
 
         Notes
         -----
-        2 m_out m_in rank operations, by BLAS from a rank of 65 on. An exception on the way (Ctrl-C)
-        loses nothing: what has not arrived in W is still in the factors.
+        2 m_out m_in rank operations, by BLAS from a rank of 65 on; where the factors are sparse, an
+        addition for each pair of nonzeros of a row of U and the same row of V. An exception on the
+        way (Ctrl-C) loses nothing: what has not arrived in W is still in the factors.
         """
         with self._lock:
             if self.rank == 0:

@@ -69,6 +69,15 @@ def test_full_batches_give_dense_gradient_descent(depth, n_outputs, readout, ran
     assert (flushes == 0).all() if rank_budget == math.inf else (flushes > 0).all()
 
 
+@pytest.mark.parametrize("shift", [1.0, 1.3])
+def test_the_default_flushes_at_each_step_where_few_neurons_fire(shift):
+    network, X, y = problem(n=5, width=128, activation=ShiftedReLU(shift))
+    trainer = LowRankGradientDescent(network, step_size=STEP).run(X, y, max_steps=10)
+    assert_follows(trainer, network, [(X, y)] * 10)
+    every = ShiftedReLU(shift).firing_probability < 1 / 8
+    assert all(record.flushes[1:] == (1, 1) for record in trainer.history) == every
+
+
 def test_a_long_run_of_shifted_activations():
     network, X, y = problem(width=96, activation=ShiftedReLU(0.5))
     trainer = LowRankGradientDescent(network, step_size=1e-3, rank_budget=16)

@@ -22,6 +22,9 @@ from subquad.training.half_space._batches import in_order, pairs, shuffled
 # Training has diverged when its mean loss is so many times the largest one that f = 0, or the
 # network as drawn, had so far.
 _DIVERGED = 1e4
+# Flush at each step where a smaller fraction of the neurons fires: a flush then takes less than the
+# products with factors that were kept.
+_FEW = 1 / 8
 # Warn of a run whose last steps changed nothing, though f is not y, from so many on.
 _IDLE = 3
 
@@ -45,9 +48,10 @@ class LowRankGradientDescent:
         eta. "auto" is 1 / lambda_max of the first batch's G = J J^T, with J by the weights of all
         layers: half of what gradient descent on that batch bears.
     rank_budget : int, inf or None
-        Rank at which the factors of a layer are given up, at most the width. None means an eighth
-        of the layer's smaller side, or inf where the weights are not stored in the network's dtype
-        ("int8" and "implicit", which cannot take up a change). inf keeps all factors.
+        Rank at which the factors of a layer are given up, at most the width. inf keeps all factors,
+        as weights need that are "int8" or "implicit" and cannot take up a change. None means inf
+        for these; 1, which flushes at each step, where fewer than an eighth of the neurons are
+        expected to fire; and otherwise an eighth of the layer's smaller side.
     when_full : {"flush", "recompress"}
         What happens then. "flush" adds the change to the matrix; "recompress" first replaces the
         factors by their singular value decomposition without the terms s_k <= rtol s_1, and flushes
@@ -92,7 +96,8 @@ class LowRankGradientDescent:
     Notes
     -----
     [SZZ24], Remark C.6, with Algorithms 3-4 for every layer. Products of n points with a layer take
-    n k m operations where k neurons fire, and 4 n m rank for its change; a flush takes 2 m^2 rank.
+    n k m operations where k neurons fire, and 4 n m rank for its change; a flush takes k^2 for each
+    row of the factors where k is small, and 2 m^2 where it is not.
     Where nothing is truncated, the result is that of gradient descent on dense matrices, up to
     rounding.
 
@@ -136,9 +141,10 @@ class LowRankGradientDescent:
         self.step_size = _as_step_size(step_size)
         self._batch_size = None if batch_size is None else integer(batch_size, "batch_size")
         self._rng, self._callback = generator(rng), callback
-        options = {"rank_budget": _as_budget(rank_budget, network), "when_full": when_full}
+        rank_budget = _as_budget(rank_budget, network, when_full)
+        options = {"rank_budget": rank_budget, "when_full": when_full}
         self._layers = MaintainedNetwork(network, resolve_threads(n_threads), rtol=rtol, **options)
-        _require_memory_for_flushes(network, options["rank_budget"])
+        _require_memory_for_flushes(network, rank_budget)
         self.network, self.history, self.n_steps = network, [], 0
         self._largest, self._idle, self.diverged = 0.0, 0, False
 
@@ -415,11 +421,12 @@ def _stable_step(largest_eigenvalue):
     return 1.0 / largest_eigenvalue if largest_eigenvalue > 0 else 1.0
 
 
-def _as_budget(rank_budget, network):
+def _as_budget(rank_budget, network, when_full):
     """None, inf, or an int up to the width."""
     changeable = all(is_changeable(W) for W in network.weights)
     if rank_budget is None:
-        return None if changeable else math.inf
+        sparse = network.activation.firing_probability < _FEW and when_full == "flush"
+        return math.inf if not changeable else 1 if sparse else None
     if isinstance(rank_budget, float) and rank_budget == math.inf:
         return math.inf
     rank_budget = integer(rank_budget, "rank_budget", maximum=network.width)
