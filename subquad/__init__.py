@@ -23,8 +23,8 @@ Modules
     jacobian        Jacobian, KhatriRao, JacobianSum: rows u_i (x) v_i, their products and Grams
     networks        WideNetwork, TwoLayerNetwork, FactoredNetwork, PairedNetwork, LastLayer
     ntk             tangent kernels, of infinite and of finite width
-    training        LastLayerGaussNewton, AllLayersGaussNewton, TwoLayerGaussNewton,
-                    FactoredGaussNewton, FactoredGradientDescent, HalfSpaceSGD
+    training        LastLayerGaussNewton, AllLayersGaussNewton, LowRankGradientDescent,
+                    TwoLayerGaussNewton, FactoredGaussNewton, FactoredGradientDescent, HalfSpaceSGD
     estimators      for scikit-learn: GaussNewton, NTK, Factored and HalfSpaceSGD models,
                     PolynomialTensorSketch
     solvers         gram_solve, fast_regression, fast_newton, leave-one-out

@@ -7,12 +7,16 @@ import scipy.linalg
 
 from subquad._kernels import _simd, low_rank
 from subquad._parallel import resolve_threads, worth_threads
-from subquad._products import blocks_by_work
+from subquad._products import blocks_by_work, nonzeros
 
 # Packing U pays where W has at least so many columns.
 _FEWEST_COLUMNS = 128
 # Start another thread for each quarter of a millisecond of reading and writing W.
 _BYTES_PER_THREAD = 2**22
+# Adding one entry of sparse factors takes as long as so many multiply-adds of a dense flush,
+_PAIR_COST = 64
+# and another thread is worth starting for so many entries.
+_PAIRS_PER_THREAD = 2**18
 
 
 class LowRankFactors:
@@ -62,9 +66,12 @@ class LowRankFactors:
         self._replace(self._U[:0].copy(), self._V[:0].copy(), 0)
 
     def compress(self, rtol):
-        """Keep the terms of the singular value decomposition of U^T V with s_k > rtol s_1."""
+        """Keep the terms of the singular value decomposition of U^T V with s_k > rtol s_1.
+
+        Returns the Frobenius norm of the others.
+        """
         if self.rank == 0:
-            return
+            return 0.0
         Q_u, R_u = scipy.linalg.qr(self.U.T, mode="economic", check_finite=False)
         Q_v, R_v = scipy.linalg.qr(self.V.T, mode="economic", check_finite=False)
         X, s, Yt = scipy.linalg.svd(R_u @ R_v.T, full_matrices=False, check_finite=False)
@@ -73,6 +80,7 @@ class LowRankFactors:
         U = np.ascontiguousarray(root * (X[:, :rank].T @ Q_u.T))
         V = np.ascontiguousarray(root * (Yt[:rank] @ Q_v.T))
         self._replace(U, V, rank)
+        return float(np.linalg.norm(s[rank:].astype(np.float64)))
 
     def _replace(self, U, V, rank):
         """Take other factors at once: an exception (Ctrl-C) leaves the old ones or the new ones."""
@@ -107,6 +115,22 @@ def flushing(columns, U, V):
     packed = np.empty(-(-U.shape[1] // tile) * tile * len(U), columns.dtype)
     n_threads = worth_threads(resolve_threads(), columns.nbytes, _BYTES_PER_THREAD)
     return functools.partial(low_rank.flush_thin, columns, U, V, packed, n_threads)
+
+
+def absorbing(columns, U, V):
+    """As `flushing`, entry by entry where few of the products U[k, r] V[k, j] are not 0.
+
+    Seconds of `flushing` over those of this, AVX-512, one thread, m = 4096, at densities .02, .05
+    and .1 of both factors; at .15 they are equal within a half:
+        float32   rank 64  4.5 2.1 1.7   rank 256  3.5 3.1 1.6
+        float64   rank 64  6.9 2.2 1.8   rank 256  6.6 4.1 2.8
+    """
+    pairs = int(np.count_nonzero(U, axis=1) @ np.count_nonzero(V, axis=1))
+    if pairs * _PAIR_COST >= U.size * V.shape[1]:
+        return flushing(columns, U, V)
+    n_threads = worth_threads(resolve_threads(), pairs, _PAIRS_PER_THREAD)
+    by_columns = nonzeros(np.ascontiguousarray(V.T))
+    return functools.partial(low_rank.flush_sparse, columns, *nonzeros(U), *by_columns, n_threads)
 
 
 def _add_product(out, Y, inner, outer):

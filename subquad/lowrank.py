@@ -43,6 +43,11 @@ class LowRankMaintenance:
     weights : DenseWeights or GaussianWeights
         W as of the last flush. Later flushes leave what was handed out as it is.
     rank_budget : int or inf
+    n_flushes : int
+        How often a change has been flushed into W.
+    truncation : float
+        Sum of the Frobenius errors of all recompressions: W + dW is at most so far, rounding aside,
+        from what the updates add up to.
 
     Raises
     ------
@@ -65,7 +70,8 @@ class LowRankMaintenance:
     Departures from [SZZ24], Algorithms 3-4: one object holds one layer; the budget is a parameter
     (the printed m^(1/3) is below one update's n unless m > n^3) and is tested by `>=`, since the
     rank need never equal it; the amortised cost in Lemma C.2 rests on fast rectangular products,
-    whereas a flush here is a GEMM of 2 m_out m_in rank operations.
+    whereas a flush here is a GEMM of 2 m_out m_in rank operations, or for sparse factors an
+    addition for each pair of their nonzeros.
 
     Examples
     --------
@@ -89,6 +95,7 @@ class LowRankMaintenance:
         _require_changeable(W, self.rank_budget)
         self._rtol = _as_rtol(rtol)
         self._change = LowRankFactors(W.shape, W.dtype)
+        self.n_flushes, self.truncation = 0, 0.0
         self._lock = threading.RLock()
 
     def __getstate__(self):
@@ -286,8 +293,9 @@ class LowRankMaintenance:
 
         Notes
         -----
-        2 m_out m_in rank operations, by BLAS from a rank of 65 on. An exception on the way (Ctrl-C)
-        loses nothing: what has not arrived in W is still in the factors.
+        2 m_out m_in rank operations, by BLAS from a rank of 65 on; where the factors are sparse, an
+        addition for each pair of nonzeros of a row of U and the same row of V. An exception on the
+        way (Ctrl-C) loses nothing: what has not arrived in W is still in the factors.
         """
         with self._lock:
             if self.rank == 0:
@@ -298,6 +306,7 @@ class LowRankMaintenance:
                 self._owns_weights = True
             self._weights._absorb(self._change.U, self._change.V)
             self._change.clear()
+            self.n_flushes += 1
 
     def recompress(self, rtol=None):
         """Replace the factors by the shortest ones that represent dW up to rounding.
@@ -310,6 +319,11 @@ class LowRankMaintenance:
         rtol : float or None
             In [0, 1). None means rank times the machine epsilon of the dtype.
 
+        Returns
+        -------
+        float
+            The Frobenius norm of the terms dropped, which `truncation` adds up.
+
         Raises
         ------
         TypeError, ValueError
@@ -317,20 +331,27 @@ class LowRankMaintenance:
 
         Notes
         -----
-        O((m_out + m_in) rank^2) operations. The Frobenius error is the root of the sum of s_k^2
-        over the dropped terms. Not in the papers: after 60 steps of gradient descent on all layers
-        (m = 512, n = 16) 960 stored rows had numerical ranks (1e-10) of 16, 113 and 88.
+        O((m_out + m_in) rank^2) operations. Not in the papers: after 60 steps of gradient descent
+        on all layers (m = 512, n = 16) 960 stored rows had numerical ranks (1e-10) of 16, 113 and
+        88.
         """
         rtol = _as_rtol(rtol)
         with self._lock:
             if rtol is None:
                 rtol = self.rank * float(np.finfo(self.dtype).eps)
-            self._change.compress(rtol)
+            dropped = self._change.compress(rtol)
+            self.truncation += dropped
+            return dropped
+
+    def _parts(self):
+        """Return W and dW themselves, for a caller who is done with them before the next update."""
+        with self._lock:
+            return self._weights, self._change
 
 
 def _require_changeable(W, rank_budget):
     """Raise unless W can take up the change that a full budget flushes into it."""
-    if rank_budget < math.inf and not _is_changeable(W):
+    if rank_budget < math.inf and not is_changeable(W):
         raise TypeError(
             f"W must be stored in float32 or float64, to be changed when rank_budget={rank_budget} "
             f"is reached; got {W!r}. Give rank_budget=inf, or DenseWeights(W.to_dense())."
@@ -339,14 +360,14 @@ def _require_changeable(W, rank_budget):
 
 def _require_flushable(W):
     """Raise unless W can be changed in place."""
-    if not _is_changeable(W):
+    if not is_changeable(W):
         raise TypeError(
             f"W must be stored in float32 or float64 for a flush to change it; got {W!r}. "
             "Leave the change in the factors, or start from DenseWeights(W.to_dense())."
         )
 
 
-def _is_changeable(W):
+def is_changeable(W):
     """Return whether W is stored as it multiplies."""
     return isinstance(W, DenseWeights) and W.storage is None
 

@@ -18,7 +18,7 @@ from subquad._compact import (
     compact_gaussian,
     compressed,
 )
-from subquad._factors import flushing
+from subquad._factors import absorbing
 from subquad._implicit import GaussianWeights
 from subquad._parallel import blocks
 from subquad._products import (
@@ -284,7 +284,8 @@ class DenseWeights:
 
         Notes
         -----
-        2 rank m_in m_out operations, by BLAS from a rank of 65 on. An exception on the way (Ctrl-C)
+        2 rank m_in m_out operations, by BLAS from a rank of 65 on, or fewer where U and V are
+        sparse: see `LowRankMaintenance.flush`. An exception on the way (Ctrl-C)
         leaves the change added for some inputs only; `LowRankMaintenance.flush` loses nothing.
         """
         U = as_matrix(U, "U", n_columns=self.shape[0], min_rows=0, dtype=self.dtype)
@@ -302,7 +303,7 @@ class DenseWeights:
         self._columns = np.require(self._columns, requirements="W")
         for inputs in blocks_by_work(self.shape[1], len(U) * self.shape[0]):
             block, columns = V[:, inputs].copy(), self._columns[inputs]
-            flush = flushing(columns, U, block)
+            flush = absorbing(columns, U, block)
             # CPython delivers a signal after a call, never between these two statements.
             V[:, inputs] = 0
             flush()

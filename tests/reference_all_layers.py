@@ -1,4 +1,4 @@
-"""Gauss-Newton on all hidden layers with explicit Jacobians, in plain numpy: [SZZ24], Remark C.6.
+"""Training of all hidden layers with explicit Jacobians, in plain numpy: [SZZ24], Remark C.6.
 
 The Jacobian of a layer is the product of dense matrices, one for each operation between the layer
 and the output: n_outputs x m, m x m for the derivative of the activation, of the product with the
@@ -75,3 +75,15 @@ def trajectory(weights, readout, X, y, phi, weight_std, steps, mu=0.0, sample_we
             change = change - J.T @ np.linalg.solve(G, residual)
         before, weights = weights, moved(start, change)
     return np.array(norms) / norms[0], before
+
+
+def gradient_step(weights, readout, X, y, phi, weight_std, step_size):
+    """Sum of |f - y|^2 / 2, and the weights after a step down its gradient, y of shape (n, C)."""
+    loss, gradients = 0.0, [np.zeros_like(W) for W in weights]
+    for x, target in zip(X, y, strict=True):
+        f, jacobians = outputs_and_jacobians(weights, readout, x, phi, weight_std)
+        loss += np.sum((f - target) ** 2) / 2
+        for gradient, J in zip(gradients, jacobians, strict=True):
+            gradient += np.einsum("c,cjk->jk", f - target, J)
+    steps = zip(weights, gradients, strict=True)
+    return loss, [W - step_size * gradient for W, gradient in steps]

@@ -136,6 +136,19 @@ def test_contenders_take_the_steps_of_subquad(implementation):
         ours.steps.step()
 
 
+@pytest.mark.parametrize("implementation", ["recompress", "numpy", "torch"])
+def test_contenders_descend_as_subquad_does(implementation):
+    descents = next(module for module in modules() if module.__name__.endswith("all_layers"))
+    suite, ours = (
+        prepared(descents.Losses, (name, descents.Losses.params[1][0]))
+        for name in (implementation, "flush")
+    )
+    for _ in range(3):
+        loss = suite.descent.step(suite.X, suite.y)
+        # float32: the contenders sum in it throughout, subquad in part.
+        assert loss == pytest.approx(ours.descent.step(ours.X, ours.y), rel=1e-3)
+
+
 @pytest.fixture
 def step_table(monkeypatch):
     """The script that prints the table of the README, at sizes that take no time."""

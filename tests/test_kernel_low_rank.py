@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference_kernels
+import scipy.sparse
 
 from subquad._kernels import low_rank
 
@@ -55,6 +56,32 @@ def test_flush_of_few_factors_adds_their_product(rng, dtype, simd_level, shape):
     half = -(-m_in // 2)  # rows do not depend on their neighbours
     part = thin(columns[half:], U, np.ascontiguousarray(V[:, half:]))
     np.testing.assert_array_equal(part, found[half:])
+
+
+def in_csr(matrix):
+    """(indptr, indices, values) of the nonzeros of a dense matrix."""
+    csr = scipy.sparse.csr_array(matrix)
+    return csr.indptr.astype(np.intp), csr.indices.astype(np.intp), csr.data
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 7, 5), (16, 65, 130), (64, 200, 33)], ids=str)
+@pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
+def test_flush_of_sparse_factors_adds_their_product(rng, dtype, shape, density):
+    rank, m_in, m_out = shape
+    columns = rng.standard_normal((m_in, m_out)).astype(dtype)
+    U, V = (
+        (rng.standard_normal((rank, size)) * (rng.random((rank, size)) < density)).astype(dtype)
+        for size in (m_out, m_in)
+    )
+    expected = reference_kernels.flush(columns, U, V)
+    factors = *in_csr(U), *in_csr(V.T)
+    for array in factors:
+        array.flags.writeable = False
+    found, three = columns.copy(), columns.copy()
+    low_rank.flush_sparse(found, *factors, 1)
+    reference_kernels.assert_within_rounding(found, expected, rank, dtype)
+    low_rank.flush_sparse(three, *factors, 3)
+    np.testing.assert_array_equal(three, found)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4), (2, 3, 0)], ids=str)

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 import subquad._factors
 import subquad._validation
+from subquad._kernels import low_rank
 from subquad.jacobian import KhatriRao
 from subquad.lowrank import LowRankMaintenance
 from subquad.networks import WideNetwork
@@ -329,9 +330,36 @@ def interrupt_at(step):
     return trace
 
 
+def test_sparse_factors_are_flushed_entry_by_entry(rng, dtype, monkeypatch):
+    calls = []
+    monkeypatch.setattr(low_rank, "flush", lambda *arguments: calls.append("dense"))
+    monkeypatch.setattr(low_rank, "flush_thin", lambda *arguments: calls.append("dense"))
+    matrix = rng.standard_normal((90, 70)).astype(dtype)
+    U, V = (
+        rng.standard_normal((80, size)).astype(dtype) * (rng.random((80, size)) < 0.05)
+        for size in matrix.shape
+    )
+    lrm = LowRankMaintenance(matrix, rank_budget=math.inf)
+    lrm.update(U, V)
+    lrm.flush()
+    assert not calls
+    expected = matrix + U.T.astype(float) @ V
+    tolerance = 100 * np.finfo(dtype).eps
+    np.testing.assert_allclose(lrm.to_dense(), expected, rtol=tolerance, atol=tolerance)
+
+
+def single_entries(rng, rank, shape):
+    """Factors with one nonzero in each row."""
+    U, V = (np.zeros((rank, size)) for size in shape)
+    for factor in (U, V):
+        factor[range(rank), rng.permutation(factor.shape[1])[:rank]] = rng.standard_normal(rank)
+    return U, V
+
+
 @pytest.mark.parametrize("method", ["update", "recompress", "flush"])
-def test_factors_interrupted_anywhere_stay_pairs(method, rng):
-    U, V = factors(rng, 3, (12, 9))
+@pytest.mark.parametrize("made", [factors, single_entries], ids=["full", "sparse"])
+def test_factors_interrupted_anywhere_stay_pairs(method, made, rng):
+    U, V = made(rng, 3, (12, 9))
     for step in range(1, 400):
         lrm = LowRankMaintenance(np.zeros((12, 9)), rank_budget=math.inf)
         lrm.update(U, V)
@@ -378,10 +406,32 @@ def test_recompression_with_a_tolerance_drops_the_tail_of_the_spectrum(rng):
     lrm = LowRankMaintenance(np.zeros((30, 20)), rank_budget=math.inf)
     lrm.update(s[:, None] * P.T, Q.T)
     before = lrm.to_dense()
-    lrm.recompress(rtol=1e-3 * (1 - 1e-9))
+    dropped = lrm.recompress(rtol=1e-3 * (1 - 1e-9))
     assert lrm.rank == 3
     error = np.linalg.norm(lrm.to_dense() - before)
     np.testing.assert_allclose(error, np.linalg.norm(s[3:]), rtol=1e-9)
+    np.testing.assert_allclose(dropped, error, rtol=1e-9)
+    assert lrm.truncation == dropped
+    assert lrm.recompress(rtol=1e-2) > 0
+    assert lrm.truncation >= np.linalg.norm(lrm.to_dense() - before)
+
+
+def test_flushes_and_what_automatic_recompressions_drop_are_counted(rng):
+    matrix = rng.standard_normal((40, 30))
+    options = {"rank_budget": 8, "when_full": "recompress", "rtol": 0.5}
+    lrm, expected = LowRankMaintenance(matrix, **options), matrix.copy()
+    assert (lrm.n_flushes, lrm.truncation, lrm.recompress()) == (0, 0.0, 0.0)
+    for scale in (1.0, 0.5, 0.3):
+        U, V = factors(rng, 8, (40, 30))
+        lrm.update(scale * U, V)
+        expected += scale * U.T @ V
+    distance = np.linalg.norm(lrm.to_dense() - expected)
+    assert 0 < distance <= lrm.truncation * (1 + 1e-12)
+    lrm.update(*factors(rng, 1, (40, 30)))
+    before = lrm.n_flushes
+    lrm.flush()
+    lrm.flush()  # of nothing
+    assert lrm.n_flushes == before + 1
 
 
 def test_a_full_structure_recompresses_instead_of_flushing_while_that_makes_room(rng):

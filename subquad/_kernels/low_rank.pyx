@@ -76,6 +76,30 @@ def flush_thin(
                                   min(m_in, first + ROWS_PER_CHUNK), &packed[0], &V[0, 0], rank)
 
 
+def flush_sparse(
+    real_t[:, ::1] columns not None,            # IN/OUT  (m_in, m_out), row j is W[:, j]
+    const intp_t[::1] U_indptr not None,        # IN      (rank + 1,), U by its rows
+    const intp_t[::1] U_indices not None,       # IN      (nnz of U,)
+    const real_t[::1] U_values not None,        # IN      (nnz of U,)
+    const intp_t[::1] V_indptr not None,        # IN      (m_in + 1,), V by its columns
+    const intp_t[::1] V_indices not None,       # IN      (nnz of V,)
+    const real_t[::1] V_values not None,        # IN      (nnz of V,)
+    int n_threads,
+):
+    """The same for sparse factors: only entries of columns that change are read and written."""
+    cdef:
+        intp_t j, p, q, k
+        real_t v
+        intp_t m_in = columns.shape[0]
+    if U_values.shape[0] == 0 or V_values.shape[0] == 0:
+        return
+    for j in prange(m_in, nogil=True, schedule="static", num_threads=n_threads):
+        for p in range(V_indptr[j], V_indptr[j + 1]):
+            k, v = V_indices[p], V_values[p]
+            for q in range(U_indptr[k], U_indptr[k + 1]):
+                columns[j, U_indices[q]] += v * U_values[q]
+
+
 cdef void pack(const real_t *U, intp_t rank, intp_t m_out, real_t *packed) noexcept nogil:
     """packed = U in the order (tile, k, output), padded with zeros to whole tiles."""
     cdef:

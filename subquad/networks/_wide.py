@@ -224,7 +224,7 @@ class WideNetwork(Network):
         X, n_threads = self._as_inputs(X), resolve_threads(n_threads)
         changes = as_changes(self, factors) if is_list_of_pairs(factors) else None
         out = np.empty((len(X), self.n_outputs), self.dtype)
-        for points in blocks(len(X), _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize)):
+        for points in self._blocks(len(X)):
             if changes is None or centred:
                 layer = self._last_layer(X[points], n_threads)
             if changes is None:
@@ -273,6 +273,10 @@ class WideNetwork(Network):
         )
         pairs = [(U, forward.inputs[level]) for level, U in derivatives if level + 1 in chosen]
         return pairs, forward.response
+
+    def _blocks(self, n):
+        """Slices of n data points whose arrays of shape (n, width) stay small."""
+        return blocks(n, _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize))
 
     def _as_inputs(self, X):
         return as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)

@@ -2,6 +2,7 @@
 
     last_layer     LastLayerGaussNewton     last hidden layer, Gauss-Newton ([SZZ24], Algorithm 2)
     all_layers     AllLayersGaussNewton     every hidden layer, Gauss-Newton ([SZZ24], Remark C.6)
+                   LowRankGradientDescent   the same layers by gradient descent, budgeted factors
     two_layer      TwoLayerGaussNewton      one hidden layer, Gauss-Newton ([BPSW21], Algorithm 1)
     factored       FactoredGradientDescent  W = B C or A B C, gradient descent ([AS22])
                    FactoredGaussNewton      the same networks by Gauss-Newton
@@ -9,7 +10,8 @@
 
     StateGaussNewton         the same steps for a `State` of your own
     Equation, CoupledEquation, Trial    what such a state returns
-    StepRecord, SGDRecord    what happened in one step
+    StepRecord, SGDRecord, DescentRecord
+                             what happened in one step
     TrainingWarning          a run that cannot or did not reach its goal, with causes and remedies
 
 What happens when `step()` of a Gauss-Newton trainer is called:
@@ -28,7 +30,11 @@ from subquad.training._equation import CoupledEquation, Equation
 from subquad.training._fit import Trial
 from subquad.training._gauss_newton import State, StateGaussNewton
 from subquad.training._records import StepRecord, TrainingWarning
-from subquad.training.all_layers import AllLayersGaussNewton
+from subquad.training.all_layers import (
+    AllLayersGaussNewton,
+    DescentRecord,
+    LowRankGradientDescent,
+)
 from subquad.training.factored import FactoredGaussNewton, FactoredGradientDescent
 from subquad.training.half_space import HalfSpaceSGD, SGDRecord
 from subquad.training.last_layer import LastLayerGaussNewton
@@ -37,11 +43,13 @@ from subquad.training.two_layer import TwoLayerGaussNewton
 __all__ = [
     "AllLayersGaussNewton",
     "CoupledEquation",
+    "DescentRecord",
     "Equation",
     "FactoredGaussNewton",
     "FactoredGradientDescent",
     "HalfSpaceSGD",
     "LastLayerGaussNewton",
+    "LowRankGradientDescent",
     "SGDRecord",
     "State",
     "StateGaussNewton",

@@ -1,0 +1,82 @@
+"""A wide network whose weight matrices are maintained: W_l + dW_l, dW_l as factors."""
+
+import numpy as np
+
+from subquad.jacobian import FixedSide, JacobianSum, KhatriRao
+from subquad.lowrank import LowRankMaintenance
+from subquad.networks import WideNetwork
+
+
+class MaintainedNetwork:
+    """The layers of a `WideNetwork`, each in a `LowRankMaintenance`.
+
+    Parameters
+    ----------
+    network : WideNetwork
+        Where to start; it is never written to.
+    n_threads : int
+    **options
+        Of every `LowRankMaintenance`.
+
+    Attributes
+    ----------
+    weights : list of LowRankMaintenance
+    """
+
+    def __init__(self, network, n_threads, **options):
+        self._network, self._n_threads = network, n_threads
+        self.weights = [LowRankMaintenance(W, **options) for W in network.weights]
+
+    def forward(self, X):
+        """Return the `ForwardPass` of the rows of X; it serves until the next `move`."""
+        parts = [W._parts() for W in self.weights]
+        stored, changes = ([part[i] for part in parts] for i in (0, 1))
+        network = WideNetwork._from_parts(stored, self._network.readout, self._network.activation)
+        return network._forward(X, self._n_threads, changes)
+
+    def gradient(self, forward, residual):
+        """Return (A_l, B_l) of every layer: the gradient of |f - y|^2 / 2 by W_l is A_l^T B_l.
+
+        A_l is u_l summed over the outputs with weights r_ic, and the sum is carried down instead of
+        the outputs one by one, since u_{l-1} is linear in u_l.
+        """
+        readout = self._network.readout
+        U = forward.slopes(-1) * (residual.astype(readout.dtype) @ readout)
+        return self._by_layer(forward, U)
+
+    def tangents(self, forward):
+        """Return (U_l, H_{l-1}) of every layer, U_l with rows (i, c)."""
+        return self._by_layer(forward, None)
+
+    def _by_layer(self, forward, U):
+        found = dict(forward.derivatives(U))
+        return [(found[level], forward.inputs[level]) for level in sorted(found)]
+
+    def largest_eigenvalue(self, forward):
+        """Return lambda_max of G = sum_l (U_l U_l^T) o (H_{l-1} H_{l-1}^T), rows (i, c)."""
+        C = self._network.n_outputs
+        parts = [
+            KhatriRao._trusted(U, FixedSide(H, C), self._n_threads)
+            for U, H in self.tangents(forward)
+        ]
+        return float(np.linalg.eigvalsh(JacobianSum(parts).gram())[-1])
+
+    def move(self, pairs, step_size):
+        """Subtract step_size A_l^T B_l from every layer."""
+        for W, (A, B) in zip(self.weights, pairs, strict=True):
+            W._update(A.dtype.type(-step_size) * A, B)
+
+    def outputs(self, X):
+        """Return f in float64, shape (n, C)."""
+        out = np.empty((len(X), self._network.n_outputs))
+        for points in self._network._blocks(len(X)):
+            out[points] = self.forward(X[points]).outputs()
+        return out
+
+    def bytes_of_step(self, n, rows):
+        """Bytes of a step on n points: a pass, u of so many rows with their G, growing factors."""
+        network = self._network
+        grown = max(3 * (min(W.rank, W.rank_budget) + n) * sum(W.shape) // 2 for W in self.weights)
+        numbers = (3 * network.depth + 4) * n * network.width + grown
+        numbers += (network.depth + 2) * rows * network.width
+        return numbers * network.dtype.itemsize + 24 * rows * rows
