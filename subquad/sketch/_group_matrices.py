@@ -15,9 +15,9 @@ from subquad.sketch._base import useful_threads
 from subquad.sketch._count_sketch import sketch_rows
 
 # Nanoseconds of one core, by the bytes of a number: a multiply-add, an entry of u or v added to its
-# bucket, a number of a transform for each level of it. Then an entry of U_i^T V_i, written and added
-# to its bucket, and what else a row takes on its way. With these the faster way was chosen for 42
-# shapes of layers, from 27 x 32 to 512 x 512, with groups of 16 to 196 rows and s from 256 to 4096.
+# bucket, a number of a transform for each level of it. Then an entry of U_i^T V_i, written and
+# added to its bucket, and what else a row takes on its way. With these the faster way was chosen
+# for 42 layers, from 27 x 32 to 512 x 512, with groups of 16 to 196 rows and s from 256 to 4096.
 _MULTIPLY_ADD_NS = {4: 0.03, 8: 0.06}
 _SCATTER_NS = {4: 0.5, 8: 1.2}
 _FOURIER_NS = {4: 0.11, 8: 0.21}
