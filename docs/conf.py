@@ -18,7 +18,7 @@ import subquad
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_extensions"))
 
-import inventories  # noqa: E402: it stands in _extensions
+import inventories  # noqa: E402
 
 project = "subquad"
 author = "The subquad developers"
