@@ -11,12 +11,14 @@ import sys
 import warnings
 from pathlib import Path
 
+from sphinx.util.nodes import make_refnode
+
 import subquad
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_extensions"))
 
-import inventories  # noqa: E402: it stands in _extensions
+import inventories  # noqa: E402
 
 project = "subquad"
 author = "The subquad developers"
@@ -46,6 +48,8 @@ suppress_warnings = ["config.cache", "myst.header", "ref.ref"]  # labels inside 
 autosummary_generate = True
 numpydoc_show_class_members = False  # the template of a class lists them, with their docstrings
 numpydoc_xref_param_type = True
+default_role = "py:obj"  # a name in single backticks is a link where it is a name of the package
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "groupwise"
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -89,6 +93,7 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
     "footer_end": [],
 }
+html_sidebars = {page: [] for page in ("index", "performance", "changes")}
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 
 # Where the pages are published, their other versions are one click away.
@@ -118,6 +123,24 @@ def as_written(app, what, name, obj, options, lines):
             lines[i] = re.sub(r"(?<=\w)_(?!\w)|\|", r"\\\g<0>", line)
 
 
+def by_its_last_name(app, env, node, contnode):
+    """Resolve `WideNetwork` from any page: the one public name that ends so, if there is one."""
+    if node.get("refdomain") != "py" or node.get("reftype") != "obj":
+        return None
+    target, python = node["reftarget"], env.get_domain("py")
+    found = [
+        (name, entry)
+        for name, entry in python.objects.items()
+        if name.endswith(f".{target}") and not any(p.startswith("_") for p in name.split("."))
+    ]
+    if not target[:1].isupper() or len(found) != 1:
+        return None
+    name, entry = found[0]
+    args = app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name
+    return make_refnode(*args)
+
+
 def setup(app):
-    """Run it after numpydoc."""
+    """Run the first after numpydoc."""
     app.connect("autodoc-process-docstring", as_written, priority=900)
+    app.connect("missing-reference", by_its_last_name)

@@ -42,7 +42,9 @@ def _definitions(actions):
     for action in actions:
         term = nodes.term("", "", nodes.literal(text=_written(action)))
         text = _sentence(action)
-        listed += nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph(text=text)))
+        listed += nodes.definition_list_item(
+            "", term, nodes.definition("", nodes.paragraph(text=text))
+        )
     return listed
 
 
