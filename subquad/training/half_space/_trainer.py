@@ -31,6 +31,8 @@ _PAIRS_PER_BLOCK = 2**22
 _FEW_FIRING = 16
 # Training has diverged when its loss is so many times the largest one that f = 0 had so far.
 _DIVERGED = 1e8
+# A step is divided by the square of the network's scale, which float64 must hold.
+_LARGEST_SCALE = 1e150
 _DYNAMICS = {"network": NetworkRows, "kernel": TangentRows}
 _ITERATES = ("last", "averaged", "random")
 _REPORTS = ("auto", "tree", "scan", None)
@@ -158,6 +160,11 @@ class HalfSpaceSGD:
     ):
         if not isinstance(network, PairedNetwork):
             raise TypeError(f"network must be a PairedNetwork; got {type(network).__name__}.")
+        if not 1 / _LARGEST_SCALE <= network.scale <= _LARGEST_SCALE:
+            raise ValueError(
+                f"network must have a scale between {1 / _LARGEST_SCALE:.0e} and "
+                f"{_LARGEST_SCALE:.0e}; got {network.scale:.3g}."
+            )
         one_of(dynamics, "dynamics", _DYNAMICS)
         one_of(report, "report", _REPORTS)
         if callback is not None and not callable(callback):
