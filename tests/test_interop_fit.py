@@ -14,6 +14,7 @@ from torch.nn import functional  # noqa: E402
 from subquad.activations import SiLU  # noqa: E402
 from subquad.interop import apply_change, capture, fit_layer  # noqa: E402
 from subquad.networks import LastLayer  # noqa: E402
+from subquad.solvers import predictive_variance  # noqa: E402
 from subquad.training import LastLayerGaussNewton, TrainingWarning  # noqa: E402
 
 ACTIVATIONS = [
@@ -135,22 +136,23 @@ class Functions(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("model", "path"),
+    ("make", "path"),
     [
-        (Functions(functional.gelu), "last layer"),
-        (Functions(functional.relu), "last layer"),
-        (Functions(lambda z: functional.leaky_relu(z, 0.3)), "last layer"),
-        (Functions(functional.relu6), "general"),  # as ReLU below 6
-        (Functions(functional.elu), "general"),
-        (Functions(torch.sin), "general"),
-        (Functions(lambda z: functional.layer_norm(z, (60,))), "general"),
-        (Functions(functional.gelu, after=torch.tanh), "general"),
-        (Functions(lambda z: functional.gelu(z) * (1 + z[:, :1] ** 2)), "general"),
-        (Residual(), "general"),
+        (lambda: Functions(functional.gelu), "last layer"),
+        (lambda: Functions(functional.relu), "last layer"),
+        (lambda: Functions(lambda z: functional.leaky_relu(z, 0.3)), "last layer"),
+        (lambda: Functions(functional.relu6), "general"),  # as ReLU below 6
+        (lambda: Functions(functional.elu), "general"),
+        (lambda: Functions(torch.sin), "general"),
+        (lambda: Functions(lambda z: functional.layer_norm(z, (60,))), "general"),
+        (lambda: Functions(functional.gelu, after=torch.tanh), "general"),
+        (lambda: Functions(lambda z: functional.gelu(z) * (1 + z[:, :1] ** 2)), "general"),
+        (Residual, "general"),
     ],
 )
-def test_other_networks_take_the_general_path(model, path):
-    model = model.double().eval()
+def test_other_networks_take_the_general_path(make, path):
+    torch.manual_seed(0)
+    model = make().double().eval()
     X, y = data(10, shape=(6,))
     y = outputs(model, X) + 0.01 * y.numpy()
     change = quietly(model, X, y, "wide", regularization=1e-6, max_steps=6)
@@ -307,17 +309,18 @@ def test_deviations_are_those_of_the_linearised_laplace_approximation(name, weig
     apply_change(changed, change)
     np.testing.assert_allclose(change.deviations(changed, new), found, rtol=1e-9)
     dw = np.column_stack([change.weight_change(), change.bias]).ravel()
-    noise = 0.2 / (np.ones(12) if weights is None else weights)
+    W = np.ones(12) if weights is None else weights
     for c in range(2):
         J, K = (capture(changed, x, name, outputs=c, bias=True)[name].to_dense() for x in (X, new))
-        P = np.linalg.inv(J @ J.T + np.diag(noise))
-        a = P @ (y.numpy()[:, c] - outputs(changed, X)[:, c] + J @ dw)
-        # The same posterior by the weights: s^2 (J^T W J + mu I)^-1.
-        square = 0.2 * np.mean(a**2 / P.diagonal())
-        H = J.T @ (J * (0.2 / noise)[:, None]) + 0.2 * np.eye(J.shape[1])
-        variance = square * np.einsum("ij,jk,ik->i", K, np.linalg.inv(H), K)
-        np.testing.assert_allclose(found[:, c], np.sqrt(variance), rtol=1e-7)
-        np.testing.assert_allclose(noisy[:, c], np.sqrt(variance + square), rtol=1e-7)
+        r = y.numpy()[:, c] - outputs(changed, X)[:, c] + J @ dw
+        system = J @ J.T, r, 0.2, K @ J.T, np.square(K).sum(axis=1)
+        for squares, with_noise in ((found, False), (noisy, True)):
+            expected = predictive_variance(*system, weights=weights, noise=with_noise)
+            np.testing.assert_allclose(squares[:, c] ** 2, expected, rtol=1e-7)
+        # The same posterior by the weights of the layer: in proportion to (J^T W J / mu + I)^-1.
+        H = J.T @ (J * W[:, None]) / 0.2 + np.eye(J.shape[1])
+        posterior = np.sqrt(np.einsum("ij,jk,ik->i", K, np.linalg.inv(H), K))
+        np.testing.assert_allclose(found[:, c] / found[0, c], posterior / posterior[0], rtol=1e-7)
 
 
 def test_deviations_want_a_regularised_fit_and_its_model():
