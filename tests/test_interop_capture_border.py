@@ -333,6 +333,12 @@ REFUSALS = {
         ValueError,
         r"one number for each of the 7 samples; got shape \(\). A loss needs reduction='none'",
     ),
+    "three arguments": (
+        small,
+        {"outputs": lambda response, rows, more: response[:, 0]},
+        TypeError,
+        r"outputs must be a function of \(response, rows\), or .*; got one of \(response, rows, mo",
+    ),
     "array": (
         small,
         {"outputs": lambda response, rows: response.detach().numpy()[:, 0]},

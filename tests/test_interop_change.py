@@ -421,7 +421,18 @@ def entry(dtype="F32", shape=(2, 3), offsets=(0, 24)):
         (entry("I8", offsets=(0, 6)), bytes(6), "layer must hold numbers in F64.* I8, .*quantized"),
         (entry("F8_E4M3", offsets=(0, 6)), bytes(6), "layer must hold .* newer than this version"),
         (entry(shape=(6,)), bytes(24), "layer must name a linear layer, whose weight is a matrix"),
-        ({"other.weight": {}}, b"", "layer must be one of the layers of .*It has: other"),
+        (
+            {"other.weight": entry()["fc.weight"]},
+            bytes(24),
+            "layer must be one of the layers of .*It has: other",
+        ),
+        ({"other.weight": {}}, b"", "file must be .* 'other.weight' does not lie within"),
+        # A file that lost its end is refused also for what lies before.
+        (
+            entry() | {"last": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]}},
+            bytes(31),
+            "file must be a safetensors file; .* truncated .*'last' does not lie within",
+        ),
         ({}, b"", "layer must be one of the layers of .*It has: none"),
     ],
 )

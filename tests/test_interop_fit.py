@@ -466,6 +466,22 @@ def test_samples_that_interact_and_chance_are_refused(odd, message, layer):
     assert_untouched(model, before)
 
 
+@pytest.mark.parametrize(
+    ("y", "kind"),
+    [
+        (np.arange(5), "int64"),
+        (torch.arange(5), "int64"),
+        (np.ones(5, bool), "bool"),
+        (np.ones(5, np.float16), "float16"),
+        (torch.ones(5, dtype=torch.bfloat16), "bfloat16"),
+    ],
+)
+def test_labels_and_halves_are_no_targets(y, kind):
+    model, (X, _) = mlp(), data(5)
+    with pytest.raises(TypeError, match=rf"^y must be in float32 or float64; got {kind}\. Classes"):
+        fit_layer(model, X, y, "2")
+
+
 def test_outputs_that_do_not_depend_on_the_layer_are_refused():
     model, (X, y) = mlp(), data()
     with torch.no_grad():

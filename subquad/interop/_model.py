@@ -13,6 +13,9 @@ from subquad.interop._capture._probe import probe
 from subquad.interop._capture._samples import Samples
 from subquad.interop._torch import as_numpy
 
+# Labels are of these types, and would be fitted as numbers; halves have rounded already.
+_NO_TARGETS = "int", "uint", "bool", "float16", "bfloat16"
+
 
 class TorchLayer:
     """The layer that a fit moves, its model and the samples.
@@ -67,6 +70,12 @@ class TorchLayer:
         """Return y as an array; its shape is that of the outputs."""
         import torch
 
+        kind = str(getattr(y, "dtype", "")).removeprefix("torch.")
+        if kind.startswith(_NO_TARGETS):
+            raise TypeError(
+                f"y must be in float32 or float64; got {kind}. Classes need a column of targets "
+                "each, such as +1 and -1."
+            )
         y = as_numpy(y) if isinstance(y, torch.Tensor) else y
         if np.ndim(y) == 1 and self.outputs.shape[1] == 1:
             return np.asarray(y)[:, None]
