@@ -265,6 +265,7 @@ REFUSALS = {
     ),
     "no linear layer": (small, {"layers": ["1"]}, ValueError, "got '1', of class Tanh. The model"),
     "no names": (small, {"layers": []}, TypeError, "layers must be None, a name"),
+    "a number as names": (small, {"layers": 3}, TypeError, "layers must be None, a name.* got 3"),
     "numbers as names": (small, {"layers": [0]}, TypeError, "layers must be None, a name"),
     "unused": (unused, {"layers": "other"}, ValueError, "got 'other', which is never called"),
     "no influence": (detached, {"layers": "first"}, ValueError, "got 'first', by which their"),

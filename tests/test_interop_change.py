@@ -157,6 +157,12 @@ def without_the_layer():
     return model
 
 
+def without_a_weight():
+    model = copy.deepcopy(fitted()[0])
+    model.fc1 = nn.ReLU()
+    return model
+
+
 def of_another_width():
     model = copy.deepcopy(fitted()[0])
     model.fc1 = nn.Linear(16, 7)
@@ -175,6 +181,7 @@ def retrained():
     [
         (tied, ValueError, "layer must have a weight of its own; got 'fc1'.*other.weight"),
         (quantized, TypeError, "'fc1' must have a weight in .*quantized"),
+        (without_a_weight, TypeError, "'fc1' must have a weight; got a ReLU, which has none"),
         (without_the_layer, ValueError, "model must have the layer 'fc1'; got one without"),
         (of_another_width, ValueError, r"'fc1' must have a weight of shape \(60, 16\)"),
         (retrained, ValueError, "'fc1' must have the weight that was fitted; got another"),

@@ -466,6 +466,24 @@ def test_samples_that_interact_and_chance_are_refused(odd, message, layer):
     assert_untouched(model, before)
 
 
+@pytest.mark.parametrize("path", ["last layer", "general"])
+@pytest.mark.parametrize("shape", [(5, 1), (1, 3), (5, 2), (4, 3), (5,), (3,), ()])
+def test_targets_have_the_shape_of_the_outputs(shape, path):
+    # Some of these would broadcast, and be fitted.
+    activation = nn.Tanh() if path == "last layer" else nn.ELU()
+    model, (X, _) = mlp(activation, n_outputs=3), data(5)
+    with pytest.raises((TypeError, ValueError), match=r"^y must have (shape|2 dimensions)"):
+        fit_layer(model, X, np.ones(shape), "2")
+
+
+def test_targets_may_be_lists():
+    model, (X, y) = mlp(nn.Tanh(), n_outputs=2), data(5, 2)
+    one = quietly(model, X, y, "2", regularization=0.1)
+    other = quietly(model, X, y.tolist(), "2", regularization=0.1)
+    np.testing.assert_array_equal(other.outputs, one.outputs)
+    np.testing.assert_array_equal(other.deviations(model, X), one.deviations(model, X))
+
+
 @pytest.mark.parametrize(
     ("y", "kind"),
     [
@@ -478,7 +496,7 @@ def test_samples_that_interact_and_chance_are_refused(odd, message, layer):
 )
 def test_labels_and_halves_are_no_targets(y, kind):
     model, (X, _) = mlp(), data(5)
-    with pytest.raises(TypeError, match=rf"^y must be in float32 or float64; got {kind}\. Classes"):
+    with pytest.raises(TypeError, match=rf"^y must be a float32 or float64 array; got {kind}"):
         fit_layer(model, X, y, "2")
 
 
