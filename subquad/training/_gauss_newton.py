@@ -100,11 +100,6 @@ class GaussNewtonTrainer:
     def _begin(self, state, y, weights, centred):
         """Stand at the network as it came."""
         self._fit = Fit(state, y, weights, centred, [] if self._resumable else None)
-        if not np.isfinite(self._fit.initial_norm):
-            raise ValueError(
-                "y must be at a finite distance from the outputs of the network as it came; got "
-                f"{self._fit.initial_norm}. They overflow: scale the data points or the network."
-            )
         self._mark_step(0)
 
     def _mark_step(self, linearised_at):

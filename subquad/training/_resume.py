@@ -106,9 +106,9 @@ def _identity(trainer):
         digest.update(np.ascontiguousarray(array))
     return {
         "number of data points and outputs": list(fit.target.shape),
-        **trainer._options,
-        "initial residual": fit.initial_norm,
         _DIGEST: digest.hexdigest(),
+        "initial residual": fit.initial_norm,
+        **trainer._options,
     }
 
 

@@ -428,7 +428,7 @@ def _require_wide(network):
     """Refuse what is no `WideNetwork`, and warn where few neurons are expected to fire."""
     if not isinstance(network, WideNetwork):
         raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
-    _arguments.require_active_neurons(network, 0)
+    _arguments.require_active_neurons(network, 1)
 
 
 def _as_step_size(value):
