@@ -265,6 +265,7 @@ REFUSALS = {
     ),
     "no linear layer": (small, {"layers": ["1"]}, ValueError, "got '1', of class Tanh. The model"),
     "no names": (small, {"layers": []}, TypeError, "layers must be None, a name"),
+    "a number as names": (small, {"layers": 3}, TypeError, "layers must be None, a name.* got 3"),
     "numbers as names": (small, {"layers": [0]}, TypeError, "layers must be None, a name"),
     "unused": (unused, {"layers": "other"}, ValueError, "got 'other', which is never called"),
     "no influence": (detached, {"layers": "first"}, ValueError, "got 'first', by which their"),
@@ -332,6 +333,12 @@ REFUSALS = {
         {"outputs": lambda response, rows: response.mean()},
         ValueError,
         r"one number for each of the 7 samples; got shape \(\). A loss needs reduction='none'",
+    ),
+    "three arguments": (
+        small,
+        {"outputs": lambda response, rows, more: response[:, 0]},
+        TypeError,
+        r"outputs must be a function of \(response, rows\), or .*; got one of \(response, rows, mo",
     ),
     "array": (
         small,

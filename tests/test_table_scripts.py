@@ -118,6 +118,7 @@ def test_pools_are_timed(script):
 def test_projections_and_kernels_are_measured_beside_torch(script, monkeypatch, capsys):
     pytest.importorskip("torch")
     module = script("torch_table")
+    monkeypatch.setattr(script("side_by_side"), "PAUSE", 0)
     sizes = {"SIZE": 16, "SIZES": (5, 8, 8, 1), "KERNEL_POINTS": 4}
     sizes |= {"SMALL": (3, 1, 4, 4), "LARGE": (3, 1, 6, 8), "SEQUENCES": (2, 3, 5, 6)}
     for name, value in sizes.items():

@@ -149,6 +149,8 @@ class _Tensors:
             self._entries = {k: v for k, v in header.items() if k != "__metadata__"}
         except (ValueError, AttributeError, RecursionError):
             raise self._damaged("its header is not the JSON of one") from None
+        for name in self._entries:
+            self._described(name)
 
     def has(self, name):
         """Whether the file has this array."""
