@@ -48,6 +48,13 @@ suppress_warnings = ["config.cache", "myst.header", "ref.ref"]  # labels inside 
 autosummary_generate = True
 numpydoc_show_class_members = False  # the template of a class lists them, with their docstrings
 numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # but for Python's, numpy's and our own names
+numpydoc_xref_aliases = {
+    name: f"subquad.{module}.{name}"
+    for module in subquad._MODULES
+    for name in getattr(getattr(subquad, module), "__all__", ())
+    if name[0].isupper()
+} | {"Generator": "numpy.random.Generator", "Pipeline": "sklearn.pipeline.Pipeline"}
 default_role = "py:obj"  # a name in single backticks is a link where it is a name of the package
 toc_object_entries_show_parents = "hide"
 autodoc_member_order = "groupwise"
@@ -124,16 +131,16 @@ def as_written(app, what, name, obj, options, lines):
 
 
 def by_its_last_name(app, env, node, contnode):
-    """Resolve `WideNetwork` from any page: the one public name that ends so, if there is one."""
+    """Resolve `WideNetwork` from any page: the one class or function of that name, if it is one."""
     if node.get("refdomain") != "py" or node.get("reftype") != "obj":
         return None
     target, python = node["reftarget"], env.get_domain("py")
     found = [
         (name, entry)
         for name, entry in python.objects.items()
-        if name.endswith(f".{target}") and not any(p.startswith("_") for p in name.split("."))
+        if name.endswith(f".{target}") and entry.objtype in ("class", "exception", "function")
     ]
-    if not target[:1].isupper() or len(found) != 1:
+    if len(found) != 1:
         return None
     name, entry = found[0]
     args = app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name

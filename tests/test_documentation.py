@@ -5,6 +5,8 @@ import re
 import pages
 import pytest
 
+from subquad._command.parser import build_parser
+
 # An optional package that a block needs, by the name under which the block imports it.
 OPTIONAL = "matplotlib", "peft", "safetensors", "sklearn", "torch"
 # Run by tests that also look at what these pages leave.
@@ -32,6 +34,25 @@ def test_every_block_runs_and_prints_what_it_says(page, tmp_path, monkeypatch):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     pages.run(page)
+
+
+LINK = re.compile(r"\]\((?!https?:)([\w./]+\.(?:md|rst))(?:#[\w-]+)?\)")
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.stem)
+def test_links_lead_to_pages(page):
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        path = (page.parent / target).resolve()
+        where = path.relative_to(pages.REPOSITORY).parts
+        if where[0] == "docs" and where[1] not in pages.MADE:
+            assert path.is_file(), target
+
+
+def test_the_page_of_the_command_has_the_options_of_every_subcommand():
+    text = (pages.REPOSITORY / "docs" / "start" / "command_line.md").read_text(encoding="utf-8")
+    (choices,) = (action.choices for action in build_parser()._actions if action.choices)
+    shown = re.findall(r"^```\{subquad-options\} (\w+)$", text, re.MULTILINE)
+    assert shown == list(choices)
 
 
 @pytest.mark.parametrize(
