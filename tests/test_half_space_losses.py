@@ -41,6 +41,12 @@ def fired_of(trainer, X):
     return fired
 
 
+def run_by_steps(trainer, batches):
+    """Take steps, which do not stop where the loss has only grown."""
+    for X, y in batches:
+        trainer.step(X, y)
+
+
 # The weights agree to 1e-12: that an inner product of the 20 x 8 x 600 here is so near its
 # threshold that who fires differs has a chance of about 1e-7 in a new seed.
 @pytest.mark.parametrize("n_outputs", [1, 3])
@@ -179,6 +185,13 @@ def test_the_choice_has_a_generator_of_its_own(rng):
     assert other.history != last.history
 
 
+def test_a_generator_that_cannot_spawn_is_refused_for_a_random_iterate():
+    rng = np.random.Generator(np.random.RandomState(0)._bit_generator)
+    HalfSpaceSGD(network(), rng=rng)
+    with pytest.raises(TypeError, match="rng must be able to spawn another for a random iterate"):
+        HalfSpaceSGD(network(), iterate="random", rng=rng)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("iterate", ITERATES)
 def test_pickled_trainers_go_on_the_same(rng, iterate, loss):
@@ -213,8 +226,7 @@ def test_scales_whose_squares_leave_the_range_are_refused(scale):
 def test_outputs_that_overflow_are_refused(rng, loss):
     trainer = HalfSpaceSGD(network(), loss=loss, learning_rate=1e308)
     with pytest.raises(FloatingPointError, match="Lower learning_rate"):
-        for X, y in stream(rng, 100, loss):
-            trainer.step(1e3 * X, y)
+        run_by_steps(trainer, ((1e3 * X, y) for X, y in stream(rng, 100, loss)))
     assert np.isfinite(trainer.weights).all()
     assert np.isfinite([record.loss for record in trainer.history]).all()
 

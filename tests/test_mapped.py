@@ -133,9 +133,11 @@ def test_a_factored_trainer_takes_further_steps(tmp_path, cls, sizes):
     np.testing.assert_allclose(other.weights, trainer.weights, rtol=1e-8)
 
 
+@pytest.mark.parametrize("iterate", ["last", "averaged", "random"])
 @pytest.mark.parametrize("report", ["tree", "scan", None])
-def test_half_space_sgd_takes_further_steps(tmp_path, report):
-    trainer = HalfSpaceSGD(PairedNetwork(5, width=512, rng=0), report=report, rng=0)
+def test_half_space_sgd_takes_further_steps(tmp_path, report, iterate):
+    options = {"report": report, "iterate": iterate, "rng": 0}
+    trainer = HalfSpaceSGD(PairedNetwork(5, width=512, rng=0), **options)
     quietly(trainer.partial_fit, X, Y)
     other = mapped(trainer, tmp_path)
     for each in (trainer, other):

@@ -33,8 +33,8 @@ _PARAMETERS = (
         B. With large values (32 and more) the network learns as its tangent kernel does; with
         small ones the neurons move, which measured more accurate.
     learning_rate : float or "auto"
-        eta. Values up to 1 are stable for any rows; "auto" takes the largest that is stable for
-        the Gram matrix of the first mini-batch.
+        eta. Values up to 1 are stable for any rows and the squared loss; "auto" takes the largest
+        that is stable for the Gram matrix of the first mini-batch and the curvature of the loss.
     batch_size : int
     n_epochs : int
         Passes of `fit` over the rows.
@@ -80,18 +80,19 @@ _PARAMETERS = (
 
 _REGRESSION = """{"squared", "huber", "absolute"} or Loss
         What is minimised. "huber" is `HuberLoss(delta=1)`. With it and "absolute", targets are
-        scaled by their median and by 1.4826 times the median distance from it, not by mean and
-        standard deviation: outliers then pull no harder than others."""
-_CLASSIFICATION = """{"squared", "logistic", "hinge"}
-        What is minimised, for each class against the rest. With "logistic" there are
-        probabilities: `predict_proba`."""
-# Losses whose minimum few targets cannot move far, whatever they are.
+        scaled by their median and by 1.4826 times the median distance from it instead of mean and
+        standard deviation, which outliers would move. The last iterate stays as far from the
+        minimum of "absolute" as one step goes: prefer `average=True`."""
+_CLASSIFICATION = """{"squared", "logistic", "hinge"} or Loss
+        What is minimised, for each class against the rest. "logistic" adds `predict_proba`."""
+# A few targets cannot move the minimum of these losses far, whatever they are.
 _ROBUST = ("huber", "absolute")
 
 
 def _is_logistic(model):
-    """Whether outputs are log-odds."""
-    return getattr(model.loss, "name", model.loss) == "logistic"
+    """Whether outputs are log-odds: those of the fitted trainer, or of one to come."""
+    loss = model.trainer_.loss if hasattr(model, "trainer_") else model.loss
+    return getattr(loss, "name", loss) == "logistic"
 
 
 class _HalfSpaceModel(Model):
@@ -300,7 +301,7 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
     __doc__ = f"""Classification by SGD on a wide two-layer network of which few neurons fire.
 
     Indicators of the classes (+1 and -1), one output per class, or one for two classes, fitted by
-    `HalfSpaceSGD`: by least squares, or in the sense of another loss.
+    `HalfSpaceSGD`, by default by least squares.
 {_PARAMETERS.replace("{LOSSES}", _CLASSIFICATION)}
     classes_ : ndarray, shape (n_classes,)
 

@@ -172,7 +172,9 @@ def _robust_moments(A):
     median = np.median(A / size, axis=0)
     distance = _NORMAL * np.median(np.abs(A / size - median), axis=0)
     deviation = _moments(A, np.ones(len(A)))[1]
-    return median * size, np.where(distance > 1e-12, distance * size, deviation)
+    with np.errstate(over="ignore"):  # up to three times the largest entry
+        distances = np.minimum(distance * size, np.finfo(np.float64).max)
+    return median * size, np.where(distance > 1e-12, distances, deviation)
 
 
 def _root_mean_square(A, weights):

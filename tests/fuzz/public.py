@@ -28,6 +28,9 @@ EXCUSED = {
         for kind in ("Equation", "CoupledEquation")
         for name in ("choose_regularization", "leave_one_out", "product", "quadratic", "solve")
     },
+    "training.Loss": "a base class; its kinds are fuzzed",
+    "training.Loss.derivative": "as its class",
+    "training.Loss.value": "as its class",
     "training.State": "a protocol, which has no instances",
     "training.StateGaussNewton": "a trainer of a caller's own state; its siblings are fuzzed",
     **{

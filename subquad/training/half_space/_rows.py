@@ -26,11 +26,11 @@ class EarlierRows:
         self._moment = 1
 
     def choose(self):
-        """Mean, from now on, the rows as they are."""
+        """Let the moment be now."""
         self._moment += 1
 
     def keep(self, indices, rows):
-        """Copy those of some rows, about to move, that have not moved since the moment."""
+        """Copy those of the rows about to move that have not moved since the moment."""
         still = indices[self._moments[indices] != self._moment]
         self._copies[still] = rows[still]
         self._moments[still] = self._moment

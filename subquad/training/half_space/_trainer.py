@@ -1,6 +1,6 @@
 """Stochastic gradient descent that finds, evaluates and moves only the neurons that fire.
 
-Half of the file is the class docstring; the rows that move, and who fires, live beside it.
+Half of the file is docstrings; the losses, the rows that move, and who fires, live beside it.
 """
 
 import itertools
@@ -174,7 +174,7 @@ class HalfSpaceSGD:
         self._iterate, self._average_from = _iterate(iterate, average_from)
         self._count_flips, self.learning_rate = bool(count_flips), _rate(learning_rate)
         self._rng, self._callback = generator(rng), callback
-        self._choice = self._rng.spawn(1)[0] if self._iterate == "random" else None
+        self._choice = _spawned(self._rng) if self._iterate == "random" else None
         _require_memory(network, self._iterate)
         _warn_of_few(network)
         self.network, self.history, self.n_steps = network, [], 0
@@ -407,6 +407,17 @@ def _iterate(iterate, average_from):
             f"average_from must be None for the {iterate} iterate; got {average_from}."
         )
     return iterate, integer(average_from, "average_from", minimum=0)
+
+
+def _spawned(rng):
+    """Return a generator of its own numbers; that of the order of rows goes on as without."""
+    try:
+        return rng.spawn(1)[0]
+    except TypeError:
+        raise TypeError(
+            "rng must be able to spawn another for a random iterate; got one without a "
+            "SeedSequence. Give a seed."
+        ) from None
 
 
 def _require_memory(network, iterate):

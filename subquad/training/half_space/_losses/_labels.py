@@ -11,8 +11,8 @@ class LabelLoss(Loss):
 
     def _numbers(self, y):
         """Return labels as floats; they may be integers or bools."""
-        y = even_array(y, "y") if isinstance(y, (np.ndarray, np.generic, list, tuple)) else y
-        return y.astype(np.float64) if getattr(y, "dtype", np.dtype("O")).kind in "biu" else y
+        labels = y if isinstance(y, np.ma.MaskedArray) else even_array(y, "y")
+        return labels.astype(np.float64) if labels.dtype.kind in "biu" else y
 
     def _admitted(self, y):
         """Return labels -1 and 1, for 0 and 1 as well."""
