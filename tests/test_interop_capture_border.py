@@ -521,3 +521,21 @@ def test_without_torch_the_extra_is_named(monkeypatch):
     message = r'capture needs PyTorch. Install it with: pip install "subquad\[torch\]"'
     with pytest.raises(ImportError, match=message):
         capture(None, X.numpy())
+
+
+def test_numpy_samples_may_lie_in_memory_in_any_way():
+    model, X = small(), reals(9, 3).numpy()
+    expected = capture(model, X)["0"].to_dense()
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    strided, reversed_ = np.repeat(X, 2, axis=1)[:, ::2], X[::-1].copy()[::-1]
+    for same in (read_only, strided, reversed_, X.astype(">f8"), np.asfortranarray(X)):
+        np.testing.assert_array_equal(capture(model, same)["0"].to_dense(), expected)
+
+
+def test_numpy_indices_may_lie_in_memory_in_any_way():
+    model = models.ready(nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 1)))
+    indices = np.array([[0, 1], [2, 3], [1, 4]])
+    expected = capture(model, indices)["0"].to_dense()
+    for same in (indices.astype(">i8"), indices[::-1].copy()[::-1]):
+        np.testing.assert_array_equal(capture(model, same)["0"].to_dense(), expected)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subquad._validation import as_matrix
+from subquad._validation import as_matrix, as_path
 from subquad.activations import ReLU
 from subquad.networks import LastLayer
 
@@ -100,8 +100,9 @@ def load_layer(file, layer, *, head=None):
     >>> stored.last_layer(features, GELU())  # doctest: +SKIP
     LastLayer(n=100, width=512, n_outputs=1, activation=GELU(approximate='none'), dtype=float32)
     """
+    file = as_path(file, "file")
     with open(file, "rb") as opened:
-        tensors = _Tensors(opened, os.fspath(file))
+        tensors = _Tensors(opened, os.fsdecode(file))
         weight, bias = _linear(tensors, layer, "layer")
         readout = constant = None
         if head is not None:
