@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from subquad.interop import capture
+from subquad.interop import capture, fit_layer
 from subquad.sketch import TensorSketch
 
 torch = pytest.importorskip("torch")
@@ -539,3 +539,12 @@ def test_numpy_indices_may_lie_in_memory_in_any_way():
     expected = capture(model, indices)["0"].to_dense()
     for same in (indices.astype(">i8"), indices[::-1].copy()[::-1]):
         np.testing.assert_array_equal(capture(model, same)["0"].to_dense(), expected)
+
+
+def test_ragged_samples_and_an_index_without_an_axis_are_refused():
+    with pytest.raises(ValueError, match="X must have rows of equal length; got ragged ones"):
+        capture(small(), [[1.0], [1.0, 2.0]])
+    with pytest.raises(TypeError, match="outputs must be an integer; got "):
+        capture(small(), reals(5, 3), outputs=np.array(1.0))
+    with pytest.raises(ValueError, match="y must have rows of equal length; got ragged ones"):
+        fit_layer(small(), reals(5, 3), [[1.0], [1.0, 2.0]], "0")

@@ -3,8 +3,9 @@
 import contextlib
 
 import numpy as np
+import scipy.sparse
 
-from subquad._validation import require_finite
+from subquad._validation import even_array, require_finite
 from subquad.interop._capture import capture
 from subquad.interop._capture._layers import find_layers, has_embedding, require_eval_mode
 from subquad.interop._capture._outputs import Chosen
@@ -68,9 +69,8 @@ class TorchLayer:
         import torch
 
         y = as_numpy(y) if isinstance(y, torch.Tensor) else y
-        if np.ndim(y) == 1 and self.outputs.shape[1] == 1:
-            return np.asarray(y)[:, None]
-        return y
+        y = y if scipy.sparse.issparse(y) else even_array(y, "y")
+        return y[:, None] if y.ndim == 1 and self.outputs.shape[1] == 1 else y
 
     def jacobian(self, X=None, outputs=None):
         """Return J at the weight that is in place, for the samples or for other ones."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse
 
-from subquad._validation import require_finite
+from subquad._validation import even_array, require_finite
 
 
 class Samples:
@@ -69,7 +69,7 @@ class Samples:
         if scipy.sparse.issparse(value) or (isinstance(value, torch.Tensor) and _is_odd(value)):
             raise TypeError(f"{name} must be a dense array or tensor; got {type(value).__name__}.")
         if self._alone and not isinstance(value, torch.Tensor):
-            value = np.asarray(value)
+            value = even_array(value, name)
         if not isinstance(value, np.ndarray | torch.Tensor):
             return value
         if value.ndim == 0:
