@@ -541,10 +541,14 @@ def test_numpy_indices_may_lie_in_memory_in_any_way():
         np.testing.assert_array_equal(capture(model, same)["0"].to_dense(), expected)
 
 
-def test_ragged_samples_and_an_index_without_an_axis_are_refused():
+def test_samples_targets_and_names_of_other_shapes_are_refused():
     with pytest.raises(ValueError, match="X must have rows of equal length; got ragged ones"):
         capture(small(), [[1.0], [1.0, 2.0]])
     with pytest.raises(TypeError, match="outputs must be an integer; got "):
         capture(small(), reals(5, 3), outputs=np.array(1.0))
     with pytest.raises(ValueError, match="y must have rows of equal length; got ragged ones"):
         fit_layer(small(), reals(5, 3), [[1.0], [1.0, 2.0]], "0")
+    with pytest.raises(ValueError, match=r"y must have shape \(5, 2\); got \(5, 3\)"):
+        fit_layer(small(), reals(5, 3), reals(5, 3), "0")
+    with pytest.raises(TypeError, match="layers must be None, a name, or a sequence"):
+        capture(small(), reals(5, 3), 3)

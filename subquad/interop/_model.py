@@ -70,7 +70,11 @@ class TorchLayer:
 
         y = as_numpy(y) if isinstance(y, torch.Tensor) else y
         y = y if scipy.sparse.issparse(y) else even_array(y, "y")
-        return y[:, None] if y.ndim == 1 and self.outputs.shape[1] == 1 else y
+        if y.ndim == 1 and self.outputs.shape[1] == 1:
+            y = y[:, None]
+        if y.shape != self.outputs.shape:
+            raise ValueError(f"y must have shape {self.outputs.shape}; got {y.shape}.")
+        return y
 
     def jacobian(self, X=None, outputs=None):
         """Return J at the weight that is in place, for the samples or for other ones."""

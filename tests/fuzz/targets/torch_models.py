@@ -85,7 +85,7 @@ def _rows(X):
     return np.ascontiguousarray(as_float64(X.numpy() if hasattr(X, "numpy") else X))
 
 
-@target("interop.capture", share=2)
+@target("interop.capture", share=1)
 def captured(draw, attempt):
     if not HAS_TORCH:
         return
@@ -143,7 +143,7 @@ def _fitted(draw, attempt, model):
     "interop.export_peft",
     "interop.LayerChange.deviations",
     "interop.LayerChange.weight_change",
-    share=2,
+    share=1,
 )
 def fitted(draw, attempt):
     if not HAS_TORCH:
