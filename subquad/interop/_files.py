@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from subquad._validation import as_matrix, as_path
-from subquad.activations import ReLU
 from subquad.networks import LastLayer
 
 # safetensors allows no larger header.
@@ -65,7 +64,7 @@ class StoredLayer:
             raise ValueError("head must be given to load_layer for this; got None.")
         V = as_matrix(features, "features", n_columns=self.weight.shape[1])
         Z = V @ self.weight.astype(V.dtype).T + self.bias.astype(V.dtype)
-        return LastLayer(V, Z, self.readout.astype(V.dtype), activation or ReLU())
+        return LastLayer(V, Z, self.readout.astype(V.dtype), activation)
 
 
 def load_layer(file, layer, *, head=None):

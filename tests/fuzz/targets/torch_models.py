@@ -82,6 +82,7 @@ def _layer(draw):
 
 
 def _rows(X):
+    X = X["input"] if isinstance(X, dict) else X
     return np.ascontiguousarray(as_float64(X.numpy() if hasattr(X, "numpy") else X))
 
 
