@@ -4,11 +4,21 @@ sphinx-build -W docs build/html
 """
 
 import importlib.util
+import json
+import os
 import re
+import sys
 import warnings
 from pathlib import Path
 
+from sphinx.util.nodes import make_refnode
+
 import subquad
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_extensions"))
+
+import inventories  # noqa: E402
 
 project = "subquad"
 author = "The subquad developers"
@@ -20,19 +30,28 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "command_line",
+    "local_mathjax",
 ]
+intersphinx_mapping = inventories.mapping()
+intersphinx_timeout = 5
+templates_path = ["_templates"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["gallery/*.ipynb", "gallery/*.py", "gallery/*.zip", "gallery/**/*.json"]
 suppress_warnings = ["config.cache", "myst.header", "ref.ref"]  # labels inside scikit-learn
 
 autosummary_generate = True
-numpydoc_show_class_members = True
-numpydoc_class_members_toctree = False
-numpydoc_show_inherited_class_members = False
-autodoc_default_options = {"members": False}
-myst_enable_extensions = ["dollarmath"]
+numpydoc_show_class_members = False  # the template of a class lists them, with their docstrings
+numpydoc_xref_param_type = True
+default_role = "py:obj"  # a name in single backticks is a link where it is a name of the package
+toc_object_entries_show_parents = "hide"
+autodoc_member_order = "groupwise"
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 
@@ -56,10 +75,40 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "show_memory": False,
     "write_computation_times": False,
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("subquad",),
+    "inspect_global_variables": False,
 }
-html_theme = "alabaster"
+html_theme = "pydata_sphinx_theme"
 html_title = f"subquad {version}"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["subquad.css"]
+html_theme_options = {
+    "logo": {"text": "subquad"},
+    "github_url": "https://github.com/subquad/subquad",
+    "show_prev_next": True,
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 6,
+    "footer_end": [],
+}
+html_sidebars = {page: [] for page in ("index", "performance", "changes")}
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
+
+# Where the pages are published, their other versions are one click away.
+if published := os.environ.get("READTHEDOCS_CANONICAL_URL"):
+    site, this = published.rstrip("/").rsplit("/", 1)
+    switcher = [
+        {"name": name, "version": name, "url": f"{site}/{name}/", "preferred": name == "stable"}
+        for name in ("latest", "stable")
+    ]
+    (HERE / "_static" / "switcher.json").write_text(json.dumps(switcher), encoding="utf-8")
+    html_theme_options |= {
+        "switcher": {"json_url": f"{site}/latest/_static/switcher.json", "version_match": this},
+        "check_switcher": False,
+        "navbar_start": ["navbar-logo", "version-switcher"],
+    }
 
 # Figures are drawn to be looked at, not shown.
 warnings.filterwarnings("ignore", message=".*non-interactive.*cannot be shown.*")
@@ -74,6 +123,24 @@ def as_written(app, what, name, obj, options, lines):
             lines[i] = re.sub(r"(?<=\w)_(?!\w)|\|", r"\\\g<0>", line)
 
 
+def by_its_last_name(app, env, node, contnode):
+    """Resolve `WideNetwork` from any page: the one public name that ends so, if there is one."""
+    if node.get("refdomain") != "py" or node.get("reftype") != "obj":
+        return None
+    target, python = node["reftarget"], env.get_domain("py")
+    found = [
+        (name, entry)
+        for name, entry in python.objects.items()
+        if name.endswith(f".{target}") and not any(p.startswith("_") for p in name.split("."))
+    ]
+    if not target[:1].isupper() or len(found) != 1:
+        return None
+    name, entry = found[0]
+    args = app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name
+    return make_refnode(*args)
+
+
 def setup(app):
-    """Run it after numpydoc."""
+    """Run the first after numpydoc."""
     app.connect("autodoc-process-docstring", as_written, priority=900)
+    app.connect("missing-reference", by_its_last_name)

@@ -171,14 +171,14 @@ def test_a_checkpoint_of_another_fit_or_no_checkpoint_is_refused(interrupted, tm
     for about, options, data, part in [
         ({"seed": 1}, {}, X, "resumed with the same seed; it has 0, got 1"),
         ({}, {}, X, "resumed with the same seed; it has 0, got None"),
-        ({"seed": 0}, {"random_state": 1}, X, "same network and data; got others"),
+        ({"seed": 0}, {"random_state": 1}, X, "same (initial|network)"),
         (
             {"seed": 0},
             {"regularization": 0.5},
             X,
-            "same regularization; got .*, and this one has 0.5",
+            r"same regularization; got [\d.]+, and this one has 0\.5",
         ),
-        ({"seed": 0}, {}, X + 1e-9, "same network and data; got others"),
+        ({"seed": 0}, {}, X + 1e-9, "same (initial|network)"),
         ({"seed": 0}, {}, X[:-1], "same number of data points"),
     ]:
         estimator = estimator_with(Checkpoint(interrupted, resume=True, about=about), **options)

@@ -6,8 +6,18 @@ import numpy as np
 
 from subquad._parallel import blocks
 from subquad._products import gemm
-from subquad._validation import as_array, as_matrix, as_vector, real, require_in_range
+from subquad._validation import (
+    as_array,
+    as_matrix,
+    as_vector,
+    integer,
+    real,
+    require_in_range,
+    require_memory,
+)
 from subquad.activations import ReLU, as_activation, is_smooth
+from subquad.jacobian import KhatriRao
+from subquad.networks._initial import layer_number
 
 # Cast so many columns of float32 features to float64 at a time,
 _COLUMNS_PER_BLOCK = 2048
@@ -151,6 +161,40 @@ class LastLayer:
         if factors is not None:
             factors = as_factors(factors, self.width, self.features.shape[1], self.dtype)
         return outputs_in_range(lambda: self._outputs(factors))
+
+    def jacobian(self, layer=-1, *, factors=None, output=0):
+        """Return the Jacobian of one output by W, as factors.
+
+        Parameters
+        ----------
+        layer : int
+            1 or -1, the only one.
+        factors : pair of array_like, optional
+            As in `outputs`.
+        output : int
+
+        Returns
+        -------
+        KhatriRao
+            Row i is u_i (x) v_i with u_i = a o phi'(z_i).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+        MemoryError
+            If U, n width numbers, does not fit.
+        """
+        layer_number(layer, 1)
+        output = integer(output, "output", minimum=0, maximum=self.n_outputs - 1)
+        n_bytes = 3 * self.n * self.width * self.dtype.itemsize
+        require_memory(n_bytes, f"A Jacobian of {self.n} points", "Use fewer points.")
+        Z = self.preactivations
+        if factors is not None:
+            A, V = as_factors(factors, self.width, self.features.shape[1], self.dtype)
+            Z = Z + gemm(gemm(self.features, V.T), A)
+        slopes = self.activation._derivative(Z, self.thresholds)
+        return KhatriRao(slopes * self.readout[output], self.features)
 
     def _outputs(self, factors=None):
         """Trusted twin of `outputs`."""

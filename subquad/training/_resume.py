@@ -132,8 +132,8 @@ def _identity(trainer):
     return {
         "number of data points and outputs": list(fit.target.shape),
         _DIGEST: digest.hexdigest(),
-        **trainer._options,  # regularization may have been chosen by the data
         "initial residual": fit.initial_norm,
+        **trainer._options,
     }
 
 

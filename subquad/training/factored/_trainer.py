@@ -34,6 +34,9 @@ class FactoredTrainer(GaussNewtonTrainer):
         self._begin(state, y, weights, centred)
         return weights
 
+    def _equation(self):
+        return self._fit.state.equation()
+
     @property
     def weights(self):
         """B of the best iterate."""
