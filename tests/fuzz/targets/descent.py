@@ -11,7 +11,7 @@ from ..cases import target
 from ..draws import as_float64
 
 _NAME = "training.LowRankGradientDescent"
-_METHODS = ("run", "step", "partial_fit", "gradient", "tangents")
+_METHODS = ("run", "step", "partial_fit", "gradient", "gram", "tangents")
 _WIDTH = 48
 
 
@@ -46,10 +46,14 @@ def descent(draw, attempt):
     draw.hostile |= bool(options)  # implicit weights take no flush
     trainer = attempt(LowRankGradientDescent, given, **_options(draw))
     name = draw.choice(_METHODS)
-    X, y = _batch(draw, C) if name != "tangents" else (draw.array((5, 3)), None)
+    X, y = _batch(draw, C) if name not in ("gram", "tangents") else (draw.array((5, 3)), None)
     draw.hostile = draw.extreme = True  # its loss may grow
     if name == "gradient":
         _gradient(attempt, trainer, X, y)
+    elif name == "gram":
+        G = attempt(trainer.gram, X)
+        attempt.holds(np.isfinite(G).all() and (G.diagonal() >= 0).all(), "a Gram matrix")
+        attempt.equal(G, G.T)
     elif name == "tangents":
         _tangents(attempt, trainer, X)
     elif name == "run" and draw.chance(0.3):

@@ -245,7 +245,7 @@ def factored(draw, attempt):
 
 
 @target(
-    *("networks.LastLayer" + name for name in ("", ".gram", ".outputs")),
+    *("networks.LastLayer" + name for name in ("", ".gram", ".jacobian", ".outputs")),
     "networks.is_separable",
     share=30,
 )
@@ -268,6 +268,12 @@ def last_layer(draw, attempt):
         value, V = attempt(layer.gram), as_float64(layer.features)
         with np.errstate(all="ignore"):
             attempt.close(value, V @ V.T, np.abs(V) @ np.abs(V).T, V.shape[1])
+        return
+    if draw.chance(0.1):
+        draw.hostile = True  # factors may overflow
+        J = attempt(layer.jacobian, output=draw.integer((0,)))
+        attempt.equal(J.n, layer.n)
+        attempt.holds(np.isfinite(dense(J.U)).all(), "finite factors")
         return
     if draw.chance(0.1):
         alone = all(np.count_nonzero(column) <= 1 for column in layer.readout.T)
