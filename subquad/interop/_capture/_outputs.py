@@ -20,7 +20,10 @@ class Chosen:
         self._indices = None
         if outputs is not None and self._function is None:
             sequence = isinstance(outputs, list | tuple | range | np.ndarray)
-            values = outputs if sequence else [outputs]
+            whole = (
+                not sequence or getattr(outputs, "ndim", 1) == 0
+            )  # an array of no axis is no index
+            values = [outputs] if whole else outputs
             self._indices = [integer(value, "outputs", minimum=0) for value in values]
             if not self._indices:
                 raise ValueError("outputs must name at least 1 output; got none.")

@@ -31,7 +31,7 @@ from ..draws import as_float64
 
 _WIDTH = 96
 _KEPT = []
-_STEPS = ("run", "step", "choose_regularization")
+_STEPS = ("run", "step", "choose_regularization", "gram")
 
 
 def _names(kind, methods=_STEPS):
@@ -77,8 +77,12 @@ def _train(draw, attempt, trainer, outputs):
     """Take steps, and compare the outputs with the network's."""
     draw.hostile = draw.extreme = True  # a run may end for reasons of its own
     step = draw.choice(_STEPS)
-    value = attempt(getattr(trainer, step))
+    given = (draw.integer((None, 0)),) if step == "gram" else ()
+    value = attempt(getattr(trainer, step), *given)
     _KEPT.clear()
+    if step == "gram":
+        _check_gram(draw, attempt, trainer, value)
+        return
     attempt.holds(value is trainer or step != "run", "run returns the trainer")
     found = np.asarray(trainer.outputs, float)
     finite = np.isfinite(found).all() and np.isfinite(trainer.residual_norm)
@@ -92,6 +96,14 @@ def _train(draw, attempt, trainer, outputs):
         eps = float(np.finfo(np.float32).eps) / float(np.finfo(float).eps)
         size = np.full(expected.shape, 1e4 * scale * eps)
         attempt.close(found, expected, size, 100)
+
+
+def _check_gram(draw, attempt, trainer, G):
+    """A Gram matrix is finite, symmetric, and of no negative diagonal."""
+    attempt.holds(np.isfinite(G).all() and (G.diagonal() >= 0).all(), "a Gram matrix")
+    scale = np.full(G.shape, float(np.abs(G).max(initial=0.0)))
+    eps = float(np.finfo(np.float32).eps) / float(np.finfo(float).eps)
+    attempt.close(G, G.T, eps * scale, 100)
 
 
 @target(*_names(LastLayerGaussNewton), share=5)
