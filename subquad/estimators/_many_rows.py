@@ -29,6 +29,13 @@ SOLVER = f"""
         `solver` is "nystrom".
     landmarks : {{"uniform", "pivoted"}}
         How they are drawn: see `subquad.solvers.NystromSolver`."""
+STEP_SOLVER = f"""
+    solver : {{"auto", "exact", "pcg"}}
+        How the equation of a step is solved: by one factorisation for each output, or by conjugate
+        gradients, 2 n^2 operations each, that {_PRECONDITIONING:,} of its columns precondition.
+        "auto": "exact" up to {EXACT_ROWS:,} distinct rows, without regularization, and where
+        outputs share neurons; otherwise "pcg". With "pcg", the regularization and the constant
+        are chosen on {ROWS_FOR_QUICK_CHOICE:,} of the rows."""
 SOLVED = """
     solver_ : {"exact", "pcg", "nystrom"}
     solver_report_ : str
@@ -73,6 +80,32 @@ def solver_for(solver, n):
     if solver != "auto":
         return solver
     return "exact" if n <= EXACT_ROWS else "pcg" if n <= ITERATED_ROWS else "nystrom"
+
+
+def step_solver_for(solver, n, coupled, regularization):
+    """Return the name of the solver of a Gauss-Newton step for n distinct rows."""
+    if solver != "auto":
+        return solver
+    exact = n <= EXACT_ROWS or coupled or regularization == 0
+    return "exact" if exact else "pcg"
+
+
+def step_report(solver, n, n_iterations):
+    """Return a line about how the steps of a fit were solved."""
+    if solver == "exact":
+        return f"Steps were solved exactly for {n} rows."
+    return (
+        f"Steps were solved for {n} rows by conjugate gradients, at most {n_iterations} iterations "
+        f"a step, which {min(_PRECONDITIONING, n)} landmarks preconditioned."
+    )
+
+
+def some_of(X, T, weights, repeats, most):
+    """Return the data of at most so many rows, drawn uniformly by one seed."""
+    if len(X) <= most:
+        return X, T, weights, repeats
+    some = np.random.default_rng(0).permutation(len(X))[:most]
+    return X[some], T[some], weights[some], repeats and repeats.of_points(some)
 
 
 def by_landmarks(kernel, T, damping, weights, repeats, n_landmarks, landmarks):

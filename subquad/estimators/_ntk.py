@@ -25,6 +25,7 @@ from subquad.estimators._many_rows import (
     by_landmarks,
     check_solver,
     solver_for,
+    some_of,
 )
 from subquad.estimators._preprocessing import REPEATED_ROWS, merge_observations
 from subquad.estimators._scaling import (
@@ -187,12 +188,9 @@ class _NTKModel(LinearisedModel, Model):
             self._adopt(candidates[0], X, T, weights)
             return self.regularization
         most = _ROWS_FOR_CHOICE if self.solver_ == "exact" else ROWS_FOR_QUICK_CHOICE
-        if len(X) > most:
-            some = np.random.default_rng(0).permutation(len(X))[:most]
-            X, T, weights = X[some], T[some], weights[some]
-            repeats = repeats and repeats.of_points(some)
-        with blas_threads_for(len(X)):
-            return self._chosen(candidates, X, T, weights, repeats)
+        few = some_of(X, T, weights, repeats, most)
+        with blas_threads_for(len(few[0])):
+            return self._chosen(candidates, *few)
 
     def _chosen(self, candidates, X, T, weights, repeats):
         """The same for few rows."""

@@ -3,7 +3,34 @@
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from subquad.jacobian import kept_gram
+from subquad.solvers.gram import PcgSolver
 from subquad.solvers.nystrom._whitening import Whitening
+
+
+class RepeatablePcgSolver:
+    """`PcgSolver` with G formed and landmarks, drawn anew by one seed for every equation.
+
+    Two fits that solve the same equations have the same bits, also where one goes on where
+    another stopped: nothing is kept from one equation to the next.
+
+    Parameters
+    ----------
+    landmarks : int
+    rtol : float
+    """
+
+    name = "pcg"
+    repeatable = True
+
+    def __init__(self, landmarks=1024, *, rtol=1e-3):
+        self._options = {"landmarks": landmarks, "rtol": rtol}
+
+    def solve(self, J, c, damping=0.0, weights=None):
+        """Return a `Solution` of (G + damping W^-1) x = c."""
+        if getattr(J, "forms_gram", True):
+            kept_gram(J)
+        return PcgSolver(**self._options, rng=0).solve(J, c, damping, weights)
 
 
 class _Preconditioner:

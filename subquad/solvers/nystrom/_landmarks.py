@@ -35,8 +35,9 @@ def pivoted(kernel, pool, count, rng):
     """Return `count` rows of the pool by block randomly pivoted Cholesky, in rising order.
 
     Each is drawn with a probability in proportion to what the Nystrom kernel of those before it
-    lacks of its diagonal. Chen, Epperly, Tropp and Webber (2023), Algorithm 2, but for draws without
-    repetition within a block. Where nothing is lacking any more, the rest are drawn uniformly.
+    lacks of its diagonal. Chen, Epperly, Tropp and Webber (2023), Algorithm 2, but for draws
+    without repetition within a block. Where nothing is lacking any more, the rest are drawn
+    uniformly.
     """
     left = kernel.diagonal()[pool].astype(np.float64)
     floor = len(pool) * np.finfo(np.float64).eps * left.max(initial=0.0)
