@@ -110,6 +110,22 @@ def test_whole_fits_are_timed_and_reach_their_goal(script, capsys):
     assert capsys.readouterr().out.count("subquad") == 3
 
 
+def test_fits_of_many_rows_are_measured(script, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    rows = script("many_rows_table")
+    options = rows.options_of(["--rows", "80", "9000", "--landmarks", "20", "--width", "256"])
+    labels = [fit[0] for fit in rows.chosen(options)]
+    assert labels == [
+        *("NTK exact", "NTK", "NTK 20 landmarks", "Gauss-Newton"),
+        *("NTK", "NTK 20 landmarks"),
+    ]
+    options.rows = [80]
+    monkeypatch.setattr(rows, "apart", lambda _, n, __, *fit: rows.measure(options, *fit))
+    rows.main(options)
+    ((_, cells),) = tables_in(capsys.readouterr().out, script)
+    assert [row[-1] for row in cells] == ["exact", "exact", "nystrom", "exact"]
+
+
 def test_pools_are_timed(script):
     table = script("pools_table").measure(256, [8], repeats=1)
     assert all(seconds > 0 for seconds in table[8].values())

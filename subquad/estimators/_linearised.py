@@ -86,6 +86,11 @@ class LinearisedModel:
     def _known_rows(self, X):
         """X, checked, of a model that has kept its observations."""
         check_is_fitted(self, self._FITTED)
+        if getattr(self, "solver_", "exact") == "nystrom":
+            raise ValueError(
+                "solver must be 'exact' or 'pcg' for deviations and influence; got a fit by "
+                "landmarks, which knows no other rows."
+            )
         if not hasattr(self, "_observations"):
             raise ValueError(
                 f"{type(self).__name__} must know the targets that it was fitted to; it was saved "

@@ -139,7 +139,7 @@ def _identity(trainer):
 
 def _require_resumable(state):
     """Refuse a solver whose own random numbers are not kept."""
-    if state._solver is not None:
+    if not getattr(state._solver, "repeatable", state._solver is None):
         raise ValueError(
             f"solver must be 'exact' for a fit that can be resumed; got {state._solver.name!r}."
         )
