@@ -38,6 +38,9 @@ class State(Protocol):
     terms : object
         The current iterate W - W(0), in the form that this state keeps it. Never written to, so
         that an earlier one can be restored.
+    has_kinks : bool, optional
+        Whether a regularised fit that gains no more may take some 300 steps to look around kinks;
+        False if there is none, or if `terms` would grow with them.
     """
 
     def linearise(self):
@@ -116,7 +119,7 @@ class GaussNewtonTrainer:
         of line 18, and damps the step until f comes closer to y.
         """
         fit, watch, before = self._fit, Stopwatch(), self._fit.norm
-        n_moves = len(fit.moves or ())
+        n_moves, searching = len(fit.moves or ()), self._rule.searching
         # A trial that overflows is not accepted.
         with blas_threads_for(len(fit.target)), np.errstate(over="ignore", invalid="ignore"):
             with watch.phase("linearise"):
@@ -129,6 +132,7 @@ class GaussNewtonTrainer:
                 with watch.phase("move"):
                     fit.accept(move, self.regularization_)
         self._warn_silent(equation.active)
+        self._first_of_run += searching  # `max_steps` does not count these
         return self._note(equation, move, before, watch, n_moves)
 
     def _note(self, equation, move, before, watch, n_moves):
@@ -301,7 +305,11 @@ class GaussNewtonTrainer:
     def _is_done(self):
         if self.converged:
             self._fit.return_to_best(self.regularization_)  # where float32 may prove it wrong
-        return self.converged or self._rule.settled or self._rule.stuck or self._stagnates()
+        if self.converged or self._rule.settled:
+            return True
+        if self._rule.searching or not (self._rule.stuck or self._stagnates()):
+            return False
+        return not self._rule.search(self._fit)
 
     def _stagnates(self):
         """Whether the last steps together gained next to nothing."""

@@ -13,8 +13,8 @@ import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import as_array, integer
+from subquad.training._fit import Move
 from subquad.training._records import StepRecord
-from subquad.training._steps import Move
 
 # What stands for arrays that are too large to be kept, or to be shown.
 _DIGEST = "network and data"

@@ -47,6 +47,8 @@ class FactoredState:
         B - B(0).
     """
 
+    has_kinks = True
+
     def __init__(self, layer, weights, solves, solver=None, n_threads=1):
         self.layer, self._weights, self._solves = layer, weights, solves
         self._solver, self._n_threads = solver, n_threads
