@@ -156,7 +156,8 @@ def test_a_regularised_fit_of_few_points_ends_near_the_least_objective(mu):
     interpolant = LastLayerGaussNewton(network.last_layer(X), y).run()
     upper = mu * interpolant.change_norm**2  # the objective at the interpolant
     assert trainer._fit.best.objective <= 1.05 * upper + 1e-8 * trainer._fit.initial_norm**2
-    assert len(trainer.history) <= 40
+    ordinary = [record for record in trainer.history if record.stationarity is not None]
+    assert len(ordinary) <= 41  # one more after kinks were searched
     assert trainer.converged is (trainer.stationarity <= 1e-8)
 
 
@@ -166,7 +167,7 @@ def test_a_fit_that_ends_at_a_kink_says_so():
     with pytest.warns(TrainingWarning, match=r"kink of the objective.*promises .* of \|r_0\|\^2"):
         trainer.run()
     assert not trainer.converged
-    assert len(trainer.history) < 200
+    assert sum(record.stationarity is not None for record in trainer.history) < 200
 
 
 def test_no_regularisation_is_the_limit_of_little():

@@ -186,6 +186,10 @@ class GaussNewtonTrainer:
 
         Notes
         -----
+        A regularised fit whose steps gain no more, although it has not settled, stands at a kink of
+        the objective. Damped steps then look around, once, whether or not they go down: 303 or 503
+        of them, which `max_steps` does not count.
+
         An interrupted run (Ctrl-C) keeps its best iterate: the exception passes, and every
         attribute is valid.
         """
@@ -280,7 +284,8 @@ class GaussNewtonTrainer:
     def stationarity(self):
         """Decrease of the objective that its linearisation still promises, over |r_0|^2.
 
-        Before the last step; None before the first, and without regularisation.
+        Before the last step; None before the first, while kinks are searched, and without
+        regularisation.
         """
         return self._rule.stationarity
 

@@ -1,8 +1,8 @@
 """How a regularised fit goes on that has come to a kink of its objective.
 
-Where neurons begin or cease to fire F has kinks, and a fit that takes only steps down ends at one of
-them, up to a third above the least value around. So all steps are taken here, down or not, while
-their damping grows: the change of weights then averages the derivatives on both sides of the kinks.
+F has kinks where neurons begin or cease to fire, and a fit that takes only steps down ends at one
+of them, often some percent above the least value around. So all steps are taken here, down or not,
+while their damping grows: the change of weights then averages the derivatives on both sides.
 """
 
 import math
@@ -18,8 +18,9 @@ _LONG_LEG, _MUCH = 200, 0.01
 # The places of W(0), of the fourth leg, and of the return to the best iterate.
 _START, _FOURTH = _LEG, 3 * _LEG + 1
 _RETURN = _FOURTH + _LONG_LEG
-# Over mu: as far as a step damped so goes, neighbouring minima are left for better ones.
-_LEAST = 0.3
+# Over mu: steps damped so little leave a minimum for others, on the first leg for those far off.
+# With .3 on all legs, or 10 on the later ones, some fits end a few percent higher.
+_LEAST_AT_FIRST, _LEAST = 0.3, 3.0
 # A leg ends at so many mu and so many mean eigenvalues, where F changes no more,
 _MOST_OVER_MU, _MOST_OVER_EIGENVALUE = 1e3, 10.0
 # and one from W(0) begins with steps that follow the gradient: these cross the fewest kinks.
@@ -91,7 +92,7 @@ class KinkSearch:
         least = _LEAST * mu
         most = max(_MOST_OVER_MU * mu, _MOST_OVER_EIGENVALUE * self._eigenvalue)
         if place < _START:
-            return _between(least, most, place / (_LEG - 1))
+            return _between(_LEAST_AT_FIRST * mu, most, place / (_LEG - 1))
         if place >= _FOURTH:
             return _between(least, most, (place - _FOURTH) / (_LONG_LEG - 1))
         place -= _START + 1

@@ -41,7 +41,7 @@ class StepRecord:
         Iterations of the linear solver; 0 for a direct one.
     stationarity : float or None
         Decrease of the regularised objective that its linearisation promised before the step, as a
-        fraction of |r_0|^2; None without regularisation.
+        fraction of |r_0|^2; None without regularisation, and for steps around kinks.
     seconds : dict of str to float
         "linearise", "solve", "move", "total".
     solver : str

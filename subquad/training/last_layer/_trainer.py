@@ -43,7 +43,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         Goal for |r| / |r_0|; with regularization, for `stationarity`. None: 1e-10 in float64, 1e-6
         in float32, where the floor is near 3e-7; with regularization 1e-6.
     max_steps : int
-        Of one `run`.
+        Of one `run`, beside those of a search around kinks.
     centred : bool
         Fit f - f_0 instead of f: the network as drawn is noise of the size of the targets.
     sample_weight : array_like, shape (n,), optional
@@ -79,7 +79,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     stationarity : float or None
         Decrease of the regularised objective that its linearisation still promises, as a fraction
         of |r_0|^2: 0 at a minimum. Kinks of the objective, where neurons begin or cease to fire,
-        may keep it from falling further; the run then ends there, without convergence.
+        may keep it from falling further; the run then ends at the least objective that some
+        hundreds of short steps around find, without convergence.
     message : str
         How the last `run` ended.
     regularization_ : float
