@@ -18,10 +18,11 @@
 
 What happens when `step()` of a Gauss-Newton trainer is called:
 
-    _gauss_newton   `step` asks the state to linearise,          Algorithm 2, lines 9-16
-    _equation       the `Equation` solves (J J^T + mu W^-1) g = f - y,            line 17
-    _steps          a rule proposes W - J^T g, and accepts or damps it,         line 18
-    _fit            the fit remembers the best iterate, and the trainer keeps a record
+    _gauss_newton/_trainer   `step` asks the state to linearise,    Algorithm 2, lines 9-16
+    _equation                the `Equation` solves (J J^T + mu W^-1) g = f - y,     line 17
+    _gauss_newton/_steps     a rule proposes W - J^T g, and accepts or damps it,    line 18
+    _gauss_newton/_kinks     where it cannot, steps that are all taken look around
+    _gauss_newton/_fit       the fit remembers the best iterate, and the trainer keeps a record
 
 A trainer decides (safeguards, stopping, records). Behind it stands a `State` of its folder, which
 holds the network on its data, knows its Jacobian (`subquad.jacobian`) and moves.
@@ -29,8 +30,7 @@ holds the network on its data, knows its Jacobian (`subquad.jacobian`) and moves
 
 from subquad.training._arguments import require_active_neurons
 from subquad.training._equation import CoupledEquation, Equation
-from subquad.training._fit import Trial
-from subquad.training._gauss_newton import State, StateGaussNewton
+from subquad.training._gauss_newton import State, StateGaussNewton, Trial
 from subquad.training._records import StepRecord, TrainingWarning
 from subquad.training.all_layers import (
     AllLayersGaussNewton,

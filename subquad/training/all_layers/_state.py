@@ -7,7 +7,7 @@ import numpy as np
 from subquad._products import gemm
 from subquad.jacobian import FixedSide, JacobianSum, KhatriRao
 from subquad.training._equation import Equation, JointEquation, firing_counts
-from subquad.training._fit import Trial
+from subquad.training._gauss_newton import Trial
 
 
 class SumOfFactors:

@@ -7,7 +7,7 @@ import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import real
-from subquad.training._fit import Move
+from subquad.training._gauss_newton import Move
 from subquad.training.factored._trainer import FactoredTrainer, require_factored
 
 # Training has diverged when the residual is so many times the first one.

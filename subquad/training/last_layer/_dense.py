@@ -13,7 +13,7 @@ from subquad._parallel import blocks
 from subquad.jacobian import FixedSide, ReadoutJacobian
 from subquad.networks import is_separable
 from subquad.training._equation import CoupledEquation, Equation, firing_counts
-from subquad.training._fit import Trial
+from subquad.training._gauss_newton import Trial
 from subquad.training.last_layer._separable import sums_of_equal_rows
 
 # Take so many neurons at a time: what a block makes of them stays in cache.

@@ -15,7 +15,7 @@ from subquad._kernels import gauss_newton, low_rank
 from subquad._parallel import worth_threads
 from subquad.jacobian import FiredJacobian, FixedSide, transposed_bits
 from subquad.training._equation import Equation
-from subquad.training._fit import Trial
+from subquad.training._gauss_newton import Trial
 
 # One thread moves so many neurons at a time: their sums are added up in order, whoever moved them.
 _NEURONS_PER_CHUNK = 256

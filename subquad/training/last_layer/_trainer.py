@@ -10,8 +10,7 @@ from subquad.activations import is_smooth
 from subquad.lowrank import LowRankMaintenance
 from subquad.networks import LastLayer, is_separable
 from subquad.training import _arguments
-from subquad.training._gauss_newton import GaussNewtonTrainer
-from subquad.training._resume import resume, state_of
+from subquad.training._gauss_newton import GaussNewtonTrainer, resume, state_of
 from subquad.training.last_layer._dense import DenseState, MaintainedState
 from subquad.training.last_layer._separable import SeparableState
 from subquad.training.last_layer._smooth import SmoothState

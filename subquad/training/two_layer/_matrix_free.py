@@ -10,7 +10,7 @@ import numpy as np
 
 from subquad.jacobian import MatrixFreeJacobian, neuron_blocks
 from subquad.training._equation import Equation
-from subquad.training._fit import Trial
+from subquad.training._gauss_newton import Trial
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import numpy as np
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real, require_memory
 from subquad.training import _arguments
-from subquad.training._fit import Fit, ratio
+from subquad.training._gauss_newton._fit import Fit, ratio
+from subquad.training._gauss_newton._steps import LevenbergMarquardt, RegularisedStep
 from subquad.training._records import StepRecord, Stopwatch, TrainingWarning
-from subquad.training._steps import LevenbergMarquardt, RegularisedStep
 
 # Training stagnates when so many steps together gain less than 0.1 %.
 _PATIENCE = 20

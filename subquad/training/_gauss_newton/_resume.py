@@ -13,7 +13,7 @@ import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import as_array, integer
-from subquad.training._fit import Move
+from subquad.training._gauss_newton._fit import Move
 from subquad.training._records import StepRecord
 
 # What stands for arrays that are too large to be kept, or to be shown.

@@ -9,8 +9,8 @@ from collections import deque
 
 import numpy as np
 
-from subquad.training._fit import Move, ratio
-from subquad.training._kinks import KinkSearch
+from subquad.training._gauss_newton._fit import Move, ratio
+from subquad.training._gauss_newton._kinks import KinkSearch
 
 # A damping that grows tenfold from 1e-8 of the mean eigenvalue ends far above the largest one.
 _MAX_TRIALS = 13

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from subquad.training._fit import Move
+from subquad.training._gauss_newton._fit import Move
 
 # Three legs of so many steps each: with 50 some fits end 3 % higher.
 _LEG = 100
