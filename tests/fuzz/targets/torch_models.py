@@ -101,6 +101,7 @@ def captured(draw, attempt):
         draw.hostile = True
     name = _layer(draw)
     found = attempt(interop.capture, _given(draw, model), X, name, **own)
+    name = "0" if name is None else name  # of all layers, the first
     chosen = (0, 1) if own.get("outputs") is None else (own["outputs"],)
     layer, at = model.get_submodule(name), 0
     J = found[name].to_dense()
