@@ -262,3 +262,9 @@ def test_descent_towards_targets_out_of_reach_ends_with_finite_weights_or_is_ref
         else:
             assert "within the range of float32; got an overflow" in refusal
         assert np.isfinite(trainer.outputs(X)).all()
+
+
+def test_derivatives_at_points_so_near_zero_that_they_overflow_are_refused():
+    trainer = LowRankGradientDescent(NETWORKS["deep"](np.float64), step_size=1.0)
+    with pytest.raises(ValueError, match="X and the weights must keep the derivatives within"):
+        trainer.tangents(np.full((2, 4), 1e-310))

@@ -399,6 +399,8 @@ def test_a_stored_layer_is_fitted_without_torch(tmp_path):
     assert trainer.converged
     with pytest.raises(ValueError, match=r"^head must be given to load_layer for this; got None"):
         load_layer(tmp_path / "model.safetensors", "fc1").last_layer(V)
+    with pytest.raises(TypeError, match="activation must be"):
+        stored.last_layer(V, np.zeros(0))
 
 
 def stored_file(path, entries, data=b"", length=None):

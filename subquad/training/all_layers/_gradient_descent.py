@@ -10,7 +10,14 @@ import warnings
 import numpy as np
 
 from subquad._parallel import resolve_threads
-from subquad._validation import as_matrix, generator, integer, real, require_memory
+from subquad._validation import (
+    as_matrix,
+    generator,
+    integer,
+    real,
+    require_in_range,
+    require_memory,
+)
 from subquad.lowrank import is_changeable
 from subquad.networks import WideNetwork
 from subquad.training import _arguments
@@ -298,10 +305,18 @@ class LowRankGradientDescent:
         list of pairs
             (U_l, H_{l-1}) of shapes (n, n_outputs, width) and (n, width), H_0 = X: the derivative
             of output c at data point i by W_l is the outer product of U_l[i, c] and H_{l-1}[i].
+
+        Raises
+        ------
+        ValueError
+            If derivatives overflow, as they do at points so close to 0.
         """
         X, layers, C = self._inputs(X), self._layers, self.network.n_outputs
         self._require_memory_for(len(X), tangents=True)
-        found = layers.tangents(layers.forward(X))
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = layers.tangents(layers.forward(X))
+        for U, _ in found:
+            require_in_range(U, "X and the weights", "the derivatives")
         return [(U.reshape(len(H), C, -1), H) for U, H in found]
 
     def gram(self, X):

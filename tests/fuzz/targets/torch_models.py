@@ -101,6 +101,7 @@ def captured(draw, attempt):
         draw.hostile = True
     name = _layer(draw)
     found = attempt(interop.capture, _given(draw, model), X, name, **own)
+    name = "0" if name is None else name  # of all layers, the first
     chosen = (0, 1) if own.get("outputs") is None else (own["outputs"],)
     layer, at = model.get_submodule(name), 0
     J = found[name].to_dense()
@@ -131,7 +132,7 @@ def _fitted(draw, attempt, model):
     X, X_wrong = _samples(draw), draw.wrong
     y = draw.array((6, 2), scales=draw.chance(0.1))
     draw.wrong = draw.wrong or X_wrong
-    draw.hostile |= draw.extreme
+    draw.hostile = True  # no neuron of the layer may fire
     change = attempt(interop.fit_layer, _given(draw, model), X, y, _layer(draw), **own)
     finite = all(np.isfinite(x).all() for x in (change.A, change.V, change.outputs))
     attempt.holds(finite and np.isfinite(change.residual_norm), "the change must be finite")

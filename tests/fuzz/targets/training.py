@@ -202,7 +202,9 @@ def half_space(draw, attempt):
         draw.wrong = None
         attempt(trainer.run, stream, max_steps=draw.integer((1, 0, None)))
     elif step == "run":
-        attempt(trainer.run, X, y, n_epochs=draw.integer((1, 2)))
+        # As many epochs as are asked for are taken: none of the wrong integers may be many.
+        n_epochs = draw.choice((0, -1, 1.5, "x", [])) if draw.goes_wrong() else draw.choice((1, 2))
+        attempt(trainer.run, X, y, n_epochs=n_epochs)
     else:
         attempt(getattr(trainer, step), X, y)
     X = draw.array((4, 3), scales=False)
