@@ -18,6 +18,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = pathlib.Path("subquad/_kernels")
+# Cython generates this module for all kernels: its memory views, once in place of fifteen times.
+UTILITIES = "subquad._kernels._memory_views"
 DEBUG = os.environ.get("SUBQUAD_DEBUG", "0") not in ("", "0")
 # No -march and no -ffast-math: a wheel runs on every machine of its architecture, and the faster
 # instruction sets are compiled beside the baseline and chosen at import (simd/multiversion.h).
@@ -145,6 +147,17 @@ def kernel(path):
     )
 
 
+def shared_utilities():
+    """Return the extension that holds what Cython would compile into every kernel."""
+    return Extension(
+        UTILITIES,
+        [UTILITIES.replace(".", "/") + ".c"],
+        depends=[flags_stamp()],
+        extra_compile_args=[*COMPILE_FLAGS, *([] if DEBUG else ["-DNDEBUG"])],
+        extra_link_args=list(LINK_FLAGS),
+    )
+
+
 def kernels():
     """Return the extensions of all kernels; there is no package without them."""
     paths = sorted(KERNELS.glob("*.pyx"))
@@ -153,7 +166,7 @@ def kernels():
             f"subquad: no kernels (*.pyx) in {KERNELS.resolve()}. Build from the folder that holds "
             "setup.py, in a complete clone or source distribution."
         )
-    return [kernel(path) for path in paths]
+    return [*map(kernel, paths), shared_utilities()]
 
 
 directives = {
@@ -171,6 +184,7 @@ if __name__ == "__main__":
             kernels(),
             build_dir="build/cython-debug" if DEBUG else "build/cython",
             compiler_directives=directives,
+            shared_utility_qualified_name=UTILITIES,
         ),
         cmdclass={"build_ext": BuildKernels},
     )

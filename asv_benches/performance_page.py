@@ -1,6 +1,7 @@
-"""Measure anew the tables of docs/performance.md, each by the command that stands above it.
+"""Measure anew the tables of a page, each by the command that stands above it.
 
     python asv_benches/performance_page.py [--only NAME ...] [--extra "--cpu"] [--plots FOLDER]
+                                           [--page docs/torch.md]
 
 The page has blocks that begin with `<!-- table: SCRIPT OPTIONS -->` and end with `<!-- end -->`;
 what is between is replaced by what the script prints, run from the folder of this one. --only takes
@@ -98,15 +99,16 @@ def main(words=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--page", type=Path, default=PAGE, help="docs/performance.md by default")
     parser.add_argument("--only", nargs="+", metavar="NAME")
     parser.add_argument("--extra", default="")
     parser.add_argument("--plots", type=Path, metavar="FOLDER")
     parser.add_argument("--no-measuring", action="store_true", help="draw the page as it is")
     options = parser.parse_args(words)
-    text = PAGE.read_text(encoding="utf-8")
+    text = options.page.read_text(encoding="utf-8")
     if not options.no_measuring:
         text = measured(text, lambda command: printed(command, options.extra), options.only)
-        PAGE.write_text(text, encoding="utf-8")
+        options.page.write_text(text, encoding="utf-8")
     if options.plots is not None:
         draw_all(text, options.plots)
 

@@ -3,7 +3,7 @@
     python asv_benches/torch_table.py [--threads 1 2] [--repeats 5] [--draws 20] [--skip-trak]
                                       [--points 4096]
 
-Three tables, all in float32.
+Four tables, all in float32; some five minutes, most of them trak's.
 
 1  Projections to 1024 dimensions of the gradients of one layer: 32 samples of a 1024 x 1024 layer,
    and 64 sequences of 128 tokens of a 768 x 3072 layer. `TensorSketch.apply` takes the factors u
@@ -12,10 +12,12 @@ Three tables, all in float32.
    by scipy. "gradients" is what making them from u and v takes, by a batched matrix product; the
    rivals' times are with it.
 2  The error of Gram matrices after projection, |Z Z^T - J J^T| / |J J^T| by Frobenius norms, in
-   quadratic mean over --draws draws (a tenth of them, at least 2, for trak).
+   quadratic mean over --draws draws. All of them for trak on a layer of 256 x 256; on the larger
+   one, where 20 draws would take it a quarter of an hour, the one that was timed.
 3  The empirical tangent kernel of a 784-1024-1024-1 GELU network on 96 points, all weights without
-   biases: `capture` and its Jacobians' Gram matrices, against Jacobians by torch.func. And on
-   --points points, where the Jacobians would not fit: seconds, and peak memory of the process.
+   biases: `capture` and its Jacobians' Gram matrices, against Jacobians by torch.func.
+4  The same kernel on --points points, where the Jacobians would not fit: seconds, and the peak
+   memory of the process, with torch's own.
 
 Contenders are alternated in one process, one for each number of threads, and figures are medians.
 """
@@ -26,22 +28,28 @@ import time
 
 import numpy as np
 import scipy.sparse
-from side_by_side import apart, installed, measured_here, medians, parser, print_table
+from side_by_side import apart, installed, measured_here, medians, parser, print_table, times
 
 SIZE = 1024
-CASES = {
-    "32 samples of 1024 x 1024": (32, 1, 1024, 1024),
-    "64 x 128 tokens of 768 x 3072": (64, 128, 768, 3072),
-}
+# Samples, tokens of each, and the shape of the layer.
+SMALL = 32, 1, 256, 256
+LARGE = 32, 1, 1024, 1024
+SEQUENCES = 64, 128, 768, 3072
 SIZES = 784, 1024, 1024, 1
 KERNEL_POINTS = 96
 
 
 def factors(case):
     """Return U, V (n t, m) of random layers, and the number of samples."""
-    n, tokens, m_u, m_v = CASES[case]
+    n, tokens, m_u, m_v = case
     rng = np.random.default_rng(0)
     return (*(rng.standard_normal((n * tokens, m), np.float32) for m in (m_u, m_v)), n)
+
+
+def named(case):
+    """Return what a case is called in a table."""
+    n, tokens, m_u, m_v = case
+    return f"{n} {'samples' if tokens == 1 else f'x {tokens} tokens'} of {m_u} x {m_v}"
 
 
 def gradients(U, V, n):
@@ -100,42 +108,50 @@ def time_projections(case, threads, repeats):
 
 
 def time_trak(case):
-    """Return the seconds of one projection by trak, the drawing of its first block left out."""
+    """Return the seconds of one projection by trak, and the error of its Gram matrix.
+
+    The drawing of the first block, which the projector does when it is made, is left out.
+    """
     U, V, n = factors(case)
     project = trak_projector(U.shape[1] * V.shape[1], 0)
     start = time.perf_counter()
-    project(gradients(U, V, n))
-    return time.perf_counter() - start
+    Z = project(gradients(U, V, n))
+    return time.perf_counter() - start, gram_error(Z, exact_gram(U, V, n))
+
+
+def exact_gram(U, V, n):
+    """Return the Gram matrix of the gradients."""
+    from subquad.jacobian import KhatriRao
+
+    return KhatriRao(U, V, groups=groups_of(U, n)).gram()
+
+
+def gram_error(Z, G):
+    """Return |Z Z^T - G| / |G|."""
+    Z = Z.astype(np.float64)
+    return float(np.linalg.norm(Z @ Z.T - G) / np.linalg.norm(G))
 
 
 def errors(case, draws, with_trak):
     """Return the error of the Gram matrix by name, in quadratic mean over draws."""
-    from subquad.jacobian import KhatriRao
     from subquad.sketch import TensorSketch
 
     U, V, n = factors(case)
-    groups = groups_of(U, n)
-    G = KhatriRao(U, V, groups=groups).gram()
-    X = gradients(U, V, n)
+    groups, G, X = groups_of(U, n), exact_gram(U, V, n), gradients(U, V, n)
     n_features = X.shape[1]
 
-    def mean_error(project, n_draws):
-        gaps = []
-        for seed in range(n_draws):
-            Z = project(seed).astype(np.float64)
-            gaps.append(np.linalg.norm(Z @ Z.T - G) / np.linalg.norm(G))
-        return float(np.sqrt(np.mean(np.square(gaps))))
+    def mean_error(project):
+        return float(np.sqrt(np.mean([gram_error(project(k), G) ** 2 for k in range(draws)])))
 
     def by_sketch(seed):
         return TensorSketch((U.shape[1], V.shape[1]), SIZE, rng=seed).apply(U, V, groups=groups)
 
     found = {
-        "subquad": mean_error(by_sketch, draws),
-        "sparse signs": mean_error(lambda k: SparseSigns(n_features, SIZE, k).apply(X), draws),
+        "subquad": mean_error(by_sketch),
+        "sparse signs": mean_error(lambda k: SparseSigns(n_features, SIZE, k).apply(X)),
     }
     if with_trak:
-        few = max(2, draws // 10)
-        found["trak"] = mean_error(lambda seed: trak_projector(n_features, seed)(X), few)
+        found["trak"] = mean_error(lambda seed: trak_projector(n_features, seed)(X))
     return found
 
 
@@ -201,43 +217,54 @@ def large_kernel(n):
 def worker(options):
     """Return all figures but the large kernel's, for one number of threads."""
     trak = installed("trak") and not options.skip_trak
-    threads, first = options.threads[0], next(iter(CASES))
-    return {
-        "projections": {case: time_projections(case, threads, options.repeats) for case in CASES},
-        "trak": {first: time_trak(first)} if trak else {},
-        "errors": {c: errors(c, options.draws, trak and c == first) for c in CASES}
-        if threads == max(options.all_threads)
-        else {},
-        "kernel": time_kernels(options.repeats),
-    }
+    threads, found = options.threads[0], {"errors": {}}
+    cases = SMALL, LARGE, SEQUENCES
+    found["projections"] = [time_projections(case, threads, options.repeats) for case in cases[1:]]
+    found["trak"] = time_trak(LARGE) if trak else None
+    found["kernel"] = time_kernels(options.repeats)
+    if threads == max(options.all_threads):
+        for case in cases:
+            found["errors"][named(case)] = errors(case, options.draws, trak and case == SMALL)
+    return found
+
+
+def projection_rows(results):
+    """Yield the rows of the first table."""
+    for threads, result in results:
+        for case, t in zip((LARGE, SEQUENCES), result["projections"], strict=True):
+            by_trak, ours = result["trak"] if case == LARGE else None, t["subquad"]
+            figures = [ours, t["gradients"], t["sparse signs"]]
+            rival = [f"{by_trak[0]:.3g}", times(by_trak[0], ours)] if by_trak else ["-", "-"]
+            cells = [f"{1e3 * seconds:.3g}" for seconds in figures]
+            yield [threads, named(case), *cells, rival[0], times(figures[2], ours), rival[1]]
+
+
+def error_rows(results):
+    """Yield the rows of the second table."""
+    for _, result in results:
+        for case, error in result["errors"].items():
+            by_trak = error.get("trak", "-")
+            if case == named(LARGE) and result["trak"]:
+                by_trak = f"{result['trak'][1]:.3g} (1 draw)"
+            yield [case, error["subquad"], error["sparse signs"], by_trak]
 
 
 def print_tables(results, large):
     """Print all tables."""
-    rows = []
-    for threads, result in results:
-        for case, t in result["projections"].items():
-            trak, ours = result["trak"].get(case, float("nan")), t["subquad"]
-            rows.append(
-                [threads, case, 1e3 * ours, 1e3 * t["gradients"], 1e3 * t["sparse signs"], trak]
-            )
-            rows[-1] += [t["sparse signs"] / ours, trak / ours]
     heads = ["threads", "layer", "TensorSketch (ms)", "gradients (ms)", "sparse signs (ms)"]
-    print_table([*heads, "trak (s)", "sparse signs / ours", "trak / ours"], rows)
+    heads += ["trak (s)", "sparse signs take", "trak takes"]
+    print_table(heads, list(projection_rows(results)))
+    print()
+    heads = ["layer", "TensorSketch: error of the Gram matrix", "sparse signs", "trak"]
+    print_table(heads, list(error_rows(results)))
     print()
     rows = [
-        [case, e["subquad"], e["sparse signs"], e.get("trak", float("nan"))]
-        for _, result in results
-        for case, e in result["errors"].items()
-    ]
-    print_table(["layer", "TensorSketch: error of the Gram matrix", "sparse signs", "trak"], rows)
-    print()
-    rows = [
-        [threads, t["subquad"], t["torch.func"], t["torch.func"] / t["subquad"], gap]
+        [threads, t["subquad"], t["torch.func"], times(t["torch.func"], t["subquad"]), gap]
         for threads, result in results
         for t, gap in [result["kernel"]]
     ]
-    print_table(["threads", "capture (s)", "torch.func (s)", "ratio", "difference"], rows)
+    heads = ["threads", "capture (s)", "torch.func (s)", "torch.func takes", "difference"]
+    print_table(heads, rows)
     print()
     n, (seconds, gigabytes) = large
     print_table(["points", "capture (s)", "peak memory (GB)"], [[n, seconds, gigabytes]])

@@ -72,10 +72,14 @@ def multiply_rows(rows, name, shape, dtype, n_threads, by_dense, by_csr):
     if scipy.sparse.issparse(rows):
         csr = as_csr(rows, name, n_columns=n_columns, dtype=dtype)
         _require_product_memory((len(csr[0]) - 1, n_outputs), dtype)
-        return require_in_range(by_csr(*csr, n_threads), name, "the product")
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
+            product = by_csr(*csr, n_threads)
+        return require_in_range(product, name, "the product")
     rows = as_matrix(rows, name, n_columns=n_columns, dtype=dtype)
     _require_product_memory((len(rows), n_outputs), dtype)
-    return require_in_range(by_dense(rows, n_threads), name, "the product")
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = by_dense(rows, n_threads)
+    return require_in_range(product, name, "the product")
 
 
 def _require_product_memory(shape, dtype):

@@ -9,6 +9,7 @@ import functools
 import math
 import numbers
 import operator
+import os
 import sys
 import time
 
@@ -211,6 +212,18 @@ def as_positions(value, name, size):
     if value.min() < 0 or value.max() >= size:
         raise ValueError(f"{name} must be in [0, {size}); got [{value.min()}, {value.max()}].")
     return np.ascontiguousarray(value, np.intp)
+
+
+def as_path(path, name="path"):
+    """Return a path as the string, or the bytes, that it stands for."""
+    try:
+        path = os.fspath(path)
+    except TypeError:
+        kind = type(path).__name__
+        raise TypeError(f"{name} must be a string or path-like; got {kind}.") from None
+    if ("\0" if isinstance(path, str) else b"\0") in path:
+        raise ValueError(f"{name} must name a file; got {path!r}, with a null character.")
+    return path
 
 
 def generator(rng):

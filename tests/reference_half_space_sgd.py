@@ -25,6 +25,32 @@ def sgd_step(W, a, b0, B, eta, X, y):
     return W + eta / (B**2 * ndtr(-b0)) * gradient, loss
 
 
+# Losses l(f, y) of an output and a number or a label of -1 or 1, and their slopes in f.
+LOSSES = {
+    "squared": (lambda f, y: (f - y) ** 2 / 2, lambda f, y: f - y),
+    "absolute": (lambda f, y: abs(f - y), lambda f, y: np.sign(f - y)),
+    "huber": (
+        lambda f, y: np.where(abs(f - y) <= 1, (f - y) ** 2 / 2, abs(f - y) - 0.5),
+        lambda f, y: np.where(abs(f - y) <= 1, f - y, np.sign(f - y)),
+    ),
+    "logistic": (lambda f, y: np.log(1 + np.exp(-y * f)), lambda f, y: -y / (1 + np.exp(y * f))),
+    "hinge": (lambda f, y: np.maximum(0, 1 - y * f), lambda f, y: -y * (y * f < 1)),
+}
+
+
+def loss_step(W, a, b0, B, eta, X, y, name):
+    """W after lines 15-27 with the slope of a loss for u - y in line 25; loss and fired set before.
+
+    The loss is the mean over the batch of the sum over the outputs.
+    """
+    value, slope = LOSSES[name]
+    fired = X @ W.T >= b0
+    f = outputs(W, a, b0, X)
+    P = fired[:, :, None] * a[None] / np.sqrt(len(W))
+    gradient = np.einsum("ic,irc,ik->rk", slope(f, y), P, X) / len(X)
+    return W - eta / (B**2 * ndtr(-b0)) * gradient, value(f, y).sum() / len(X), fired
+
+
 def tangent_outputs(V, W0, a, b0, X):
     """f(x) = <V, psi(x)>, Section 5: psi the gradient of the network at W0."""
     fired = X @ W0.T >= b0

@@ -11,9 +11,10 @@ from command_line import run
 from layers import quietly
 
 from subquad._command.fit import OPTIONS
-from subquad._command.forecast import Fit, memory
+from subquad._command.forecast import EXACT_ROWS, ROWS_FOR_QUICK_CHOICE, Fit, memory
 from subquad._command.scores import of_ridge
 from subquad._command.tables import Split
+from subquad.estimators import _many_rows
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
@@ -54,7 +55,17 @@ def test_digits_are_fitted_in_six_steps_and_recognised(capsys):
 def test_lines_for_a_person_hold_every_fact_and_a_row_for_each_step(capsys, table):
     assert run("fit", table, "--target", "y", *SMALL) == 0
     captured = capsys.readouterr()
-    labels = ["data", "network", "forecast", "training", "memory", "model", "scores", "ridge"]
+    labels = [
+        "data",
+        "network",
+        "forecast",
+        "training",
+        "solver",
+        "memory",
+        "model",
+        "scores",
+        "ridge",
+    ]
     labels += ["seconds"]
     found = [line.split()[0] for line in captured.out.splitlines() if line[0] != " "]
     assert found == labels
@@ -234,6 +245,23 @@ def test_the_memory_forecast_is_that_of_the_arrays_of_a_fit(n, width, n_outputs,
     tracemalloc.stop()
     expected = memory(Fit(n, width, 2, 20, n_outputs, dtype=dtype))["total"]
     assert 0.7 < peak / expected < 1.3
+
+
+def test_a_plan_names_the_solver_of_the_estimators_and_does_not_grow_by_the_cube(capsys):
+    assert (EXACT_ROWS, ROWS_FOR_QUICK_CHOICE) == (
+        _many_rows.EXACT_ROWS,
+        _many_rows.ROWS_FOR_QUICK_CHOICE,
+    )
+    plans = []
+    for n in (4096, 4097):
+        assert run("plan", "--n", n, "--width", 2048, "--depth", 2, "--json") == 0
+        plans.append(json.loads(capsys.readouterr().out))
+    assert [plan["solver"] for plan in plans] == ["exact", "pcg"]
+    assert plans[1]["seconds"]["regularization"] < plans[0]["seconds"]["regularization"]
+    coupled = Fit(5000, 2048, 2, 8, n_outputs=3, readout="dense")
+    assert coupled.solver == _many_rows.step_solver_for("auto", 5000, True, "loo") == "exact"
+    assert run("plan", "--n", 5000, "--width", 2048, "--depth", 2) == 0
+    assert "conjugate gradients, which 1024 landmarks precondition" in capsys.readouterr().out
 
 
 def test_a_plan_of_any_size_is_made_at_once_and_allocates_nothing(capsys):

@@ -1,10 +1,14 @@
 """Every bad input of the command gets one sentence that names it, status 2, and costs no fit."""
 
+import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import refusal, run
+
+from subquad._command import saved
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
@@ -194,3 +198,62 @@ def test_a_plan_of_an_impossible_network_is_refused(capsys, option, value):
     sizes = {"--n": 10, "--width": 64, "--depth": 2, option: value}
     words = [word for pair in sizes.items() for word in pair]
     assert option in refusal(capsys, "plan", *words)
+
+
+# Files that cannot be read.
+
+DATA = "the data must be a file"
+MODEL = "the model must be a file"
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["fit", "none.csv"], f"{DATA} that exists; got 'none.csv'"),
+        (["fit", "folder.csv"], f"{DATA}; got the folder 'folder.csv'"),
+        (["fit", "none.npz"], f"{DATA} that exists; got 'none.npz'"),
+        (["predict", "none", "none.csv"], f"{MODEL} that exists; got 'none'. Name a file that"),
+        (["predict", "folder.csv", "none.csv"], f"{MODEL}; got the folder 'folder.csv'. Name"),
+        (["info", "none"], f"{MODEL} that exists; got 'none'. Name a file that `subquad fit`"),
+        (["info", "folder.csv"], f"{MODEL}; got the folder 'folder.csv'. Name a file that"),
+        (["info", "empty.csv/m"], f"{MODEL} that exists; got 'empty.csv/m'"),
+        (["info", "m" * 300], f"{MODEL} that exists; got 'mmm"),
+        (["info", "empty.csv"], "empty.csv must be a subquad model; it is of another kind"),
+        (
+            ["fit", "digits", "--resume", "--model", "m"],
+            "no 'm.checkpoint'. Leave out --resume to begin anew",
+        ),
+        (
+            ["fit", "digits", "--resume", "--model", "folder.csv/m"],
+            "the checkpoint must be a file; got the folder 'folder.csv/m.checkpoint'",
+        ),
+    ],
+)
+def test_a_file_that_is_not_there_is_named_with_what_to_do(capsys, words, part):
+    Path("folder.csv", "m.checkpoint").mkdir(parents=True)
+    Path("empty.csv").touch()
+    assert part in refusal(capsys, *words)
+
+
+@pytest.mark.parametrize("words", [["info", "m"], ["predict", "m", "t.csv"], ["fit", "t.csv"]])
+def test_a_file_that_may_not_be_read_is_named_with_what_to_do(capsys, monkeypatch, words):
+    for name in ("m", "t.csv"):
+        Path(name).touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    text = refusal(capsys, *words)
+    assert f"must be a file that you may read; got '{words[1]}'. Change its permissions" in text
+
+
+def test_an_error_of_the_system_about_a_file_says_what_the_file_must_be(capsys, monkeypatch):
+    Path("m").touch()
+    for code, part in [
+        (errno.EACCES, "a file must be one that you may read, or write, as was asked; got"),
+        (errno.ENOENT, "a file must have a path that exists; got No such file or directory: 'm'"),
+        (errno.EIO, "a file must be one that can be opened and kept; got"),
+    ]:
+
+        def failing(path, code=code):
+            raise OSError(code, os.strerror(code), path)
+
+        monkeypatch.setattr(saved, "read_header", failing)
+        assert part in refusal(capsys, "info", "m")

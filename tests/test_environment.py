@@ -18,8 +18,8 @@ PROGRAM = """
     {after}
     rng = np.random.default_rng(0)
     X = rng.integers(-9, 9, (64, 2**12)).astype(float)
-    H = scipy.linalg.hadamard(64)
-    expected = np.einsum("ij,bjk,kl->bil", H, X.reshape(64, 64, 64), H).reshape(X.shape)
+    H = scipy.linalg.hadamard(64).astype(float)
+    expected = (H @ X.reshape(64, 64, 64) @ H).reshape(X.shape)
     np.testing.assert_allclose(fwht(X), expected, atol=1e-9)
     big = rng.standard_normal((64, 2**14))
     np.testing.assert_array_equal(fwht(big), fwht(big, n_threads=1))

@@ -22,7 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from subquad import estimators
 from subquad.estimators import GaussNewtonClassifier, GaussNewtonRegressor
-from subquad.io import load_model, save_model
+from subquad.io import Checkpoint, load_model, save_model
 from subquad.training import TrainingWarning
 
 N = 40
@@ -415,3 +415,76 @@ def test_quality_table_says_what_it_leaves_out(estimator_quality, monkeypatch, c
     out = capsys.readouterr().out
     assert "SUBQUAD_DATA is not set: concrete, energy, yacht left out." in out
     assert "['diabetes', 'digits']" in out
+
+
+def many(n=200):
+    rows = np.random.default_rng(3).standard_normal((n, 3))
+    return rows, rows[:, 0] * rows[:, 1] + 0.1 * np.sin(5 * rows[:, 2])
+
+
+def test_steps_by_iterations_reach_what_exact_ones_do():
+    rows, y = many()
+    weights = np.random.default_rng(1).uniform(0.5, 2.0, len(rows))
+    exact = regressor(constant=1.0, solver="exact").fit(rows, y, weights)
+    model = regressor(constant=1.0, solver="pcg").fit(rows, y, weights)
+    assert model.regularization_ == pytest.approx(exact.regularization_, rel=1e-6)
+    np.testing.assert_allclose(model.predict(rows), exact.predict(rows), atol=0.02 * y.std())
+    assert (exact.solver_, model.solver_) == ("exact", "pcg")
+    assert exact.solver_report_ == "Steps were solved exactly for 200 rows."
+    assert "200 landmarks preconditioned" in model.solver_report_
+    assert 0 < model.loo_error_ < 1
+
+
+def test_the_number_of_distinct_rows_decides_how_steps_are_solved(monkeypatch):
+    monkeypatch.setattr("subquad.estimators._many_rows.EXACT_ROWS", 60)
+    rows, y = many(61)
+    assert regressor().fit(rows, y).solver_ == "pcg"
+    assert regressor().fit(rows[:60], y[:60]).solver_ == "exact"
+    assert quietly(regressor(regularization=0).fit, rows, y).solver_ == "exact"
+    pairs = np.column_stack([y, -y])
+    assert regressor(readout="dense").fit(rows, pairs).solver_ == "exact"
+    assert regressor().fit(rows, pairs).solver_ == "pcg"
+
+
+def test_fits_by_iterations_are_saved_continued_and_independent_of_threads(tmp_path):
+    rows, y = many()
+    model = regressor(solver="pcg", warm_start=True).fit(rows, y)
+    other = regressor(solver="pcg", n_threads=2).fit(rows, y)
+    np.testing.assert_array_equal(model.factors_[0], other.factors_[0])
+    save_model(model, tmp_path / "m")
+    again = load_model(tmp_path / "m")
+    np.testing.assert_array_equal(again.predict(rows), model.predict(rows))
+    mu = model.regularization_
+    model.fit(rows, y)
+    assert (model.regularization_, model.loo_error_) == (mu, None)
+
+
+def test_a_fit_by_iterations_that_was_interrupted_goes_on_in_the_same_bits(tmp_path):
+    rows, y = many()
+    options = {"solver": "pcg", "regularization": 1e-6, "tol": 1e-9, "constant": 1.0}
+    whole = quietly(regressor(**options, max_steps=4).fit, rows, y)
+
+    class Interrupt:
+        def __init__(self, resume):
+            self.kept = Checkpoint(tmp_path / "c", resume=resume)
+
+        def begin(self, trainer):
+            self.kept.begin(trainer)
+
+        def __call__(self, record):
+            self.kept(record)
+            if record.step == 2 and not self.kept.resume:
+                self.kept.save()
+                raise KeyboardInterrupt
+
+    first = Interrupt(False)
+    with pytest.raises(KeyboardInterrupt):
+        quietly(regressor(**options, max_steps=4, callback=first).fit, rows, y)
+    second = regressor(**options, max_steps=4, callback=Checkpoint(tmp_path / "c", resume=True))
+    quietly(second.fit, rows, y)
+    np.testing.assert_array_equal(second.factors_[0], whole.factors_[0])
+
+
+def test_a_solver_that_steps_do_not_have_is_refused():
+    with pytest.raises(ValueError, match="solver must be 'auto', 'exact' or 'pcg'; got 'nystrom'"):
+        regressor(solver="nystrom").fit(X, Y)

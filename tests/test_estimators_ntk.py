@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from subquad.activations import ShiftedReLU
 from subquad.estimators import NTKClassifier, NTKRegressor
 from subquad.estimators._feature_scales import _cost
+from subquad.io import load_model, save_model
 from subquad.ntk import ntk, predict
 from subquad.training import TrainingWarning
 
@@ -243,3 +244,123 @@ def test_diabetes_is_predicted_better_than_by_the_mean_and_as_well_as_by_ridge()
     ours = NTKRegressor(depth=1).fit(features[train], y[train]).score(features[test], y[test])
     ridge = RidgeCV(np.logspace(-3, 3, 13)).fit(features[train], y[train])
     assert ours > ridge.score(features[test], y[test]) - 0.05
+
+
+def table(n, seed=0):
+    rows = np.random.default_rng(seed).standard_normal((n, 3))
+    return rows, np.column_stack([np.sin(rows[:, 0]) + rows[:, 1], rows[:, 1] * rows[:, 2]])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("landmarks", ["uniform", "pivoted"])
+def test_landmarks_predict_as_least_squares_in_their_span(dtype, landmarks):
+    rows, y = table(300)
+    options = {"depth": 2, "constant": 1.0, "dtype": dtype, "regularization": 0.1}
+    model = NTKRegressor(solver="nystrom", n_landmarks=50, landmarks=landmarks, **options)
+    model.fit(rows, y)
+    Z, R = model.rows_.astype(float), model._scaling.rows(rows)
+    K = ntk(R, Z, 2)
+    mean, spread = y.mean(0), y.std(0)
+    beta = np.linalg.solve(K.T @ K + 0.1 * ntk(Z, depth=2), K.T @ ((y - mean) / spread))
+    tolerance = 1e-8 if dtype == "float64" else 1e-3
+    np.testing.assert_allclose(
+        model.predict(rows), (K @ beta) * spread + mean, atol=tolerance * np.abs(y).max()
+    )
+    assert model.rows_.shape == (50, 4)
+    assert model.dual_coef_.shape == (50, 2)
+    assert (model.solver_, 0 < model.missed_trace_ < 1) == ("nystrom", True)
+    assert model.solver_report_.startswith("Solved with 50 landmarks of 300 rows, which miss 0.")
+
+
+def test_all_rows_as_landmarks_are_the_exact_fit():
+    rows, y = table(200)
+    exact = NTKRegressor(depth=1, constant=1.0).fit(rows, y)
+    model = NTKRegressor(depth=1, constant=1.0, solver="nystrom", n_landmarks=200).fit(rows, y)
+    assert model.regularization_ == pytest.approx(exact.regularization_, rel=1e-9)
+    assert model.loo_error_ == pytest.approx(exact.loo_error_, rel=1e-6)
+    np.testing.assert_allclose(model.predict(rows), exact.predict(rows), atol=1e-6)
+
+
+def test_iterations_predict_as_the_exact_fit():
+    rows, y = table(300)
+    weights = np.random.default_rng(1).uniform(0.5, 2, 300)
+    options = {"depth": 1, "constant": 1.0, "regularization": 0.01}
+    exact = NTKRegressor(solver="exact", **options).fit(rows, y, weights)
+    model = NTKRegressor(solver="pcg", **options).fit(rows, y, weights)
+    np.testing.assert_allclose(model.predict(rows), exact.predict(rows), atol=1e-3)
+    _, deviations = model.predict(rows[:5], return_std=True)
+    _, expected = exact.predict(rows[:5], return_std=True)
+    np.testing.assert_allclose(deviations, expected, rtol=1e-6)
+    assert model.loo_error_ == pytest.approx(exact.loo_error_, rel=1e-6)  # of all 300 rows
+    assert "iterations of conjugate gradients" in model.solver_report_
+
+
+def test_the_number_of_distinct_rows_decides_the_solver(monkeypatch):
+    monkeypatch.setattr("subquad.estimators._many_rows.EXACT_ROWS", 50)
+    monkeypatch.setattr("subquad.estimators._many_rows.ITERATED_ROWS", 100)
+    rows, y = table(150)
+    for n, solver in ((50, "exact"), (51, "pcg"), (100, "pcg"), (101, "nystrom")):
+        model = NTKRegressor(depth=1, n_landmarks=20).fit(rows[:n], y[:n])
+        assert model.solver_ == solver
+    twice = np.concatenate([rows[:50], rows[:50]])
+    assert NTKRegressor(depth=1).fit(twice, twice[:, 0]).solver_ == "exact"
+
+
+def test_repeated_rows_and_counts_are_one_fit_by_landmarks():
+    rows, y = table(120)
+    some = np.arange(0, 120, 3)
+    counts = np.ones(120)
+    counts[some] = 2
+    options = {"depth": 1, "constant": 1.0, "solver": "nystrom", "n_landmarks": 30}
+    counted = NTKRegressor(**options).fit(rows, y, counts)
+    given = NTKRegressor(**options).fit(
+        np.concatenate([rows, rows[some]]), np.concatenate([y, y[some]])
+    )
+    assert given.loo_error_ == pytest.approx(counted.loo_error_, rel=1e-9)
+    np.testing.assert_allclose(given.predict(rows), counted.predict(rows), atol=1e-9)
+
+
+def test_a_classifier_by_landmarks_tells_classes_and_is_saved_bit_for_bit(tmp_path):
+    rows, y = table(300)
+    labels = np.array(["low", "mid", "high"])[np.digitize(y[:, 0], [-0.5, 0.5])]
+    model = NTKClassifier(solver="nystrom", n_landmarks=60).fit(rows, labels)
+    assert model.score(rows, labels) > 0.9
+    save_model(model, tmp_path / "m")
+    again = load_model(tmp_path / "m")
+    np.testing.assert_array_equal(again.decision_function(rows), model.decision_function(rows))
+    assert again.solver_report_ == model.solver_report_
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.decision_function(rows), model.decision_function(rows))
+
+
+def test_n_threads_changes_no_bit_of_a_fit_by_landmarks_or_iterations():
+    rows, y = table(700)
+    for solver in ("nystrom", "pcg"):
+        fits = [
+            NTKRegressor(depth=1, solver=solver, n_landmarks=40, n_threads=n).fit(rows, y)
+            for n in (1, 2)
+        ]
+        np.testing.assert_array_equal(fits[0].dual_coef_, fits[1].dual_coef_)
+
+
+@pytest.mark.parametrize("ask", ["predict", "influence"])
+def test_landmarks_alone_tell_neither_deviations_nor_influence(ask):
+    rows, y = table(100)
+    model = NTKRegressor(depth=1).fit(rows, y)  # whose observations are given up
+    model.set_params(solver="nystrom", n_landmarks=20).fit(rows, y)
+    with pytest.raises(ValueError, match="solver must be 'exact' or 'pcg' for deviations and"):
+        model.predict(rows, return_std=True) if ask == "predict" else model.influence(rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"solver": "fast"}, "solver must be 'auto', 'exact', 'pcg' or 'nystrom'; got 'fast'"),
+        ({"n_landmarks": 0}, "n_landmarks must be at least 1; got 0"),
+        ({"n_landmarks": N + 1}, f"n_landmarks must be at most {N}, .*; got {N + 1}"),
+        ({"landmarks": "best"}, "landmarks must be 'uniform' or 'pivoted'; got 'best'"),
+    ],
+)
+def test_landmarks_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        NTKRegressor(**{"solver": "nystrom", "depth": 1, **options}).fit(X, Y)

@@ -27,12 +27,22 @@ for number in pyplot.get_fignums():
 """
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def needs_of(path):
+    """The optional packages that a script imports, and that which draws its figures."""
+    imports = r"^\s*(?:from|import) (\w+)"
+    needed = re.findall(imports, path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {"matplotlib", *needed} & set(OPTIONAL)
+
+
+def example(path):
+    """A script, which is run but once where torch is in one environment of two."""
+    marks = [] if "torch" in needs_of(path) else [pytest.mark.sources]
+    return pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize("path", [example(path) for path in EXAMPLES])
 def test_the_example_runs(path, tmp_path):
-    needed = re.findall(
-        r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE
-    )
-    for name in {"matplotlib", *needed} & set(OPTIONAL):
+    for name in needs_of(path):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
     environment = {**os.environ, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}

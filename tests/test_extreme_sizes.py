@@ -1,11 +1,14 @@
 """Right sides and targets of any size: solved, or refused in a sentence, never a success on NaN."""
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 from layers import quietly
 
 from subquad.jacobian import KhatriRao
-from subquad.networks import FactoredNetwork, TwoLayerNetwork, WideNetwork
+from subquad.networks import FactoredNetwork, PairedNetwork, TwoLayerNetwork, WideNetwork
 from subquad.ntk import required_width
 from subquad.sketch import CountSketch
 from subquad.solvers import (
@@ -20,6 +23,7 @@ from subquad.training import (
     FactoredGaussNewton,
     FactoredGradientDescent,
     LastLayerGaussNewton,
+    LowRankGradientDescent,
     TwoLayerGaussNewton,
 )
 from subquad.weights import DenseWeights
@@ -178,5 +182,83 @@ def test_infinity_times_zero_is_no_gram_matrix():
 def test_products_with_weights_that_overflow_are_refused():
     W = DenseWeights(np.full((2, 3), 1e200))
     for call, size in ((W.apply, 3), (W.apply_transposed, 2)):
-        with np.errstate(all="ignore"), pytest.raises(ValueError, match="must keep the product"):
+        with pytest.raises(ValueError, match="must keep the product"):
             call(np.full((1, size), 1e200))
+
+
+NETWORKS = {
+    "two-layer": lambda dtype: TwoLayerNetwork(4, 256, rng=0, dtype=dtype),
+    "factored": lambda dtype: FactoredNetwork(4, width=256, inner_size=4, rng=0, dtype=dtype),
+    "paired": lambda dtype: PairedNetwork(4, width=256, rng=0, dtype=dtype),
+    "deep": lambda dtype: WideNetwork(4, width=256, rng=0, dtype=dtype),
+}
+
+
+def outcome(function, *args):
+    """What a call returns and None, or None and the sentence that refuses it."""
+    try:
+        return function(*args), None
+    except ValueError as refusal:
+        return None, str(refusal)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_outputs_are_right_or_refused_for_points_of_any_size(name, dtype):
+    X = np.clip(np.random.default_rng(0).standard_normal((12, 4)), -1, 1).astype(dtype)
+    network, largest = NETWORKS[name](dtype), int(np.finfo(dtype).maxexp)
+    expected = network.outputs(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for exponent in (largest // 2 + 2, largest - 20, largest - 5, largest - 2, largest - 1):
+            points = X * dtype(2.0**exponent)
+            outputs, refusal = outcome(network.outputs, points)
+            if refusal is not None:
+                assert exponent > largest - 5
+                assert re.fullmatch(r"X and the weights must keep .* Scale down\.", refusal)
+                continue
+            assert np.isfinite(outputs).all()
+            if name != "paired":  # whose shift does not follow the size of the points
+                scaled = np.ldexp(outputs, -exponent) if name != "deep" else outputs
+                np.testing.assert_allclose(scaled, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_outputs_of_changes_that_overflow_are_refused():
+    X = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    A, V = np.full((1, 256), 1e20, np.float32), np.full((1, 4), 1e18, np.float32)
+    deep = NETWORKS["deep"](np.float32)
+    layer, wide = deep.last_layer(X), np.full((1, 256), 1e18, np.float32)
+    for call in (
+        lambda: NETWORKS["two-layer"](np.float32).outputs(1e3 * X, (A, V)),
+        lambda: deep.outputs(X, (A, wide)),
+        lambda: layer.outputs((A, wide)),
+        lambda: NETWORKS["paired"](np.float32).outputs(1e20 * X, np.full((256, 4), 1e20)),
+    ):
+        with pytest.raises(ValueError, match=r"^X and the weights must keep .* Scale down\.$"):
+            call()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_descent_of_all_layers_does_not_follow_the_size_of_the_points(size):
+    X = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    losses = []
+    for points in (X, (size * X).astype(np.float32)):
+        network = WideNetwork(4, width=256, rng=0, dtype=np.float32)
+        trainer = LowRankGradientDescent(network, step_size="auto")
+        trainer.run(points, X[:, 0], n_epochs=1)
+        losses.append(trainer.history[0].loss)
+        assert np.isfinite(trainer.outputs(points)).all()
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+
+
+def test_descent_towards_targets_out_of_reach_ends_with_finite_weights_or_is_refused():
+    X = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    for size in (1e30, 1e38):
+        trainer = LowRankGradientDescent(NETWORKS["deep"](np.float32), step_size=1.0)
+        y = np.full(8, size, np.float32)
+        _, refusal = outcome(quietly, trainer.run, X, y)
+        if refusal is None:
+            assert trainer.diverged
+        else:
+            assert "within the range of float32; got an overflow" in refusal
+        assert np.isfinite(trainer.outputs(X)).all()

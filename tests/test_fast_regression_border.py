@@ -235,3 +235,12 @@ def test_overflowing_products_are_never_a_silent_wrong_number():
         for scale in (1e200, 1e-200):
             solution = fast_regression(scale * A, y, **SKETCH)
             assert not solution.converged
+
+
+def test_iterations_beyond_all_accuracy_do_not_overflow():
+    rng = np.random.default_rng(0)
+    A = np.repeat(rng.standard_normal((1, 6)), 100, axis=0)
+    b = np.maximum(rng.standard_normal(100), 0.0)
+    for seed in range(5):
+        x = fast_least_squares(aslinearoperator(A), b, rtol=0.0, rng=seed).x
+        np.testing.assert_allclose(A @ x, np.full(100, b.mean()), rtol=1e-12)

@@ -1,6 +1,7 @@
 """A half-space report is in its old state or its new one, and open, wherever an exception came."""
 
 import copy
+import queue
 import sys
 import threading
 
@@ -20,11 +21,11 @@ class Interrupt(BaseException):
     """What Ctrl-C raises, in a kind of its own."""
 
 
-class Interrupter:
-    """Counts the instructions that Python executes in a call, and raises before one of them."""
+class Watcher:
+    """Notes the instructions that Python executes in a call."""
 
-    def __init__(self, moment=None):
-        self.moment, self.seen = moment, []
+    def __init__(self):
+        self.seen = []
 
     def run(self, call):
         """Return whether the call went through; every frame that it enters is watched."""
@@ -39,76 +40,132 @@ class Interrupter:
         return True
 
     def _enter(self, frame, event, arg):
-        if frame.f_code is not Interrupter.run.__code__:
+        if frame.f_code is not Watcher.run.__code__:
             frame.f_trace_opcodes = True
             return self._step
 
     def _step(self, frame, event, arg):
-        if event != "opcode":
-            return self._step
-        if len(self.seen) == self.moment:
-            self.moment = None  # the handlers of this exception run on undisturbed
-            raise Interrupt
-        self.seen.append((frame.f_code, frame.f_lasti))
+        if event == "opcode":
+            self.seen.append((frame.f_code, frame.f_lasti))
+        return self._step
+
+
+class Interrupter(Watcher):
+    """Counts the instructions that Python executes in a call, and raises before one of them."""
+
+    def __init__(self, moment):
+        self.left = moment
+
+    def _step(self, frame, event, arg):
+        if event == "opcode":
+            self.left -= 1
+            if self.left == -1:  # the handlers of this exception run on undisturbed
+                raise Interrupt
         return self._step
 
 
 def moments_of(call):
     """The first and the last time that each instruction of a call is executed."""
-    counting = Interrupter()
-    assert counting.run(call)
+    watcher = Watcher()
+    assert watcher.run(call)
     first, last = {}, {}
-    for moment, instruction in enumerate(counting.seen):
+    for moment, instruction in enumerate(watcher.seen):
         first.setdefault(instruction, moment)
         last[instruction] = moment
     return sorted({*first.values(), *last.values()})
 
 
-def in_time(call):
-    """The result of a call in another thread, which must end."""
-    results = []
-    thread = threading.Thread(target=lambda: results.append(call()), daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    assert not thread.is_alive(), "the report is locked"
-    assert results, "the call raised an exception"
-    return results[0]
+class Elsewhere:
+    """Another thread, which answers what this one asks it."""
+
+    def __init__(self):
+        self.calls, self.results = queue.SimpleQueue(), queue.SimpleQueue()
+        threading.Thread(target=self._answer, daemon=True).start()
+
+    def _answer(self):
+        while (call := self.calls.get()) is not None:
+            try:
+                self.results.put((call(), None))
+            except BaseException as error:
+                self.results.put((None, error))
+
+    def in_time(self, call):
+        """The result of a call in that thread, which must end."""
+        self.calls.put(call)
+        try:
+            result, error = self.results.get(timeout=PATIENCE)
+        except queue.Empty:
+            raise AssertionError("the report is locked") from None
+        if error is not None:
+            raise error
+        return result
+
+
+@pytest.fixture
+def elsewhere():
+    thread = Elsewhere()
+    yield thread
+    thread.calls.put(None)
+
+
+OFFSETS = [-np.inf, 0.3, 1.0]
 
 
 def answers(report, A):
-    return rows_of(*report.query_batch(A, [-np.inf, 0.3, 1.0], n_threads=1))
+    return rows_of(*report.query_batch(A, OFFSETS, n_threads=1))
+
+
+def answers_of(model, A):
+    return [model.query(a, b) for a, b in zip(A, OFFSETS, strict=True)]
+
+
+def same(got, want):
+    """Whether two lists of answers, each some arrays, agree in every bit."""
+    return all(
+        np.array_equal(x, y)
+        for g, w in zip(got, want, strict=True)
+        for x, y in zip(g, w, strict=True)
+    )
 
 
 def agrees(report, model, A):
     """Whether a report answers as a model does."""
-    expected = [model.query(a, b) for a, b in zip(A, [-np.inf, 0.3, 1.0], strict=True)]
-    return len(report) == len(model) and all(
-        np.array_equal(x, y)
-        for got, want in zip(answers(report, A), expected, strict=True)
-        for x, y in zip(got, want, strict=True)
-    )
+    return len(report) == len(model) and same(answers(report, A), answers_of(model, A))
 
 
-def state_of(report, old, new, A):
-    """The model whose state the report is in, seen by another thread: the old or the new."""
-    for model in (old, new):
-        if in_time(lambda model=model: agrees(report, model, A)):
-            return model
+class State:
+    """What a report in the state of a model answers, and what further use of it must give."""
+
+    def __init__(self, model, A, rng):
+        self.A = A
+        self.n_points, self.answers = len(model), answers_of(model, A)
+        after = copy.deepcopy(model)
+        self.points, self.there = rng.standard_normal((100, 3)).round(1), model.there()[::3]
+        self.inserted = after.insert(self.points)
+        self.moved = rng.standard_normal((self.there.size, 3)).round(1)
+        after.update(self.there, self.moved)
+        after.delete(self.there[::2])
+        self.n_points_after, self.answers_after = len(after), answers_of(after, A)
+
+    def is_state_of(self, n_points, got):
+        return n_points == self.n_points and same(got, self.answers)
+
+    def go_on(self, report):
+        """Use the report further: what was interrupted has left nothing behind."""
+        assert np.array_equal(report.insert(self.points), self.inserted)
+        report.update(self.there, self.moved)
+        report.delete(self.there[::2])
+        assert len(report) == self.n_points_after
+        assert same(answers(report, self.A), self.answers_after)
+
+
+def state_of(report, states, A, elsewhere):
+    """The state that the report is in, seen by another thread."""
+    seen = elsewhere.in_time(lambda: (len(report), answers(report, A)))
+    for state in states:
+        if state.is_state_of(*seen):
+            return state
     raise AssertionError("the report is in neither state")
-
-
-def go_on(report, model, A, rng):
-    """Use the report further: what was interrupted has left nothing behind."""
-    model = copy.deepcopy(model)
-    points = rng.standard_normal((100, 3)).round(1)
-    there = model.there()[::3]
-    assert np.array_equal(report.insert(points), model.insert(points))
-    moved = rng.standard_normal((there.size, 3)).round(1)
-    report.update(there, moved)
-    model.update(there, moved)
-    report.delete(there[::2])
-    model.delete(there[::2])
-    assert agrees(report, model, A)
 
 
 def started(rng, engine):
@@ -160,7 +217,7 @@ def move_most_and_delete_most(either):
     ids=["insert", "delete", "update", "query after moves", "query that builds again"],
 )
 def test_an_exception_at_any_instruction_leaves_the_old_or_the_new_state(
-    rng, engine, before, operation
+    rng, elsewhere, engine, before, operation
 ):
     A = rng.standard_normal((3, 3)).round(1)
     untouched, old = started(rng, engine)
@@ -168,14 +225,15 @@ def test_an_exception_at_any_instruction_leaves_the_old_or_the_new_state(
         before(either)
     new = copy.deepcopy(old)
     operation(new)
+    old, new = State(old, A, rng), State(new, A, rng)
     trial, states = copy.deepcopy(untouched), []
     moments = moments_of(lambda: operation(trial))
     for moment in moments:
         report = copy.deepcopy(untouched)
         if Interrupter(moment).run(lambda report=report: operation(report)):
             continue  # asking the machine for its memory took fewer instructions than before
-        states.append(state_of(report, old, new, A))
-        go_on(report, states[-1], A, rng)
+        states.append(state_of(report, (old, new), A, elsewhere))
+        states[-1].go_on(report)
     assert len(states) > max(200, 0.9 * len(moments))
     assert states[0] is old
     assert operation is query or states[-1] is new
@@ -208,7 +266,7 @@ def test_running_out_of_memory_at_any_allocation_changes_nothing(
             state = old
         monkeypatch.undo()
         assert agrees(report, state, A)
-        go_on(report, state, A, rng)
+        State(state, A, rng).go_on(report)
 
 
 def test_a_writer_who_waits_is_not_overtaken_by_readers():
@@ -232,7 +290,7 @@ def test_a_writer_who_waits_is_not_overtaken_by_readers():
     assert order == ["first reader", "writer", "later reader"]
 
 
-def test_readers_are_inside_together_and_an_exception_lets_go():
+def test_readers_are_inside_together_and_an_exception_lets_go(elsewhere):
     turns, meeting = Turns(), threading.Barrier(3, timeout=PATIENCE)
     readers = [threading.Thread(target=turns.together, args=(meeting.wait,)) for _ in range(2)]
     for reader in readers:
@@ -245,7 +303,7 @@ def test_readers_are_inside_together_and_an_exception_lets_go():
             turn(lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         turns.together(int, prepare=lambda alone: 1 // 0)
-    assert in_time(lambda: turns.alone(int)) == 0
+    assert elsewhere.in_time(lambda: turns.alone(int)) == 0
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -268,13 +326,6 @@ def test_readers_see_whole_states_in_order_while_a_writer_changes_everything(rng
             states.append(copy.deepcopy(model))
     expected = [[state.query(a, 0.3) for a in A] for state in states]
     problems, done = [], threading.Event()
-
-    def same(got, want):
-        return all(
-            np.array_equal(x, y)
-            for g, w in zip(got, want, strict=True)
-            for x, y in zip(g, w, strict=True)
-        )
 
     def read():
         least, n_answers = 0, 0

@@ -165,11 +165,16 @@ def test_variances_are_those_of_the_posterior_scaled_by_leave_one_out_errors(siz
     scales, rho = likeliest(np.array(errors), np.broadcast_to(spreads, (len(w), C)), w, mu)
     expected = posterior(J, others, points, w, mu, 0.0, size) + rho / w.mean()
     expected = scales * expected
+    noise = scales * np.broadcast_to(rho / w.mean(), expected.shape)
     prior = np.square(others).sum(axis=1)
     found = predictive_variance(
         lower_half(J @ J.T), means, mu, others @ J.T, prior, weights=totals, repeats=repeats
     )
     np.testing.assert_allclose(found, expected, rtol=1e-9)
+    sure = predictive_variance(
+        J @ J.T, means, mu, others @ J.T, prior, weights=totals, repeats=repeats, noise=False
+    )
+    np.testing.assert_allclose(sure, expected - noise, rtol=1e-7, atol=1e-9 * expected.max())
     one = predictive_variance(
         J @ J.T if size == 1 else J[::C] @ J[::C].T,
         means[:, 0],

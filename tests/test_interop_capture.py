@@ -180,6 +180,8 @@ def test_outputs_are_chosen_by_number_or_by_a_function():
     residuals = (model(X) - targets).detach().numpy()
     expected = np.einsum("ic,icp->ip", residuals, everything)
     np.testing.assert_allclose(found(loss), expected, **TOLERANCE)
+    alone = found(lambda response: response[:, 1])
+    np.testing.assert_allclose(alone, everything[:, 1], **TOLERANCE)
 
 
 def test_frozen_weights_are_captured():

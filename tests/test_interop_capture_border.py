@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from subquad.interop import capture
+from subquad.interop import capture, fit_layer
 from subquad.sketch import TensorSketch
 
 torch = pytest.importorskip("torch")
@@ -265,6 +265,7 @@ REFUSALS = {
     ),
     "no linear layer": (small, {"layers": ["1"]}, ValueError, "got '1', of class Tanh. The model"),
     "no names": (small, {"layers": []}, TypeError, "layers must be None, a name"),
+    "a number as names": (small, {"layers": 3}, TypeError, "layers must be None, a name.* got 3"),
     "numbers as names": (small, {"layers": [0]}, TypeError, "layers must be None, a name"),
     "unused": (unused, {"layers": "other"}, ValueError, "got 'other', which is never called"),
     "no influence": (detached, {"layers": "first"}, ValueError, "got 'first', by which their"),
@@ -332,6 +333,12 @@ REFUSALS = {
         {"outputs": lambda response, rows: response.mean()},
         ValueError,
         r"one number for each of the 7 samples; got shape \(\). A loss needs reduction='none'",
+    ),
+    "three arguments": (
+        small,
+        {"outputs": lambda response, rows, more: response[:, 0]},
+        TypeError,
+        r"outputs must be a function of \(response, rows\), or .*; got one of \(response, rows, mo",
     ),
     "array": (
         small,
@@ -521,3 +528,34 @@ def test_without_torch_the_extra_is_named(monkeypatch):
     message = r'capture needs PyTorch. Install it with: pip install "subquad\[torch\]"'
     with pytest.raises(ImportError, match=message):
         capture(None, X.numpy())
+
+
+def test_numpy_samples_may_lie_in_memory_in_any_way():
+    model, X = small(), reals(9, 3).numpy()
+    expected = capture(model, X)["0"].to_dense()
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    strided, reversed_ = np.repeat(X, 2, axis=1)[:, ::2], X[::-1].copy()[::-1]
+    for same in (read_only, strided, reversed_, X.astype(">f8"), np.asfortranarray(X)):
+        np.testing.assert_array_equal(capture(model, same)["0"].to_dense(), expected)
+
+
+def test_numpy_indices_may_lie_in_memory_in_any_way():
+    model = models.ready(nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 1)))
+    indices = np.array([[0, 1], [2, 3], [1, 4]])
+    expected = capture(model, indices)["0"].to_dense()
+    for same in (indices.astype(">i8"), indices[::-1].copy()[::-1]):
+        np.testing.assert_array_equal(capture(model, same)["0"].to_dense(), expected)
+
+
+def test_samples_targets_and_names_of_other_shapes_are_refused():
+    with pytest.raises(ValueError, match="X must have rows of equal length; got ragged ones"):
+        capture(small(), [[1.0], [1.0, 2.0]])
+    with pytest.raises(TypeError, match="outputs must be an integer; got "):
+        capture(small(), reals(5, 3), outputs=np.array(1.0))
+    with pytest.raises(ValueError, match="y must have rows of equal length; got ragged ones"):
+        fit_layer(small(), reals(5, 3), [[1.0], [1.0, 2.0]], "0")
+    with pytest.raises(ValueError, match=r"y must have shape \(5, 2\); got \(5, 3\)"):
+        fit_layer(small(), reals(5, 3), reals(5, 3), "0")
+    with pytest.raises(TypeError, match="layers must be None, a name, or a sequence"):
+        capture(small(), reals(5, 3), 3)

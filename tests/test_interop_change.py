@@ -157,6 +157,12 @@ def without_the_layer():
     return model
 
 
+def without_a_weight():
+    model = copy.deepcopy(fitted()[0])
+    model.fc1 = nn.ReLU()
+    return model
+
+
 def of_another_width():
     model = copy.deepcopy(fitted()[0])
     model.fc1 = nn.Linear(16, 7)
@@ -175,6 +181,7 @@ def retrained():
     [
         (tied, ValueError, "layer must have a weight of its own; got 'fc1'.*other.weight"),
         (quantized, TypeError, "'fc1' must have a weight in .*quantized"),
+        (without_a_weight, TypeError, "'fc1' must have a weight; got a ReLU, which has none"),
         (without_the_layer, ValueError, "model must have the layer 'fc1'; got one without"),
         (of_another_width, ValueError, r"'fc1' must have a weight of shape \(60, 16\)"),
         (retrained, ValueError, "'fc1' must have the weight that was fitted; got another"),
@@ -421,7 +428,18 @@ def entry(dtype="F32", shape=(2, 3), offsets=(0, 24)):
         (entry("I8", offsets=(0, 6)), bytes(6), "layer must hold numbers in F64.* I8, .*quantized"),
         (entry("F8_E4M3", offsets=(0, 6)), bytes(6), "layer must hold .* newer than this version"),
         (entry(shape=(6,)), bytes(24), "layer must name a linear layer, whose weight is a matrix"),
-        ({"other.weight": {}}, b"", "layer must be one of the layers of .*It has: other"),
+        (
+            {"other.weight": entry()["fc.weight"]},
+            bytes(24),
+            "layer must be one of the layers of .*It has: other",
+        ),
+        ({"other.weight": {}}, b"", "file must be .* 'other.weight' does not lie within"),
+        # A file that lost its end is refused also for what lies before.
+        (
+            entry() | {"last": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]}},
+            bytes(31),
+            "file must be a safetensors file; .* truncated .*'last' does not lie within",
+        ),
         ({}, b"", "layer must be one of the layers of .*It has: none"),
     ],
 )

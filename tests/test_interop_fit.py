@@ -14,6 +14,7 @@ from torch.nn import functional  # noqa: E402
 from subquad.activations import SiLU  # noqa: E402
 from subquad.interop import apply_change, capture, fit_layer  # noqa: E402
 from subquad.networks import LastLayer  # noqa: E402
+from subquad.solvers import predictive_variance  # noqa: E402
 from subquad.training import LastLayerGaussNewton, TrainingWarning  # noqa: E402
 
 ACTIVATIONS = [
@@ -135,22 +136,23 @@ class Functions(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("model", "path"),
+    ("make", "path"),
     [
-        (Functions(functional.gelu), "last layer"),
-        (Functions(functional.relu), "last layer"),
-        (Functions(lambda z: functional.leaky_relu(z, 0.3)), "last layer"),
-        (Functions(functional.relu6), "general"),  # as ReLU below 6
-        (Functions(functional.elu), "general"),
-        (Functions(torch.sin), "general"),
-        (Functions(lambda z: functional.layer_norm(z, (60,))), "general"),
-        (Functions(functional.gelu, after=torch.tanh), "general"),
-        (Functions(lambda z: functional.gelu(z) * (1 + z[:, :1] ** 2)), "general"),
-        (Residual(), "general"),
+        (lambda: Functions(functional.gelu), "last layer"),
+        (lambda: Functions(functional.relu), "last layer"),
+        (lambda: Functions(lambda z: functional.leaky_relu(z, 0.3)), "last layer"),
+        (lambda: Functions(functional.relu6), "general"),  # as ReLU below 6
+        (lambda: Functions(functional.elu), "general"),
+        (lambda: Functions(torch.sin), "general"),
+        (lambda: Functions(lambda z: functional.layer_norm(z, (60,))), "general"),
+        (lambda: Functions(functional.gelu, after=torch.tanh), "general"),
+        (lambda: Functions(lambda z: functional.gelu(z) * (1 + z[:, :1] ** 2)), "general"),
+        (Residual, "general"),
     ],
 )
-def test_other_networks_take_the_general_path(model, path):
-    model = model.double().eval()
+def test_other_networks_take_the_general_path(make, path):
+    torch.manual_seed(0)
+    model = make().double().eval()
     X, y = data(10, shape=(6,))
     y = outputs(model, X) + 0.01 * y.numpy()
     change = quietly(model, X, y, "wide", regularization=1e-6, max_steps=6)
@@ -307,17 +309,18 @@ def test_deviations_are_those_of_the_linearised_laplace_approximation(name, weig
     apply_change(changed, change)
     np.testing.assert_allclose(change.deviations(changed, new), found, rtol=1e-9)
     dw = np.column_stack([change.weight_change(), change.bias]).ravel()
-    noise = 0.2 / (np.ones(12) if weights is None else weights)
+    W = np.ones(12) if weights is None else weights
     for c in range(2):
         J, K = (capture(changed, x, name, outputs=c, bias=True)[name].to_dense() for x in (X, new))
-        P = np.linalg.inv(J @ J.T + np.diag(noise))
-        a = P @ (y.numpy()[:, c] - outputs(changed, X)[:, c] + J @ dw)
-        # The same posterior by the weights: s^2 (J^T W J + mu I)^-1.
-        square = 0.2 * np.mean(a**2 / P.diagonal())
-        H = J.T @ (J * (0.2 / noise)[:, None]) + 0.2 * np.eye(J.shape[1])
-        variance = square * np.einsum("ij,jk,ik->i", K, np.linalg.inv(H), K)
-        np.testing.assert_allclose(found[:, c], np.sqrt(variance), rtol=1e-7)
-        np.testing.assert_allclose(noisy[:, c], np.sqrt(variance + square), rtol=1e-7)
+        r = y.numpy()[:, c] - outputs(changed, X)[:, c] + J @ dw
+        system = J @ J.T, r, 0.2, K @ J.T, np.square(K).sum(axis=1)
+        for squares, with_noise in ((found, False), (noisy, True)):
+            expected = predictive_variance(*system, weights=weights, noise=with_noise)
+            np.testing.assert_allclose(squares[:, c] ** 2, expected, rtol=1e-7)
+        # The same posterior by the weights of the layer: in proportion to (J^T W J / mu + I)^-1.
+        H = J.T @ (J * W[:, None]) / 0.2 + np.eye(J.shape[1])
+        posterior = np.sqrt(np.einsum("ij,jk,ik->i", K, np.linalg.inv(H), K))
+        np.testing.assert_allclose(found[:, c] / found[0, c], posterior / posterior[0], rtol=1e-7)
 
 
 def test_deviations_want_a_regularised_fit_and_its_model():
@@ -461,6 +464,40 @@ def test_samples_that_interact_and_chance_are_refused(odd, message, layer):
     with pytest.raises(ValueError, match="^" + message):
         fit_layer(model, X, y, layer, regularization=0.1)
     assert_untouched(model, before)
+
+
+@pytest.mark.parametrize("path", ["last layer", "general"])
+@pytest.mark.parametrize("shape", [(5, 1), (1, 3), (5, 2), (4, 3), (5,), (3,), ()])
+def test_targets_have_the_shape_of_the_outputs(shape, path):
+    # Some of these would broadcast, and be fitted.
+    activation = nn.Tanh() if path == "last layer" else nn.ELU()
+    model, (X, _) = mlp(activation, n_outputs=3), data(5)
+    with pytest.raises((TypeError, ValueError), match=r"^y must have (shape|2 dimensions)"):
+        fit_layer(model, X, np.ones(shape), "2")
+
+
+def test_targets_may_be_lists():
+    model, (X, y) = mlp(nn.Tanh(), n_outputs=2), data(5, 2)
+    one = quietly(model, X, y, "2", regularization=0.1)
+    other = quietly(model, X, y.tolist(), "2", regularization=0.1)
+    np.testing.assert_array_equal(other.outputs, one.outputs)
+    np.testing.assert_array_equal(other.deviations(model, X), one.deviations(model, X))
+
+
+@pytest.mark.parametrize(
+    ("y", "kind"),
+    [
+        (np.arange(5), "int64"),
+        (torch.arange(5), "int64"),
+        (np.ones(5, bool), "bool"),
+        (np.ones(5, np.float16), "float16"),
+        (torch.ones(5, dtype=torch.bfloat16), "bfloat16"),
+    ],
+)
+def test_labels_and_halves_are_no_targets(y, kind):
+    model, (X, _) = mlp(), data(5)
+    with pytest.raises(TypeError, match=rf"^y must be a float32 or float64 array; got {kind}"):
+        fit_layer(model, X, y, "2")
 
 
 def test_outputs_that_do_not_depend_on_the_layer_are_refused():

@@ -99,6 +99,24 @@ def test_a_state_of_another_fit_is_refused():
     moved = LastLayerGaussNewton(layer, Y, regularization=1e-3)
     with pytest.raises(ValueError, match="state must be resumed by the arithmetic that made it"):
         moved.load_state_dict({**state, "coefficients": state["coefficients"] * (1 + 1e-12)})
+
+
+@pytest.mark.parametrize("wrong", [None, -1, "text", [None], {"a": 1}, "missing"])
+def test_what_is_no_state_is_refused_in_one_sentence(wrong):
+    layer = WideNetwork(4, width=768, n_outputs=3, rng=1).last_layer(X)
+    trainer = LastLayerGaussNewton(layer, Y, regularization=1e-3)
+    trainer.step()
+    whole = trainer.state_dict()
+    for part in whole:
+        state = {**whole, part: wrong}
+        if wrong == "missing":
+            del state[part]
+        other = LastLayerGaussNewton(layer, Y, regularization=1e-3)
+        with pytest.raises(ValueError, match=r"^state must be .*[.)]$"):
+            other.load_state_dict(state)
+    other = LastLayerGaussNewton(layer, Y, regularization=1e-3)
+    with pytest.raises(ValueError, match="state must be what state_dict returned; got int"):
+        other.load_state_dict(3)
     with pytest.raises(ValueError, match="solver must be 'exact' for a fit that can be resumed"):
         LastLayerGaussNewton(layer, Y, solver="pcg").state_dict()
 
@@ -154,7 +172,12 @@ def test_a_checkpoint_of_another_fit_or_no_checkpoint_is_refused(interrupted, tm
         ({"seed": 1}, {}, X, "resumed with the same seed; it has 0, got 1"),
         ({}, {}, X, "resumed with the same seed; it has 0, got None"),
         ({"seed": 0}, {"random_state": 1}, X, "same (initial|network)"),
-        ({"seed": 0}, {"regularization": 0.5}, X, "same regularization; got 'loo'"),
+        (
+            {"seed": 0},
+            {"regularization": 0.5},
+            X,
+            r"same regularization; got [\d.]+, and this one has 0\.5",
+        ),
         ({"seed": 0}, {}, X + 1e-9, "same (initial|network)"),
         ({"seed": 0}, {}, X[:-1], "same number of data points"),
     ]:
@@ -200,3 +223,23 @@ def test_a_file_that_is_no_checkpoint_is_not_removed(tmp_path):
     (tmp_path / "c").write_text("mine")
     Checkpoint(tmp_path / "c").remove()
     assert os.listdir(tmp_path) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "message"),
+    [
+        (3.5, {}, "path must be a string or path-like; got float."),
+        ("a\0b", {}, "path must name a file"),
+        ("a", {"about": [1]}, "about must be a dict or None; got list."),
+        ("a", {"resume": 1}, "resume must be True or False; got int."),
+        ("a", {"callback": "a"}, "callback must be callable; got str."),
+    ],
+)
+def test_a_checkpoint_refuses_what_it_cannot_use(path, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Checkpoint(path, **options)
+
+
+def test_a_checkpoint_begins_with_a_trainer_whose_steps_can_be_kept():
+    with pytest.raises(TypeError, match="trainer must be a LastLayerGaussNewton; got int"):
+        Checkpoint("a").begin(3)

@@ -8,10 +8,12 @@ from subquad import HalfSpaceReport, LowRankMaintenance
 from subquad.networks import FactoredNetwork, PairedNetwork, TwoLayerNetwork, WideNetwork
 from subquad.solvers import PcgSolver
 from subquad.training import (
+    AllLayersGaussNewton,
     FactoredGaussNewton,
     FactoredGradientDescent,
     HalfSpaceSGD,
     LastLayerGaussNewton,
+    LowRankGradientDescent,
     TwoLayerGaussNewton,
 )
 
@@ -133,9 +135,31 @@ def test_a_factored_trainer_takes_further_steps(tmp_path, cls, sizes):
     np.testing.assert_allclose(other.weights, trainer.weights, rtol=1e-8)
 
 
+def test_gauss_newton_of_all_layers_takes_further_steps(tmp_path):
+    trainer = AllLayersGaussNewton(WideNetwork(5, width=256, rng=0), X, Y, max_steps=3)
+    quietly(trainer.step)
+    other = mapped(trainer, tmp_path)
+    for each in (trainer, other):
+        quietly(each.run)
+    np.testing.assert_allclose(other.outputs, trainer.outputs, atol=1e-8)
+
+
+@pytest.mark.parametrize("rank_budget", [1, 8, np.inf])
+def test_descent_of_all_layers_takes_further_steps(tmp_path, rank_budget):
+    network = WideNetwork(5, width=128, rng=0)
+    trainer = LowRankGradientDescent(network, step_size=0.01, rank_budget=rank_budget, batch_size=9)
+    trainer.partial_fit(X, Y)
+    other = mapped(trainer, tmp_path)
+    for each in (trainer, other):
+        each.partial_fit(X, Y)
+    np.testing.assert_allclose(other.outputs(X), trainer.outputs(X), rtol=1e-10)
+
+
+@pytest.mark.parametrize("iterate", ["last", "averaged", "random"])
 @pytest.mark.parametrize("report", ["tree", "scan", None])
-def test_half_space_sgd_takes_further_steps(tmp_path, report):
-    trainer = HalfSpaceSGD(PairedNetwork(5, width=512, rng=0), report=report, rng=0)
+def test_half_space_sgd_takes_further_steps(tmp_path, report, iterate):
+    options = {"report": report, "iterate": iterate, "rng": 0}
+    trainer = HalfSpaceSGD(PairedNetwork(5, width=512, rng=0), **options)
     quietly(trainer.partial_fit, X, Y)
     other = mapped(trainer, tmp_path)
     for each in (trainer, other):

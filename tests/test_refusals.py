@@ -38,7 +38,7 @@ from subquad.solvers import (
     pcg,
 )
 from subquad.solvers.objectives import Poisson
-from subquad.training import HalfSpaceSGD, LastLayerGaussNewton
+from subquad.training import FactoredGradientDescent, HalfSpaceSGD, LastLayerGaussNewton
 from subquad.weights import GaussianWeights
 
 X = np.random.default_rng(0).standard_normal((5, 3))
@@ -250,6 +250,13 @@ REFUSED = {
         lambda: choose_regularization([np.eye(2)], RAGGED),
         ValueError,
         "r must have rows of equal length; got ragged ones.",
+    ),
+    "ragged data points": (
+        lambda: FactoredGradientDescent(
+            FactoredNetwork(2, width=64, inner_size=2, rng=0), [[1.0], [1.0, 2.0]], np.ones(2)
+        ),
+        ValueError,
+        "X must have rows of equal length; got ragged ones.",
     ),
     "ragged points": (
         lambda: merge_repeats(RAGGED, X[:2], np.ones(2)),

@@ -10,6 +10,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "asv_benches"
 
 if not FOLDER.is_dir():
     pytest.skip("the benchmarks are not beside these tests", allow_module_level=True)
+pytestmark = pytest.mark.sources
 
 
 def test_contenders_are_timed_and_printed(monkeypatch, capsys):

@@ -110,9 +110,56 @@ def test_whole_fits_are_timed_and_reach_their_goal(script, capsys):
     assert capsys.readouterr().out.count("subquad") == 3
 
 
+def test_fits_of_many_rows_are_measured(script, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    rows = script("many_rows_table")
+    options = rows.options_of(["--rows", "80", "9000", "--landmarks", "20", "--width", "256"])
+    labels = [fit[0] for fit in rows.chosen(options)]
+    assert labels == [
+        *("NTK exact", "NTK", "NTK 20 landmarks", "Gauss-Newton"),
+        *("NTK", "NTK 20 landmarks"),
+    ]
+    options.rows = [80]
+    monkeypatch.setattr(rows, "apart", lambda _, n, __, *fit: rows.measure(options, *fit))
+    rows.main(options)
+    ((_, cells),) = tables_in(capsys.readouterr().out, script)
+    assert [row[-1] for row in cells] == ["exact", "exact", "nystrom", "exact"]
+
+
 def test_pools_are_timed(script):
     table = script("pools_table").measure(256, [8], repeats=1)
     assert all(seconds > 0 for seconds in table[8].values())
+
+
+def test_projections_and_kernels_are_measured_beside_torch(script, monkeypatch, capsys):
+    pytest.importorskip("torch")
+    module = script("torch_table")
+    monkeypatch.setattr(script("side_by_side"), "PAUSE", 0)
+    sizes = {"SIZE": 16, "SIZES": (5, 8, 8, 1), "KERNEL_POINTS": 4}
+    sizes |= {"SMALL": (3, 1, 4, 4), "LARGE": (3, 1, 6, 8), "SEQUENCES": (2, 3, 5, 6)}
+    for name, value in sizes.items():
+        monkeypatch.setattr(module, name, value)
+    options = Namespace(**vars(TINY), draws=2, skip_trak=True, all_threads=[1])
+    module.print_tables([(1, module.worker(options))], (6, module.large_kernel(6)))
+    tables = tables_in(capsys.readouterr().out, script)
+    assert [len(rows) for _, rows in tables] == [2, 3, 1, 1]
+    page = script("performance_page")
+    assert [bool(page.ratios(*table)[1]) for table in tables] == [True, False, True, False]
+    assert float(tables[2][1][0][-1]) < 1e-5  # the two kernels are the same
+
+
+def test_the_table_beside_torch_is_that_of_projections_by_trak(script, monkeypatch, capsys):
+    pytest.importorskip("torch")
+    module = script("torch_table")
+    figures = {"subquad": 1e-3, "gradients": 1e-2, "sparse signs": 0.1}
+    result = {"projections": [figures, figures], "trak": (50.0, 0.18)}
+    result |= {"errors": {module.named(module.LARGE): figures}, "kernel": (figures, 0.0)}
+    result["kernel"][0]["torch.func"] = 2e-2
+    module.print_tables([(2, result)], (4096, (1.0, 2.0)))
+    [(_, first), (_, second), (_, third), _] = tables_in(capsys.readouterr().out, script)
+    assert [row[-2:] for row in first] == [["100x", "5e+04x"], ["100x", "-"]]
+    assert second[0][-1] == "0.18 (1 draw)"
+    assert third[0][3] == "20x"
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")

@@ -53,6 +53,11 @@ def training(report, estimator, records, seconds):
     )
 
 
+def solver(report, estimator):
+    """Say how the steps were solved."""
+    report.add("solver", estimator.solver_, estimator.solver_report_)
+
+
 def scores(report, fitted, ridge):
     """Say the scores of the fit and those of ridge."""
     report.add("scores", fitted, _score_line(fitted))

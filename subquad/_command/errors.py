@@ -1,5 +1,6 @@
 """The exit statuses, what a subcommand raises when it cannot go on, and the checks all share."""
 
+import errno
 import importlib.util
 import os
 
@@ -15,6 +16,19 @@ EXTRAS = {
     "sklearn": ("scikit-learn", "sklearn"),
     "threadpoolctl": ("threadpoolctl", "sklearn"),
     "tqdm": ("tqdm", "cli"),
+}
+
+# What a file must be, for each error of the system about one.
+_REQUIREMENTS = {
+    errno.ENOENT: "a file must have a path that exists",
+    errno.ENOTDIR: "a file must lie in a folder",
+    errno.EISDIR: "a file must be named rather than a folder",
+    errno.EACCES: "a file must be one that you may read, or write, as was asked",
+    errno.EPERM: "a file must be one that you may read, or write, as was asked",
+    errno.EROFS: "a file must lie on a disk that can be written to",
+    errno.ENOSPC: "a file must lie on a disk with room for it",
+    errno.EDQUOT: "a file must fit in what you may use of its disk",
+    errno.ENAMETOOLONG: "a file must have a shorter name",
 }
 
 
@@ -37,6 +51,18 @@ def require_package(module, purpose):
     """Refuse to go on without an optional package, saying how to install it."""
     if importlib.util.find_spec(module) is None:
         raise BadInput(missing_package(module, purpose))
+
+
+def require_file(role, path, remedy=""):
+    """Refuse what cannot be read as a file, naming its part in the command."""
+    if os.path.isdir(path):
+        raise BadInput(f"{role} must be a file; got the folder {str(path)!r}{remedy}")
+    if not os.path.isfile(path):
+        raise BadInput(f"{role} must be a file that exists; got {str(path)!r}{remedy}")
+    if not os.access(path, os.R_OK):
+        raise BadInput(
+            f"{role} must be a file that you may read; got {str(path)!r}. Change its permissions"
+        )
 
 
 def require_another_file(option, path, taken):
@@ -75,7 +101,10 @@ def listed(names, most=20):
 
 
 def one_line(error):
-    """Return an error's text on one line."""
+    """Return an error's text on one line; that of the system about a file says what it must be."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        required = _REQUIREMENTS.get(error.errno, "a file must be one that can be opened and kept")
+        return f"{required}; got {error.strerror}: {os.fspath(error.filename)!r}"
     return " ".join(str(error).split()) or type(error).__name__
 
 

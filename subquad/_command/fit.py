@@ -144,6 +144,7 @@ def _fit(report, estimator, split, n_threads, checkpoint):
         with _blas_threads(n_threads), contextlib.closing(progress):
             estimator.set_params(callback=callback).fit(split.X, split.y)
         describe.training(report, estimator, progress.records, time.monotonic() - started)
+        describe.solver(report, estimator)
         describe.memory(report, used)
         return scores.of_fit(estimator, split)
     except KeyboardInterrupt:

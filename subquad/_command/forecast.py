@@ -23,10 +23,24 @@ GRAM_WORKSPACE = 4
 # These multiples of n^3 operations, at the rate of a matrix product, agree with measured seconds.
 EIGEN_OPERATIONS = 9.0
 CHOLESKY_OPERATIONS = 2 / 3
+# Above so many rows, the estimators iterate with the Gram matrix instead of factoring it, and
+# choose the regularisation on fewer rows. These are the numbers of `subquad.estimators`, which a
+# plan does not wait for.
+EXACT_ROWS = 4096
+ROWS_FOR_QUICK_CHOICE = 1024
+LANDMARKS = 1024
+# A step then takes some tens of iterations: 30 was the most for a smooth table.
+ITERATIONS = 30
 # The probe multiplies square matrices of this size: large enough that BLAS reaches its rate.
 PROBE_SIZE = 512
 # The plan refuses an option below the least value that it can have.
 LEAST = {"n": 1, "width": 1, "depth": 2, "features": 1, "outputs": 1, "steps": 1, "shift": 0}
+
+
+SOLVERS = {
+    "exact": "one factorisation a step and output",
+    "pcg": f"conjugate gradients, which {LANDMARKS} landmarks precondition",
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,12 @@ class Fit:
         return ShiftedReLU(self.shift).expected_active(self.width)
 
     @property
+    def solver(self):
+        """How the estimators solve the equation of a step: "exact", or "pcg" for many rows."""
+        coupled = self.readout != "partition" and self.n_outputs > 1
+        return "exact" if self.n <= EXACT_ROWS or coupled else "pcg"
+
+    @property
     def n_blocks(self):
         """Blocks of neurons that do not share an output."""
         return self.n_outputs if self.readout == "partition" else 1
@@ -89,10 +109,15 @@ def plan(args):
     times = seconds(fit, probe(args.dtype), args.steps)
     room = available_memory()
     if args.json:
-        known = {"expected_active": fit.expected_active, "available_bytes": room}
+        known = {
+            "solver": fit.solver,
+            "expected_active": fit.expected_active,
+            "available_bytes": room,
+        }
         print(as_json({"memory_bytes": n_bytes, "seconds": times, **known}))
         return SUCCESS
     print(f"A forecast, for {args.n} rows and {args.steps} steps on this machine as it is now:")
+    print(f"{'solver':<9}{SOLVERS[fit.solver]}")
     _print_parts("memory", n_bytes, size)
     if room is not None:
         verdict = "fits" if n_bytes["total"] <= room else "does not fit"
@@ -104,10 +129,13 @@ def plan(args):
 def memory(fit):
     """Bytes by purpose, and their total."""
     n, m = fit.n, fit.width
+    grams = (GRAMS_PER_OUTPUT * fit.n_outputs + GRAM_WORKSPACE) * n * n
+    if fit.solver == "pcg":  # one for each output and two that they share; columns of one of them
+        grams = (fit.n_outputs + 2) * n * n + 3 * LANDMARKS * n
     parts = {
         "weights": fit.weight_bytes,
         "activations": ARRAYS_PER_SAMPLE * m * n * fit.itemsize,
-        "gram": (GRAMS_PER_OUTPUT * fit.n_outputs + GRAM_WORKSPACE) * n * n * 8,
+        "gram": 8 * grams,
     }
     return {**parts, "total": sum(parts.values())}
 
@@ -119,11 +147,17 @@ def seconds(fit, rates, n_steps):
     n_drawn = n_weights if fit.weights == "dense" else n_weights - fit.hidden_weights
     forward = max(2 * n * n_weights / rates.products, fit.weight_bytes / rates.copied_bytes)
     cube = fit.n_outputs * n**3 / rates.products64
-    step = 2 * m * n * n / rates.products + CHOLESKY_OPERATIONS * cube
+    solution, chosen = CHOLESKY_OPERATIONS * cube, cube
+    if fit.solver == "pcg":
+        products = ITERATIONS * 8 * n * n / rates.copied_bytes  # G is read once for each
+        factor = 2 * n * LANDMARKS**2 / rates.products64
+        solution = fit.n_outputs * (factor + products)
+        chosen = fit.n_outputs * ROWS_FOR_QUICK_CHOICE**3 / rates.products64
+    step = 2 * m * n * n / rates.products + solution
     phases = {
         "weights": n_drawn / rates.normals,
         "features": forward,
-        "regularization": EIGEN_OPERATIONS * cube,
+        "regularization": EIGEN_OPERATIONS * chosen,
         "steps": n_steps * step,
     }
     return {**phases, "total": sum(phases.values())}

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from subquad._command.errors import BadInput
+from subquad._command.errors import BadInput, require_file
 from subquad.io import Checkpoint, is_checkpoint
 
 
@@ -17,8 +17,11 @@ def check(args):
         raise BadInput("--resume must go with a model file, beside which the checkpoint is kept")
     if args.resume and not os.path.exists(path):
         raise BadInput(
-            f"--resume must find the checkpoint of an interrupted fit; there is no {path!r}"
+            f"--resume must find the checkpoint of an interrupted fit; there is no {path!r}. "
+            "Leave out --resume to begin anew"
         )
+    if args.resume:
+        require_file("the checkpoint", path)
     if not args.resume and path and os.path.exists(path) and not is_checkpoint(path):
         raise BadInput(
             f"--model must leave {path!r} to its checkpoint; there is another file of that name"

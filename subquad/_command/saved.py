@@ -10,11 +10,14 @@ from subquad._command.errors import (
     SUCCESS,
     BadInput,
     require_another_file,
+    require_file,
     require_package,
 )
 from subquad._command.report import as_json, printable, size, write_line
 from subquad._command.tables import read_features
 from subquad.io import check_writable, load_model, read_header, replacing
+
+_SAVED_BY = ". Name a file that `subquad fit` saved"
 
 
 def predict(args):
@@ -23,6 +26,7 @@ def predict(args):
         inputs = {"the model": args.model, "the data": args.source}
         require_another_file("--output", args.output, inputs)
         check_writable(args.output, name="--output")
+    require_file("the model", args.model, _SAVED_BY)
     notes = read_header(args.model).get("notes") or {}
     require_package("sklearn", "subquad predict")
     estimator = load_model(args.model)
@@ -45,6 +49,7 @@ def predict(args):
 
 def info(args):
     """Describe a model file by its header; return the exit status."""
+    require_file("the model", args.model, _SAVED_BY)
     header = read_header(args.model)
     if args.json:
         print(as_json(header))

@@ -7,7 +7,7 @@ import numpy as np
 
 from subquad._command import arrays, columns, targets
 from subquad._command.delimited import PLAIN, SEPARATORS, checked
-from subquad._command.errors import BadInput, require_package
+from subquad._command.errors import BadInput, require_file, require_package
 
 BUILT_IN = ("digits", "diabetes", "breast_cancer")
 ARRAYS = (".npz",)
@@ -84,8 +84,7 @@ def _suffix(source):
             "the data must be a .csv, .tsv, .parquet or .npz file or one of "
             f"{', '.join(BUILT_IN)}; got {source!r}"
         )
-    if not path.is_file():
-        raise BadInput(f"the data must be a file that exists; got {source!r}")
+    require_file("the data", source)
     return suffixes[-1]
 
 

@@ -8,14 +8,23 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from subquad._parallel import blas_threads_for, resolve_threads
+from subquad._validation import one_of
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import OutputsClassifier, warn_constant
 from subquad.estimators._last_layer_systems import last_layer_systems
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
+from subquad.estimators._many_rows import (
+    ROWS_FOR_QUICK_CHOICE,
+    STEP_SOLVER,
+    some_of,
+    step_report,
+    step_solver_for,
+)
 from subquad.estimators._preprocessing import REPEATED_ROWS, merge_observations
 from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
 from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import LastLayer, WideNetwork
+from subquad.solvers.nystrom import RepeatablePcgSolver
 from subquad.training import LastLayerGaussNewton
 
 _PARAMETERS = (
@@ -41,7 +50,9 @@ _PARAMETERS = (
     + SCALE_FEATURES
     + CONSTANT
     + """
-        Without regularization, "loo" is 1.
+        Without regularization, "loo" is 1."""
+    + STEP_SOLVER
+    + """
     max_steps : int
         Largest number of Gauss-Newton steps.
     tol : "auto", float or None
@@ -52,7 +63,8 @@ _PARAMETERS = (
         Precision of the network; float32 halves the memory.
     warm_start : bool
         Whether `fit` continues from the present weights. Network, scalings and `n_features_in_`
-        are kept, and the regularisation pulls towards the weights reached so far.
+        are kept, and the regularisation pulls towards the weights reached so far. With "pcg", the
+        mu that leave-one-out has chosen is kept as well.
     random_state : int, RandomState instance or None
         Source of the network.
     n_threads : int or None
@@ -77,7 +89,11 @@ _PARAMETERS = (
     loo_error_ : float or None
         Mean squared leave-one-out error of the last linearised fit, as a fraction of the variance
         of the targets (so that 1 - loo_error_ is a leave-one-out R^2). None for interpolation,
-        and after a warm start, when the linearised fit is only of what the model still lacked.
+        and after a warm start, when the linearised fit is only of what the model still lacked. Of
+        "pcg", that of the first linearised fit of the rows by which mu was chosen, which is larger.
+    solver_ : {"exact", "pcg"}
+    solver_report_ : str
+        How the steps were solved, in one line.
     n_features_in_ : int
     feature_names_in_ : ndarray
 """
@@ -100,6 +116,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         regularization="loo",
         scale_features="auto",
         constant="auto",
+        solver="auto",
         max_steps=20,
         tol="auto",
         dtype="float64",
@@ -117,6 +134,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         self.regularization = regularization
         self.scale_features = scale_features
         self.constant = constant
+        self.solver = solver
         self.max_steps = max_steps
         self.tol = tol
         self.dtype = dtype
@@ -130,6 +148,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         """Fit the targets T (n, C)."""
         warm = self._is_warm()
         weights = self._checked_weights(X, sample_weight)
+        one_of(self.solver, "solver", ("auto", "exact", "pcg"))
         if warm:
             self._require_same_shape(T)
         else:
@@ -138,6 +157,8 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         given = scalings[0].scaled(T)
         X, T, totals, repeats, places = merge_observations(X, given, weights)
         observed = places, weights, given - T[places]
+        coupled = self.readout != "partition" and T.shape[1] > 1
+        self.solver_ = step_solver_for(self.solver, len(X), coupled, self.regularization)
         with blas_threads_for(len(X)):
             data = X, T, totals, repeats
             trainer = self._continue(*data) if warm else self._begin(*data, scalings)
@@ -166,6 +187,9 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             rng=np.random.default_rng(seed),
             dtype=np.dtype(self.dtype),
         )
+        if self.solver_ == "pcg" and self.regularization != 0:
+            mu = self._choose_on_few(X, T, weights, repeats, scalings)
+            return self._trainer(self._layer(X), T, weights, repeats, mu)
         if len(scalings) > 1:
             return self._best_trainer(X, T, weights, repeats, scalings)
         self._scaling = scalings[0]
@@ -189,6 +213,19 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             trainer = self._trainer(layer, T, weights, repeats, mu)
         return trainer
 
+    def _choose_on_few(self, X, T, weights, repeats, scalings):
+        """Keep the scaling of least leave-one-out error on some of the rows; return its mu."""
+        X, *data = some_of(X, T, weights, repeats, ROWS_FOR_QUICK_CHOICE)
+        found = []
+        with blas_threads_for(len(X)):
+            for self._scaling in scalings:
+                trainer = self._trainer(self._layer(X), *data, solver="exact")
+                error = trainer.choose_regularization()
+                found.append((error, trainer.regularization_, self._scaling))
+        error, mu, self._scaling = min(found, key=lambda entry: entry[0])
+        self.loo_error_ = error / TARGET_DEVIATION**2
+        return mu
+
     def _layer(self, X):
         """The last layer of the network at the rows of X, in the present scaling."""
         return self.network_.last_layer(self._rows(X), self.n_threads)
@@ -205,9 +242,19 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             weight_std=layer.weight_std,
             thresholds=layer.thresholds,
         )
-        return self._trainer(moved, T - (moved.outputs() - layer.outputs()), weights, repeats)
+        T = T - (moved.outputs() - layer.outputs())
+        # To choose mu anew would take an eigendecomposition of all rows.
+        mu = self.regularization_ if self.solver_ == "pcg" and self._chooses() else None
+        return self._trainer(moved, T, weights, repeats, mu)
 
-    def _trainer(self, layer, T, weights, repeats, mu=None):
+    def _chooses(self):
+        """Whether leave-one-out chooses mu."""
+        return isinstance(self.regularization, str)
+
+    def _trainer(self, layer, T, weights, repeats, mu=None, solver=None):
+        """A trainer; of the solver that the rows ask for, unless one is given."""
+        if solver is None:
+            solver = "exact" if self.solver_ == "exact" else RepeatablePcgSolver()
         return LastLayerGaussNewton(
             layer,
             T,
@@ -217,6 +264,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             centred=True,
             sample_weight=weights,
             repeats=repeats,
+            solver=solver,
             n_threads=self.n_threads,
             callback=self._report,
         )
@@ -246,9 +294,13 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         self.history_ = trainer.history
         self.n_iter_ = max(1, len(trainer.history))
         self.regularization_ = trainer.regularization_
-        # After a warm start it would be the error of what was left to fit, not of the whole.
-        error = trainer.loo_error if earlier is None else None
-        self.loo_error_ = None if error is None else error / TARGET_DEVIATION**2
+        n_iterations = max((record.n_iterations for record in trainer.history), default=0)
+        self.solver_report_ = step_report(self.solver_, len(trainer.outputs), n_iterations)
+        if earlier is not None or self.regularization == 0:
+            # After a warm start it would be the error of what was left to fit, not of the whole.
+            self.loo_error_ = None
+        elif self.solver_ == "exact":
+            self.loo_error_ = trainer.loo_error / TARGET_DEVIATION**2
 
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""

@@ -4,8 +4,10 @@ The file is long because scikit-learn wants every parameter of two classes docum
 """
 
 import numpy as np
+from scipy.special import expit, log_expit, softmax
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from subquad._validation import integer, real
@@ -17,7 +19,7 @@ from subquad.estimators._scaling import (
     standardises,
 )
 from subquad.networks import PairedNetwork
-from subquad.training import HalfSpaceSGD
+from subquad.training import HalfSpaceSGD, as_loss
 
 _PARAMETERS = (
     """
@@ -31,11 +33,12 @@ _PARAMETERS = (
         B. With large values (32 and more) the network learns as its tangent kernel does; with
         small ones the neurons move, which measured more accurate.
     learning_rate : float or "auto"
-        eta. Values up to 1 are stable for any rows; "auto" takes the largest that is stable for
-        the Gram matrix of the first mini-batch.
+        eta. Values up to 1 are stable for any rows and the squared loss; "auto" takes the largest
+        that is stable for the Gram matrix of the first mini-batch and the curvature of the loss.
     batch_size : int
     n_epochs : int
         Passes of `fit` over the rows.
+    loss : {LOSSES}
     average : bool
         Whether to predict with the mean of the iterates (those of the second half of `fit`, or
         all of `partial_fit`) instead of the last one.
@@ -75,6 +78,23 @@ _PARAMETERS = (
 )
 
 
+_REGRESSION = """{"squared", "huber", "absolute"} or Loss
+        What is minimised. "huber" is `HuberLoss(delta=1)`. With it and "absolute", targets are
+        scaled by their median and by 1.4826 times the median distance from it instead of mean and
+        standard deviation, which outliers would move. The last iterate stays as far from the
+        minimum of "absolute" as one step goes: prefer `average=True`."""
+_CLASSIFICATION = """{"squared", "logistic", "hinge"} or Loss
+        What is minimised, for each class against the rest. "logistic" adds `predict_proba`."""
+# A few targets cannot move the minimum of these losses far, whatever they are.
+_ROBUST = ("huber", "absolute")
+
+
+def _is_logistic(model):
+    """Whether outputs are log-odds: those of the fitted trainer, or of one to come."""
+    loss = model.trainer_.loss if hasattr(model, "trainer_") else model.loss
+    return getattr(loss, "name", loss) == "logistic"
+
+
 class _HalfSpaceModel(Model):
     """What regression and classification share: rows in, outputs of the network out."""
 
@@ -87,6 +107,7 @@ class _HalfSpaceModel(Model):
         learning_rate="auto",
         batch_size=32,
         n_epochs=100,
+        loss="squared",
         average=False,
         dynamics="network",
         report="auto",
@@ -104,6 +125,7 @@ class _HalfSpaceModel(Model):
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.n_epochs = n_epochs
+        self.loss = loss
         self.average = average
         self.dynamics = dynamics
         self.report = report
@@ -141,10 +163,13 @@ class _HalfSpaceModel(Model):
         vars(self).pop("trainer_", None)  # it belongs to another network
         check_scale_features(self.scale_features)
         constant = real(self.constant, "constant", minimum=0.0)
+        loss = as_loss(self.loss, self._losses)
         weights = np.ones(len(X))
         standardise = standardises(self.scale_features, X, weights)
         deviation = 1.0 if isinstance(self, RegressorMixin) else None  # indicators need no scale
         scaling = Scaling.fit(X, T, weights, standardise, deviation)
+        if loss.name in _ROBUST:
+            scaling = scaling.with_robust_targets(T)
         self._scaling = scaling.with_constant(constant)
         seeds = check_random_state(self.random_state).randint(2**31, size=2)
         self.network_ = PairedNetwork(
@@ -161,6 +186,7 @@ class _HalfSpaceModel(Model):
             self.network_,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
+            loss=loss,
             dynamics=self.dynamics,
             average_from=average_from if self.average else None,
             report=self.report,
@@ -213,11 +239,12 @@ class _HalfSpaceModel(Model):
 class HalfSpaceSGDRegressor(OutputsRegressor, _HalfSpaceModel):
     __doc__ = f"""Regression by SGD on a wide two-layer network of which few neurons fire.
 
-    f from `PairedNetwork`, fitted to the standardised targets by `HalfSpaceSGD`.
-{_PARAMETERS}
+    f from `PairedNetwork`, fitted to the scaled targets by `HalfSpaceSGD`.
+{_PARAMETERS.replace("{LOSSES}", _REGRESSION)}
     Notes
     -----
-    `partial_fit` takes means and deviations of features and targets from the first rows it sees.
+    `partial_fit` takes means and deviations of features and targets from the first rows it sees;
+    medians, with the losses that take these.
 
     Examples
     --------
@@ -226,6 +253,8 @@ class HalfSpaceSGDRegressor(OutputsRegressor, _HalfSpaceModel):
     >>> model.score(X, X[:, 0] * X[:, 1]) > 0.9
     True
     """
+
+    _losses = "squared", "huber", "absolute"
 
     def fit(self, X, y):
         """Fit the model.
@@ -271,9 +300,9 @@ class HalfSpaceSGDRegressor(OutputsRegressor, _HalfSpaceModel):
 class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
     __doc__ = f"""Classification by SGD on a wide two-layer network of which few neurons fire.
 
-    Least squares on indicators of the classes (+1 and -1), one output per class, or one for two
-    classes, fitted by `HalfSpaceSGD`.
-{_PARAMETERS}
+    Indicators of the classes (+1 and -1), one output per class, or one for two classes, fitted by
+    `HalfSpaceSGD`, by default by least squares.
+{_PARAMETERS.replace("{LOSSES}", _CLASSIFICATION)}
     classes_ : ndarray, shape (n_classes,)
 
     Notes
@@ -287,6 +316,8 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
     >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
     True
     """
+
+    _losses = "squared", "logistic", "hinge"
 
     def fit(self, X, y):
         """Fit the model.
@@ -342,6 +373,25 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
                 f"{np.unique(classes).tolist()}."
             )
         return self._partial_fit(X, self._indicators(y))
+
+    @available_if(_is_logistic)
+    def predict_proba(self, X):
+        """Return the probabilities of the classes; only with the logistic loss.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n, n_classes)
+            For two classes 1 / (1 + exp(f)) and 1 / (1 + exp(-f)); for more, 1 / (1 + exp(-f_c))
+            of each class c against the rest, divided by their sum.
+        """
+        outputs = self._outputs(X)
+        if len(self.classes_) == 2:
+            return expit(outputs * [-1.0, 1.0])
+        return softmax(log_expit(outputs), axis=1)
 
     def _indicators(self, y):
         """As for any classifier, of labels that `partial_fit` may not have seen before."""

@@ -5,6 +5,7 @@ import numpy as np
 from subquad._parallel import blocks
 from subquad._products import gemm
 from subquad._validation import require_memory
+from subquad.jacobian import cross_gram
 from subquad.networks import is_separable
 
 # Cast the firing of so many neurons to float64 at a time.
@@ -33,7 +34,7 @@ def last_layer_systems(network, factors, V, X, n_threads):
     at_training = _side(network, factors, network._layer_above(V, n_threads))
     at_tests = _side(network, factors, network._last_layer(X, n_threads))
     a = network.readout.astype(np.float64) * network.activation.scale
-    within, across = (_inner(at_training[0], side[0]) for side in (at_training, at_tests))
+    within, across = (cross_gram(side[0], at_training[0]) for side in (at_training, at_tests))
     squares = np.einsum("ij,ij->i", at_tests[0], at_tests[0], dtype=np.float64)
     fired = at_training[1], at_tests[1]
     if separable:
@@ -56,14 +57,6 @@ def _side(network, factors, layer):
     A, V = factors
     Z = layer.preactivations + gemm(gemm(layer.features, V.T), A)
     return layer.features, network.activation._derivative(Z, layer.thresholds) > 0
-
-
-def _inner(V, others):
-    """<v_i, w_j> for rows j of V and i of the others, summed in float64."""
-    total = np.zeros((len(others), len(V)))
-    for columns in blocks(V.shape[1], _NEURONS_PER_BLOCK):
-        total += others[:, columns].astype(np.float64) @ V[:, columns].T.astype(np.float64)
-    return total
 
 
 def _grams(within, across, fired, a, b):

@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from subquad._parallel import blas_threads_for
 from subquad._validation import require_memory
 from subquad.estimators._base import OutputsRegressor
-from subquad.solvers import influence, merge_repeats, predictive_variance
+from subquad.solvers import merge_repeats
+from subquad.solvers.influence import influence_as, predictive_variance_as
 
 
 class LinearisedModel:
@@ -65,7 +66,7 @@ class LinearisedModel:
         require_memory(n_bytes, f"Influences of shape {shape}", "Give fewer rows at a time.")
         out = np.zeros(shape)
         for outputs, system, _, observed in self._systems(X):
-            found = _answer(influence, *system, **observed)
+            found = influence_as("regularization", *system, **observed)
             if observed["repeats"] is None:  # of points, each of which has one row
                 found = found[:, seen["places"][kept]]
             out[:, kept, outputs] = found
@@ -77,12 +78,19 @@ class LinearisedModel:
         X = self._known_rows(X)
         variances = np.empty((len(X), self._observations["targets"].shape[1]))
         for outputs, system, prior, observed in self._systems(X):
-            variances[:, outputs] = _answer(predictive_variance, *system, prior, **observed)
+            variances[:, outputs] = predictive_variance_as(
+                "regularization", *system, prior, **observed
+            )
         return np.sqrt(variances) * self._scaling.target_scale
 
     def _known_rows(self, X):
         """X, checked, of a model that has kept its observations."""
         check_is_fitted(self, self._FITTED)
+        if getattr(self, "solver_", "exact") == "nystrom":
+            raise ValueError(
+                "solver must be 'exact' or 'pcg' for deviations and influence; got a fit by "
+                "landmarks, which knows no other rows."
+            )
         if not hasattr(self, "_observations"):
             raise ValueError(
                 f"{type(self).__name__} must know the targets that it was fitted to; it was saved "
@@ -105,17 +113,6 @@ class LinearisedModel:
     def _has_one_output(self):
         """Whether predictions have one dimension."""
         return len(self.classes_) == 2 if hasattr(self, "classes_") else self._one_dimensional
-
-
-def _answer(solve, *arguments, **observed):
-    """Ask a solver; where it refuses the damping, call that as the model does."""
-    try:
-        return solve(*arguments, **observed)
-    except ValueError as refusal:
-        text = str(refusal)
-        if not text.startswith("damping "):
-            raise
-        raise ValueError(text.replace("damping", "regularization", 1)) from refusal
 
 
 class LinearisedRegressor(OutputsRegressor):

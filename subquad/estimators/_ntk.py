@@ -16,6 +16,17 @@ from subquad.activations import ShiftedReLU
 from subquad.estimators._base import Model, OutputsClassifier
 from subquad.estimators._feature_scales import likely_factors
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
+from subquad.estimators._many_rows import (
+    ROWS_FOR_QUICK_CHOICE,
+    SOLVED,
+    SOLVER,
+    KernelRows,
+    by_iterations,
+    by_landmarks,
+    check_solver,
+    solver_for,
+    some_of,
+)
 from subquad.estimators._preprocessing import REPEATED_ROWS, merge_observations
 from subquad.estimators._scaling import (
     CONSTANT,
@@ -51,7 +62,9 @@ _PARAMETERS = (
         "marginal_likelihood" standardises, and then divides by scales that maximise the marginal
         likelihood of the targets, found by L-BFGS."""
     + CONSTANT
-    + """ With scales of maximal likelihood, "auto" and "loo" are 1.
+    + """ With scales of maximal likelihood, "auto" and "loo" are 1."""
+    + SOLVER
+    + """
     dtype : {"float64", "float32"}
         Precision of rows and kernels; equations are solved in float64.
     n_threads : int or None
@@ -59,10 +72,10 @@ _PARAMETERS = (
 
     Attributes
     ----------
-    dual_coef_ : ndarray, shape (n_distinct, n_outputs)
+    dual_coef_ : ndarray, shape (n_distinct, n_outputs) or (n_landmarks, n_outputs)
         f(x) = sum_i dual_coef_[i] k(x, rows_[i]), on the centred targets.
-    rows_ : ndarray, shape (n_distinct, n_features + 1)
-        The distinct training rows, scaled.
+    rows_ : ndarray, shape (n_distinct, n_features + 1) or (n_landmarks, n_features + 1)
+        The distinct training rows, scaled; of "nystrom" the landmarks.
     feature_scales_ : ndarray, shape (n_features,)
         What centred features are divided by.
     depth_ : int
@@ -71,7 +84,11 @@ _PARAMETERS = (
         The depth, the shift and the mu that are in use.
     loo_error_ : float
         Mean squared leave-one-out error of the fit, as a fraction of the variance of the targets
-        (so that 1 - loo_error_ is a leave-one-out R^2).
+        (so that 1 - loo_error_ is a leave-one-out R^2). Of "pcg", that of the fit of at most 1,024
+        rows by which mu was chosen, which is larger; of "nystrom", of at most 16,384 rows left out
+        of the fit."""
+    + SOLVED
+    + """
     n_features_in_ : int
     feature_names_in_ : ndarray
 """
@@ -91,6 +108,9 @@ class _NTKModel(LinearisedModel, Model):
         regularization="loo",
         scale_features="auto",
         constant="auto",
+        solver="auto",
+        n_landmarks=2048,
+        landmarks="uniform",
         dtype="float64",
         n_threads=None,
     ):
@@ -99,6 +119,9 @@ class _NTKModel(LinearisedModel, Model):
         self.regularization = regularization
         self.scale_features = scale_features
         self.constant = constant
+        self.solver = solver
+        self.n_landmarks = n_landmarks
+        self.landmarks = landmarks
         self.dtype = dtype
         self.n_threads = n_threads
 
@@ -113,21 +136,30 @@ class _NTKModel(LinearisedModel, Model):
         variance = np.average(np.square(T), axis=0, weights=weights).mean() or 1.0
         given = weights, T
         X, T, weights, repeats, places = merge_observations(X, T, weights)
-        # weights, matrix, scaled matrix, factor, inverse
-        require_memory(
-            4 * 8 * len(X) ** 2, f"The kernel of {len(X)} rows and its factor", "Take fewer rows."
-        )
+        self.solver_ = solver_for(self.solver, len(X))
+        self._require_room(len(X))
+        solve = {"exact": self._solve, "pcg": self._iterate, "nystrom": self._solve_by_landmarks}
         with blas_threads_for(len(X)):
             candidates = self._candidates(scaling, standardise)
             mu = self._choose(candidates, X, T, weights, repeats)
-            self._solve(X, T, weights, repeats, mu)
+            solve[self.solver_](X, T, weights, repeats, mu)
             self.loo_error_ /= variance
-        self._keep_observations(places, *given)
+        vars(self).pop("_observations", None)
+        if self.solver_ != "nystrom":
+            self._keep_observations(places, *given)
         return self
+
+    def _require_room(self, n):
+        """Refuse a kernel that does not fit, with what its solution takes."""
+        # exact: matrix, scaled matrix, factor, inverse
+        n_bytes = {"exact": 4 * 8 * n**2, "pcg": 8 * n**2 + 3 * 8 * 1024 * n}.get(self.solver_, 0)
+        remedy = "Take fewer rows, or solver='nystrom'."
+        require_memory(n_bytes, f"The kernel of {n} rows and its factor", remedy)
 
     def _check_parameters(self):
         """Refuse what neither kernel nor solver would."""
         as_dtype(self.dtype)
+        check_solver(self.solver, self.n_landmarks, self.landmarks)
         check_scale_features(self.scale_features, ("auto", "marginal_likelihood"))
         check_constant(self.constant)
         if self.regularization != "loo":
@@ -149,13 +181,19 @@ class _NTKModel(LinearisedModel, Model):
 
     def _choose(self, candidates, X, T, weights, repeats):
         """Keep the candidate of least leave-one-out error; return its mu."""
-        if len(candidates) == 1 and self.regularization != "loo":
+        known = self.solver_ == "nystrom" or (
+            self.regularization != "loo" and self.solver_ == "exact"
+        )
+        if len(candidates) == 1 and known:  # what more there is to choose is the solver's
             self._adopt(candidates[0], X, T, weights)
-            return float(self.regularization)
-        if len(X) > _ROWS_FOR_CHOICE:
-            some = np.random.default_rng(0).permutation(len(X))[:_ROWS_FOR_CHOICE]
-            X, T, weights = X[some], T[some], weights[some]
-            repeats = repeats and repeats.of_points(some)
+            return self.regularization
+        most = _ROWS_FOR_CHOICE if self.solver_ == "exact" else ROWS_FOR_QUICK_CHOICE
+        few = some_of(X, T, weights, repeats, most)
+        with blas_threads_for(len(few[0])):
+            return self._chosen(candidates, *few)
+
+    def _chosen(self, candidates, X, T, weights, repeats):
+        """The same for few rows."""
         found = []
         for candidate in candidates:
             self._adopt(candidate, X, T, weights)
@@ -165,7 +203,8 @@ class _NTKModel(LinearisedModel, Model):
                 grid = [max(float(self.regularization), 1e-300) / np.mean(weights * K.diagonal())]
             mu, error, _ = choose_regularization([K], T, weights, grid, repeats=repeats)
             found.append((error, mu, self.depth_, self.shift_, self._scaling))
-        _, mu, self.depth_, self.shift_, self._scaling = min(found, key=lambda entry: entry[0])
+        best = min(found, key=lambda entry: entry[0])
+        self.loo_error_, mu, self.depth_, self.shift_, self._scaling = best
         return mu if self.regularization == "loo" else float(self.regularization)
 
     def _adopt(self, candidate, X, T, weights):
@@ -176,9 +215,34 @@ class _NTKModel(LinearisedModel, Model):
             factors = likely_factors(rows, T, weights, self.depth_, activation, self.n_threads)
             self._scaling = self._scaling.with_factors(factors)
 
+    def _solve_by_landmarks(self, X, T, weights, repeats, mu):
+        """Least squares on the landmarks, which also tell the mu of least leave-one-out error."""
+        damping = self.regularization if self.regularization == "loo" else float(mu)
+        kernel = KernelRows(self._rows(X), self._kernel)
+        options = repeats, self.n_landmarks, self.landmarks
+        found = by_landmarks(kernel, T, damping, weights, *options)
+        self.rows_, self.dual_coef_ = kernel.rows[found.points], found.coefficients
+        self.regularization_, self.loo_error_ = found.mu, found.loo_error
+        self.solver_report_, self.missed_trace_ = found.message, found.missed
+
+    def _iterate(self, X, T, weights, repeats, mu):
+        """Conjugate gradients for all targets side by side."""
+        self.rows_, self.regularization_, self.missed_trace_ = self._rows(X), mu, 0.0
+        K = self._kernel(self.rows_)
+        found = by_iterations(K, T, mu, weights)
+        self.dual_coef_, converged, self.solver_report_ = found
+        if not converged:
+            warnings.warn(
+                f"regularization must be larger for this kernel's iterations to converge; got "
+                f"{mu:.3g}. {self.solver_report_}",
+                TrainingWarning,
+                stacklevel=4,
+            )
+
     def _solve(self, X, T, weights, repeats, mu):
         """Solve for all targets at once."""
-        self.rows_ = self._rows(X)
+        self.solver_report_, self.missed_trace_ = f"Solved exactly for {len(X)} rows.", 0.0
+        self.rows_, mu = self._rows(X), float(mu)
         factor = DampedCholesky(self._kernel(self.rows_), mu, weights)
         if factor.singular:
             warnings.warn(
@@ -239,9 +303,10 @@ class NTKRegressor(LinearisedRegressor, _NTKModel):
 {_PARAMETERS}
     Notes
     -----
-    O(n^2 d + n^3) operations and four n x n matrices. Candidates and the regularisation are chosen
-    by closed-form leave-one-out, one eigendecomposition each, on at most 2,048 of the rows; then
-    one Cholesky factorisation serves all rows and targets.
+    "exact": O(n^2 d + n^3) operations and four n x n matrices. Candidates and the regularisation
+    are chosen by closed-form leave-one-out, one eigendecomposition each, on at most 2,048 of the
+    rows (1,024 for the other solvers); then one Cholesky factorisation serves all rows and
+    targets. "nystrom" chooses the regularisation anew, by leave-one-out from all rows.
 {REPEATED_ROWS}
     Marginal likelihood: Rasmussen and Williams (2006), Section 5.4; on at most 1,024 of the rows,
     one n^3 gradient for each of up to 60 steps, for each depth, shift and constant.

@@ -18,6 +18,9 @@ _LIKE_RANGE = 0.9
 _LIKE_SHARE = 0.5
 _FEWEST_LIKE = 16
 
+# Median distance of a standard normal variable from 0 is 1 / 1.4826: the quantile at 3/4.
+_NORMAL = 1.4826022185056018
+
 SCALE_FEATURES = """
     scale_features : "auto" or bool
         Whether to centre the features and divide them by their standard deviations. "auto" does so
@@ -77,6 +80,11 @@ class Scaling:
     def with_constant(self, constant):
         """Return the same with a constant coordinate, in units of `feature_size`."""
         return replace(self, constant=float(constant) * self.feature_size)
+
+    def with_robust_targets(self, T):
+        """Return the same with medians of the targets (n, C), and distances from them."""
+        median, distance = _robust_moments(T)
+        return replace(self, target_mean=median, target_scale=distance)
 
     def with_factors(self, factors):
         """Return the same with the scaled features multiplied by factors, shape (n_features,)."""
@@ -152,6 +160,21 @@ def _moments(A, weights):
     mean = np.average(A / size, axis=0, weights=weights)
     std = np.sqrt(np.average(np.square(A / size - mean), axis=0, weights=weights))
     return mean * size, np.where(std > 1e-12, std * size, 1.0)
+
+
+def _robust_moments(A):
+    """Return medians of the columns, and 1.4826 times the median distances from them.
+
+    For normal numbers that is the deviation, which also stands in where most distances are 0.
+    """
+    size = np.abs(A).max(axis=0)
+    size[size == 0] = 1.0
+    median = np.median(A / size, axis=0)
+    distance = _NORMAL * np.median(np.abs(A / size - median), axis=0)
+    deviation = _moments(A, np.ones(len(A)))[1]
+    with np.errstate(over="ignore"):  # up to three times the largest entry
+        distances = np.minimum(distance * size, np.finfo(np.float64).max)
+    return median * size, np.where(distance > 1e-12, distances, deviation)
 
 
 def _root_mean_square(A, weights):

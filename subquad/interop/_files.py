@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subquad._validation import as_matrix
-from subquad.activations import ReLU
+from subquad._validation import as_matrix, as_path
 from subquad.networks import LastLayer
 
 # safetensors allows no larger header.
@@ -65,7 +64,7 @@ class StoredLayer:
             raise ValueError("head must be given to load_layer for this; got None.")
         V = as_matrix(features, "features", n_columns=self.weight.shape[1])
         Z = V @ self.weight.astype(V.dtype).T + self.bias.astype(V.dtype)
-        return LastLayer(V, Z, self.readout.astype(V.dtype), activation or ReLU())
+        return LastLayer(V, Z, self.readout.astype(V.dtype), activation)
 
 
 def load_layer(file, layer, *, head=None):
@@ -100,8 +99,9 @@ def load_layer(file, layer, *, head=None):
     >>> stored.last_layer(features, GELU())  # doctest: +SKIP
     LastLayer(n=100, width=512, n_outputs=1, activation=GELU(approximate='none'), dtype=float32)
     """
+    file = as_path(file, "file")
     with open(file, "rb") as opened:
-        tensors = _Tensors(opened, os.fspath(file))
+        tensors = _Tensors(opened, os.fsdecode(file))
         weight, bias = _linear(tensors, layer, "layer")
         readout = constant = None
         if head is not None:
@@ -149,6 +149,8 @@ class _Tensors:
             self._entries = {k: v for k, v in header.items() if k != "__metadata__"}
         except (ValueError, AttributeError, RecursionError):
             raise self._damaged("its header is not the JSON of one") from None
+        for name in self._entries:
+            self._described(name)
 
     def has(self, name):
         """Whether the file has this array."""

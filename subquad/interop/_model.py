@@ -3,8 +3,9 @@
 import contextlib
 
 import numpy as np
+import scipy.sparse
 
-from subquad._validation import require_finite
+from subquad._validation import as_matrix, as_vector, even_array, require_finite
 from subquad.interop._capture import capture
 from subquad.interop._capture._layers import find_layers, has_embedding, require_eval_mode
 from subquad.interop._capture._outputs import Chosen
@@ -64,13 +65,19 @@ class TorchLayer:
         return self.samples.n
 
     def targets(self, y):
-        """Return y as an array; its shape is that of the outputs."""
+        """Return y as float64 in the shape of the outputs."""
         import torch
 
-        y = as_numpy(y) if isinstance(y, torch.Tensor) else y
-        if np.ndim(y) == 1 and self.outputs.shape[1] == 1:
-            return np.asarray(y)[:, None]
-        return y
+        if isinstance(y, torch.Tensor):
+            if y.dtype not in (torch.float32, torch.float64):
+                kind = str(y.dtype).removeprefix("torch.")
+                raise TypeError(f"y must be a float32 or float64 array; got {kind}.")
+            y = as_numpy(y)
+        y = y if scipy.sparse.issparse(y) else even_array(y, "y")
+        n, C = self.outputs.shape
+        if C == 1 and y.ndim == 1:
+            return as_vector(y, "y", size=n, dtype=np.float64)[:, None]
+        return as_matrix(y, "y", n_rows=n, n_columns=C, dtype=np.float64)
 
     def jacobian(self, X=None, outputs=None):
         """Return J at the weight that is in place, for the samples or for other ones."""

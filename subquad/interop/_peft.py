@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from subquad._validation import integer
+from subquad._validation import as_path, integer
 from subquad.interop._change import fitted_layer, recompressed
 from subquad.interop._torch import load_torch
 
@@ -84,7 +84,7 @@ def export_peft(change, folder, model, *, rank=None):
         ) from error
     module = fitted_layer(model, change)
     _require_adaptable(torch, module, change)
-    folder = Path(folder)
+    folder = Path(os.fsdecode(as_path(folder, "folder")))
     if os.path.lexists(folder):
         raise FileExistsError(f"folder must be a new one; {folder} exists. Nothing was written.")
     dtype = np.float64 if module.weight.dtype == torch.float64 else np.float32

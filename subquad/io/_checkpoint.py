@@ -6,6 +6,7 @@ import reprlib
 import time
 import warnings
 
+from subquad._validation import as_path
 from subquad.io._container import read_container, write_container
 from subquad.io._header import ModelFileError
 
@@ -32,6 +33,8 @@ class Checkpoint:
 
     Raises
     ------
+    TypeError, ValueError
+        If an argument is not as described, or `begin` takes another trainer.
     ModelFileError
         A ValueError: from `begin`, if the file is no checkpoint, or one of another fit.
     OSError
@@ -65,12 +68,22 @@ class Checkpoint:
     """
 
     def __init__(self, path, *, resume=False, about=None, callback=None):
+        if not isinstance(about, (dict, type(None))):
+            raise TypeError(f"about must be a dict or None; got {type(about).__name__}.")
+        if not isinstance(resume, bool):
+            raise TypeError(f"resume must be True or False; got {type(resume).__name__}.")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
+        as_path(path)
         self.path, self.resume, self.about = path, resume, about or {}
         self.callback, self._trainer = callback, None
         self._written, self._seconds = None, 0.0
 
     def begin(self, trainer):
         """Take the trainer whose steps are to be kept, and bring it to where the file stands."""
+        if not hasattr(trainer, "state_dict"):
+            kind = type(trainer).__name__
+            raise TypeError(f"trainer must be a LastLayerGaussNewton; got {kind}.")
         self._trainer = trainer
         if self.resume:
             self._bring_back(trainer)

@@ -14,8 +14,9 @@ import zipfile
 
 import numpy as np
 
+from subquad._validation import as_path
 from subquad.io._header import MODEL, VERSION, ModelFileError, as_text, checked_header, parsed
-from subquad.io._replacing import as_path, replacing
+from subquad.io._replacing import replacing
 
 HEADER = "header.json"
 LARGEST_HEADER = 2**24

@@ -15,7 +15,7 @@ import stat
 import warnings
 from pathlib import Path
 
-from subquad._validation import real
+from subquad._validation import as_path, real
 
 try:
     import fcntl
@@ -25,18 +25,6 @@ except ImportError:  # on Windows, where a file that is open cannot be removed
 # So many characters of a file's name stand in the name of the file that is to replace it: as many
 # as keep the longest name that a file can have short enough.
 _CHARACTERS_OF_NAME = 50
-
-
-def as_path(path, name="path"):
-    """Return a path as the string, or the bytes, that it stands for."""
-    try:
-        path = os.fspath(path)
-    except TypeError:
-        kind = type(path).__name__
-        raise TypeError(f"{name} must be a string or path-like; got {kind}.") from None
-    if ("\0" if isinstance(path, str) else b"\0") in path:
-        raise ValueError(f"{name} must name a file; got {path!r}, with a null character.")
-    return path
 
 
 @contextlib.contextmanager

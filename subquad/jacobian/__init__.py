@@ -18,7 +18,7 @@ Those indented inherit the products of `KhatriRao`, and replace the ones they kn
 """
 
 from subquad.jacobian._composed import JacobianSum, ScaledRows
-from subquad.jacobian._factors import FixedSide
+from subquad.jacobian._factors import FixedSide, cross_gram
 from subquad.jacobian._fired import FiredJacobian, bits_as_numbers, transposed_bits
 from subquad.jacobian._khatri_rao import KhatriRao
 from subquad.jacobian._matrix_free import MatrixFreeJacobian, neuron_blocks
@@ -37,6 +37,7 @@ __all__ = [
     "ScaledRows",
     "SharedJacobian",
     "bits_as_numbers",
+    "cross_gram",
     "gram_times",
     "kept_gram",
     "neuron_blocks",

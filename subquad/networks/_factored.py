@@ -15,6 +15,7 @@ from subquad.activations import ReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._factored_layer import FactoredLayer
 from subquad.networks._initial import layer_number
+from subquad.networks._last_layer import outputs_in_range
 from subquad.networks._outer import Absent, Dense, HadamardStack
 from subquad.sketch import SRHT, GaussianSketch
 
@@ -209,6 +210,10 @@ class FactoredNetwork:
         """
         weights, n_threads = self._as_weights(weights), resolve_threads(n_threads)
         V = self.features(X)
+        return outputs_in_range(lambda: self._outputs(V, weights, centred, n_threads))
+
+    def _outputs(self, V, weights, centred, n_threads):
+        """Trusted twin of `outputs`, for data points that C has been applied to."""
         out = np.empty((len(V), self.n_outputs))
         for points in blocks(len(V), _POINTS_PER_BLOCK):
             layer = FactoredLayer(self, V[points], n_threads)

@@ -11,6 +11,7 @@ import numpy as np
 
 from subquad._kernels import factored
 from subquad._parallel import blocks, worth_threads
+from subquad.networks._last_layer import _norms, thresholds_of
 
 # Pre-activations that come from a GEMM take at most so many bytes at once.
 _BLOCK_BYTES = 2**23
@@ -45,8 +46,8 @@ class FactoredLayer:
     def __init__(self, network, V, n_threads):
         self.network, self.V, self.outer = network, V, network._outer
         self.n, self.n_outputs = len(V), network.n_outputs
-        norms = np.sqrt(np.einsum("ij,ij->i", V, V, dtype=np.float64))
-        self.thresholds = network.activation.thresholds(norms, 1.0).astype(V.dtype)
+        thresholds = thresholds_of(network.activation, _norms(V), 1.0, V.dtype)
+        self.thresholds = thresholds.astype(V.dtype)
         entries = self.n * self.outer.padded * (1 + self.n_outputs / 8)
         tasks = -(-self._points_per_call() // _POINTS_PER_TASK)
         self._n_threads = worth_threads(min(n_threads, tasks), entries, _ENTRIES_PER_THREAD)

@@ -6,8 +6,18 @@ import numpy as np
 
 from subquad._parallel import blocks
 from subquad._products import gemm
-from subquad._validation import as_array, as_matrix, as_vector, real
+from subquad._validation import (
+    as_array,
+    as_matrix,
+    as_vector,
+    integer,
+    real,
+    require_in_range,
+    require_memory,
+)
 from subquad.activations import ReLU, as_activation, is_smooth
+from subquad.jacobian import KhatriRao
+from subquad.networks._initial import layer_number
 
 # Cast so many columns of float32 features to float64 at a time,
 _COLUMNS_PER_BLOCK = 2048
@@ -90,7 +100,7 @@ class LastLayer:
             else real(weight_std, "weight_std", minimum=0.0, exclusive_minimum=True)
         )
         self.thresholds = (
-            self.activation.thresholds(_norms(self.features), self.weight_std)
+            thresholds_of(self.activation, _norms(self.features), self.weight_std, self.dtype)
             if thresholds is None
             else as_vector(thresholds, "thresholds", size=self.n, dtype=np.float64)
         )
@@ -142,7 +152,7 @@ class LastLayer:
         Raises
         ------
         TypeError, ValueError
-            If the factors are not finite real matrices of these shapes.
+            If the factors are not finite real matrices of these shapes, or outputs overflow.
 
         Notes
         -----
@@ -150,7 +160,41 @@ class LastLayer:
         """
         if factors is not None:
             factors = as_factors(factors, self.width, self.features.shape[1], self.dtype)
-        return self._outputs(factors)
+        return outputs_in_range(lambda: self._outputs(factors))
+
+    def jacobian(self, layer=-1, *, factors=None, output=0):
+        """Return the Jacobian of one output by W, as factors.
+
+        Parameters
+        ----------
+        layer : int
+            1 or -1, the only one.
+        factors : pair of array_like, optional
+            As in `outputs`.
+        output : int
+
+        Returns
+        -------
+        KhatriRao
+            Row i is u_i (x) v_i with u_i = a o phi'(z_i).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+        MemoryError
+            If U, n width numbers, does not fit.
+        """
+        layer_number(layer, 1)
+        output = integer(output, "output", minimum=0, maximum=self.n_outputs - 1)
+        n_bytes = 3 * self.n * self.width * self.dtype.itemsize
+        require_memory(n_bytes, f"A Jacobian of {self.n} points", "Use fewer points.")
+        Z = self.preactivations
+        if factors is not None:
+            A, V = as_factors(factors, self.width, self.features.shape[1], self.dtype)
+            Z = Z + gemm(gemm(self.features, V.T), A)
+        slopes = self.activation._derivative(Z, self.thresholds)
+        return KhatriRao(slopes * self.readout[output], self.features)
 
     def _outputs(self, factors=None):
         """Trusted twin of `outputs`."""
@@ -160,6 +204,7 @@ class LastLayer:
             if factors is not None:
                 A, V = factors
                 Z = Z + gemm(gemm(self.features[points], V.T), A)
+                require_preactivations(Z)
             out[points] = self.activation._apply(Z, self.thresholds[points]) @ self.readout.T
         return out
 
@@ -185,6 +230,41 @@ def _as_readout(readout, width, dtype):
     if len(shape) not in (1, 2) or shape[-1] != width:
         raise ValueError(f"readout must have shape ({width},) or (any, {width}); got {shape}.")
     return as_matrix(np.atleast_2d(readout), "readout", n_columns=width, dtype=dtype)
+
+
+def thresholds_of(activation, norms, weight_std, dtype):
+    """Return the thresholds of a layer for the norms of its inputs, which must not have overflowed.
+
+    Raises
+    ------
+    ValueError
+        If a norm is not finite in float64, or what it is the norm of was not in `dtype`.
+    """
+    largest = float(np.finfo(dtype).max)
+    sound = np.isfinite(norms).all()
+    thresholds = activation.thresholds(norms, weight_std) if sound else None
+    if not sound or (thresholds > largest).any():
+        raise ValueError(
+            f"X and the weights must keep the inputs of every layer within the range of {dtype}; "
+            "got an overflow. Scale down."
+        )
+    return thresholds
+
+
+def require_preactivations(Z, norms=np.inf):
+    """Raise where sums have overflowed, which activations would turn into silence.
+
+    Inputs of moderate norms need no look: no sum of theirs overflows.
+    """
+    if np.max(norms, initial=0.0) > float(np.finfo(Z.dtype).max) ** 0.5:
+        require_in_range(Z, "X and the weights", "the pre-activations")
+
+
+def outputs_in_range(evaluate):
+    """Return the outputs that a function gives, or raise where its arithmetic has overflowed."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        out = evaluate()
+    return require_in_range(out, "X and the weights", "the outputs")
 
 
 def _norms(V):

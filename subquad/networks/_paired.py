@@ -12,6 +12,7 @@ from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer, real, require_memory
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import Network, layer_number
+from subquad.networks._last_layer import outputs_in_range, require_preactivations
 
 # Take points in blocks of at most so many pre-activations.
 _REALS_PER_BLOCK = 2**22
@@ -161,10 +162,18 @@ class PairedNetwork(Network):
         neurons that fire instead.
         """
         X, weights = self._as_inputs(X), self._as_weights(weights)
+        return outputs_in_range(lambda: self._outputs(X, weights))
+
+    def _outputs(self, X, weights):
+        """Trusted twin of `outputs`."""
         readout = self.factor * self.signs.astype(self.dtype)
+        limit = float(np.finfo(self.dtype).max) ** 0.5
+        far = np.abs(X).max() > limit or np.abs(weights).max() > limit
         out = np.empty((len(X), self.n_outputs))
         for points in blocks(len(X), _REALS_PER_BLOCK // self.width):
             above = X[points] @ weights.T
+            if far:
+                require_preactivations(above)
             above -= self.dtype.type(self.shift)
             np.maximum(above, 0, out=above)
             out[points] = above @ readout

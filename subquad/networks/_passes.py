@@ -14,7 +14,7 @@ import scipy.sparse
 
 from subquad._factors import LowRankFactors
 from subquad._validation import as_matrix
-from subquad.networks._last_layer import _norms
+from subquad.networks._last_layer import _norms, thresholds_of
 
 # Below this density of u_l the product with W_l^T takes it in CSR.
 _FEW = 0.4
@@ -59,7 +59,7 @@ class ForwardPass:
     def _respond(self, Z, H):
         """Note which neurons fire, and the norm of their response; return it in the memory of Z."""
         phi = self._network.activation
-        thresholds = phi.thresholds(_norms(H), self._network.weight_std)
+        thresholds = thresholds_of(phi, _norms(H), self._network.weight_std, H.dtype)
         self.fired.append(phi._derivative(Z, thresholds) != 0)
         H = phi._apply(Z, thresholds, out=Z)
         norms = _norms(H)

@@ -10,7 +10,14 @@ from subquad._validation import as_matrix, generator, integer, require_memory
 from subquad.activations import ReLU, ShiftedReLU
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import Network, layer_number, signs
-from subquad.networks._last_layer import LastLayer, _norms, as_factors
+from subquad.networks._last_layer import (
+    LastLayer,
+    _norms,
+    as_factors,
+    outputs_in_range,
+    require_preactivations,
+    thresholds_of,
+)
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**24
@@ -79,7 +86,7 @@ class TwoLayerNetwork(Network):
 
     def _thresholds(self, X):
         """Return the threshold at every row of X, in float64."""
-        return self.activation.thresholds(_norms(X), self.weight_std)
+        return thresholds_of(self.activation, _norms(X), self.weight_std, self.dtype)
 
     def __repr__(self):
         return (
@@ -124,15 +131,16 @@ class TwoLayerNetwork(Network):
         Raises
         ------
         TypeError, ValueError
-            If X or the factors are not finite real matrices of these shapes.
+            If X or the factors are not finite real matrices of these shapes, or outputs overflow.
 
         Notes
         -----
         2 n m d operations, points taken in blocks of 16 MiB per array of shape (n, width).
         """
         X = self._as_inputs(X)
-        out = self._outputs(X, self._moved(factors))
-        return out - self._outputs(X, self.weights) if centred else out
+        W = self._moved(factors)
+        out = outputs_in_range(lambda: self._outputs(X, W))
+        return out - outputs_in_range(lambda: self._outputs(X, self.weights)) if centred else out
 
     def jacobian(self, X, layer=-1, *, factors=None, output=0):
         """Return the Jacobian of one output by W, as factors.
@@ -186,8 +194,11 @@ class TwoLayerNetwork(Network):
     def _outputs(self, X, W):
         """Return the readout times phi(W x_i), for trusted arrays."""
         thresholds = self._thresholds(X)
+        far = np.abs(X).max() > float(np.finfo(self.dtype).max) ** 0.5
         out = np.empty((len(X), self.n_outputs), self.dtype)
         for points in blocks(len(X), _BYTES_PER_BLOCK // (self.width * self.dtype.itemsize)):
             Z = X[points] @ W.T
+            if W is not self.weights or far:
+                require_preactivations(Z)
             out[points] = self.activation._apply(Z, thresholds[points], out=Z) @ self.readout.T
         return out

@@ -14,7 +14,13 @@ from subquad._validation import as_matrix, generator, integer, one_of, require_m
 from subquad.activations import ShiftedReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, layer_number, signs
-from subquad.networks._last_layer import LastLayer, _norms
+from subquad.networks._last_layer import (
+    LastLayer,
+    _norms,
+    outputs_in_range,
+    require_preactivations,
+    thresholds_of,
+)
 from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
@@ -222,6 +228,9 @@ class WideNetwork(Network):
         Points are taken in blocks of 64 MiB per array of shape (n, width).
         """
         X, n_threads = self._as_inputs(X), resolve_threads(n_threads)
+        return outputs_in_range(lambda: self._outputs(X, factors, centred, n_threads))
+
+    def _outputs(self, X, factors, centred, n_threads):
         changes = as_changes(self, factors) if is_list_of_pairs(factors) else None
         out = np.empty((len(X), self.n_outputs), self.dtype)
         for points in self._blocks(len(X)):
@@ -288,7 +297,7 @@ class WideNetwork(Network):
     def _layer_above(self, V, n_threads):
         """The last layer on inputs V = h_{L-1}, trusted."""
         Z0 = self._apply(self.weights[-1], V, n_threads)
-        thresholds = self.activation.thresholds(_norms(V), self.weight_std)
+        thresholds = thresholds_of(self.activation, _norms(V), self.weight_std, self.dtype)
         return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)
 
     def _forward(self, X, n_threads, changes=None):
@@ -304,7 +313,8 @@ class WideNetwork(Network):
 
     def _respond(self, Z, input_norms):
         """Return phi(Z) divided by the norms of its rows, in the memory of Z."""
-        thresholds = self.activation.thresholds(input_norms, self.weight_std)
+        thresholds = thresholds_of(self.activation, input_norms, self.weight_std, self.dtype)
+        require_preactivations(Z, input_norms)
         H = self.activation._apply(Z, thresholds, out=Z)
         norms = _norms(H)
         norms[norms == 0] = 1

@@ -14,11 +14,14 @@ from subquad._parallel import blocks, map_in_threads
 from subquad.sketch._base import useful_threads
 from subquad.sketch._count_sketch import sketch_rows
 
-# Nanoseconds of one core: a multiply-add by the bytes of a number, an entry of U_i^T V_i written
-# and added to its bucket, an entry of u or v added to its bucket, a number of a transform for each
-# level of it.
+# Nanoseconds of one core, by the bytes of a number: a multiply-add, an entry of u or v added to its
+# bucket, a number of a transform for each level of it. Then an entry of U_i^T V_i, written and
+# added to its bucket, and what else a row takes on its way. With these the faster way was chosen
+# for 42 layers, from 27 x 32 to 512 x 512, with groups of 16 to 196 rows and s from 256 to 4096.
 _MULTIPLY_ADD_NS = {4: 0.03, 8: 0.06}
-_ENTRY_NS, _SCATTER_NS, _FOURIER_NS = 1.5, 0.9, 0.16
+_SCATTER_NS = {4: 0.5, 8: 1.2}
+_FOURIER_NS = {4: 0.11, 8: 0.21}
+_ENTRY_NS, _ROW_NS = 1.0, 300.0
 # A block of matrices has about so many entries.
 _ENTRIES = 2**18
 # A block of the matrix of one group takes at most so many multiply-adds, a fraction of a second.
@@ -31,10 +34,11 @@ def prefers_matrices(U, V, groups, size):
     """Return whether the way through matrices is there, for dense rows, and expected faster."""
     if not (isinstance(U, np.ndarray) and isinstance(V, np.ndarray)):
         return False
-    m_u, m_v = U.shape[1], V.shape[1]
-    transform = _FOURIER_NS * size * math.log2(max(2, size))
-    by_rows = groups.n_rows * (_SCATTER_NS * (m_u + m_v) + 2 * transform) + groups.n * transform
-    sums = groups.n_rows * _MULTIPLY_ADD_NS[U.itemsize] + groups.n * _ENTRY_NS
+    m_u, m_v, nbytes = U.shape[1], V.shape[1], U.itemsize
+    transform = _FOURIER_NS[nbytes] * size * math.log2(max(2, size))
+    scatter = _SCATTER_NS[nbytes] * (m_u + m_v)
+    by_rows = groups.n_rows * (_ROW_NS + scatter + 2 * transform) + groups.n * transform
+    sums = groups.n_rows * _MULTIPLY_ADD_NS[nbytes] + groups.n * _ENTRY_NS
     return m_u * m_v * sums < by_rows
 
 

@@ -22,7 +22,13 @@ from subquad.sketch._base import (
     require_room,
     resolve_size,
 )
-from subquad.sketch._fft import all_blocks, block_rows, each_block, transform_threads
+from subquad.sketch._fft import (
+    all_blocks,
+    block_rows,
+    each_block,
+    summed_rows,
+    transform_threads,
+)
 from subquad.sketch._prepared import Prepared, inner_products, same_sketch
 from subquad.sketch._rows import Rows, as_rows, is_finite, require_finite_entries
 
@@ -103,7 +109,7 @@ class TensorMap(Frozen):
         Notes
         -----
         With groups, products of transforms are summed before the one inverse transform of each
-        group. Besides the result, blocks of at most 64 rows are kept for each thread, and at most
+        group. Besides the result, blocks of at most 256 rows are kept for each thread, and at most
         32 MB of sums of groups that began in an earlier block. A TensorSketch goes through the
         matrices U_i^T V_i, a block of them at a time, where these are so small that it is faster.
         """
@@ -235,9 +241,10 @@ class TensorMap(Frozen):
         n = U.shape[0]
         n_threads = transform_threads(U, self._row_size, n_threads)
         if groups is None:
+            count = block_rows(n, self._row_size)
 
             def one_block(rows):
-                with self._products(U, V, rows) as (product, finite, room):
+                with self._products(U, V, rows, count) as (product, finite, room):
                     finish(product, out[rows], room)
                 return finite
 
@@ -247,9 +254,8 @@ class TensorMap(Frozen):
         return finite
 
     @contextlib.contextmanager
-    def _products(self, U, V, rows):
-        """Lend (product, finite, room): the products of transforms of a block of rows."""
-        count = block_rows(U.shape[0], self._row_size)
+    def _products(self, U, V, rows, count):
+        """Lend (product, finite, room): the products of transforms of up to `count` rows."""
         with self._room(count, U.dtype) as room, self._room_of(V, count) as other:
             product = self._transform(0, U[rows], room)
             self._multiply(product, self._transforms_of(V, rows, other))
@@ -263,19 +269,20 @@ class TensorMap(Frozen):
         one has of it is added afterwards, in order, so that the number of threads changes no bit.
         """
         numbers, finite = groups.numbers, True
+        count = summed_rows(U.shape[0], self._row_size)
         sums[:] = 0
 
         def one_block(rows):
             first, last = numbers[rows.start], numbers[rows.stop - 1]
             codes = (2 * (numbers[rows] - first)).astype(np.int32)
             block = np.zeros((last - first + 1, sums.shape[1]), sums.dtype)
-            with self._products(U, V, rows) as (product, block_is_finite, _):
+            with self._products(U, V, rows, count) as (product, block_is_finite, _):
                 add_columns(product, codes, block, 1)
             begun = int(groups.indptr[first] < rows.start)
             sums[first + begun : last + 1] = block[begun:]
             return block_is_finite, block[0].copy() if begun else None
 
-        for rows, done in each_block(one_block, U.shape[0], self._row_size, n_threads):
+        for rows, done in each_block(one_block, U.shape[0], self._row_size, count, n_threads):
             finite &= done[0]
             if done[1] is not None:
                 with np.errstate(all="ignore"):  # NaN and infinity are noticed by the caller

@@ -6,6 +6,7 @@ points, mu >= 0 the damping or regularisation and W the diagonal of the sample w
     solve_damped, DampedCholesky        exact, for a matrix G
     choose_regularization               mu by leave-one-out, of points or of their `Repeats`
     influence, predictive_variance      what leaving out an observation changes, and how sure f is
+    NystromSolver                       least squares on M landmark rows, for n too large for n^2
 
 Of problems with a tall matrix A
     fast_regression                     min |A^T A x - y|
@@ -31,12 +32,15 @@ from subquad.solvers.gram import (
 )
 from subquad.solvers.influence import influence, predictive_variance
 from subquad.solvers.leave_one_out import choose_regularization, loo_residuals
+from subquad.solvers.nystrom import NystromFit, NystromSolver
 
 __all__ = [
     "AutoSolver",
     "DampedCholesky",
     "ExactSolver",
     "NewtonRecord",
+    "NystromFit",
+    "NystromSolver",
     "PcgSolver",
     "Repeats",
     "SketchSolver",

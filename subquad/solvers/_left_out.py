@@ -71,20 +71,23 @@ class LeftOut:
         return scales[best], rho[best]
 
 
-def left_out(gram, r, damping, weights, repeats, whole):
-    """Factor M and leave out each observation: with its whole weight, or as `Repeats` has it."""
+def left_out(gram, r, damping, weights, repeats, whole, name="damping"):
+    """Factor M and leave out each observation: with its whole weight, or as `Repeats` has it.
+
+    Messages call the damping by `name`.
+    """
     r = as_array(r, "r")
     R = as_matrix(r[:, None] if r.ndim == 1 else r, "r", dtype=np.float64)
     G = as_gram(kept_gram(gram) if isinstance(gram, Jacobian) else gram, "gram")
     size = _rows_of_a_point(G, R)
-    damping = real(damping, "damping", minimum=0.0)
+    damping = real(damping, name, minimum=0.0)
     repeats = _observations(weights, repeats, R)
     factor = DampedCholesky(G, damping, np.repeat(repeats.totals, size))
     present = int(np.count_nonzero(repeats.totals)) * size
     if factor.rank < present:
         enough = "larger" if damping else "positive"
         raise ValueError(
-            f"damping must be {enough} for a singular gram (rank {factor.rank} of {factor.n}); got "
+            f"{name} must be {enough} for a singular gram (rank {factor.rank} of {factor.n}); got "
             f"{damping}."
         )
     totals = repeats.totals[repeats.points]

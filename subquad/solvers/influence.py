@@ -75,7 +75,12 @@ def influence(gram, r, damping, cross=None, *, weights=None, repeats=None):
     array([[-0.35, -0.1 ],
            [-0.1 , -0.35]])
     """
-    fit = left_out(gram, r, damping, weights, repeats, whole=True)
+    return influence_as("damping", gram, r, damping, cross, weights=weights, repeats=repeats)
+
+
+def influence_as(name, gram, r, damping, cross=None, *, weights=None, repeats=None):
+    """Return `influence`, with messages that call the damping by another name."""
+    fit = left_out(gram, r, damping, weights, repeats, whole=True, name=name)
     K = _cross(cross, gram, fit)
     k, n_observations, C = len(K) // fit.size, len(fit.points), fit.errors.shape[1]
     n_bytes = 8 * k * C * max(n_observations, fit.factor.n)
@@ -92,7 +97,7 @@ def influence(gram, r, damping, cross=None, *, weights=None, repeats=None):
     return out[:, :, 0] if np.ndim(r) == 1 else out
 
 
-def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats=None):
+def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats=None, noise=True):
     """Return the variance of a new observation at each of some points.
 
     out_ic = s_c^2 (k_i - (K_* M^-1 K_*^T)_ii) + s_c^2 rho_c / w,   rho_c >= mu
@@ -105,6 +110,9 @@ def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats
         As in `influence`.
     prior : array_like, shape (k,) or (k C,)
         k_i, the diagonal of the Gram matrix of the new points.
+    noise : bool
+        Whether to add the second term, the variance of the noise. Without it, what is returned is
+        how sure the function itself is.
 
     Returns
     -------
@@ -134,19 +142,28 @@ def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats
     >>> predictive_variance(np.eye(2), [1.0, -1.0], 0.0, cross, prior)
     array([0., 1.])
     """
-    fit = left_out(gram, r, damping, weights, repeats, whole=False)
+    return predictive_variance_as(
+        "damping", gram, r, damping, cross, prior, weights=weights, repeats=repeats, noise=noise
+    )
+
+
+def predictive_variance_as(
+    name, gram, r, damping, cross, prior, *, weights=None, repeats=None, noise=True
+):
+    """Return `predictive_variance`, with messages that call the damping by another name."""
+    fit = left_out(gram, r, damping, weights, repeats, whole=False, name=name)
     K = _cross(cross, gram, fit)
     prior = as_vector(prior, "prior", size=len(K), dtype=np.float64)
     if fit.factor.damping == 0 and (fit.shares < 1).any():
         raise ValueError(
-            "damping must be positive where points stand for several observations; got 0.0."
+            f"{name} must be positive where points stand for several observations; got 0.0."
         )
     paths = fit.factor._solve(np.ascontiguousarray(K.T))
     left = prior - np.einsum("ij,ji->i", K, paths)
     # Rounding may leave less than nothing of a point that the fit knows.
     left = np.maximum(left, 0.0).reshape(-1, fit.size)
     scales, noises = fit.scales()
-    out = scales * (left + noises / fit.unit_weight)
+    out = scales * (left + (noises / fit.unit_weight if noise else 0.0))
     _require_finite(out)
     return out[:, 0] if np.ndim(r) == 1 else out
 

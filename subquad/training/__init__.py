@@ -12,6 +12,8 @@
     Equation, CoupledEquation, Trial    what such a state returns
     StepRecord, SGDRecord, DescentRecord
                              what happened in one step
+    SquaredLoss, LogisticLoss, HingeLoss, HuberLoss, AbsoluteLoss
+                             what HalfSpaceSGD minimises; `as_loss` makes a `Loss` of a name
     TrainingWarning          a run that cannot or did not reach its goal, with causes and remedies
 
 What happens when `step()` of a Gauss-Newton trainer is called:
@@ -36,11 +38,22 @@ from subquad.training.all_layers import (
     LowRankGradientDescent,
 )
 from subquad.training.factored import FactoredGaussNewton, FactoredGradientDescent
-from subquad.training.half_space import HalfSpaceSGD, SGDRecord
+from subquad.training.half_space import (
+    AbsoluteLoss,
+    HalfSpaceSGD,
+    HingeLoss,
+    HuberLoss,
+    LogisticLoss,
+    Loss,
+    SGDRecord,
+    SquaredLoss,
+    as_loss,
+)
 from subquad.training.last_layer import LastLayerGaussNewton
 from subquad.training.two_layer import TwoLayerGaussNewton
 
 __all__ = [
+    "AbsoluteLoss",
     "AllLayersGaussNewton",
     "CoupledEquation",
     "DescentRecord",
@@ -48,14 +61,20 @@ __all__ = [
     "FactoredGaussNewton",
     "FactoredGradientDescent",
     "HalfSpaceSGD",
+    "HingeLoss",
+    "HuberLoss",
     "LastLayerGaussNewton",
+    "LogisticLoss",
+    "Loss",
     "LowRankGradientDescent",
     "SGDRecord",
+    "SquaredLoss",
     "State",
     "StateGaussNewton",
     "StepRecord",
     "TrainingWarning",
     "Trial",
     "TwoLayerGaussNewton",
+    "as_loss",
     "require_active_neurons",
 ]

@@ -86,6 +86,18 @@ class Equation(Activity):
         """The Gram matrix of each output, or one that all outputs share."""
         return [kept_gram(J) for J in self.jacobians]
 
+    def gram(self, output=None):
+        """Return G, shape (n C, n C) with rows (i, c), or its block (n, n) of one output."""
+        if output is not None:
+            return self.jacobians[output].gram()
+        C = len(self.jacobians)
+        if C == 1:
+            return self.jacobians[0].gram()
+        G = np.zeros((len(self.active) * C,) * 2)
+        for c, J in enumerate(self.jacobians):
+            G[c::C, c::C] = J.gram()
+        return G
+
     def solve(self, r, damping):
         """Return g (n, C) with (G_c + mu W^-1) g_c = r_c, and the number of iterations."""
         if self._solver is not None:
@@ -201,6 +213,12 @@ class CoupledEquation(Equation):
             return J.output_grams()
         G = kept_gram(J)
         return [np.ascontiguousarray(G[c::C, c::C]) for c in range(C)]
+
+    def gram(self, output=None):
+        """Return G, shape (n C, n C) with rows (i, c), or its block (n, n) of one output."""
+        if output is None:
+            return self.jacobians[0].gram()
+        return self.grams[output if len(self.grams) > 1 else 0].copy()
 
     def solve(self, r, damping):
         """Return g (n, C) with (G + mu W^-1) g = r, and the number of iterations."""

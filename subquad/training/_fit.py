@@ -25,6 +25,23 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Move:
+    """A step to take; no `trial` if there is none worth taking.
+
+    It changes W - W(0) to keep (W - W(0)) + J^T coefficients.
+    """
+
+    trial: object
+    damping: float
+    length: float
+    n_trials: int
+    n_iterations: int
+    square_of_change: float = 0.0
+    coefficients: object = None
+    keep: float = 1.0
+
+
+@dataclass(frozen=True)
 class Best:
     """The iterate of least objective."""
 

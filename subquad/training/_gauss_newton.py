@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from subquad._parallel import blas_threads_for
-from subquad._validation import integer, real
+from subquad._validation import integer, real, require_memory
 from subquad.training import _arguments
 from subquad.training._fit import Fit, ratio
 from subquad.training._records import StepRecord, Stopwatch, TrainingWarning
@@ -38,6 +38,9 @@ class State(Protocol):
     terms : object
         The current iterate W - W(0), in the form that this state keeps it. Never written to, so
         that an earlier one can be restored.
+    has_kinks : bool, optional
+        Whether a regularised fit that gains no more may take some 300 steps to look around kinks;
+        False if there is none, or if `terms` would grow with them.
     """
 
     def linearise(self):
@@ -100,11 +103,6 @@ class GaussNewtonTrainer:
     def _begin(self, state, y, weights, centred):
         """Stand at the network as it came."""
         self._fit = Fit(state, y, weights, centred, [] if self._resumable else None)
-        if not np.isfinite(self._fit.initial_norm):
-            raise ValueError(
-                "y must be at a finite distance from the outputs of the network as it came; got "
-                f"{self._fit.initial_norm}. They overflow: scale the data points or the network."
-            )
         self._mark_step(0)
 
     def _mark_step(self, linearised_at):
@@ -121,7 +119,7 @@ class GaussNewtonTrainer:
         of line 18, and damps the step until f comes closer to y.
         """
         fit, watch, before = self._fit, Stopwatch(), self._fit.norm
-        n_moves = len(fit.moves or ())
+        n_moves, searching = len(fit.moves or ()), self._rule.searching
         # A trial that overflows is not accepted.
         with blas_threads_for(len(fit.target)), np.errstate(over="ignore", invalid="ignore"):
             with watch.phase("linearise"):
@@ -134,6 +132,7 @@ class GaussNewtonTrainer:
                 with watch.phase("move"):
                     fit.accept(move, self.regularization_)
         self._warn_silent(equation.active)
+        self._first_of_run += searching  # `max_steps` does not count these
         return self._note(equation, move, before, watch, n_moves)
 
     def _note(self, equation, move, before, watch, n_moves):
@@ -207,6 +206,47 @@ class GaussNewtonTrainer:
             warnings.warn(self.message, TrainingWarning, stacklevel=2)
         return self
 
+    def gram(self, output=None):
+        """Return G = J J^T, the tangent kernel of the data points at the present iterate.
+
+        That is W(0) before the first step, where a step ended when it calls `callback`, and the
+        best iterate after `run`: the G of which the next step solves (G + mu W^-1) g = f - y.
+
+        Parameters
+        ----------
+        output : int, optional
+            c, for the block of one output alone.
+
+        Returns
+        -------
+        ndarray of float64, shape (n C, n C) or (n, n)
+            Row i C + c belongs to output c of data point i; a block of one output has rows i. J is
+            the derivative of f by the weights that move: sample weights, regularisation and damping
+            are not in it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `output` is not a number from 0 to C - 1.
+        MemoryError
+            If G does not fit.
+
+        Notes
+        -----
+        Made anew in each call, also where the solver makes do without it.
+        """
+        n, C = self._fit.target.shape
+        if output is not None:
+            output = integer(output, "output", minimum=0, maximum=C - 1)
+        rows = n * C if output is None else n
+        require_memory(16 * rows**2, f"G of shape {(rows, rows)}", "Ask for one output's.")
+        with blas_threads_for(n):
+            return np.asarray(self._equation().gram(output), np.float64)
+
+    def _equation(self):
+        """The `Equation` at the present iterate."""
+        return self._fit.state.linearise()
+
     @property
     def outputs(self):
         """f, or f - f_0 if centred, at the best iterate, shape (n, C)."""
@@ -265,7 +305,11 @@ class GaussNewtonTrainer:
     def _is_done(self):
         if self.converged:
             self._fit.return_to_best(self.regularization_)  # where float32 may prove it wrong
-        return self.converged or self._rule.settled or self._rule.stuck or self._stagnates()
+        if self.converged or self._rule.settled:
+            return True
+        if self._rule.searching or not (self._rule.stuck or self._stagnates()):
+            return False
+        return not self._rule.search(self._fit)
 
     def _stagnates(self):
         """Whether the last steps together gained next to nothing."""

@@ -6,17 +6,19 @@ same arithmetic in the same order, without solving for them: the state is the sa
 """
 
 import hashlib
+import reprlib
 from dataclasses import replace
 
 import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import as_array, integer
+from subquad.training._fit import Move
 from subquad.training._records import StepRecord
-from subquad.training._steps import Move
 
 # What stands for arrays that are too large to be kept, or to be shown.
 _DIGEST = "network and data"
+_FOREIGN = "state must be what state_dict returned"
 
 
 def state_of(trainer):
@@ -39,22 +41,19 @@ def state_of(trainer):
 def resume(trainer, state):
     """Bring a trainer that has taken no step to a state that `state_of` returned."""
     _require_resumable(trainer._fit.state)
-    if not all(isinstance(record, StepRecord) for record in state["history"]):
-        raise TypeError("history must hold records of steps; got others.")
     if trainer.history:
         raise ValueError(
             "state must be loaded before the first step; got a trainer that has taken "
             f"{len(trainer.history)}."
         )
-    for name, value in _identity(trainer).items():
-        if (had := state["identity"].get(name)) != value:
-            found = "others" if name == _DIGEST else f"{had!r}, and this one has {value!r}"
-            raise ValueError(f"state must be of a fit with the same {name}; got {found}.")
-    with blas_threads_for(len(trainer._fit.target)):
-        _repeat(trainer, state)
-    trainer.history = list(state["history"])
-    trainer._first_of_run = integer(state["first_of_run"], "first_of_run", minimum=0)
-    trainer._resumed = True
+    _require_same_fit(trainer, state)
+    try:
+        _restore(trainer, state)
+    except MemoryError:
+        raise
+    except Exception as error:  # parts of unknown origin may make the trainer raise anything
+        reason = reprlib.repr(str(error).removesuffix("."))[1:-1] or type(error).__name__
+        raise ValueError(f"{_FOREIGN}; its parts do not fit together ({reason}).") from error
     norm = trainer._fit.norm
     if trainer.history and trainer.history[-1].residual_norm != norm:
         raise ValueError(
@@ -62,6 +61,32 @@ def resume(trainer, state):
             f"{norm!r} where it was {trainer.history[-1].residual_norm!r}. The processor or a "
             "library is another one: start the fit anew."
         )
+
+
+def _require_same_fit(trainer, state):
+    """Refuse what is no state, or one of other data or options."""
+    identity = state.get("identity") if isinstance(state, dict) else None
+    if not isinstance(identity, dict):
+        raise ValueError(f"{_FOREIGN}; got {type(state).__name__} without the identity of a fit.")
+    for name, value in _identity(trainer).items():
+        had = identity.get(name)
+        if type(had) is not type(value) or had != value:
+            found = "others" if name == _DIGEST else f"{had!r:.200}, and this one has {value!r}"
+            raise ValueError(f"state must be of a fit with the same {name}; got {found}.")
+
+
+def _restore(trainer, state):
+    """Take the steps of a state that is of the same fit."""
+    history = list(state["history"])
+    if not all(isinstance(record, StepRecord) for record in history):
+        raise TypeError("history must hold records of steps; got others.")
+    with blas_threads_for(len(trainer._fit.target)):
+        _repeat(trainer, state)
+    trainer.history = history
+    trainer._first_of_run = integer(
+        state["first_of_run"], "first_of_run", minimum=0, maximum=len(history)
+    )
+    trainer._resumed = True
 
 
 def _repeat(trainer, state):
@@ -106,15 +131,15 @@ def _identity(trainer):
         digest.update(np.ascontiguousarray(array))
     return {
         "number of data points and outputs": list(fit.target.shape),
-        **trainer._options,
-        "initial residual": fit.initial_norm,
         _DIGEST: digest.hexdigest(),
+        "initial residual": fit.initial_norm,
+        **trainer._options,
     }
 
 
 def _require_resumable(state):
     """Refuse a solver whose own random numbers are not kept."""
-    if state._solver is not None:
+    if not getattr(state._solver, "repeatable", state._solver is None):
         raise ValueError(
             f"solver must be 'exact' for a fit that can be resumed; got {state._solver.name!r}."
         )

@@ -6,11 +6,11 @@ with W - W(0) is g . L, so that the size of a change needs no m x m array.
 
 import math
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 
-from subquad.training._fit import ratio
+from subquad.training._fit import Move, ratio
+from subquad.training._kinks import KinkSearch
 
 # A damping that grows tenfold from 1e-8 of the mean eigenvalue ends far above the largest one.
 _MAX_TRIALS = 13
@@ -25,23 +25,6 @@ _REFINEMENTS = 3
 _EPS = np.finfo(np.float64).eps
 
 
-@dataclass(frozen=True)
-class Move:
-    """A step to take; no `trial` if there is none worth taking.
-
-    It changes W - W(0) to keep (W - W(0)) + J^T coefficients.
-    """
-
-    trial: object
-    damping: float
-    length: float
-    n_trials: int
-    n_iterations: int
-    square_of_change: float = 0.0
-    coefficients: object = None
-    keep: float = 1.0
-
-
 class LevenbergMarquardt:
     """Non-monotone Levenberg-Marquardt for |f - y|^2.
 
@@ -51,7 +34,7 @@ class LevenbergMarquardt:
     """
 
     regularization = 0.0
-    settled = False
+    settled = searching = False
     stationarity = None
 
     def __init__(self, damping):
@@ -76,6 +59,10 @@ class LevenbergMarquardt:
             mu = max(10 * mu, 1e-8 * equation.mean_eigenvalue)
         self.stuck = True
         return Move(None, mu, 0.0, _MAX_TRIALS, iterations)
+
+    def search(self, fit):
+        """Begin no search around kinks; return whether there is one."""
+        return False
 
     def linearise(self, fit, equation):
         """There is nothing to know of a linearisation but its step."""
@@ -107,13 +94,14 @@ class RegularisedStep:
 
     lam starts at 0, and follows the ratio of the decrease of F to the one that the linearisation
     promised. A step is accepted if F falls, near a minimum below the largest of its last three
-    values.
+    values. Where none is, a `KinkSearch` looks around, once.
 
     Attributes
     ----------
     stationarity : float or None
         What the linearisation without damping promises as the decrease of F, as a fraction of
         |r_0|^2: 0 at a minimum that lies on no kink. The fit has settled where it is at most `tol`.
+        None while kinks are searched.
         A solver that leaves a residual rho = y - f + L - (G + mu W^-1) g hides up to rho . W rho
         more, which counts; a fit that would settle but for this has its g refined first.
     """
@@ -125,6 +113,20 @@ class RegularisedStep:
         self.settled = self.stuck = False
         self.stationarity = None
         self._last, self._recent = None, deque(maxlen=_RECENT)
+        self._search = KinkSearch()
+
+    @property
+    def searching(self):
+        """Whether the next step looks around kinks, whatever F does."""
+        return self._search.under_way
+
+    def search(self, fit):
+        """Look around the kink that the fit stands at, unless it did; return whether it will."""
+        if self._search.begun or not getattr(fit.state, "has_kinks", False):
+            return False
+        self._search.begin(fit.best.objective)
+        self.stuck, self.stationarity = False, None
+        return True
 
     def linearise(self, fit, equation):
         """Return what the linearised fit aims at, and choose mu for it if that is still open."""
@@ -136,6 +138,12 @@ class RegularisedStep:
 
     def move(self, fit, equation, watch):
         """Return the first acceptable `Move`, or notice that the fit has settled."""
+        if self._search.under_way:
+            self.linearise(fit, equation)
+            move = self._search.move(fit, equation, self.regularization, self._model, watch)
+            if move is not None:
+                return move
+            self._damping, self._recent = 0.0, deque(maxlen=1)  # from here on F must fall
         with watch.phase("solve"):
             target = self.linearise(fit, equation)
             g, model, square, iterations = self._undamped(fit, equation, target)
@@ -208,6 +216,7 @@ class RegularisedStep:
             **{"regularization": self.regularization, "damping": self._damping},
             **{"settled": self.settled, "stuck": self.stuck, "stationarity": self.stationarity},
             **{"recent": list(self._recent), "n_recent": self._recent.maxlen},
+            "search": self._search.state(),
         }
 
     def restore(self, state):
@@ -216,6 +225,7 @@ class RegularisedStep:
         self.settled, self.stuck = state["settled"], state["stuck"]
         self.stationarity = state["stationarity"]
         self._recent = deque(state["recent"], maxlen=state["n_recent"])
+        self._search.restore(state["search"])
 
     def _settle(self, fit, mu, iterations):
         """End here, or at the best iterate if that is another one: then look around there."""

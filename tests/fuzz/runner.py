@@ -130,7 +130,8 @@ def missed(counts):
     """Names that a long run has not come to."""
     if counts.total() < _ENOUGH_CALLS:
         return set()
-    return public.callables() - public.EXCUSED.keys() - {name for name, _ in counts}
+    beyond = public.EXCUSED.keys() | public.out_of_reach()
+    return public.callables() - beyond - {name for name, _ in counts}
 
 
 def _parser():

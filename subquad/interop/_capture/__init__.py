@@ -47,8 +47,8 @@ def capture(model, X, layers=None, *, outputs=None, bias=False, batch_size=128, 
     outputs : int, sequence of int, or callable, optional
         Which outputs of a sample are differentiated: all by default. The axes after the first of
         what the model returns are numbered as one, in C order. A function
-        ``outputs(response, rows)`` takes what the model returned for the samples of a slice, and
-        returns a tensor of one number each, such as a loss.
+        ``outputs(response, rows)``, or of the response alone, takes what the model returned for the
+        samples of a slice, and returns a tensor of one number each, such as a loss.
     bias : bool
         Give v a last entry of 1, whose weight is the bias, in layers that have one.
     batch_size : int

@@ -1,5 +1,6 @@
 """Which layers of a model are captured, under which name, and which are refused."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from subquad.interop._capture._attention import opened
@@ -143,9 +144,11 @@ def _bias(module):
 
 def _chosen(model, known, names):
     """Return the modules of the given names."""
-    names = [names] if isinstance(names, str) else list(names)
+    given = names
+    names = [names] if isinstance(names, str) else names
+    names = list(names) if isinstance(names, Iterable) else []
     if not names or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"layers must be None, a name, or a sequence of names; got {names!r}.")
+        raise TypeError(f"layers must be None, a name, or a sequence of names; got {given!r}.")
     modules = dict(model.named_modules(remove_duplicate=False)) | known
     for name in names:
         if name not in modules:

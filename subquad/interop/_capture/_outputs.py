@@ -1,5 +1,7 @@
 """The numbers of a sample that are differentiated: some outputs of the model, or a function."""
 
+import inspect
+
 import numpy as np
 
 from subquad._validation import integer
@@ -14,11 +16,14 @@ class Chosen:
     """
 
     def __init__(self, outputs):
-        self._function = outputs if callable(outputs) else None
+        self._function = _of_response_and_rows(outputs) if callable(outputs) else None
         self._indices = None
         if outputs is not None and self._function is None:
             sequence = isinstance(outputs, list | tuple | range | np.ndarray)
-            values = outputs if sequence else [outputs]
+            whole = (
+                not sequence or getattr(outputs, "ndim", 1) == 0
+            )  # an array of no axis is no index
+            values = [outputs] if whole else outputs
             self._indices = [integer(value, "outputs", minimum=0) for value in values]
             if not self._indices:
                 raise ValueError("outputs must name at least 1 output; got none.")
@@ -45,6 +50,24 @@ class Chosen:
                 f"got {max(self._indices)}."
             )
         return values[:, self._indices]
+
+
+def _of_response_and_rows(function):
+    """Return a function of (response, rows) for one of these, or of the response alone."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of what does not tell
+        return function
+    for n_arguments in (2, 1):
+        try:
+            signature.bind(*[None] * n_arguments)
+        except TypeError:
+            continue
+        return function if n_arguments == 2 else lambda response, _: function(response)
+    raise TypeError(
+        "outputs must be a function of (response, rows), or of the response alone; got one of "
+        f"{signature}."
+    )
 
 
 def _as_responses(response, n):

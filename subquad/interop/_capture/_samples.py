@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse
 
-from subquad._validation import require_finite
+from subquad._validation import even_array, require_finite
 
 
 class Samples:
@@ -69,14 +69,14 @@ class Samples:
         if scipy.sparse.issparse(value) or (isinstance(value, torch.Tensor) and _is_odd(value)):
             raise TypeError(f"{name} must be a dense array or tensor; got {type(value).__name__}.")
         if self._alone and not isinstance(value, torch.Tensor):
-            value = np.asarray(value)
+            value = even_array(value, name)
         if not isinstance(value, np.ndarray | torch.Tensor):
             return value
         if value.ndim == 0:
             raise ValueError(f"{name} must have an axis of samples; got a single number.")
         kind = str(value.dtype).removeprefix("torch.")
         if not _is_discrete(value):
-            if kind not in ("float32", "float64"):
+            if kind.lstrip("<>") not in ("float32", "float64", "f4", "f8"):
                 raise TypeError(f"{name} must be in float32 or float64; got {kind}.")
             on_host = value if isinstance(value, np.ndarray) else value.detach().cpu().numpy()
             require_finite(on_host, name)
@@ -98,7 +98,9 @@ class Samples:
         """Return a copy of an array on the device of the model, reals in its dtype."""
         import torch
 
-        tensor = value.detach() if isinstance(value, torch.Tensor) else torch.tensor(value)
+        if isinstance(value, np.ndarray):  # torch takes no reversed axes and no other byte order
+            value = torch.from_numpy(np.array(value, value.dtype.newbyteorder("="), order="C"))
+        tensor = value.detach()
         dtype = self._dtype if tensor.is_floating_point() else None
         return tensor.clone().to(device=self._device, dtype=dtype)
 

@@ -92,6 +92,10 @@ def fitted_layer(model, change):
     if module is None:
         raise ValueError(f"model must have the layer {change.layer!r}; got one without.")
     weight = getattr(module, "_parameters", {}).get("weight")
+    if not hasattr(module, "weight"):
+        raise TypeError(
+            f"{change.layer!r} must have a weight; got a {type(module).__name__}, which has none."
+        )
     if weight is None or not weight.is_floating_point():
         raise TypeError(
             f"{change.layer!r} must have a weight in float32, float64, bfloat16 or float16; got a "

@@ -1,10 +1,10 @@
 """What a linearised fit of a layer is not sure of."""
 
 import numpy as np
-import scipy.linalg
 
 from subquad.interop._change._factors import matches
 from subquad.interop._model import TorchLayer
+from subquad.solvers.influence import predictive_variance_as
 
 
 def deviations(change, model, X, noise):
@@ -35,12 +35,15 @@ def _of_output(J, other, change, c, noise):
     mu, known = change.regularization, change._training
     weights = known.sample_weight
     weights = np.ones(J.n) if weights is None else np.asarray(weights, np.float64)
-    kept = weights > 0
     r = known.y[:, c] - change.outputs[:, c] + J.matvec(change._matrix.astype(J.dtype))
-    G, cross = J.gram()[np.ix_(kept, kept)], other.gram(J)[:, kept]
-    factor = scipy.linalg.cho_factor(G + np.diag(mu / weights[kept]), lower=True)
-    P = scipy.linalg.cho_solve(factor, np.eye(len(G)))
-    a = P @ r[kept]
-    square = mu * np.mean(a**2 / P.diagonal())
-    variance = other.diagonal() - np.einsum("ij,ij->i", cross @ P, cross)
-    return np.sqrt(square * (np.maximum(variance, 0.0) / mu + noise))
+    variances = predictive_variance_as(
+        "regularization",
+        J.gram(),
+        r,
+        mu,
+        other.gram(J),
+        other.diagonal(),
+        weights=weights,
+        noise=noise,
+    )
+    return np.sqrt(variances)

@@ -142,9 +142,9 @@ class LayerChange:
         The linearised Laplace approximation: at the weights of the fit, with k the tangent kernel
         of the layer, for each output by itself,
 
-            s^2 / mu (k(x, x) - k(x, X) (G + mu I)^-1 k(X, x)).
+            s^2 (k(x, x) - k(x, X) (G + mu W^-1)^-1 k(X, x)),
 
-        The noise s^2 is that for which the leave-one-out residuals have the variance that this
-        model predicts of them: s^2 = mu mean(a_i^2 / P_ii), P = (G + mu I)^-1, a = P r.
+        with sample weights W. The scale s^2, and the noise from mu s^2 upwards, are those that
+        explain the leave-one-out residuals: see `subquad.solvers.predictive_variance`.
         """
         return deviations(self, model, X, noise)

@@ -12,6 +12,9 @@ from scipy.linalg import eigvalsh_tridiagonal
 
 _MAX_ROUNDS = 8
 _TINY = np.finfo(np.float64).tiny
+# Residuals of conjugate gradients exceed earlier ones by the root of a condition number at most.
+# One that exceeds them by 1 / eps is made of rounding errors, and the next ones overflow.
+_EPS = float(np.finfo(np.float64).eps)
 # A round ends after so many iterations without a new least residual.
 _PATIENCE = 60
 # A sketch of k rows leaves A N a least singular value of 1/2, one of 8 k rows 3/4: below 1/4 the
@@ -142,4 +145,6 @@ def conjugate_gradients(system, M, r, goal, limit):
         direction = z + (gamma / before) * direction
         norm = system.norm(M, r, z)
         least, age = (norm, 0) if norm < least else (least, age + 1)
+        if norm > least / _EPS:
+            break
     return dx, steps, norm <= goal

@@ -304,6 +304,30 @@ class LowRankGradientDescent:
         found = layers.tangents(layers.forward(X))
         return [(U.reshape(len(H), C, -1), H) for U, H in found]
 
+    def gram(self, X):
+        """Return G = sum_l (U_l U_l^T) o (H_{l-1} H_{l-1}^T), at the last iterate.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray of float64, shape (n n_outputs, n n_outputs)
+            The tangent kernel: row i n_outputs + c belongs to output c of data point i. A step on
+            these points moves f by -eta G (f - y), to first order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not a finite real matrix of n_features columns.
+        MemoryError
+            If G, or U of all layers, does not fit.
+        """
+        X = self._inputs(X)
+        self._require_memory_for(len(X), tangents=True)
+        return self._layers.gram(self._layers.forward(X))
+
     def gradient(self, X, y):
         """Return the gradient of the sum of |f - y|^2 / 2 by every W_l, as factors.
 
@@ -404,7 +428,7 @@ def _require_wide(network):
     """Refuse what is no `WideNetwork`, and warn where few neurons are expected to fire."""
     if not isinstance(network, WideNetwork):
         raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
-    _arguments.require_active_neurons(network, 0)
+    _arguments.require_active_neurons(network, 1)
 
 
 def _as_step_size(value):

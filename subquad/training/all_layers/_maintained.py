@@ -53,13 +53,17 @@ class MaintainedNetwork:
         return [(found[level], forward.inputs[level]) for level in sorted(found)]
 
     def largest_eigenvalue(self, forward):
-        """Return lambda_max of G = sum_l (U_l U_l^T) o (H_{l-1} H_{l-1}^T), rows (i, c)."""
+        """Return lambda_max of G."""
+        return float(np.linalg.eigvalsh(self.gram(forward))[-1])
+
+    def gram(self, forward):
+        """Return G = sum_l (U_l U_l^T) o (H_{l-1} H_{l-1}^T), rows (i, c), in float64."""
         C = self._network.n_outputs
         parts = [
             KhatriRao._trusted(U, FixedSide(H, C), self._n_threads)
             for U, H in self.tangents(forward)
         ]
-        return float(np.linalg.eigvalsh(JacobianSum(parts).gram())[-1])
+        return JacobianSum(parts).gram()
 
     def move(self, pairs, step_size):
         """Subtract step_size A_l^T B_l from every layer."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import real
-from subquad.training._steps import Move
+from subquad.training._fit import Move
 from subquad.training.factored._trainer import FactoredTrainer, require_factored
 
 # Training has diverged when the residual is so many times the first one.
@@ -161,7 +161,7 @@ class GradientStep:
     """B <- B - eta J^T W (f - y) ([AS22], Sections 4 and 5, with the sign corrected)."""
 
     regularization = 0.0
-    settled = False
+    settled = searching = False
     stationarity = None
 
     def __init__(self, learning_rate, weights):
@@ -181,6 +181,10 @@ class GradientStep:
         square = float(np.einsum("kl,kl->", change, change, dtype=np.float64))
         self.stuck = change is fit.state.terms or np.array_equal(change, fit.state.terms)
         return Move(trial, 0.0, 1.0, 1, 0, square)
+
+    def search(self, fit):
+        """Begin no search around kinks; return whether there is one."""
+        return False
 
     def loo_error(self):
         """There is none."""

@@ -47,6 +47,8 @@ class FactoredState:
         B - B(0).
     """
 
+    has_kinks = True
+
     def __init__(self, layer, weights, solves, solver=None, n_threads=1):
         self.layer, self._weights, self._solves = layer, weights, solves
         self._solver, self._n_threads = solver, n_threads
@@ -67,15 +69,20 @@ class FactoredState:
 
     def linearise(self):
         """Return the equation at the current iterate, or the `Activity` alone."""
-        n_outputs = self.layer.n_outputs
-        active = np.repeat(self.active[:, None], n_outputs, axis=1)
-        widths = np.full(n_outputs, self.layer.network.width)
-        if not self._solves:
-            return Activity(active, widths)
-        J, described = self._jacobian(), (active, widths, self._weights, self._solver)
-        if n_outputs == 1:
+        return self.equation() if self._solves else Activity(*self._activity())
+
+    def equation(self):
+        """Return the equation at the current iterate."""
+        J, described = self._jacobian(), (*self._activity(), self._weights, self._solver)
+        if self.layer.n_outputs == 1:
             return Equation([J], *described)
         return CoupledEquation(J, *described)
+
+    def _activity(self):
+        """How many neurons fire (n, C), and how many there are (C,)."""
+        n_outputs = self.layer.n_outputs
+        active = np.repeat(self.active[:, None], n_outputs, axis=1)
+        return active, np.full(n_outputs, self.layer.network.width)
 
     def propose(self, coefficients, keep):
         """Return what B - B(0) = keep (B - B(0)) + J^T coefficients would give."""

@@ -1,9 +1,9 @@
 """What the two trainers of a factored network share: their border, and B."""
 
-import numpy as np
+import scipy.sparse
 
 from subquad._parallel import blas_threads_for, resolve_threads
-from subquad._validation import integer, require_memory
+from subquad._validation import even_array, integer, require_memory
 from subquad.networks import FactoredNetwork
 from subquad.training import _arguments
 from subquad.training._gauss_newton import GaussNewtonTrainer
@@ -16,7 +16,8 @@ class FactoredTrainer(GaussNewtonTrainer):
     def _stand_at(self, network, X, y, weights, centred, solves, solver, min_active, n_threads):
         """Check the network and its data, and stand at B(0); return the sample weights."""
         n_threads = resolve_threads(n_threads)
-        n_points = (*np.shape(X), 0)[0]  # X is checked on the way
+        X = X if scipy.sparse.issparse(X) else even_array(X, "X")
+        n_points = (*X.shape, 0)[0]  # X is checked on the way
         with blas_threads_for(n_points):
             layer = network._layer(X, n_threads)
         y = _arguments.targets(y, network, layer.n)
@@ -32,6 +33,9 @@ class FactoredTrainer(GaussNewtonTrainer):
             )
         self._begin(state, y, weights, centred)
         return weights
+
+    def _equation(self):
+        return self._fit.state.equation()
 
     @property
     def weights(self):

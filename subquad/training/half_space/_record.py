@@ -12,7 +12,7 @@ class SGDRecord:
     step : int
         Counts from 1.
     loss : float
-        Mean over the batch of |f - y|^2 / 2.
+        Mean over the batch of l(f, y), summed over the outputs: |f - y|^2 / 2 for the squared loss.
     fired_fraction : float
         Fraction of the pairs of a point of the batch and a neuron in which the neuron fires.
     moved_fraction : float

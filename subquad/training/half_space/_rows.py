@@ -12,6 +12,40 @@ from subquad.training.half_space._fired import EvaluatedRows, ReportedRows
 _PAIRS_PER_THREAD = 1 << 15
 
 
+class EarlierRows:
+    """Rows as they were at one moment, of which only those that moved since are copies.
+
+    No step touches all rows: to choose the present moment is to count one further, and a row is
+    copied before its first move after that.
+    """
+
+    def __init__(self, rows):
+        self._copies = np.empty_like(rows)
+        # The moment for which a row was copied last; moments are few, ln T of them in T steps.
+        self._moments = np.zeros(len(rows), np.int32)
+        self._moment = 1
+
+    def choose(self):
+        """Let the moment be now."""
+        self._moment += 1
+
+    def keep(self, indices, rows):
+        """Copy those of the rows about to move that have not moved since the moment."""
+        still = indices[self._moments[indices] != self._moment]
+        self._copies[still] = rows[still]
+        self._moments[still] = self._moment
+
+    def restored(self, rows):
+        """Return the rows of the moment, given the present ones."""
+        return np.where((self._moments == self._moment)[:, None], self._copies, rows)
+
+    def __setstate__(self, state):
+        """Take arrays that can be written to, also from a file that is mapped into memory."""
+        vars(self).update(state)
+        self._copies = np.require(self._copies, requirements="W")
+        self._moments = np.require(self._moments, requirements="W")
+
+
 class NetworkRows:
     """W, moved where its neurons fire ([QSY23], Algorithm 1).
 
@@ -22,12 +56,15 @@ class NetworkRows:
     late : ndarray or None
         sum_s (s - 1 - t_0) Delta_s over the steps s after t_0, the start of an average: the mean of
         the iterates t_0 + 1 .. t is then W - late / (t - t_0), and no step touches all of W.
+    earlier : EarlierRows or None
+        W as it was before some step.
     """
 
-    def __init__(self, network, averaged, report, n_threads):
+    def __init__(self, network, iterate, report, n_threads):
         self.network, self._n_threads = network, n_threads
         self.rows = self._first_rows()
-        self.late = np.zeros_like(self.rows) if averaged else None
+        self.late = np.zeros_like(self.rows) if iterate == "averaged" else None
+        self.earlier = EarlierRows(self.rows) if iterate == "random" else None
         self._fired = EvaluatedRows() if report is None else ReportedRows(report, n_threads)
         self._room = None
 
@@ -56,6 +93,8 @@ class NetworkRows:
         places = (bounds[:-1] - bounds[0]).sum(axis=1)
         moved, rows = self._scratch(len(indices))
         counts = np.empty(len(places), np.intp)
+        if self.earlier is not None:
+            self.earlier.keep(indices, self.rows)
         self._expect_move()
         fired_rows.move_rows(
             indices,
@@ -84,16 +123,23 @@ class NetworkRows:
 
     def mean(self, n_steps):
         """The same with the mean of the last n_steps iterates, for evaluation."""
-        other = copy.copy(self)
-        other.rows = self.rows - self.late / self.rows.dtype.type(n_steps)
-        other.late = None
-        other._room = None
-        other._fired = self._searcher_of_mean()
-        return other
+        return self._with(self.rows - self.late / self.rows.dtype.type(n_steps))
+
+    def chosen(self):
+        """The same with the rows of `earlier`, for evaluation."""
+        return self._with(self.earlier.restored(self.rows))
 
     def weights(self):
         """W."""
         return self.rows.copy()
+
+    def _with(self, rows):
+        """The same with other rows, which will not move."""
+        other = copy.copy(self)
+        other.rows = rows
+        other.late = other.earlier = other._room = None
+        other._fired = self._searcher_of_others()
+        return other
 
     def _scratch(self, count):
         """Room for indices and rows; kept, since fresh pages cost more than what is written."""
@@ -122,7 +168,7 @@ class NetworkRows:
     def _searched(self):
         return self.rows
 
-    def _searcher_of_mean(self):
+    def _searcher_of_others(self):
         return self._fired.another()
 
     def _expect_move(self):
@@ -184,7 +230,7 @@ class TangentRows(NetworkRows):
     def _searched(self):
         return self.network.weights
 
-    def _searcher_of_mean(self):
+    def _searcher_of_others(self):
         return self._fired
 
     def _expect_move(self):

@@ -1,6 +1,6 @@
 """Stochastic gradient descent that finds, evaluates and moves only the neurons that fire.
 
-Half of the file is the class docstring; the rows that move, and who fires, live beside it.
+Half of the file is docstrings; the losses, the rows that move, and who fires, live beside it.
 """
 
 import itertools
@@ -23,6 +23,7 @@ from subquad._validation import (
 from subquad.networks import PairedNetwork
 from subquad.training._records import Stopwatch, TrainingWarning
 from subquad.training.half_space._batches import flips, in_order, pairs, shuffled
+from subquad.training.half_space._losses import as_loss
 from subquad.training.half_space._record import SGDRecord
 from subquad.training.half_space._rows import NetworkRows, TangentRows
 
@@ -30,7 +31,10 @@ _PAIRS_PER_BLOCK = 2**22
 _FEW_FIRING = 16
 # Training has diverged when its loss is so many times the largest one that f = 0 had so far.
 _DIVERGED = 1e8
+# A step is divided by the square of the network's scale, which float64 must hold.
+_LARGEST_SCALE = 1e150
 _DYNAMICS = {"network": NetworkRows, "kernel": TangentRows}
+_ITERATES = ("last", "averaged", "random")
 _REPORTS = ("auto", "tree", "scan", None)
 
 
@@ -41,32 +45,43 @@ class HalfSpaceSGD:
     half-space report of the rows of W,
 
         f_i = B / sqrt(2 m) sum_{r in S_i} a_r (<w_r, x_i> - b_0)
-        w_r <- w_r + eta / (B^2 Q(b_0)) mean_i 1[r in S_i] (y_i - f_i) B / sqrt(2 m) a_r x_i
+        w_r <- w_r - eta / (B^2 Q(b_0)) mean_i 1[r in S_i] l'(f_i, y_i) B / sqrt(2 m) a_r x_i
 
-    and the report is told which rows moved. The result is that of ordinary SGD on |f - y|^2 / 2,
-    which would evaluate all 2 m neurons at each point.
+    and the report is told which rows moved. The result is that of ordinary SGD on the loss l, by
+    default (f - y)^2 / 2, which would evaluate all 2 m neurons at each point.
 
     Parameters
     ----------
     network : PairedNetwork
         Where to start; it is not changed.
     learning_rate : float or "auto"
-        eta. With points of norm 1, up to 1 is stable whatever the batch; up to 16 was, at points
-        spread over the sphere. "auto" is b / lambda_max of the first batch's Gram matrix
-        <x_i, x_j> |S_i and S_j| / (2 m Q(b_0)), half of what gradient descent on it bears.
+        eta. With points of norm 1 and the squared loss, up to 1 is stable whatever the batch; up
+        to 16 was, at points spread over the sphere. "auto" is b / lambda_max of the first batch's
+        Gram matrix <x_i, x_j> |S_i and S_j| / (2 m Q(b_0)), divided by the curvature of the loss:
+        half of what gradient descent on the batch bears. Losses with kinks bear any rate and stay
+        about as far from the optimum as one step goes; theirs is divided by 1.
     batch_size : int
         b, for arrays.
+    loss : {"squared", "logistic", "hinge", "huber", "absolute"} or Loss
+        l, of each output; those of several outputs are added. "huber" is `HuberLoss(delta=1)`. All
+        but the squared one are Lipschitz, as the theorems ask. The logistic and the hinge loss
+        take labels -1 and 1, or 0 and 1.
     dynamics : {"network", "kernel"}
         "kernel" is SGD on the tangent features of the network as drawn, the limit B -> infinity:
         f(x) = B / sqrt(2 m) sum_r a_r 1[<w_r(0), x> >= b_0] <w_r - w_r(0), x>.
+    iterate : {"last", "averaged", "random", None}
+        What is returned. "averaged" is the mean of the iterates after each step; "random" is that
+        before step t, t being uniform among the steps taken so far, as in line 34: it is drawn
+        from a generator of its own, so that training is the same for all. None is "averaged"
+        where `average_from` is given, and otherwise "last".
     average_from : int or None
-        Return, instead of the last iterate, the mean of the iterates after this step; 0 for all.
+        Let only the iterates after this step into the mean. None is 0.
     report : {"auto", "tree", "scan", None}
         Method of the `HalfSpaceReport`; None evaluates every neuron, for comparison.
     count_flips : bool
         Ask the report once more after each step, and record how many states changed.
     rng : int, numpy.random.Generator or None
-        Order of the rows of arrays.
+        Order of the rows of arrays; for a random iterate, it spawns one that chooses.
     n_threads : int or None
         Results do not depend on it.
     callback : callable, optional
@@ -81,7 +96,8 @@ class HalfSpaceSGD:
     diverged : bool
         Whether the last run ended because its loss grew without bound.
     weights : ndarray, shape (width, n_features)
-        W of the last iterate, or of the mean.
+        W of the iterate that is returned.
+    loss : Loss
     learning_rate : float or None
         eta; None before the first step of "auto".
     engine : {"tree", "scan", "dense"}
@@ -92,7 +108,7 @@ class HalfSpaceSGD:
     TypeError, ValueError
         If an argument is not as described.
     MemoryError
-        If the rows, their report and an average do not fit.
+        If the rows, their report and another iterate do not fit.
 
     Warns
     -----
@@ -108,12 +124,12 @@ class HalfSpaceSGD:
 
     Departures: the sign of the printed update is corrected (lines 25-27), and its sum divided by b;
     the step carries 1 / (B^2 Q(b_0)), without which no one eta suits all B and m; the points of
-    line 17 are the batch's; the last iterate or a mean is returned, not a random one (line 34).
-    Convergence is proved for Lipschitz losses, which the squared one is not. A neuron exactly at
-    its threshold moves.
+    line 17 are the batch's; the last iterate is returned unless another is asked for (line 34).
+    Line 25 is the squared loss; Theorem 5.1 and its kin are proved for Lipschitz losses, which it
+    is not. A neuron exactly at its threshold moves.
 
-    With an average, the last of W and of the iterates' mean are kept by one extra row operation
-    for each row that moves; no step touches all rows.
+    With an average or a random iterate, each row that moves takes one extra row operation; no step
+    touches all rows. A random iterate is chosen anew at step t with probability 1 / t.
 
     Examples
     --------
@@ -132,7 +148,9 @@ class HalfSpaceSGD:
         *,
         learning_rate=1.0,
         batch_size=32,
+        loss="squared",
         dynamics="network",
+        iterate=None,
         average_from=None,
         report="auto",
         count_flips=False,
@@ -142,23 +160,26 @@ class HalfSpaceSGD:
     ):
         if not isinstance(network, PairedNetwork):
             raise TypeError(f"network must be a PairedNetwork; got {type(network).__name__}.")
+        if not 1 / _LARGEST_SCALE <= network.scale <= _LARGEST_SCALE:
+            raise ValueError(
+                f"network must have a scale between {1 / _LARGEST_SCALE:.0e} and "
+                f"{_LARGEST_SCALE:.0e}; got {network.scale:.3g}."
+            )
         one_of(dynamics, "dynamics", _DYNAMICS)
         one_of(report, "report", _REPORTS)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
         self._batch_size = integer(batch_size, "batch_size")
-        if average_from is not None:
-            average_from = integer(average_from, "average_from", minimum=0)
-        self._average_from, self._count_flips = average_from, bool(count_flips)
-        self.learning_rate = _rate(learning_rate)
+        self.loss = as_loss(loss)
+        self._iterate, self._average_from = _iterate(iterate, average_from)
+        self._count_flips, self.learning_rate = bool(count_flips), _rate(learning_rate)
         self._rng, self._callback = generator(rng), callback
-        _require_memory(network, average_from is not None)
+        self._choice = _spawned(self._rng) if self._iterate == "random" else None
+        _require_memory(network, self._iterate)
         _warn_of_few(network)
         self.network, self.history, self.n_steps = network, [], 0
-        self._rows = _DYNAMICS[dynamics](
-            network, average_from is not None, report, resolve_threads(n_threads)
-        )
-        self._largest, self._mean, self.diverged = 0.0, None, False
+        self._rows = _DYNAMICS[dynamics](network, self._iterate, report, resolve_threads(n_threads))
+        self._largest, self._other, self.diverged = 0.0, None, False
 
     def step(self, X, y):
         """Take one step on a mini-batch.
@@ -187,14 +208,16 @@ class HalfSpaceSGD:
             fired = rows.query(X)
             tested = rows.tested_fraction
         with watch.phase("forward"):
-            residual = y - rows.outputs(X, fired)
-            loss = self._loss(residual, y)
+            f = rows.outputs(X, fired)
+            loss = self._mean_loss(f, y)
             if self.learning_rate is None:
-                self.learning_rate = _stable_rate(self.network, X, fired)
-            coefficients = self._coefficients(X, residual)
+                self.learning_rate = _stable_rate(self.network, self.loss, X, fired)
+            coefficients = self._coefficients(X, self.loss._derivative(f, y))
         with watch.phase("update"):
             self.n_steps += 1
-            self._mean = None
+            self._other = None
+            if self._choice is not None and self._choice.integers(self.n_steps) == 0:
+                rows.earlier.choose()
             moved = rows.move(X, fired, coefficients, self._lateness())
         with watch.phase("report"):
             rows.tell(moved)
@@ -268,7 +291,7 @@ class HalfSpaceSGD:
         return self._follow(in_order(*self._batch(X, y), self._batch_size))
 
     def outputs(self, X):
-        """Return f at the rows of X, of the last iterate or of the mean.
+        """Return f at the rows of X, of the iterate that is returned.
 
         Parameters
         ----------
@@ -290,7 +313,7 @@ class HalfSpaceSGD:
 
     @property
     def weights(self):
-        """W of the last iterate, or of the mean, shape (width, n_features)."""
+        """W of the iterate that is returned, shape (width, n_features)."""
         return self._returned().weights()
 
     @property
@@ -299,8 +322,8 @@ class HalfSpaceSGD:
         return self._rows.engine
 
     def __getstate__(self):
-        """Leave out the mean, which is computed anew."""
-        return {**vars(self), "_mean": None}
+        """Leave out the rows of another iterate, which are computed anew."""
+        return {**vars(self), "_other": None}
 
     def _follow(self, batches):
         for X, y in batches:
@@ -320,26 +343,30 @@ class HalfSpaceSGD:
         """Return X and y (b, C) in trusted form."""
         network = self.network
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
-        y = as_array(y, "y")
+        y = as_array(self.loss._numbers(y), "y")
         if y.ndim == 1 and network.n_outputs == 1:
-            return X, as_vector(y, "y", size=len(X), dtype=np.float64)[:, None]
-        return X, as_matrix(y, "y", n_rows=len(X), n_columns=network.n_outputs, dtype=np.float64)
+            y = as_vector(y, "y", size=len(X), dtype=np.float64)[:, None]
+        else:
+            y = as_matrix(y, "y", n_rows=len(X), n_columns=network.n_outputs, dtype=np.float64)
+        return X, self.loss._admitted(y)
 
-    def _loss(self, residual, y):
-        """Mean of |f - y|^2 / 2; the loss of f = 0 is remembered."""
-        with np.errstate(over="ignore"):
-            loss = float(np.square(residual).sum() / (2 * len(y)))
-        if not np.isfinite(loss):
+    def _mean_loss(self, f, y):
+        """Mean over the batch of the losses of the outputs; that of f = 0 is remembered."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = float(self.loss._value(f, y).sum() / len(y))
+        if not (np.isfinite(loss) and np.isfinite(f).all()):
             raise FloatingPointError(
                 f"The outputs overflow after {self.n_steps} steps. Lower learning_rate."
             )
-        self._largest = max(self._largest, float(np.square(y).sum() / (2 * len(y))))
+        with np.errstate(over="ignore"):
+            at_zero = float(self.loss._value(np.zeros_like(f), y).sum() / len(y))
+        self._largest = max(self._largest, at_zero)
         return loss
 
-    def _coefficients(self, X, residual):
+    def _coefficients(self, X, slopes):
         """What each point of the batch adds of itself to the rows that fire at it."""
         with np.errstate(over="ignore", invalid="ignore"):
-            coefficients = self._factor / len(X) * residual
+            coefficients = -self._factor / len(X) * slopes
             reach = float(np.abs(coefficients).sum(axis=1) @ np.abs(X).max(axis=1).astype(float))
         if not reach <= float(np.finfo(X.dtype).max) / 4:
             raise FloatingPointError(
@@ -358,19 +385,47 @@ class HalfSpaceSGD:
         return max(0, self.n_steps - 1 - (self._average_from or 0))
 
     def _returned(self):
-        """The rows of the last iterate, or of the mean."""
-        if self._average_from is None or self.n_steps <= self._average_from:
+        """The rows of the iterate that is returned."""
+        n_averaged = self.n_steps - (self._average_from or 0)
+        if self._iterate == "last" or n_averaged <= 0:
             return self._rows
-        if self._mean is None:
-            self._mean = self._rows.mean(self.n_steps - self._average_from)
-        return self._mean
+        if self._other is None:
+            averaged = self._iterate == "averaged"
+            self._other = self._rows.mean(n_averaged) if averaged else self._rows.chosen()
+        return self._other
 
 
-def _require_memory(network, averaged):
-    """Refuse a network whose copies (rows, report and average) do not fit."""
-    copies = 4 + 3 * averaged
+def _iterate(iterate, average_from):
+    """Return which iterate is wanted, and the step after which an average begins."""
+    if iterate is None:
+        iterate = "last" if average_from is None else "averaged"
+    one_of(iterate, "iterate", (*_ITERATES, None))
+    if average_from is None:
+        return iterate, None
+    if iterate != "averaged":
+        raise ValueError(
+            f"average_from must be None for the {iterate} iterate; got {average_from}."
+        )
+    return iterate, integer(average_from, "average_from", minimum=0)
+
+
+def _spawned(rng):
+    """Return a generator of its own numbers; that of the order of rows goes on as without."""
+    try:
+        return rng.spawn(1)[0]
+    except TypeError:
+        raise TypeError(
+            "rng must be able to spawn another for a random iterate; got one without a "
+            "SeedSequence. Give a seed."
+        ) from None
+
+
+def _require_memory(network, iterate):
+    """Refuse a network whose copies (rows, report and another iterate) do not fit."""
+    copies = 4 + 3 * (iterate != "last")
+    moments = 4 * network.width * (iterate == "random")
     require_memory(
-        copies * network.weights.nbytes,
+        copies * network.weights.nbytes + moments,
         f"Training {network.width} neurons of {network.n_features} features",
         "Use fewer neurons, or float32.",
     )
@@ -397,8 +452,11 @@ def _rate(value):
     return real(value, "learning_rate", minimum=0.0, exclusive_minimum=True)
 
 
-def _stable_rate(network, X, fired):
-    """The rate b / lambda_max of the Gram matrix of a batch; 1 where nothing fires."""
+def _stable_rate(network, loss, X, fired):
+    """The rate b / lambda_max of the Gram matrix of a batch, over the curvature of the loss.
+
+    It is 1 where nothing fires.
+    """
     indptr, indices, _ = fired
     D = scipy.sparse.csr_array(
         (np.ones(len(indices)), indices, indptr), shape=(len(X), network.width)
@@ -411,4 +469,6 @@ def _stable_rate(network, X, fired):
             "X must have rows whose inner products float64 holds; got an overflow. Scale the rows."
         )
     largest = np.linalg.eigvalsh(gram)[-1]
-    return float(len(X) / largest) if largest > 0 else 1.0
+    if largest <= 0:
+        return 1.0
+    return float(len(X) / largest) / (loss.curvature if np.isfinite(loss.curvature) else 1.0)

@@ -31,6 +31,8 @@ class DenseTrial(Trial):
 class DenseState:
     """Z = Z0 + K A with A formed; attributes as `SeparableState`, `terms` being A itself."""
 
+    has_kinks = True
+
     def __init__(self, layer, weights, solver=None):
         self._layer, self._weights, self._solver = layer, weights, solver
         self.K = layer.gram()

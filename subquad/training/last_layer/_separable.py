@@ -6,6 +6,7 @@ steps it is a sum of terms (readout o D) diag(g), a bit mask and n numbers each.
 """
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse
@@ -18,9 +19,18 @@ from subquad.training._fit import Trial
 
 # One thread moves so many neurons at a time: their sums are added up in order, whoever moved them.
 _NEURONS_PER_CHUNK = 256
+# Add terms up above so many, which take as much memory as their sum does in float64.
+_MOST_TERMS = 64
 _VECTOR_BYTES = 64
 # A thread does so many operations in half a millisecond.
 _OPERATIONS_PER_THREAD = 1.5e7
+
+
+@dataclass(frozen=True)
+class Summed:
+    """Terms that were added up: A of the neurons of each output, in float64."""
+
+    blocks: tuple
 
 
 class SeparableState:
@@ -33,8 +43,11 @@ class SeparableState:
     linear : ndarray, shape (n, C)
         J vec(W - W(0)): row i is sum_r a_cr phi'(z_ir) (z_ir - z0_ir).
     terms : tuple
-        The iterate: A as a sum of (fired masks, coefficients).
+        The iterate: A as a sum of (fired masks, coefficients); the first term of a long sum may be
+        (what the others before it make, its factor).
     """
+
+    has_kinks = True
 
     def __init__(self, layer, weights, n_threads, solver=None):
         self._layer, self._weights, self._solver = layer, weights, solver
@@ -124,6 +137,8 @@ class SeparableState:
     def accept(self, trial):
         """Make the last proposal the current iterate."""
         self.outputs, self.linear, self.terms = trial.outputs, trial.linear, trial.terms
+        if len(self.terms) > _MOST_TERMS:
+            self.terms = ((Summed(tuple(self._blocks(self.terms))), 1.0),)
         self._change, self._spare = self._spare, self._change
         self._fired, self._spare_fired = self._spare_fired, self._fired
 
@@ -155,15 +170,24 @@ class SeparableState:
         """A, added up from the terms."""
         layer = self._layer
         A = np.zeros((layer.n, layer.width), layer.dtype)
-        for c in range(layer.n_outputs):
+        for c, block in enumerate(self._blocks(terms)):  # rounded once, at the end
+            neurons = self._neurons[self._edges[c] : self._edges[c + 1]]
+            A[:, neurons] = block if self._sums is None else self._sums @ block
+        return A
+
+    def _blocks(self, terms):
+        """A of the neurons of each output in float64, equal rows apart."""
+        for c in range(self._layer.n_outputs):
             neurons = slice(self._edges[c], self._edges[c + 1])
-            block = np.zeros((layer.n, neurons.stop - neurons.start))  # rounded once, at the end
+            block = np.zeros((self._layer.n, neurons.stop - neurons.start))
             for fired, coefficients in terms:
+                if isinstance(fired, Summed):
+                    block += coefficients * fired.blocks[c]
+                    continue
                 low_rank.accumulate(
                     fired[c], coefficients[c], self._readout[neurons], block, self._n_threads
                 )
-            A[:, self._neurons[neurons]] = block if self._sums is None else self._sums @ block
-        return A
+            yield block
 
     def _holds(self, weights):
         """Whether a move by these coefficients stays finite; a NaN would count as not firing."""

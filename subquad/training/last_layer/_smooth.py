@@ -9,6 +9,8 @@ from subquad.training.last_layer._dense import NEURONS_PER_BLOCK, DenseState, De
 class SmoothState(DenseState):
     """`DenseState` with slopes phi'(Z) in the place of bits; the equations are the same."""
 
+    has_kinks = False
+
     def _evaluate(self, change, terms):
         """Outputs, slopes and linear part at Z0 + change."""
         layer = self._layer

@@ -32,6 +32,8 @@ class MatrixFreeState:
     solver : object
     """
 
+    has_kinks = True
+
     def __init__(self, network, X, weights, solver):
         self._network, self._X, self._weights, self._solver = network, X, weights, solver
         self._thresholds = network._thresholds(X)

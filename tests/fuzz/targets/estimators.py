@@ -58,6 +58,9 @@ def models(draw, attempt):
         options["dtype"] = draw.choice(("float32", "float64"))
     if draw.chance(0.3) and kind != "HalfSpaceSGD":
         options["regularization"] = draw.choice((0.1, "loo", 1.0))
+    elif kind == "HalfSpaceSGD":
+        others = ("huber", "absolute") if task == "Regressor" else ("logistic", "hinge")
+        options["loss"] = draw.choice(("squared", *others))
     model = attempt(cls, **options)
     if draw.goes_wrong():
         _wrong_parameter(draw, model)
@@ -94,6 +97,9 @@ def models(draw, attempt):
         attempt.holds(value.shape[:2] == (len(np.asarray(X)), n), f"shape {value.shape}")
         return
     name = "decision_function" if task == "Classifier" and draw.chance(0.3) else "predict"
+    if name == "decision_function" and model.get_params().get("loss") == "logistic":
+        proba = attempt(model.predict_proba, X)
+        attempt.holds(np.allclose(proba.sum(axis=1), 1.0), "probabilities must add up to 1")
     value = attempt(getattr(model, name), X)
     attempt.holds(len(value) == len(np.asarray(X)), f"{len(value)} predictions")
     if value.dtype.kind == "f":

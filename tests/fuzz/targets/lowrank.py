@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from subquad.lowrank import LowRankMaintenance
+from subquad.lowrank import LowRankMaintenance, is_changeable
+from subquad.weights import DenseWeights
 
 from ..cases import target
 from ..draws import as_float64
@@ -16,6 +17,7 @@ _STEPS = ("update", "query", "query_transposed", "to_dense", "flush", "recompres
 
 @target(
     "lowrank.LowRankMaintenance",
+    "lowrank.is_changeable",
     *(f"lowrank.LowRankMaintenance.{name}" for name in _STEPS),
     share=60,
 )
@@ -33,6 +35,9 @@ def maintenance(draw, attempt):
     if budget != math.inf and not isinstance(W, (np.ndarray, list)):
         draw.hostile = True
     lrm = attempt(LowRankMaintenance, W, **options)
+    if draw.chance(0.1):
+        stored = isinstance(lrm.weights, DenseWeights) and lrm.weights.storage is None
+        attempt.equal(attempt(is_changeable, lrm.weights), stored)
     given = W if isinstance(W, (np.ndarray, list)) else W.to_dense()
     state = _State(lrm, as_float64(given))
     for _ in range(draw.between(1, 4)):

@@ -9,6 +9,7 @@ from subquad.networks import (
     PairedNetwork,
     TwoLayerNetwork,
     WideNetwork,
+    is_separable,
 )
 
 from ..cases import target
@@ -243,7 +244,11 @@ def factored(draw, attempt):
         attempt.equal(value.shape, (len(V), network.weights.size))
 
 
-@target(*("networks.LastLayer" + name for name in ("", ".gram", ".outputs")), share=30)
+@target(
+    *("networks.LastLayer" + name for name in ("", ".gram", ".jacobian", ".outputs")),
+    "networks.is_separable",
+    share=30,
+)
 def last_layer(draw, attempt):
     n, d, m = draw.size(17), draw.size(9), draw.size(33)
     scales = draw.chance(0.2)
@@ -264,6 +269,15 @@ def last_layer(draw, attempt):
         with np.errstate(all="ignore"):
             attempt.close(value, V @ V.T, np.abs(V) @ np.abs(V).T, V.shape[1])
         return
+    if draw.chance(0.1):
+        draw.hostile = True  # factors may overflow
+        J = attempt(layer.jacobian, output=draw.integer((0,)))
+        attempt.equal(J.n, layer.n)
+        attempt.holds(np.isfinite(dense(J.U)).all(), "finite factors")
+        return
+    if draw.chance(0.1):
+        alone = all(np.count_nonzero(column) <= 1 for column in layer.readout.T)
+        attempt.equal(attempt(is_separable, layer.readout), alone)
     attempt.equal(layer.dtype, dtype_of(V))
     factors = _factors(draw, layer.width, layer.features.shape[1]) if draw.chance(0.4) else None
     value = attempt(layer.outputs, factors)

@@ -114,7 +114,7 @@ def conjugate_gradients(draw, attempt):
     n = draw.size(17)
     B = draw.values((n, n + 2), scales=False)
     G, c = B @ B.T + np.eye(n), draw.array((n,))
-    if draw.wrong == "of a wrong dtype" and c.dtype.kind == "f":
+    if draw.wrong == "of a wrong dtype" and np.asarray(c).dtype.kind == "f":
         draw.wrong = None  # floats of any precision
     options = {"rtol": draw.real((1e-10, 1e-3, 1.0))}
     if draw.chance(0.3):
@@ -286,7 +286,7 @@ def left_out(draw, attempt):
         K = draw.array((k, n), scales=False)
         prior = draw.array((k,), scales=False, positive=True)
         value = attempt(predictive_variance, G, r, mu, K, prior, weights=_weights(draw, n))
-        shape = (len(np.asarray(K)), *np.shape(r)[1:])
+        shape = (len(np.asarray(G if K is None else K)), *np.shape(r)[1:])
         attempt.holds(value.shape == shape, f"shape {value.shape} for {shape}")
         attempt.holds((value >= 0).all(), "a variance must be at least 0")
         return

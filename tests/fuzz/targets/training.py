@@ -11,12 +11,18 @@ from subquad.networks import (
     WideNetwork,
 )
 from subquad.training import (
+    AbsoluteLoss,
     AllLayersGaussNewton,
     FactoredGaussNewton,
     FactoredGradientDescent,
     HalfSpaceSGD,
+    HingeLoss,
+    HuberLoss,
     LastLayerGaussNewton,
+    LogisticLoss,
+    SquaredLoss,
     TwoLayerGaussNewton,
+    as_loss,
     require_active_neurons,
 )
 
@@ -25,7 +31,7 @@ from ..draws import as_float64
 
 _WIDTH = 96
 _KEPT = []
-_STEPS = ("run", "step", "choose_regularization")
+_STEPS = ("run", "step", "choose_regularization", "gram")
 
 
 def _names(kind, methods=_STEPS):
@@ -71,8 +77,12 @@ def _train(draw, attempt, trainer, outputs):
     """Take steps, and compare the outputs with the network's."""
     draw.hostile = draw.extreme = True  # a run may end for reasons of its own
     step = draw.choice(_STEPS)
-    value = attempt(getattr(trainer, step))
+    given = (draw.integer((None, 0)),) if step == "gram" else ()
+    value = attempt(getattr(trainer, step), *given)
     _KEPT.clear()
+    if step == "gram":
+        _check_gram(draw, attempt, trainer, value)
+        return
     attempt.holds(value is trainer or step != "run", "run returns the trainer")
     found = np.asarray(trainer.outputs, float)
     finite = np.isfinite(found).all() and np.isfinite(trainer.residual_norm)
@@ -86,6 +96,14 @@ def _train(draw, attempt, trainer, outputs):
         eps = float(np.finfo(np.float32).eps) / float(np.finfo(float).eps)
         size = np.full(expected.shape, 1e4 * scale * eps)
         attempt.close(found, expected, size, 100)
+
+
+def _check_gram(draw, attempt, trainer, G):
+    """A Gram matrix is finite, symmetric, and of no negative diagonal."""
+    attempt.holds(np.isfinite(G).all() and (G.diagonal() >= 0).all(), "a Gram matrix")
+    scale = np.full(G.shape, float(np.abs(G).max(initial=0.0)))
+    eps = float(np.finfo(np.float32).eps) / float(np.finfo(float).eps)
+    attempt.close(G, G.T, eps * scale, 100)
 
 
 @target(*_names(LastLayerGaussNewton), share=5)
@@ -171,9 +189,13 @@ def half_space(draw, attempt):
     if draw.chance(0.3):
         own["average_from"] = draw.integer((None, 0, 1))
         own["count_flips"] = draw.chance(0.5)
+    elif draw.chance(0.5):
+        own["iterate"] = draw.option(("last", "averaged", "random", None))
+        own["loss"] = draw.option(("squared", "logistic", "hinge", "huber", "absolute"))
     trainer = attempt(HalfSpaceSGD, network, **own)
     draw.hostile = True  # outputs may overflow
-    X, y = draw.array((5, 3), scales=draw.chance(0.1)), _targets(draw, C)
+    X = draw.array((5, 3), scales=draw.chance(0.1))
+    y = _labels(draw, C) if own.get("loss") in ("logistic", "hinge") else _targets(draw, C)
     step = draw.choice(("run", "step", "partial_fit", "stream"))
     if step == "stream":
         stream = draw.choice(([(X, y)], iter([(X, y), (X, y)]), [(X,)], 3, None, [3], "ab", {}))
@@ -193,6 +215,41 @@ def half_space(draw, attempt):
         attempt.close(
             value, expected, np.full(expected.shape, 100 * scale * network.scale * eps), 512
         )
+
+
+def _labels(draw, C):
+    """Labels, or what only looks like them."""
+    others = (np.eye(5)[:, :C] / 2, [[np.nan] * C] * 5, np.arange(-1, 4), "labels", None)
+    first = np.eye(5)[:, :C]
+    return draw.choice((first, first > 0, first.astype(int), 2 * first - 1, draw.choice(others)))
+
+
+_KINDS = (SquaredLoss, AbsoluteLoss, HuberLoss, LogisticLoss, HingeLoss)
+
+
+_OF_LOSSES = [name for kind in _KINDS for name in _names(kind, ("value", "derivative"))]
+
+
+@target("training.as_loss", *_OF_LOSSES, share=20)
+def losses(draw, attempt):
+    kind = draw.choice(_KINDS)
+    loss = attempt(kind, draw.real((1.0, 0.1, 5))) if kind is HuberLoss else attempt(kind)
+    loss = attempt(as_loss, draw.option((loss.name,)) if draw.chance(0.3) else loss)
+    shape = draw.choice(((4,), (3, 2), (1,)))
+    f = draw.array(shape)
+    if loss.name not in ("logistic", "hinge"):
+        y = draw.array(shape)
+    else:
+        y = draw.values(shape)
+        y = draw.choice((y > 0, np.sign(y), y))
+        draw.hostile = True  # numbers are no labels
+    draw.hostile |= draw.extreme  # values may overflow
+    value = attempt(loss.value, f, y)
+    slope = attempt(loss.derivative, f, y)
+    f = as_float64(f)
+    attempt.holds(value.shape == slope.shape == f.shape, f"shapes {value.shape}, {slope.shape}")
+    attempt.holds((value >= 0).all(), "losses must not be negative")
+    attempt.holds((np.abs(slope) <= loss.lipschitz).all(), "slopes must not exceed the constant")
 
 
 @target("training.require_active_neurons", share=3)

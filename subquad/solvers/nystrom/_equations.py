@@ -1,0 +1,101 @@
+"""The normal equations in the landmarks' features, for every mu at once, and leave-one-out."""
+
+import numpy as np
+from scipy.linalg.blas import dsyrk
+
+from subquad._parallel import blocks
+from subquad.solvers.nystrom._whitening import Whitening
+
+# A block of K_nZ has at most so many numbers, and so takes 32 MiB: BLAS works on it for some
+# tenths of a second.
+_ENTRIES_PER_BLOCK = 2**22
+# What a fit misses of 1 by rounding is no leverage: an error is divided by no less.
+_LEAST_COMPLEMENT = 1e-10
+
+
+class Equations:
+    """A = F^T W F = Q S Q^T and b = F^T W R, accumulated over blocks of rows in float64.
+
+    Attributes
+    ----------
+    missed : float
+        trace(K - F F^T) / trace(K).
+    """
+
+    def __init__(self, kernel, points, R, weights, block_size=None):
+        self.kernel, self.points, self.R, self.weights = kernel, points, R, weights
+        self.block_size = block_size or max(256, _ENTRIES_PER_BLOCK // len(points))
+        self.whitening = Whitening(kernel.block(points, points))
+        A, b, told = self._accumulated()
+        trace = float(kernel.diagonal().sum())
+        self.missed = max(1.0 - told / trace, 0.0) if len(points) < len(R) else 0.0
+        if not (np.isfinite(A).all() and np.isfinite(b).all()):
+            raise ValueError("kernel and r must be smaller; the normal equations overflow.")
+        values, self._Q = np.linalg.eigh(A)  # of the lower half
+        self._values = np.maximum(values, 0.0)
+        self._projected = self._Q.T @ b
+
+    def _accumulated(self):
+        """A, of which the lower half counts, b and sum_i |F_i|^2."""
+        p = self.whitening.rank
+        A, b, told = np.zeros((p, p), order="F"), np.zeros((p, self.R.shape[1])), 0.0
+        for rows in blocks(len(self.R), self.block_size):
+            F = self._features(rows)
+            told += float(np.einsum("ij,ij->", F, F))
+            roots = np.sqrt(self.weights[rows])[:, None]
+            F = F * roots
+            A = dsyrk(1.0, F.T, beta=1.0, c=A, lower=1, overwrite_c=1)
+            b += F.T @ (roots * self.R[rows])
+        return A, b, told
+
+    def _features(self, rows):
+        """F at some rows."""
+        return self.whitening.features(self.kernel.block(rows, self.points))
+
+    def _inverses(self, mus):
+        """1 / (s + mu), shape (rank, len(mus)), and 0 where both are rounding."""
+        sums = self._values[:, None] + np.asarray(mus)
+        known = sums > len(sums) * np.finfo(np.float64).eps * self._values[-1]
+        return np.divide(1.0, sums, out=np.zeros_like(sums), where=known)
+
+    def coefficients(self, mu):
+        """Return what multiplies K_nZ, shape (M, C)."""
+        theta = self._Q @ (self._inverses([mu]) * self._projected)
+        return self.whitening.coefficients(theta)
+
+    def squared_errors(self, mus, some, repeats=None):
+        """Return sum_j w_j e_j^2 over the observations of some rows, of outputs together.
+
+        Each is left out of the fit to all rows: e_i = (r_i - f_i) / (1 - h_i), with the hat values
+        h_i = w_i F_i (A + mu)^-1 F_i^T.
+
+        Returns
+        -------
+        sums : ndarray, shape (len(mus),)
+        total : float
+            The observations' total weight.
+        """
+        inverses, sums, total = self._inverses(mus), np.zeros(len(mus)), 0.0
+        for part in blocks(len(some), self.block_size):
+            rows = some[part]
+            B, w = self._features(rows) @ self._Q, self.weights[rows]
+            complements = 1.0 - w[:, None] * (np.square(B) @ inverses)
+            fits = B @ (self._projected.T[:, :, None] * inverses)
+            lacks = self.R[rows].T[:, :, None] - fits  # (C, rows, mus)
+            seen = repeats and repeats.of_points(rows)
+            sums += _squares(lacks, np.maximum(complements, _LEAST_COMPLEMENT), w, seen)
+            total += float((w if seen is None else seen.weights).sum())
+        return sums, total
+
+
+def _squares(lacks, complements, weights, seen):
+    """Sum_j w_j e_j^2 for every mu, from r - f (C, rows, mus) and 1 - h (rows, mus)."""
+    if seen is None:
+        return np.einsum("i,cik->k", weights, np.square(lacks / complements))
+    sums = np.empty(complements.shape[1])
+    scale = seen.totals
+    for k in range(len(sums)):  # `errors` takes M^-1 r = W (r - f) / mu and 1 - h the same way
+        alpha = (lacks[:, :, k] * scale).T
+        errors = seen.errors(alpha, complements[:, k] * scale, 1.0)
+        sums[k] = seen.weights @ np.square(errors).sum(axis=1)
+    return sums
