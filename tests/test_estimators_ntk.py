@@ -275,7 +275,8 @@ def test_landmarks_predict_as_least_squares_in_their_span(dtype, landmarks):
 def test_all_rows_as_landmarks_are_the_exact_fit():
     rows, y = table(200)
     exact = NTKRegressor(depth=1, constant=1.0).fit(rows, y)
-    model = NTKRegressor(depth=1, constant=1.0, solver="nystrom", n_landmarks=200).fit(rows, y)
+    model = NTKRegressor(depth=1, constant=1.0, solver="nystrom").fit(rows, y)
+    assert len(model.rows_) == 200
     assert model.regularization_ == pytest.approx(exact.regularization_, rel=1e-9)
     assert model.loo_error_ == pytest.approx(exact.loo_error_, rel=1e-6)
     np.testing.assert_allclose(model.predict(rows), exact.predict(rows), atol=1e-6)
@@ -335,10 +336,9 @@ def test_a_classifier_by_landmarks_tells_classes_and_is_saved_bit_for_bit(tmp_pa
 
 def test_n_threads_changes_no_bit_of_a_fit_by_landmarks_or_iterations():
     rows, y = table(700)
-    for solver in ("nystrom", "pcg"):
+    for solver, count in (("nystrom", {"n_landmarks": 40}), ("pcg", {})):
         fits = [
-            NTKRegressor(depth=1, solver=solver, n_landmarks=40, n_threads=n).fit(rows, y)
-            for n in (1, 2)
+            NTKRegressor(depth=1, solver=solver, n_threads=n, **count).fit(rows, y) for n in (1, 2)
         ]
         np.testing.assert_array_equal(fits[0].dual_coef_, fits[1].dual_coef_)
 
@@ -358,6 +358,7 @@ def test_landmarks_alone_tell_neither_deviations_nor_influence(ask):
         ({"solver": "fast"}, "solver must be 'auto', 'exact', 'pcg' or 'nystrom'; got 'fast'"),
         ({"n_landmarks": 0}, "n_landmarks must be at least 1; got 0"),
         ({"n_landmarks": N + 1}, f"n_landmarks must be at most {N}, .*; got {N + 1}"),
+        ({"solver": "exact", "n_landmarks": 5}, "n_landmarks must be None for solver='exact'; got"),
         ({"landmarks": "best"}, "landmarks must be 'uniform' or 'pivoted'; got 'best'"),
     ],
 )

@@ -130,6 +130,18 @@ def test_rows_without_weight_are_neither_landmarks_nor_fitted():
     np.testing.assert_array_equal(again.coefficients, fit.coefficients)
 
 
+def test_rows_of_zeros_are_landmarks_only_where_there_are_too_few_others():
+    present = np.arange(N) % 10 == 0
+    kernel = Rows(KERNEL * np.outer(present, present))
+    fit = NystromSolver(20, rng=0).fit(kernel, R, 0.3)
+    assert present[fit.points].all()
+    more = NystromSolver(40, rng=0).fit(kernel, R, 0.3)
+    assert present[more.points].sum() == 30
+    whole = NystromSolver(N, rng=0).fit(kernel, R, 0.3)
+    columns = kernel.K[:, more.points] @ more.coefficients
+    np.testing.assert_allclose(columns, kernel.K @ whole.coefficients, atol=1e-9)
+
+
 def test_repeated_landmarks_and_a_kernel_of_low_rank_are_solved():
     J = KhatriRao(RNG.standard_normal((N, 3)), RNG.standard_normal((N, 2)))
     change = np.arange(6.0).reshape(3, 2)

@@ -17,6 +17,8 @@ ITERATED_ROWS = 16384
 _PRECONDITIONING = 1024
 # The choice of scalings and of mu is then made on so many rows, by eigendecompositions.
 ROWS_FOR_QUICK_CHOICE = 1024
+# So many landmarks are what 100,000 rows bear in half a minute of two cores.
+DEFAULT_LANDMARKS = 2048
 SOLVERS = ("auto", "exact", "pcg", "nystrom")
 SOLVER = f"""
     solver : {{"auto", "exact", "pcg", "nystrom"}}
@@ -24,9 +26,9 @@ SOLVER = f"""
         conjugate gradients. "nystrom": least squares on `n_landmarks` rows, M^2 + n numbers.
         "auto": "exact" up to {EXACT_ROWS:,} distinct rows, "pcg" up to {ITERATED_ROWS:,}, and then
         "nystrom".
-    n_landmarks : int
-        M, for "nystrom" alone: n M^2 operations. Fewer where there are fewer distinct rows, unless
-        `solver` is "nystrom".
+    n_landmarks : int or None
+        M, for "nystrom" alone, which takes n M^2 operations. None: {DEFAULT_LANDMARKS:,}, or all
+        distinct rows, if they are fewer.
     landmarks : {{"uniform", "pivoted"}}
         How they are drawn: see `subquad.solvers.NystromSolver`."""
 STEP_SOLVER = f"""
@@ -71,7 +73,10 @@ class KernelRows:
 def check_solver(solver, n_landmarks, landmarks):
     """Refuse what is no solver, no number of landmarks and no way of drawing them."""
     one_of(solver, "solver", SOLVERS)
-    integer(n_landmarks, "n_landmarks")
+    if n_landmarks is not None:
+        integer(n_landmarks, "n_landmarks")
+        if solver in ("exact", "pcg"):
+            raise ValueError(f"n_landmarks must be None for solver={solver!r}; got {n_landmarks}.")
     one_of(landmarks, "landmarks", ("uniform", "pivoted"))
 
 

@@ -17,6 +17,7 @@ from subquad.estimators._base import Model, OutputsClassifier
 from subquad.estimators._feature_scales import likely_factors
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
 from subquad.estimators._many_rows import (
+    DEFAULT_LANDMARKS,
     ROWS_FOR_QUICK_CHOICE,
     SOLVED,
     SOLVER,
@@ -109,7 +110,7 @@ class _NTKModel(LinearisedModel, Model):
         scale_features="auto",
         constant="auto",
         solver="auto",
-        n_landmarks=2048,
+        n_landmarks=None,
         landmarks="uniform",
         dtype="float64",
         n_threads=None,
@@ -219,8 +220,10 @@ class _NTKModel(LinearisedModel, Model):
         """Least squares on the landmarks, which also tell the mu of least leave-one-out error."""
         damping = self.regularization if self.regularization == "loo" else float(mu)
         kernel = KernelRows(self._rows(X), self._kernel)
-        options = repeats, self.n_landmarks, self.landmarks
-        found = by_landmarks(kernel, T, damping, weights, *options)
+        count = self.n_landmarks
+        if count is None or self.solver == "auto":
+            count = min(count or DEFAULT_LANDMARKS, len(X))
+        found = by_landmarks(kernel, T, damping, weights, repeats, count, self.landmarks)
         self.rows_, self.dual_coef_ = kernel.rows[found.points], found.coefficients
         self.regularization_, self.loo_error_ = found.mu, found.loo_error
         self.solver_report_, self.missed_trace_ = found.message, found.missed

@@ -18,6 +18,7 @@ EXCUSED = {
     "ntk.Prediction": "a record",
     "ntk.RequiredWidth": "a record",
     "solvers.NewtonRecord": "a record",
+    "solvers.NystromFit": "a record",
     "solvers.Solution": "a record",
     "solvers.Solver": "a protocol, which has no instances",
     "solvers.SolverWarning": "a warning",

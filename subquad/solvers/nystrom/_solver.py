@@ -5,15 +5,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from subquad._validation import as_array, as_matrix, as_vector, generator, integer, real
-from subquad.jacobian import Jacobian
-from subquad.solvers._repeats import Repeats
 from subquad.solvers._solution import Solution
-from subquad.solvers.exact import sample_weights
+from subquad.solvers.nystrom._border import (
+    JacobianRows,
+    as_rows,
+    checked_grid,
+    in_units,
+    weights_of,
+)
 from subquad.solvers.nystrom._equations import Equations
 from subquad.solvers.nystrom._landmarks import checked_landmarks, drawn_landmarks
 
-# Candidates for mu are four a decade, in units of the mean diagonal of W^1/2 K W^1/2.
-_GRID = np.logspace(-8, 1, 37)
 # Leave-one-out errors of so many rows tell their mean square to about one per cent.
 LEFT_OUT_ROWS = 2**14
 # Landmarks are left in where so many others tell the error to about ten per cent: without its own
@@ -63,9 +65,9 @@ class NystromSolver:
     n_landmarks : int
         M.
     landmarks : {"uniform", "pivoted"} or array_like of int
-        How landmarks are drawn from the rows of positive weight: uniformly, or by randomly pivoted
-        Cholesky among 4 M rows that are drawn uniformly. Or the rows themselves, whose number then
-        stands in place of `n_landmarks`.
+        How landmarks are drawn from the rows of positive weight, those of zeros last: uniformly, or
+        by randomly pivoted Cholesky among 4 M rows that are drawn uniformly. Or the rows
+        themselves, whose number then stands in place of `n_landmarks`.
     rng : int, numpy.random.Generator or None
         Draws them, and the rows that are left out one at a time.
     block_size : int, optional
@@ -146,7 +148,7 @@ class NystromSolver:
         """
         r = as_array(r, "r")
         R = as_matrix(r[:, None] if r.ndim == 1 else r, "r", dtype=np.float64)
-        weights = _weights_of(weights, repeats, R)
+        weights = weights_of(weights, repeats, R)
         mu = None if isinstance(damping, str) else real(damping, "damping", minimum=0.0)
         if mu is None and damping != "loo":
             raise ValueError(f"damping must be 'loo' or a number; got {damping!r}.")
@@ -156,9 +158,9 @@ class NystromSolver:
         unit = 2.0 ** np.frexp(weights.max())[1]  # weights may be too large to be added up
         equations = Equations(kernel, points, R, weights / unit, self.block_size)
         mean = np.mean(weights[present] / unit * kernel.diagonal()[present])
-        mus = mean * _checked_grid(grid) if mu is None else np.array([mu / unit])
+        mus = mean * checked_grid(grid) if mu is None else np.array([mu / unit])
         some = self._left_out(present, points)
-        sums, total = equations.squared_errors(mus, some, _in_units(repeats, unit))
+        sums, total = equations.squared_errors(mus, some, in_units(repeats, unit))
         errors = sums / (total * R.shape[1])
         best = np.flatnonzero(errors == errors.min())[-1]
         return NystromFit(
@@ -175,7 +177,7 @@ class NystromSolver:
         the whole system, which only M = n rows solve; `converged` says whether they did.
         """
         c = as_vector(c, "c", size=J.n, dtype=np.float64)
-        rows = _JacobianRows(J)
+        rows = JacobianRows(J)
         fit = self.fit(rows, c, damping, weights)
         x = np.zeros(J.n)
         x[fit.points] = fit.coefficients[:, 0]
@@ -195,7 +197,11 @@ class NystromSolver:
                 f"n_landmarks must be at most the number of rows of positive weight, "
                 f"{len(present)}; got {self.n_landmarks}."
             )
-        return drawn_landmarks(kernel, self.landmarks, self.n_landmarks, present, self._rng)
+        telling = kernel.diagonal()[present] > 0  # a row of zeros tells nothing of the others
+        useful, rest, M = present[telling], present[~telling], self.n_landmarks
+        if len(useful) < M:
+            return np.sort(np.append(useful, self._rng.choice(rest, M - len(useful), False)))
+        return drawn_landmarks(kernel, self.landmarks, M, useful, self._rng)
 
     def _left_out(self, present, points):
         """The rows that are left out one at a time."""
@@ -212,71 +218,6 @@ class NystromSolver:
         if not np.isin(points, present).all():
             raise ValueError("landmarks must be rows of positive weight; got others.")
         return points
-
-
-class _JacobianRows:
-    """The blocks of G = J J^T, from columns that are kept for the last landmarks."""
-
-    def __init__(self, J):
-        self._J, self._points, self._columns = J, None, None
-
-    def block(self, rows, points):
-        """G at some rows and points."""
-        if self._points is None or not np.array_equal(self._points, points):
-            self._points, self._columns = points, self._J.columns(points)
-        return self._columns[rows]
-
-    def diagonal(self):
-        """The diagonal of G."""
-        return self._J.diagonal()
-
-
-def as_rows(kernel, n):
-    """Return what has `block` and `diagonal` for n rows."""
-    if isinstance(kernel, Jacobian) and not isinstance(kernel, type):
-        kernel = _JacobianRows(kernel)
-    if isinstance(kernel, type) or not (hasattr(kernel, "block") and hasattr(kernel, "diagonal")):
-        raise TypeError(
-            "kernel must be a Jacobian or have `block(rows, points)` and `diagonal()`; got "
-            f"{type(kernel).__name__}."
-        )
-    diagonal = np.shape(kernel.diagonal())
-    if diagonal != (n,):
-        raise ValueError(f"kernel must have {n} rows, as r has; got a diagonal {diagonal}.")
-    return kernel
-
-
-def _weights_of(weights, repeats, R):
-    """Checked weights of the rows; some are positive."""
-    if repeats is not None:
-        shape = len(repeats.totals), repeats.deviations.shape[1]
-        if shape != R.shape:
-            raise ValueError(f"repeats must have points and targets {R.shape}; got {shape}.")
-        if weights is not None and not np.array_equal(weights, repeats.totals):
-            raise ValueError("weights must be the totals of repeats; got others.")
-        weights = repeats.totals
-    weights = np.ones(len(R)) if weights is None else sample_weights(weights, len(R))
-    if not weights.any():
-        raise ValueError("weights must have a positive entry; got none.")
-    return weights
-
-
-def _in_units(repeats, unit):
-    """The same observations with their weights over a unit."""
-    if repeats is None:
-        return None
-    totals, weights = repeats.totals / unit, repeats.weights / unit
-    return Repeats(repeats.points, weights, totals, repeats.deviations, repeats.shares)
-
-
-def _checked_grid(grid):
-    """Candidates for mu in rising order."""
-    if grid is None:
-        return _GRID
-    grid = as_vector(grid, "grid", dtype=np.float64)
-    if grid.min() <= 0:
-        raise ValueError(f"grid must be positive; got {grid.min()}.")
-    return np.sort(grid)
 
 
 def _message(count, n, missed):
