@@ -210,6 +210,7 @@ class _FactoredModel(SteppedModel):
                     regularization=self.regularization_,
                     tol=self._tolerance(),
                     max_steps=self.max_steps,
+                    search_kinks=False,
                     centred=True,
                     sample_weight=weights,
                     n_threads=self.n_threads,

@@ -106,14 +106,14 @@ class RegularisedStep:
         more, which counts; a fit that would settle but for this has its g refined first.
     """
 
-    def __init__(self, regularization, tol, repeats=None):
+    def __init__(self, regularization, tol, repeats=None, search_kinks=True):
         self._repeats = repeats
         self.regularization = None if regularization == "loo" else regularization
         self._tol, self._damping = tol, 0.0
         self.settled = self.stuck = False
         self.stationarity = None
         self._last, self._recent = None, deque(maxlen=_RECENT)
-        self._search = KinkSearch()
+        self._search, self._may_search = KinkSearch(), search_kinks
 
     @property
     def searching(self):
@@ -122,7 +122,8 @@ class RegularisedStep:
 
     def search(self, fit):
         """Look around the kink that the fit stands at, unless it did; return whether it will."""
-        if self._search.begun or not getattr(fit.state, "has_kinks", False):
+        has_kinks = self._may_search and getattr(fit.state, "has_kinks", False)
+        if self._search.begun or not has_kinks:
             return False
         self._search.begin(fit.best.objective)
         self.stuck, self.stationarity = False, None

@@ -78,7 +78,18 @@ class GaussNewtonTrainer:
     # Whether `state_dict` can be asked for, to which end the coefficients of all steps are kept.
     _resumable = False
 
-    def _set_options(self, dtype, regularization, damping, tol, max_steps, callback, repeats=None):
+    def _set_options(
+        self,
+        dtype,
+        regularization,
+        damping,
+        tol,
+        max_steps,
+        callback,
+        *,
+        repeats=None,
+        search_kinks=False,
+    ):
         """Check what concerns the steps, whatever the network; nothing big is allocated yet."""
         mu = _arguments.regularization(regularization)
         self._max_steps = integer(max_steps, "max_steps", minimum=0)
@@ -89,12 +100,14 @@ class GaussNewtonTrainer:
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
         self._callback = callback
         damping = real(damping, "damping", minimum=0.0)
-        self._rule = (
-            LevenbergMarquardt(damping) if mu == 0 else RegularisedStep(mu, self._tol, repeats)
-        )
+        search_kinks = bool(search_kinks)
+        if mu == 0:
+            self._rule = LevenbergMarquardt(damping)
+        else:
+            self._rule = RegularisedStep(mu, self._tol, repeats, search_kinks)
         self._options = {
             **{"dtype": np.dtype(dtype).name, "regularization": mu, "damping": damping},
-            **{"tol": self._tol, "max_steps": self._max_steps},
+            **{"tol": self._tol, "max_steps": self._max_steps, "search_kinks": search_kinks},
         }
         self.history, self.message = [], "Not run."
         self._warned_silent = self._resumed = False
@@ -187,8 +200,8 @@ class GaussNewtonTrainer:
         Notes
         -----
         A regularised fit whose steps gain no more, although it has not settled, stands at a kink of
-        the objective. Damped steps then look around, once, whether or not they go down: 303 or 503
-        of them, which `max_steps` does not count.
+        the objective. With `search_kinks` damped steps then look around, once, whether or not they
+        go down: 303 or 503 of them, which `max_steps` does not count.
 
         An interrupted run (Ctrl-C) keeps its best iterate: the exception passes, and every
         attribute is valid.
@@ -394,7 +407,7 @@ class StateGaussNewton(GaussNewtonTrainer):
     y : array_like, shape (n, C) of `state.outputs`, or (n,)
     dtype : numpy.dtype
         The precision of `state.outputs`, which decides the default of `tol`.
-    regularization, tol, max_steps, sample_weight, callback
+    regularization, tol, max_steps, search_kinks, sample_weight, callback
         As in `LastLayerGaussNewton`.
 
     Raises
@@ -417,13 +430,16 @@ class StateGaussNewton(GaussNewtonTrainer):
         regularization=0.0,
         tol=None,
         max_steps=50,
+        search_kinks=True,
         sample_weight=None,
         callback=None,
     ):
         n = len(state.outputs)
         y = _arguments.targets(y, state, n)
         weights = _arguments.sample_weight(sample_weight, n)
-        self._set_options(dtype, regularization, 0.0, tol, max_steps, callback)
+        self._set_options(
+            dtype, regularization, 0.0, tol, max_steps, callback, search_kinks=search_kinks
+        )
         self._begin(state, y, weights, centred=False)
 
     @property

@@ -27,7 +27,7 @@ class FactoredGaussNewton(FactoredTrainer):
         leave-one-out error at the first linearisation.
     damping : float
         First Levenberg-Marquardt damping, only with regularization=0.
-    tol, max_steps
+    tol, max_steps, search_kinks
         As in `LastLayerGaussNewton`.
     centred : bool
         Fit f - f_0 instead of f: the network as drawn is noise of the size of the targets.
@@ -106,6 +106,7 @@ class FactoredGaussNewton(FactoredTrainer):
         damping=0.0,
         tol=None,
         max_steps=50,
+        search_kinks=True,
         centred=False,
         sample_weight=None,
         solver="exact",
@@ -114,6 +115,14 @@ class FactoredGaussNewton(FactoredTrainer):
         callback=None,
     ):
         require_factored(network)
-        self._set_options(network.dtype, regularization, damping, tol, max_steps, callback)
+        self._set_options(
+            network.dtype,
+            regularization,
+            damping,
+            tol,
+            max_steps,
+            callback,
+            search_kinks=search_kinks,
+        )
         solver = _arguments.chosen_solver(solver)
         self._stand_at(network, X, y, sample_weight, centred, True, solver, min_active, n_threads)

@@ -43,6 +43,11 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         in float32, where the floor is near 3e-7; with regularization 1e-6.
     max_steps : int
         Of one `run`, beside those of a search around kinks.
+    search_kinks : bool
+        Whether a regularised fit that comes to a kink of its objective, where neurons begin or
+        cease to fire, looks around it once by some hundreds of steps, which `max_steps` does not
+        count. The objective ends up to half lower, mostly by some percent; on the tables tried,
+        test errors did not change by more than 0.2 %.
     centred : bool
         Fit f - f_0 instead of f: the network as drawn is noise of the size of the targets.
     sample_weight : array_like, shape (n,), optional
@@ -140,6 +145,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         damping=0.0,
         tol=None,
         max_steps=50,
+        search_kinks=True,
         centred=False,
         sample_weight=None,
         repeats=None,
@@ -153,7 +159,16 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             raise TypeError(f"layer must be a LastLayer; got {type(layer).__name__}.")
         y = _arguments.targets(y, layer, layer.n)
         weights = _arguments.sample_weight(sample_weight, layer.n)
-        self._set_options(layer.dtype, regularization, damping, tol, max_steps, callback, repeats)
+        self._set_options(
+            layer.dtype,
+            regularization,
+            damping,
+            tol,
+            max_steps,
+            callback,
+            repeats=repeats,
+            search_kinks=search_kinks,
+        )
         solver = _arguments.chosen_solver(solver)
         _arguments.require_active_neurons(layer, integer(min_active, "min_active", minimum=0))
         _arguments.require_memory_for(layer, layer.n, chooses=isinstance(regularization, str))

@@ -41,7 +41,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         "exact" and "sketch" form G. "pcg" never does: G is preconditioned by 512 of its columns.
         "auto" is "exact" or "pcg", by forecast and by what fits. An object is used with G formed,
         except a `PcgSolver` with landmarks.
-    regularization, damping, tol, max_steps, centred, sample_weight, min_active
+    regularization, damping, tol, max_steps, search_kinks, centred, sample_weight, min_active
         As in `LastLayerGaussNewton`. Without G, regularization="loo" is not available; where n
         exceeds the m d weights, so that J J^T is singular, one of regularization and damping must
         be positive then.
@@ -104,6 +104,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         damping=0.0,
         tol=None,
         max_steps=50,
+        search_kinks=True,
         centred=False,
         sample_weight=None,
         min_active=16,
@@ -116,7 +117,15 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
         y = _arguments.targets(y, network, len(X))
         weights = _arguments.sample_weight(sample_weight, len(X))
-        self._set_options(network.dtype, regularization, damping, tol, max_steps, callback)
+        self._set_options(
+            network.dtype,
+            regularization,
+            damping,
+            tol,
+            max_steps,
+            callback,
+            search_kinks=search_kinks,
+        )
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         n_threads = resolve_threads(n_threads)
         undamped = regularization == 0 and damping == 0
