@@ -88,7 +88,7 @@ class NystromSolver:
     With M = n the fit is the exact one, to the rounding of K in units of mu. Below, its error is
     larger where the kernel's eigenvalues fall slowly and the noise is small. As little as 2 per
     cent missed of the trace has cost 10 per cent of root mean squared error on data with next to
-    no noise, and nothing on data with much.
+    no noise.
 
     Rudi, Camoriano and Rosasco (2015) for the method; Chen, Epperly, Tropp and Webber (2023) for
     the pivots.
