@@ -309,3 +309,28 @@ def test_a_sketch_that_cannot_fit_is_refused_before_it_is_made():
     for method in ("sketch", "pcg"):
         with pytest.raises(MemoryError, match="bytes"):
             gram_solve(J, np.ones(100), method, sketch_size=10**9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", [PcgSolver, SketchSolver])
+def test_rows_that_share_the_buckets_of_a_sketch_are_no_repeated_rows(solver, dtype):
+    # One-hot rows: of 20 seeds some put two of them into one bucket, whatever G is.
+    J = KhatriRao(np.eye(8, dtype=dtype), np.ones((8, 1), dtype))
+    c = np.arange(8.0)
+    for seed in range(20):
+        solution = solver(12, rng=seed).solve(J, c)
+        assert solution.info["rank"] == 8 and "singular" not in solution.message
+        if solver is PcgSolver:
+            assert solution.converged
+            np.testing.assert_allclose(solution.x, c, atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_small_sketch_tells_repeated_rows_from_shared_buckets(rng, dtype):
+    kinds = rng.integers(0, 20, 60)
+    J = KhatriRao(np.eye(20, dtype=dtype)[kinds], np.ones((60, 1), dtype))
+    G = np.equal.outer(kinds, kinds).astype(float)
+    for c in (G @ rng.standard_normal(60), rng.standard_normal(60)):
+        solution = PcgSolver(60, rng=0, rtol=1e-9).solve(J, c)
+        assert solution.info["rank"] == len(np.unique(kinds))
+        np.testing.assert_allclose(solution.x, np.linalg.pinv(G) @ c, atol=1e-6)

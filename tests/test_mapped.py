@@ -146,7 +146,7 @@ def test_gauss_newton_of_all_layers_takes_further_steps(tmp_path):
 
 @pytest.mark.parametrize("rank_budget", [1, 8, np.inf])
 def test_descent_of_all_layers_takes_further_steps(tmp_path, rank_budget):
-    network = WideNetwork(5, width=128, rng=0)
+    network = WideNetwork(5, width=256, rng=0)
     trainer = LowRankGradientDescent(network, step_size=0.01, rank_budget=rank_budget, batch_size=9)
     trainer.partial_fit(X, Y)
     other = mapped(trainer, tmp_path)

@@ -7,6 +7,7 @@ from subquad.jacobian import ScaledRows, gram_times, kept_gram, sketched_gram
 from subquad.solvers._solution import Solution, solved_in_range
 from subquad.solvers._tall.preconditioner import SketchPreconditioner
 from subquad.solvers.gram import cost
+from subquad.solvers.gram._completed import completed
 
 
 def tolerance(rtol):
@@ -49,7 +50,10 @@ def drawn_sketch(J, sketch_size, rng):
 
 
 def sketched(J, s, damping, sketch):
-    """Factor (J S^T)(J S^T)^T + damping I; by QR of the sketch where Cholesky is not safe."""
+    """Factor (J S^T)(J S^T)^T + damping I; by QR of the sketch where Cholesky is not safe.
+
+    Where the sketch has a lower rank than G, G itself gives the rest.
+    """
     n = J.n
     _require(8 * (3 * n * n + 2 * n * s), f"A sketch of {n} x {s}", "Use fewer rows.")
     if isinstance(sketch, np.random.Generator):
@@ -59,7 +63,7 @@ def sketched(J, s, damping, sketch):
     factor = SketchPreconditioner.from_gram(G)
     if factor is None:
         factor = SketchPreconditioner.from_sketch(J.sketch(sketch).T, damping=damping)
-    return factor
+    return completed(factor, J)
 
 
 def residual_norm(J, x, c, damping):

@@ -1,6 +1,7 @@
 """Jacobians that networks make of arrays, sums of them, and functions of any Jacobian."""
 
 import numpy as np
+import scipy.sparse
 
 from subquad.jacobian import (
     FiredJacobian,
@@ -12,6 +13,7 @@ from subquad.jacobian import (
     ScaledRows,
     SharedJacobian,
     bits_as_numbers,
+    cross_gram,
     gram_times,
     kept_gram,
     neuron_blocks,
@@ -88,6 +90,18 @@ def of_networks(draw, attempt):
         _through_functions(draw, attempt, J, reference)
     else:
         ask(draw, attempt, J, reference, methods)
+
+
+@target("jacobian.cross_gram", share=5)
+def of_factors(draw, attempt):
+    """U other^T of factors that are sound, dense or CSR, in any of the two dtypes."""
+    m = draw.size()
+    sides = [draw.values((n, m), scales=False) for n in (draw.size(17), draw.size(17))]
+    sides = [x.astype(np.dtype(draw.dtype())) for x in sides]
+    given = [scipy.sparse.csr_array(x) if draw.chance(0.4) else x for x in sides]
+    U, other = (x.astype(float) for x in sides)
+    size = np.abs(U) @ np.abs(other).T
+    attempt.close(attempt(cross_gram, *given), U @ other.T, size, 2 * (m + 8), dtype=np.float64)
 
 
 def _sum_of(draw, attempt, U, V):
