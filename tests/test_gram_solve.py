@@ -319,7 +319,8 @@ def test_rows_that_share_the_buckets_of_a_sketch_are_no_repeated_rows(solver, dt
     c = np.arange(8.0)
     for seed in range(20):
         solution = solver(12, rng=seed).solve(J, c)
-        assert solution.info["rank"] == 8 and "singular" not in solution.message
+        assert solution.info["rank"] == 8
+        assert "singular" not in solution.message
         if solver is PcgSolver:
             assert solution.converged
             np.testing.assert_allclose(solution.x, c, atol=1e-2)
