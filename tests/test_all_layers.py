@@ -198,3 +198,15 @@ def test_bad_factors_of_all_layers_are_named(factors, message):
     network, X, _ = problem()
     with pytest.raises(ValueError, match=message):
         network.outputs(X, factors)
+
+
+@pytest.mark.filterwarnings("ignore::subquad.training.TrainingWarning")
+@pytest.mark.parametrize("seed", [2, 5])
+def test_factors_give_the_outputs_that_are_reported(seed):
+    # Points on one ray: coefficients of 1e6 solve the equation, and float32 does not hold them.
+    rng = np.random.default_rng(seed)
+    X = np.where((X := rng.standard_normal((5, 3))) > 0.5, X, 0).astype(np.float32)
+    network = WideNetwork(3, width=48, n_outputs=2, dtype=np.float32, rng=0, activation=ReLU())
+    y = rng.standard_normal((5, 2))
+    trainer = AllLayersGaussNewton(network, X, y, min_active=0).run()
+    assert np.linalg.norm(network.outputs(X, trainer.factors) - trainer.outputs) <= 1e-2

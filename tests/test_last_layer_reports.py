@@ -178,3 +178,37 @@ def test_samples_without_active_neurons_are_named_and_the_others_are_fitted():
     np.testing.assert_allclose(trainer.outputs[others], y[others], rtol=0, atol=1e-6)
     expected = np.linalg.norm(y[[3, 17]])
     assert trainer.residual_norm == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["exact", "pcg", "sketch"])
+@pytest.mark.parametrize("readout", ["dense", "partition"])
+def test_factors_give_the_outputs_that_are_reported(readout, solver):
+    # Two points on one ray, targets that no multiple of one row fits: coefficients of 1e6 and more
+    # solve the equation, whose rows cancel, and float32 has nothing left of them.
+    V = np.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.0], [0.0, 1.0343264, 0.0], [0.0, 0.0, 0.7]])
+    network = WideNetwork(
+        3, width=96, n_outputs=2, rng=0, dtype=np.float32, readout=readout, activation=ReLU()
+    )
+    y = np.random.default_rng(0).standard_normal((4, 2))
+    layer = network.last_layer(V.astype(np.float32))
+    for steps in (1, 3, 50):
+        trainer = fit(layer, y, regularization=0.0, solver=solver, max_steps=steps, min_active=0)
+        assert np.linalg.norm(layer.outputs(trainer.factors) - trainer.outputs) <= 5e-3
+        assert trainer.relative_residual < 0.8
+    trainer = LastLayerGaussNewton(layer, y, regularization=0.0, solver=solver, min_active=0)
+    trainer.step()
+    assert np.linalg.norm(layer.outputs(trainer.factors) - trainer.outputs) <= 5e-3
+
+
+def test_repeated_rows_of_float32_report_what_a_single_step_gives():
+    rng = np.random.default_rng(114)
+    rows = np.round(2 * rng.standard_normal((5, 3))).astype(np.float32)
+    network = WideNetwork(
+        3, width=96, n_outputs=2, rng=0, dtype=np.float32, readout="partition", activation=ReLU()
+    )
+    layer = network.last_layer(rows)
+    trainer = LastLayerGaussNewton(
+        layer, rng.standard_normal((5, 2)), regularization=0.0, min_active=0
+    )
+    trainer.step()
+    assert np.linalg.norm(layer.outputs(trainer.factors) - trainer.outputs) <= 5e-3

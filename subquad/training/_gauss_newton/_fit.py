@@ -2,12 +2,14 @@
 
 import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 # A step is compared with the largest of so many accepted residuals.
 _MEMORY = 5
+# A step is refused whose factors, rounded, may change f by this part of |f_0 - y|.
+_LARGEST_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -16,12 +18,15 @@ class Trial:
 
     `outputs` and `linear` are f and J vec(W - W(0)), shape (n, C); `flips` counts the neurons that
     fire anew or no more, over data points; `terms` is the iterate in the form of its state.
+    `rounding`, of the shape of f, estimates how far f at the factors (A, V) of the iterate depends
+    on the rounding of V and A to their dtype; None where A is no larger than the change is.
     """
 
     outputs: np.ndarray
     linear: np.ndarray
     flips: int
     terms: object
+    rounding: object = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,13 @@ class Fit:
     def objective(self, mu):
         """|f - target|^2 + mu ||W - W(0)||^2."""
         return self.norm**2 + (mu or 0.0) * self.square_of_change
+
+    def is_sound(self, trial):
+        """Whether the factors of a trial, in the precision they are given in, give its outputs."""
+        rounding = getattr(trial, "rounding", None)
+        if rounding is None:
+            return True
+        return self.weighted_norm(rounding) <= _LARGEST_ROUNDING * self.initial_norm
 
     def accept(self, move, mu):
         """Move the state, and remember it if it is the best so far."""

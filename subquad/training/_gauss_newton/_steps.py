@@ -28,7 +28,10 @@ _EPS = np.finfo(np.float64).eps
 class LevenbergMarquardt:
     """Non-monotone Levenberg-Marquardt for |f - y|^2.
 
-    A step is accepted if |r| falls below the largest of the last five; otherwise mu grows tenfold.
+    A step is accepted if |r| falls below the largest of the last five, and if the factors of the
+    change give its f in their precision; otherwise mu grows tenfold. J of data points that are
+    almost multiples of each other is almost singular: what one coefficient adds, another then takes
+    away, and rounding leaves of it what it will.
     mu is 0 to begin with: plain Gauss-Newton is not monotone in hard cases, but ends sooner there
     than any monotone rule.
     """
@@ -51,7 +54,7 @@ class LevenbergMarquardt:
             iterations += more
             with watch.phase("move"):
                 trial = fit.state.propose(-g, keep=1.0)
-            if fit.norm_of(trial.outputs) <= bound:
+            if fit.norm_of(trial.outputs) <= bound and fit.is_sound(trial):
                 square = fit.square_of_change + equation.quadratic(g)
                 square -= 2 * float(np.vdot(g, fit.state.linear))
                 self._damping = mu / 10 if mu / 10 >= 1e-9 * equation.mean_eigenvalue else 0.0
@@ -165,7 +168,8 @@ class RegularisedStep:
                 trial = fit.state.propose(g, keep=keep)
             after = fit.norm_of(trial.outputs) ** 2 + mu * square
             damping, promise = self._damping, now - model
-            if 0 < promise and after <= bound - 1e-4 * promise:
+            sound = fit.is_sound(trial)
+            if sound and 0 < promise and after <= bound - 1e-4 * promise:
                 self._adapt(ratio(now - after, promise), equation)
                 return Move(trial, damping, 1.0, trials, iterations, square, g, keep)
             self._damping = max(10 * damping, self._least_damping(equation))

@@ -74,6 +74,7 @@ class AllLayersState:
             parts[level] = KhatriRao._trusted(U, side, self._n_threads)
         self._J = J = JacobianSum(parts)
         self.linear = self._linear_part().reshape(-1, C)
+        self._squares = sum((self._squared_rounding(*term) for term in self.terms), np.zeros(1))
         active = firing_counts(self._pass.fired[-1], self._feeds)
         described = active, self._feeds.sum(axis=0), self._weights, self._solver
         return Equation([J], *described) if C == 1 else JointEquation(J, *described)
@@ -87,7 +88,8 @@ class AllLayersState:
         forward = self._forward(terms)
         moved = zip(forward.fired, self._pass.fired, strict=True)
         flips = sum(int(np.count_nonzero(new != old)) for new, old in moved)
-        return AllLayersTrial(forward.outputs(), None, flips, terms, forward)
+        rounding = np.sqrt(keep**2 * self._squares + self._squared_rounding(1.0, step))
+        return AllLayersTrial(forward.outputs(), None, flips, terms, forward, rounding=rounding)
 
     def accept(self, trial):
         """Make a proposal the current iterate."""
@@ -111,6 +113,19 @@ class AllLayersState:
     def _forward(self, terms):
         changes = self._changes(terms) if terms else None
         return self._network._forward(self._X, self._n_threads, changes)
+
+    def _squared_rounding(self, scale, pairs):
+        """Estimate the squared errors of f by a unit in the last place of what A^T B is of.
+
+        Those of one v . b_j agree over the neurons of A, those of different points differ.
+        """
+        n, C = self.outputs.shape
+        total = np.zeros((n, C))
+        for J, V, (A, B) in zip(self._J.parts, self._pass.inputs, pairs, strict=True):
+            reach = gemm(np.abs(J.U), np.abs(A).T).astype(np.float64).reshape(n, C, -1)
+            reach *= gemm(V, B.T)[:, None, :]
+            total += np.einsum("icj,icj->ic", reach, reach)
+        return (scale * float(np.finfo(self._network.dtype).eps)) ** 2 * total
 
     def _changes(self, terms):
         """The change of every layer."""

@@ -5,7 +5,7 @@ several outputs, and the papers' own path, where W is kept by `LowRankMaintenanc
 `update` and every forward pass a `query`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from subquad.jacobian import FixedSide, ReadoutJacobian
 from subquad.networks import is_separable
 from subquad.training._equation import CoupledEquation, Equation, firing_counts
 from subquad.training._gauss_newton import Trial
-from subquad.training.last_layer._separable import sums_of_equal_rows
+from subquad.training.last_layer._separable import rounding_of_outputs, sums_of_equal_rows
 
 # Take so many neurons at a time: what a block makes of them stays in cache.
 NEURONS_PER_BLOCK = 2048
@@ -59,7 +59,10 @@ class DenseState:
         step = coefficients @ self._readout * self._fired
         step = (step if self._sums is None else self._sums @ step).astype(self._layer.dtype)
         moved = (self.K @ step).astype(self._layer.dtype)
-        return self._evaluate(keep * self._change + moved, keep * self.terms + step)
+        terms = keep * self.terms + step
+        trial = self._evaluate(keep * self._change + moved, terms)
+        reach = np.abs(terms) @ np.abs(self._readout).T
+        return replace(trial, rounding=rounding_of_outputs(self.K, reach, self._layer.dtype))
 
     def accept(self, trial):
         """Make a proposal the current iterate."""

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse
 
 from subquad._kernels import gauss_newton, low_rank
-from subquad._parallel import worth_threads
+from subquad._parallel import blocks, worth_threads
 from subquad.jacobian import FiredJacobian, FixedSide, transposed_bits
 from subquad.training._equation import Equation
 from subquad.training._gauss_newton import Trial
@@ -24,13 +24,16 @@ _MOST_TERMS = 64
 _VECTOR_BYTES = 64
 # A thread does so many operations in half a millisecond.
 _OPERATIONS_PER_THREAD = 1.5e7
+# Square so many entries of K at a time.
+_SQUARES_PER_BLOCK = 2**18
 
 
 @dataclass(frozen=True)
 class Summed:
-    """Terms that were added up: A of the neurons of each output, in float64."""
+    """Terms that were added up: A of the neurons of each output, in float64; their `_reach`."""
 
     blocks: tuple
+    reach: np.ndarray
 
 
 class SeparableState:
@@ -74,6 +77,7 @@ class SeparableState:
         self._spare_fired = np.empty_like(self._fired)
         self._jump = _padded(layer.thresholds, self._ld) if layer.activation.jumps else None
         self.terms, self._pending = (), None
+        self._squares = np.zeros((layer.n, layer.n_outputs))
         self.accept(self.propose(np.zeros((layer.n, layer.n_outputs)), keep=0.0))
         self._exact = self.terms  # the iterate of which `_change` is known to be K A
 
@@ -96,6 +100,8 @@ class SeparableState:
         self._fired_by_point = [J.fired for J in jacobians]
         active = np.stack([J.active for J in jacobians]).T
         widths = np.diff(self._edges)
+        squares = np.add.reduceat(self._readout**2, self._edges[:-1])
+        self._squares = active * (squares / widths)
         return Equation(
             jacobians, active, widths, self._weights, self._solver, n_threads=self._n_threads
         )
@@ -117,6 +123,8 @@ class SeparableState:
 
         D is that of the last `linearise`, coefficients has shape (n, C).
         """
+        if self._sums is not None:
+            coefficients = self._sums @ coefficients
         weights = np.ascontiguousarray(coefficients.T, dtype=np.float64)
         outputs, linear = np.zeros((2, len(self._chunks), self._ld))
         flips = np.empty(len(self._chunks), np.intp)
@@ -127,18 +135,21 @@ class SeparableState:
         )  # fmt: skip
         if not self._holds(weights):
             outputs[...] = np.nan
+        terms = self._terms_after(weights, keep)
         return Trial(
             self._sum_of_chunks(outputs),
             self._sum_of_chunks(linear),
             int(flips.sum()),
-            self._terms_after(weights, keep),
+            terms,
+            rounding=rounding_of_outputs(self.K, self._reach(terms), self._layer.dtype),
         )
 
     def accept(self, trial):
         """Make the last proposal the current iterate."""
         self.outputs, self.linear, self.terms = trial.outputs, trial.linear, trial.terms
         if len(self.terms) > _MOST_TERMS:
-            self.terms = ((Summed(tuple(self._blocks(self.terms))), 1.0),)
+            summed = Summed(tuple(self._blocks(self.terms)), self._reach(self.terms))
+            self.terms = ((summed, 1.0),)
         self._change, self._spare = self._spare, self._change
         self._fired, self._spare_fired = self._spare_fired, self._fired
 
@@ -189,6 +200,18 @@ class SeparableState:
                 )
             yield block
 
+    def _reach(self, terms):
+        """Estimate sum_r |a_cr A_jr|, shape (n, C), from the neurons that fire now."""
+        net, before = np.zeros((2, self._layer.n, self._layer.n_outputs))
+        for fired, coefficients in terms:
+            if isinstance(fired, Summed):
+                before += abs(coefficients) * fired.reach
+            else:
+                net += coefficients.T
+        if self._sums is not None:
+            net = self._sums @ net
+        return before + np.abs(net) * self._squares
+
     def _holds(self, weights):
         """Whether a move by these coefficients stays finite; a NaN would count as not firing."""
         with np.errstate(over="ignore", invalid="ignore"):
@@ -217,6 +240,20 @@ class SeparableState:
             block = layer.preactivations[:, self._neurons[start : start + _NEURONS_PER_CHUNK]]
             base[start : start + _NEURONS_PER_CHUNK, : layer.n] = (block - thresholds).T
         return base
+
+
+def rounding_of_outputs(K, reach, dtype):
+    """Estimate what a unit in the last place of K does to sum_jr a_r D_ir K_ij A_jr, shape (n, C).
+
+    `reach` is sum_r |a_r A_jr|: over neurons the errors of one K_ij agree, over points they differ.
+    """
+    largest, size = float(np.abs(reach).max()), float(np.abs(K).max())
+    if not 0.0 < largest * size < np.inf:
+        return np.full(reach.shape, largest * size)
+    squares, sums = (reach / largest) ** 2, np.empty(reach.shape)
+    for points in blocks(len(K), max(1, _SQUARES_PER_BLOCK // len(K))):
+        sums[points] = (K[points] / size) ** 2 @ squares
+    return float(np.finfo(dtype).eps) * size * largest * np.sqrt(sums)
 
 
 def sums_of_equal_rows(V):
