@@ -317,3 +317,11 @@ def test_orthonormal_and_another_norm_are_refused():
 def test_the_inverse_does_not_divide_by_0():
     with pytest.raises(ValueError, match=r"signs must not be 0, since ifwht .* got 2 zeros"):
         ifwht(np.ones(4), signs=[1, 0, 0, 1])
+
+
+def test_what_is_refused_leaves_the_array_as_it_was(dtype):
+    x = np.arange(8, dtype=dtype)
+    for wrong in ({"n_threads": 0}, {"norm": "unitary"}, {"order": "dyadic", "n_threads": 0}):
+        with pytest.raises(ValueError, match="must be"):
+            fwht(x, out=x, **({"signs": [-1] * 8} | wrong))
+        np.testing.assert_array_equal(x, np.arange(8))

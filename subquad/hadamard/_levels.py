@@ -32,12 +32,16 @@ def next_length(m):
     return min(_multiple(order, m) for order in _ORDERS)
 
 
+def useful_threads(n_threads, n_reals):
+    """Return how many threads to transform so many reals by; `n_threads` is checked in any case."""
+    return resolve_worth(n_threads, n_reals, _REALS_PER_THREAD)
+
+
 def transform(x, out, axes, scale, n_threads):
     """Put scale * H x along every one of some axes into `out`, which may be x.
 
-    Both are contiguous. `n_threads` is checked here, and for arrays without entries, too.
+    Both are contiguous; `n_threads` comes from `useful_threads`.
     """
-    n_threads = resolve_worth(n_threads, x.size, _REALS_PER_THREAD)
     if x.size == 0:
         return
     for first, stop in _runs(x.shape, sorted(axes)) if len(axes) > 1 else [(axes[0], axes[0] + 1)]:

@@ -9,7 +9,7 @@ import numpy as np
 from subquad._validation import as_array, require_memory, require_output
 from subquad.hadamard._arguments import as_axes, as_signs, require_lengths, scale_of
 from subquad.hadamard._exact import transform_integers
-from subquad.hadamard._levels import transform
+from subquad.hadamard._levels import transform, useful_threads
 from subquad.hadamard._orders import positions
 
 # Accept these beside float32 and float64; bfloat16 is that of the package ml_dtypes.
@@ -166,7 +166,7 @@ class _Product(NamedTuple):
     scale: float
     signs: object
     inverse: bool
-    n_threads: object
+    n_threads: int
 
 
 def _transformed(x, axis, axes, norm, orthonormal, order, signs, out, n_threads, *, inverse):
@@ -180,6 +180,7 @@ def _transformed(x, axis, axes, norm, orthonormal, order, signs, out, n_threads,
         signs = as_signs(signs, x.shape, axes, x.dtype, inverse)
     result = out if out is not None else _empty(x)
     require_output(result, x.shape, x.dtype, like="x")
+    n_threads = useful_threads(n_threads, x.size)  # before anything is written to out
     product = _Product(axes, order, scale, signs, inverse, n_threads)
     target = _apply(product, x, result)
     if target is not result:
