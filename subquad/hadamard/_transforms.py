@@ -212,6 +212,8 @@ def _apply_to_floats(product, x, target):
         for axis in product.axes:
             p = positions(product.order, x.shape[axis])
             free = None if np.may_share_memory(source, target) else target
+            if free is None:
+                _require(x.nbytes, "A copy in another order")
             source = np.take(source, p, axis=axis, out=free, mode="clip")
             before = before if before is None else np.take(before, p, axis=axis)
     if before is not None:
