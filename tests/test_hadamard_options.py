@@ -8,7 +8,7 @@ import scipy.fft
 import scipy.linalg
 from hadamard_matrices import matrix
 
-from subquad.hadamard import _orders, fwht, ifwht
+from subquad.hadamard import _levels, _orders, fwht, ifwht
 
 ORDERS = ["natural", "sequency", "dyadic"]
 NORMS = [None, "backward", "ortho", "forward"]
@@ -168,11 +168,25 @@ def test_results_do_not_depend_on_layout_or_destination(rng, dtype, order):
 
 
 @pytest.mark.parametrize("order", ORDERS[1:])
-def test_positions_of_long_vectors_are_computed_anew(rng, monkeypatch, order):
-    x = integers(rng, (3, 64), np.float64)
-    expected = fwht(x, order=order)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_long_arrays_are_put_in_order_in_parts(rng, monkeypatch, order, axis):
+    x = integers(rng, (16, 64, 8), np.float64)
+    expected = fwht(x, axis, order=order)
     monkeypatch.setattr(_orders, "_KEPT_LENGTH", 4)
-    np.testing.assert_array_equal(fwht(x, order=order), expected)
+    for reals in (1, 24, 700):
+        monkeypatch.setattr(_orders, "_REALS_PER_CALL", reals)
+        np.testing.assert_array_equal(fwht(x, axis, order=order), expected)
+
+
+@pytest.mark.parametrize("kind", FLOATS + INTEGERS)
+def test_no_option_depends_on_n_threads(rng, n_threads, monkeypatch, kind):
+    monkeypatch.setattr(_levels, "_REALS_PER_THREAD", 1)
+    x = (9 * rng.standard_normal((32, 3, 64))).astype(kind)
+    for axes in ((0,), (2,), (0, 2)):
+        signs = sign_vector(rng, *(x.shape[axis] for axis in axes))
+        options = {"axes": axes, "order": "sequency", "signs": signs}
+        several = fwht(x, **options, n_threads=n_threads)
+        np.testing.assert_array_equal(fwht(x, **options, n_threads=1), several)
 
 
 def test_no_vectors_give_none():

@@ -10,7 +10,7 @@ from subquad._validation import as_array, require_memory, require_output
 from subquad.hadamard._arguments import as_axes, as_signs, require_lengths, scale_of
 from subquad.hadamard._exact import transform_integers
 from subquad.hadamard._levels import transform, useful_threads
-from subquad.hadamard._orders import positions
+from subquad.hadamard._orders import positions, take
 
 # Accept these beside float32 and float64; bfloat16 is that of the package ml_dtypes.
 _ALSO = ("float16", "bfloat16", "int32", "int64")
@@ -211,10 +211,12 @@ def _apply_to_floats(product, x, target):
     if product.order != "natural":
         for axis in product.axes:
             p = positions(product.order, x.shape[axis])
-            free = None if np.may_share_memory(source, target) else target
-            if free is None:
+            into = target
+            if np.may_share_memory(source, target):
                 _require(x.nbytes, "A copy in another order")
-            source = np.take(source, p, axis=axis, out=free, mode="clip")
+                into = np.empty_like(x)
+            take(source, p, axis, into)
+            source = into
             before = before if before is None else np.take(before, p, axis=axis)
     if before is not None:
         source = _quietly(np.multiply, source, before, target)
