@@ -17,7 +17,7 @@ Notation (capitals are matrices; row i of a matrix is data point i)
 Modules
     activations     ReLU, ShiftedReLU, ThresholdedReLU; GELU, SiLU, Tanh, Sigmoid, LeakyReLU
     weights         DenseWeights, GaussianWeights: products with sparse rows
-    hadamard        fwht: fast Walsh-Hadamard transforms
+    hadamard        fwht, ifwht: fast Walsh-Hadamard transforms
     halfspace       HalfSpaceReport: which points have <x, a> >= b, of a set that changes
     sketch          CountSketch, SRHT, GaussianSketch, TensorSketch, TensorSRHT
     jacobian        Jacobian, KhatriRao, JacobianSum: rows u_i (x) v_i, their products and Grams

@@ -27,17 +27,18 @@ _SMALL, _SECONDS = 2**24, 0.1
 _LARGEST_WEIGHT = 1e303
 
 
-def as_array(x, name, dtype=None):
+def as_array(x, name, dtype=None, *, also=()):
     """Return x as a C-contiguous, aligned, native ndarray of real numbers of any shape.
 
-    As `as_matrix` otherwise, except that NaN and infinity pass.
+    As `as_matrix` otherwise, except that NaN and infinity pass, and that dtypes are accepted whose
+    names are in `also`.
     """
     if scipy.sparse.issparse(x):
         raise TypeError(f"{name} must be a dense array; got {_describe(x)}. Use .toarray().")
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} must not be masked; got {_describe(x)}. Use .filled() first.")
     x = even_array(x, name)
-    _require_real(x.dtype, name)
+    _require_real(x.dtype, name, also)
     return _native(x, dtype)
 
 
@@ -308,6 +309,8 @@ def _lately(ask, _now):
 def _native(x, dtype):
     """x in native byte order, contiguous and aligned; cast to `dtype` if one is given."""
     dtype = np.dtype(x.dtype.type if dtype is None else dtype)
+    if x.dtype is dtype and x.flags.c_contiguous and x.flags.aligned:
+        return x  # as np.require would, microseconds later
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is then refused
         return np.require(x, dtype=dtype, requirements=["C", "A"])
 
@@ -319,10 +322,11 @@ def _require_entries(shape, name, min_rows):
         )
 
 
-def _require_real(dtype, name):
-    if dtype.type not in _REAL:
+def _require_real(dtype, name, also=()):
+    if dtype.type not in _REAL and dtype.name not in also:
+        *others, last = ("float32", "float64", *also)
         raise TypeError(
-            f"{name} must be a float32 or float64 array; got {dtype}. "
+            f"{name} must be a {', '.join(others)} or {last} array; got {dtype}. "
             "Convert it with .astype(np.float64)."
         )
 

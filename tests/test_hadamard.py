@@ -5,8 +5,7 @@ import pytest
 import scipy.linalg
 from hadamard_matrices import LENGTHS, matrix, of_order, split
 
-from subquad import hadamard
-from subquad.hadamard import fwht, next_length
+from subquad.hadamard import _levels, _transforms, fwht, next_length
 
 MANY = [m for m in LENGTHS if m <= 128]
 
@@ -102,7 +101,7 @@ def test_nan_spreads_over_its_own_vector_only(dtype):
 
 @pytest.mark.parametrize("m", [16, 4096, 12 * 512])
 def test_does_not_depend_on_n_threads(rng, dtype, n_threads, monkeypatch, m):
-    monkeypatch.setattr(hadamard, "_REALS_PER_THREAD", 1)
+    monkeypatch.setattr(_levels, "_REALS_PER_THREAD", 1)
     for n in (1, 2, 9):
         x = rng.standard_normal((n, m)).astype(dtype)
         one = fwht(x, n_threads=1)
@@ -116,8 +115,8 @@ def test_does_not_depend_on_n_threads(rng, dtype, n_threads, monkeypatch, m):
 def test_long_vectors_go_through_the_kernels_in_parts(rng, dtype, monkeypatch, reals, m):
     x = rng.standard_normal((3, m)).astype(dtype)
     expected = fwht(x), fwht(x.T.copy(), axis=0)
-    monkeypatch.setattr(hadamard, "_REALS_PER_CALL", reals)
-    monkeypatch.setattr(hadamard, "_REALS_PER_PIECE", 512)
+    monkeypatch.setattr(_levels, "_REALS_PER_CALL", reals)
+    monkeypatch.setattr(_levels, "_REALS_PER_PIECE", 512)
     np.testing.assert_array_equal(fwht(x), expected[0])
     np.testing.assert_array_equal(fwht(x.T.copy(), axis=0), expected[1])
 
@@ -155,9 +154,10 @@ class TestInput:
     def test_may_be_a_list_of_floats(self):
         np.testing.assert_array_equal(fwht([1.0, 2.0]), [3.0, -1.0])
 
-    @pytest.mark.parametrize("kind", [np.int64, np.float16, np.complex64, bool, object])
-    def test_must_be_float32_or_float64(self, kind):
-        with pytest.raises(TypeError, match="x must be a float32 or float64 array; got"):
+    @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint64, np.complex64, bool, object])
+    def test_must_hold_floats_or_wide_integers(self, kind):
+        expected = "x must be a float32, float64, float16, bfloat16, int32 or int64 array; got"
+        with pytest.raises(TypeError, match=expected):
             fwht(np.ones(8, kind))
 
 
@@ -258,7 +258,7 @@ def test_n_threads_is_checked_for_small_arrays_too():
 
 
 def test_a_result_that_would_not_fit_is_refused(monkeypatch):
-    monkeypatch.setattr(hadamard, "_LARGE", 100)
+    monkeypatch.setattr(_transforms, "_LARGE", 100)
     monkeypatch.setattr("subquad._validation.available_memory", lambda: 1000)
     x = np.ones(256)
     with pytest.raises(MemoryError, match=r"The result must fit in memory; needs .* Pass out=x"):
