@@ -10,7 +10,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import one_of
 from subquad.activations import ShiftedReLU
-from subquad.estimators._base import OutputsClassifier, warn_constant
+from subquad.estimators._base import warn_constant
+from subquad.estimators._calibration import CALIBRATION, CalibratedClassifier
 from subquad.estimators._last_layer_systems import last_layer_systems
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
 from subquad.estimators._many_rows import (
@@ -157,13 +158,22 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         given = scalings[0].scaled(T)
         X, T, totals, repeats, places = merge_observations(X, given, weights)
         observed = places, weights, given - T[places]
+        seen = T, totals, repeats
         coupled = self.readout != "partition" and T.shape[1] > 1
         self.solver_ = step_solver_for(self.solver, len(X), coupled, self.regularization)
         with blas_threads_for(len(X)):
             data = X, T, totals, repeats
             trainer = self._continue(*data) if warm else self._begin(*data, scalings)
             self._run(trainer, observed, earlier=self.factors_ if warm else None)
+            if self.solver_ == "exact" or warm:
+                self._calibrate_by(trainer, warm, *seen)
         return self
+
+    def _calibrate_by(self, trainer, warm, T, weights, repeats):
+        """Find probabilities by what the linearised fit makes of rows it has not seen."""
+        # What is pulled towards the weights before it has seen every row.
+        known = self._needs_errors and not warm
+        self._calibrate(trainer.loo_residuals if known else None, T, weights, repeats)
 
     def _is_warm(self):
         """Whether a fit continues an earlier one."""
@@ -221,9 +231,11 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             for self._scaling in scalings:
                 trainer = self._trainer(self._layer(X), *data, solver="exact")
                 error = trainer.choose_regularization()
-                found.append((error, trainer.regularization_, self._scaling))
-        error, mu, self._scaling = min(found, key=lambda entry: entry[0])
+                errors = trainer.loo_residuals if self._needs_errors else None
+                found.append((error, trainer.regularization_, self._scaling, errors))
+        error, mu, self._scaling, errors = min(found, key=lambda entry: entry[0])
         self.loo_error_ = error / TARGET_DEVIATION**2
+        self._calibrate(errors, *data)
         return mu
 
     def _layer(self, X):
@@ -374,16 +386,20 @@ class GaussNewtonRegressor(LinearisedRegressor, _GaussNewtonModel):
         return self._fit(X, T, sample_weight)
 
 
-class GaussNewtonClassifier(OutputsClassifier, _GaussNewtonModel):
+class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     __doc__ = f"""Classification by the last hidden layer of a wide random network.
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`, with
     f(x) - f_0(x) fitted as in `GaussNewtonRegressor`.
 {_PARAMETERS}
-    classes_ : ndarray, shape (n_classes,)
+    classes_ : ndarray, shape (n_classes,){CALIBRATION}
 
     Notes
     -----{REPEATED_ROWS}
+    Probabilities are calibrated on all rows, each left out of the linearised fit at its end; by
+    "pcg" on at most 1,024 rows, each left out of the first linearised fit of these, which is less
+    sure than that of all.
+
     Examples
     --------
     >>> X = np.random.default_rng(0).standard_normal((100, 3))
@@ -391,6 +407,11 @@ class GaussNewtonClassifier(OutputsClassifier, _GaussNewtonModel):
     >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
     True
     """
+
+    _no_scores = (
+        "a fit without regularization, or one that a warm start continued. Fit anew with "
+        "regularization='loo' and warm_start=False"
+    )
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
