@@ -1,27 +1,27 @@
 """Probabilities of the classes from scores, calibrated by scores that no row had a part in.
 
 Least squares on indicators tells classes apart, but its outputs are no probabilities. For a fit
-with a closed form the score that each training row has without itself costs next to nothing; on
-these scores a logistic model of few parameters is fitted, [P99] for two classes.
-
-[P99] Platt, Probabilistic outputs for support vector machines, 1999.
+with a closed form the score that each training row has without itself costs next to nothing: on
+these scores the one parameter of a logistic model is found. A model with a constant for each class
+measured no better, and its most probable class need not be the one that `predict` names.
 """
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import logsumexp, softmax
+from scipy.optimize import brentq
+from scipy.special import softmax
 from sklearn.utils.validation import check_is_fitted
 
 from subquad.estimators._base import OutputsClassifier
 from subquad.solvers.exact import DampedCholesky
 
-# Norm of the gradient of the mean log-loss, in units in which scores have the size 1.
-_GRADIENT = 1e-10
+# Even where scores tell nothing, probabilities keep their order: t is at least this, in units in
+# which the scores' differences from their mean have the root mean square 1.
+_LEAST = 1e-6
 
 CALIBRATION = """
-    calibration_ : ndarray, shape (n_classes + 1,), or None
-        t and b of the probabilities: see `predict_proba`. None where there are no leave-one-out
-        scores to find them by."""
+    calibration_ : float or None
+        t of the probabilities: see `predict_proba`. None where there are no leave-one-out scores
+        to find it by."""
 
 
 class CalibratedClassifier(OutputsClassifier):
@@ -39,8 +39,9 @@ class CalibratedClassifier(OutputsClassifier):
         Returns
         -------
         ndarray, shape (n, n_classes)
-            exp(t f_c + b_c) of each class c, divided by their sum; f is the `decision_function`,
-            of two classes minus and plus its half.
+            For two classes 1 / (1 + exp(t f)) and 1 / (1 + exp(-t f)), f being the
+            `decision_function`; for more, exp(t f_c) of each class c, divided by their sum. The
+            class of largest probability is that of `predict`.
 
         Raises
         ------
@@ -51,17 +52,16 @@ class CalibratedClassifier(OutputsClassifier):
 
         Notes
         -----
-        t >= 0 and b minimise the log-loss of the training rows, each with the f of the fit without
-        it, under that fit's sample weights. Labels count as wrong with a chance of one in N_c + 2,
-        N_c rows being of the class, so that t is finite where scores tell all classes apart
-        (Platt, 1999). The class of largest probability may differ from that of `predict` where
-        the two are close.
+        t > 0 minimises the log-loss of the training rows under their sample weights, each with the
+        f of the fit without it: temperature scaling (Guo et al., 2017). Of N rows one is
+        taken to be wrong, as in Platt (1999): a label counts with a chance of 1 / (N + 2) for the
+        other classes, so that t is finite where scores tell all classes apart.
         """
         check_is_fitted(self, self._FITTED)
         return probabilities(self._outputs(X), self._known_calibration())
 
     def _known_calibration(self):
-        """t and b, or the reason why there are none."""
+        """Return t, or give the reason why there is none."""
         name = type(self).__name__
         if not hasattr(self, "calibration_"):
             raise ValueError(
@@ -75,31 +75,31 @@ class CalibratedClassifier(OutputsClassifier):
         return self.calibration_
 
     def _calibrate(self, errors, T, weights, repeats):
-        """Find t and b, given leave-one-out errors of scaled targets; None if there are none.
+        """Find t, given leave-one-out errors (n_observations, C) of scaled targets, or None.
 
         Of repeated rows, T (n, C) are the mean targets, and the errors are those of observations.
         """
         self.calibration_ = None
-        if errors is None or not np.isfinite(errors).all():
+        if errors is None:
             return
+        n = len(T)
         if repeats is not None:
             units = repeats.shares * repeats.totals[repeats.points]
             weights, n = repeats.weights, (repeats.weights / units).sum()
             T = T[repeats.points] + repeats.deviations
-        else:
-            n = len(T)
         targets, scores = self._scaling.unscaled(T), self._scaling.unscaled(T - errors)
-        counts = weights / weights.max()
-        self.calibration_ = calibration(scores, _two(targets).argmax(axis=1), counts, n)
+        if np.isfinite(scores).all():
+            labels = _of_classes(targets).argmax(axis=1)
+            self.calibration_ = calibration(scores, labels, weights, n)
 
 
-def probabilities(scores, calibration):
+def probabilities(scores, t):
     """Return the probabilities (n, n_classes) of scores (n, n_classes), or (n, 1) of two."""
-    return softmax(calibration[0] * _two(scores) + calibration[1:], axis=1)
+    return softmax(t * _of_classes(scores), axis=1)
 
 
 def calibration(scores, labels, weights, n):
-    """Return t and b, shape (n_classes + 1,), of least log-loss.
+    """Return the t of least log-loss.
 
     Parameters
     ----------
@@ -108,31 +108,32 @@ def calibration(scores, labels, weights, n):
     weights : ndarray, shape (n_rows,)
     n : float
         How many observations the rows stand for.
+
+    Returns
+    -------
+    float
     """
-    S = _two(scores)
+    S = _of_classes(scores)
     S = S - S.mean(axis=1, keepdims=True)
-    weights = weights / weights.sum()
-    targets = _softened(labels, weights, n, S.shape[1])
-    frequencies = np.log(weights @ targets)
-    size = np.abs(S).max()
-    if size > 0:
-        size *= np.sqrt(weights @ np.square(S / size).mean(axis=1))
-    if not size > 0:
-        return np.append(0.0, frequencies - frequencies.mean())
-    log_loss = _LogLoss(S / size, targets, weights)
-    start = np.append(0.0, frequencies[1:] - frequencies[0])
-    found = minimize(
-        log_loss.value,
-        start,
-        jac=log_loss.gradient,
-        hess=log_loss.hessian,
-        method="trust-exact",
-        options={"gtol": _GRADIENT},
-    ).x
-    if not found[0] > 0:  # scores that mislead tell nothing: of t >= 0, 0 is the best
-        found = start
-    b = np.append(0.0, found[1:])
-    return np.append(found[0] / size, b - b.mean())
+    weights = weights / weights.max()
+    weights /= weights.sum()
+    largest = np.abs(S).max()
+    if not largest > 0:
+        return _LEAST
+    size = largest * np.sqrt(weights @ np.square(S / largest).mean(axis=1))
+    S /= size
+    wrong = 1.0 / (n + 2.0)
+    targets = np.full(S.shape, wrong / (S.shape[1] - 1))
+    targets[np.arange(len(S)), labels] = 1.0 - wrong
+
+    def slope(t):
+        return float(weights @ ((softmax(t * S, axis=1) - targets) * S).sum(axis=1))
+
+    low, high = _LEAST, 1.0
+    while slope(high) < 0:  # until the row that is taken to be wrong costs more than others gain
+        low, high = high, 2 * high
+    t = low if slope(low) >= 0 else brentq(slope, low, high, xtol=1e-12, rtol=1e-12)
+    return float(t / size)
 
 
 def left_out_errors(gram, T, mu, weights, repeats):
@@ -146,45 +147,6 @@ def left_out_errors(gram, T, mu, weights, repeats):
     return repeats.errors(alpha, diagonal, mu)
 
 
-class _LogLoss:
-    """Mean log-loss of t and b_1, b_2, ... with b_0 = 0, and its derivatives."""
-
-    def __init__(self, scores, targets, weights):
-        self._scores, self._targets, self._weights = scores, targets, weights
-
-    def value(self, theta):
-        """Mean over rows."""
-        z = self._logits(theta)
-        return float(self._weights @ (logsumexp(z, axis=1) - (self._targets * z).sum(axis=1)))
-
-    def gradient(self, theta):
-        """Shape (n_classes,)."""
-        lacks = softmax(self._logits(theta), axis=1) - self._targets
-        slope = self._weights @ (lacks * self._scores).sum(axis=1)
-        return np.append(slope, (self._weights @ lacks)[1:])
-
-    def hessian(self, theta):
-        """Shape (n_classes, n_classes)."""
-        P, w = softmax(self._logits(theta), axis=1), self._weights[:, None]
-        centred = self._scores - (P * self._scores).sum(axis=1, keepdims=True)
-        H = np.diag((w * P).sum(axis=0)) - P.T @ (w * P)
-        H[0, 0] = (w * P * np.square(centred)).sum()
-        H[0, 1:] = H[1:, 0] = (w * P * centred).sum(axis=0)[1:]
-        return H
-
-    def _logits(self, theta):
-        return theta[0] * self._scores + np.append(0.0, theta[1:])
-
-
-def _softened(labels, weights, n, n_classes):
-    """Indicators of the classes of which each has one row more that is of another class."""
-    members = n * np.bincount(labels, weights, minlength=n_classes)
-    wrong = 1.0 / (members[labels] + 2.0)
-    targets = np.repeat(wrong[:, None] / (n_classes - 1), n_classes, axis=1)
-    targets[np.arange(len(labels)), labels] = 1.0 - wrong
-    return targets
-
-
-def _two(scores):
-    """Scores of each class; of two classes minus and plus the half of a single one."""
+def _of_classes(scores):
+    """Scores of each class; of two classes minus and plus half of the single one."""
     return scores * [-0.5, 0.5] if scores.shape[1] == 1 else scores

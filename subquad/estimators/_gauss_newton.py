@@ -157,23 +157,14 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         scalings = [self._scaling] if warm else self._measure(X, T, weights)
         given = scalings[0].scaled(T)
         X, T, totals, repeats, places = merge_observations(X, given, weights)
-        observed = places, weights, given - T[places]
-        seen = T, totals, repeats
+        observed = (places, weights, given - T[places]), (T, totals, repeats)
         coupled = self.readout != "partition" and T.shape[1] > 1
         self.solver_ = step_solver_for(self.solver, len(X), coupled, self.regularization)
         with blas_threads_for(len(X)):
             data = X, T, totals, repeats
             trainer = self._continue(*data) if warm else self._begin(*data, scalings)
             self._run(trainer, observed, earlier=self.factors_ if warm else None)
-            if self.solver_ == "exact" or warm:
-                self._calibrate_by(trainer, warm, *seen)
         return self
-
-    def _calibrate_by(self, trainer, warm, T, weights, repeats):
-        """Find probabilities by what the linearised fit makes of rows it has not seen."""
-        # What is pulled towards the weights before it has seen every row.
-        known = self._needs_errors and not warm
-        self._calibrate(trainer.loo_residuals if known else None, T, weights, repeats)
 
     def _is_warm(self):
         """Whether a fit continues an earlier one."""
@@ -296,7 +287,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
 
     def _adopt(self, trainer, observed, earlier):
         """Take over what a trainer found."""
-        places, weights, deviations = observed
+        (places, weights, deviations), merged = observed
         self._keep_observations(places, weights, trainer.linear_targets[places] + deviations)
         A, V = trainer.factors
         if earlier is not None and np.array_equal(V, earlier[1]):
@@ -314,6 +305,10 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             self.loo_error_ = None
         elif self.solver_ == "exact":
             self.loo_error_ = trainer.loo_error / TARGET_DEVIATION**2
+        if self.solver_ == "exact" or self.loo_error_ is None:  # else few rows have told
+            # What is pulled towards earlier weights has seen each row before.
+            known = self._needs_errors and earlier is None
+            self._calibrate(trainer.loo_residuals if known else None, *merged)
 
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""

@@ -385,9 +385,7 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
     True
     """
 
-    _no_scores = (
-        "a fit whose regularization is 0 or too small for them. Give regularization='loo'"
-    )
+    _no_scores = "a fit whose regularization is 0 or too small for them. Give regularization='loo'"
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.

@@ -117,7 +117,9 @@ class NystromSolver:
         self._rng = generator(rng)
         self.block_size = None if block_size is None else integer(block_size, "block_size")
 
-    def fit(self, kernel, r, damping="loo", weights=None, *, repeats=None, grid=None, residuals=False):
+    def fit(
+        self, kernel, r, damping="loo", weights=None, *, repeats=None, grid=None, residuals=False
+    ):
         """Fit r.
 
         Parameters
