@@ -130,7 +130,7 @@ def test_probabilities_are_measured_beside_those_of_logistic_regression(script, 
     pytest.importorskip("sklearn")
     module = script("probabilities_table")
     module.main(["--data", "breast_cancer", "--splits", "2", "--small"])
-    ((heads, rows),) = tables_in(capsys.readouterr().out, script)
+    ((_, rows),) = tables_in(capsys.readouterr().out, script)
     assert [row[1] for row in rows] == ["NTK", "Gauss-Newton", "factored", "logistic"]
     assert all(0 < float(row[2].split()[0]) < 0.3 for row in rows)
     # Of two rows, both predicted with .9 and one right: the bin's accuracy is .5.
