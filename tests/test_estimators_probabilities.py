@@ -271,3 +271,58 @@ def test_probabilities_of_new_rows_are_right_as_often_as_they_say():
     assert right.mean() > 0.94
     assert abs(proba.max(axis=1).mean() - right.mean()) < 3 * 0.014
     assert log_loss(labels, proba) < 0.15
+
+
+@each_model
+def test_class_weights_multiply_sample_weights(kind):
+    weights = RNG.uniform(0.5, 2.0, N)
+    factors = {"low": 0.5, "high": 3.0}
+    model = SMALL[kind](class_weight=factors).fit(X, THREE, weights)
+    times = np.array([factors.get(label, 1.0) for label in THREE])
+    same = SMALL[kind]().fit(X, THREE, weights * times)
+    np.testing.assert_array_equal(model.predict_proba(NEW), same.predict_proba(NEW))
+
+
+@each_model
+def test_balanced_classes_have_one_total_weight(kind):
+    y = NOISY > 1.2  # few rows
+    total = {label: np.count_nonzero(y == label) for label in (False, True)}
+    by_hand = {label: N / (2 * count) for label, count in total.items()}
+    model = SMALL[kind](class_weight="balanced").fit(X, y)
+    np.testing.assert_allclose(
+        model.predict_proba(NEW),
+        SMALL[kind](class_weight=by_hand).fit(X, y).predict_proba(NEW),
+        rtol=1e-6,
+    )
+    assert model.predict(X).sum() >= SMALL[kind]().fit(X, y).predict(X).sum()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("even", r"class_weight must be 'balanced', a dict or None; got 'even'\."),
+        ({"none": 1.0}, r"class_weight must name labels of y alone, .*; got \['none'\]\."),
+        ({"low": -1.0}, r"class_weight\['low'\] must be at least 0.0; got -1.0\."),
+        ({"low": "x"}, r"class_weight\['low'\] must be a real number; got "),
+    ],
+)
+def test_wrong_class_weights_are_refused(wrong, sentence):
+    for new in SMALL.values():
+        with pytest.raises((ValueError, TypeError), match=sentence):
+            new(class_weight=wrong).fit(X, THREE)
+
+
+@pytest.mark.parametrize("kind", ["NTK", "GaussNewton"])
+def test_class_weights_of_labels_of_any_kind_are_saved(kind, tmp_path):
+    for y, weights in (
+        (THREE, {"low": 2.0}),
+        (TWO, {True: 2.0}),
+        (TWO.astype(int), {0: 2, np.int64(1): 1.5}),
+        (TWO.astype(float), {0.0: 2.0}),
+        (TWO, "balanced"),
+    ):
+        model = SMALL[kind](class_weight=weights).fit(X, y)
+        save_model(model, tmp_path / "m")
+        loaded = load_model(tmp_path / "m")
+        assert loaded.class_weight == weights
+        np.testing.assert_array_equal(loaded.fit(X, y).predict(NEW), model.predict(NEW))

@@ -9,8 +9,9 @@ measured no better, and its most probable class need not be the one that `predic
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import softmax
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from subquad._validation import real
 from subquad.estimators._base import OutputsClassifier
 from subquad.solvers.exact import DampedCholesky
 
@@ -22,6 +23,12 @@ CALIBRATION = """
     calibration_ : float or None
         t of the probabilities: see `predict_proba`. None where there are no leave-one-out scores
         to find it by."""
+
+_CLASS_WEIGHT = """
+    class_weight : "balanced", dict or None
+        By what the sample weights of each class's rows are multiplied: {label: factor}, 1 for
+        labels that are not named; "balanced" gives all classes the same total weight.
+        Probabilities are then those of data in which classes are as frequent as their weights."""
 
 
 class CalibratedClassifier(OutputsClassifier):
@@ -60,6 +67,14 @@ class CalibratedClassifier(OutputsClassifier):
         check_is_fitted(self, self._FITTED)
         return probabilities(self._outputs(X), self._known_calibration())
 
+    def _weights_by_class(self, y, sample_weight):
+        """Sample weights times those of the classes."""
+        if self.class_weight is None:
+            return sample_weight
+        weights = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+        labels = np.searchsorted(self.classes_, y)
+        return weights * _class_factors(self.class_weight, self.classes_, labels, weights)[labels]
+
     def _known_calibration(self):
         """Return t, or give the reason why there is none."""
         name = type(self).__name__
@@ -91,6 +106,34 @@ class CalibratedClassifier(OutputsClassifier):
         if np.isfinite(scores).all():
             labels = _of_classes(targets).argmax(axis=1)
             self.calibration_ = calibration(scores, labels, weights, n)
+
+
+def with_class_weight(parameters):
+    """Return the documentation of parameters with one more at their end."""
+    return parameters.replace("\n\n    Attributes", f"{_CLASS_WEIGHT}\n\n    Attributes")
+
+
+def _class_factors(class_weight, classes, labels, weights):
+    """By what the weights of each class are multiplied."""
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        largest = weights.max() or 1.0  # sums of their ratios do not overflow
+        totals = np.bincount(labels, weights / largest, minlength=len(classes))
+        shares = totals / (totals.sum() or 1.0)
+        present = shares > 0
+        factors = np.zeros(len(classes))
+        factors[present] = 1.0 / (np.count_nonzero(present) * shares[present])
+        return factors
+    if not isinstance(class_weight, dict):
+        raise ValueError(f"class_weight must be 'balanced', a dict or None; got {class_weight!r}.")
+    known = classes.tolist()
+    unknown = [label for label in class_weight if label not in known]
+    if unknown:
+        raise ValueError(f"class_weight must name labels of y alone, {known}; got {unknown}.")
+    factors = {
+        label: real(factor, f"class_weight[{label!r}]", minimum=0.0)
+        for label, factor in class_weight.items()
+    }
+    return np.array([factors.get(label, 1.0) for label in known])
 
 
 def probabilities(scores, t):

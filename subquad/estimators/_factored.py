@@ -11,7 +11,12 @@ from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import OutputsRegressor, warn_constant
-from subquad.estimators._calibration import CALIBRATION, CalibratedClassifier, left_out_errors
+from subquad.estimators._calibration import (
+    CALIBRATION,
+    CalibratedClassifier,
+    left_out_errors,
+    with_class_weight,
+)
 from subquad.estimators._preprocessing import REPEATED_ROWS, merge_duplicates
 from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
 from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
@@ -296,7 +301,7 @@ class FactoredClassifier(CalibratedClassifier, _FactoredModel):
 
     Least squares on indicators of the classes (+1 and -1 for two), fitted as by
     `FactoredRegressor`.
-{_PARAMETERS}
+{with_class_weight(_PARAMETERS)}
     classes_ : ndarray, shape (n_classes,){CALIBRATION}
 {_NOTES}
     Probabilities are calibrated on all rows, each left out of the fit linearised at the start.
@@ -310,6 +315,45 @@ class FactoredClassifier(CalibratedClassifier, _FactoredModel):
     """
 
     _no_scores = "a fit without regularization. Fit anew with regularization='loo'"
+
+    def __init__(
+        self,
+        *,
+        width=4096,
+        inner_size=None,
+        outer_size=256,
+        sketch="srht",
+        shift=0.0,
+        regularization="loo",
+        scale_features="auto",
+        constant="auto",
+        max_steps=20,
+        tol="auto",
+        dtype="float64",
+        random_state=None,
+        n_threads=None,
+        callback=None,
+        verbose=0,
+        class_weight=None,
+    ):
+        super().__init__(
+            width=width,
+            inner_size=inner_size,
+            outer_size=outer_size,
+            sketch=sketch,
+            shift=shift,
+            regularization=regularization,
+            scale_features=scale_features,
+            constant=constant,
+            max_steps=max_steps,
+            tol=tol,
+            dtype=dtype,
+            random_state=random_state,
+            n_threads=n_threads,
+            callback=callback,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -338,4 +382,5 @@ class FactoredClassifier(CalibratedClassifier, _FactoredModel):
         """
         X, y = self._labels(X, y, ensure_min_samples=2)
         self._set_classes(np.unique(y))
-        return self._fit(X, self._indicators(y), sample_weight)
+        weights = self._weights_by_class(y, sample_weight)
+        return self._fit(X, self._indicators(y), weights)

@@ -11,7 +11,11 @@ from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import one_of
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import warn_constant
-from subquad.estimators._calibration import CALIBRATION, CalibratedClassifier
+from subquad.estimators._calibration import (
+    CALIBRATION,
+    CalibratedClassifier,
+    with_class_weight,
+)
 from subquad.estimators._last_layer_systems import last_layer_systems
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
 from subquad.estimators._many_rows import (
@@ -386,7 +390,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`, with
     f(x) - f_0(x) fitted as in `GaussNewtonRegressor`.
-{_PARAMETERS}
+{with_class_weight(_PARAMETERS)}
     classes_ : ndarray, shape (n_classes,){CALIBRATION}
 
     Notes
@@ -407,6 +411,49 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
         "a fit without regularization, or one that a warm start continued. Fit anew with "
         "regularization='loo' and warm_start=False"
     )
+
+    def __init__(
+        self,
+        *,
+        width=2048,
+        depth=2,
+        shift=0.0,
+        readout="partition",
+        weights="dense",
+        regularization="loo",
+        scale_features="auto",
+        constant="auto",
+        solver="auto",
+        max_steps=20,
+        tol="auto",
+        dtype="float64",
+        warm_start=False,
+        random_state=None,
+        n_threads=None,
+        callback=None,
+        verbose=0,
+        class_weight=None,
+    ):
+        super().__init__(
+            width=width,
+            depth=depth,
+            shift=shift,
+            readout=readout,
+            weights=weights,
+            regularization=regularization,
+            scale_features=scale_features,
+            constant=constant,
+            solver=solver,
+            max_steps=max_steps,
+            tol=tol,
+            dtype=dtype,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_threads=n_threads,
+            callback=callback,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -439,7 +486,8 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
             self._require_known(classes)
         else:
             self._set_classes(classes)
-        return self._fit(X, self._indicators(y), sample_weight)
+        weights = self._weights_by_class(y, sample_weight)
+        return self._fit(X, self._indicators(y), weights)
 
     def _require_known(self, classes):
         """Refuse a warm start with classes that have no output."""

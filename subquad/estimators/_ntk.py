@@ -14,7 +14,12 @@ from subquad._shapes import as_dtype
 from subquad._validation import real, require_memory, require_weights_in_range
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import Model
-from subquad.estimators._calibration import CALIBRATION, CalibratedClassifier, left_out_errors
+from subquad.estimators._calibration import (
+    CALIBRATION,
+    CalibratedClassifier,
+    left_out_errors,
+    with_class_weight,
+)
 from subquad.estimators._feature_scales import likely_factors
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
 from subquad.estimators._many_rows import (
@@ -368,7 +373,7 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
     __doc__ = f"""Classification by a network of infinite width, with its tangent kernel.
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`.
-{_PARAMETERS}
+{with_class_weight(_PARAMETERS)}
     classes_ : ndarray, shape (n_classes,){CALIBRATION}
 
     Notes
@@ -386,6 +391,35 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
     """
 
     _no_scores = "a fit whose regularization is 0 or too small for them. Give regularization='loo'"
+
+    def __init__(
+        self,
+        *,
+        depth=(1, 2, 3),
+        shift=0.0,
+        regularization="loo",
+        scale_features="auto",
+        constant="auto",
+        solver="auto",
+        n_landmarks=None,
+        landmarks="uniform",
+        dtype="float64",
+        n_threads=None,
+        class_weight=None,
+    ):
+        super().__init__(
+            depth=depth,
+            shift=shift,
+            regularization=regularization,
+            scale_features=scale_features,
+            constant=constant,
+            solver=solver,
+            n_landmarks=n_landmarks,
+            landmarks=landmarks,
+            dtype=dtype,
+            n_threads=n_threads,
+        )
+        self.class_weight = class_weight
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -416,7 +450,8 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
         """
         X, y = self._labels(X, y, ensure_min_samples=2)
         self._set_classes(np.unique(y))
-        return self._fit(X, self._indicators(y), sample_weight)
+        weights = self._weights_by_class(y, sample_weight)
+        return self._fit(X, self._indicators(y), weights)
 
 
 def _several(values, name):
