@@ -1,5 +1,6 @@
 """Labels and numbers reach the model as they are written, or the command says why they cannot."""
 
+import csv
 import os
 
 import numpy as np
@@ -10,7 +11,7 @@ from subquad._command.delimited import Dialect
 from subquad._command.errors import BadInput
 from subquad._command.tables import read_features, read_training
 from subquad._command.targets import as_target, choose_task
-from subquad.io import load_model, read_header
+from subquad.io import load_model, read_header, save_model
 
 pytest.importorskip("sklearn")
 pyarrow = pytest.importorskip("pyarrow")
@@ -64,6 +65,35 @@ def test_labels_are_predicted_as_they_are_written(capsys, tmp_path, labels):
     assert set(map(str, load_model(model).classes_.tolist())) == set(labels)
     assert run("predict", model, path) == 0
     assert set(capsys.readouterr().out.split("\n")[1:-1]) <= set(labels)
+
+
+def test_probabilities_are_written_in_columns_named_by_class(capsys, tmp_path):
+    path, model = column(tmp_path, ["no", "yes, but", "no"] * 8), tmp_path / "m.subquad"
+    fitted(capsys, path, "--target", "y", "--model", model)
+    assert run("predict", model, path, "--proba") == 0
+    head, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert head == ["prediction", "probability_no", "probability_yes, but"]
+    chances = np.array([row[1:] for row in rows], dtype=float)
+    table = read_features(str(path), ["a"], Dialect(";"))
+    np.testing.assert_array_equal(chances, load_model(model).predict_proba(table.X))
+    assert [row[0] for row in rows] == [head[1:][i].split("_")[1] for i in chances.argmax(axis=1)]
+
+
+def test_probabilities_of_a_regressor_are_refused(capsys, tmp_path):
+    path, model = column(tmp_path, np.arange(12) / 7), tmp_path / "m.subquad"
+    fitted(capsys, path, "--target", "y", "--model", model)
+    sentence = refusal(capsys, "predict", model, path, "--proba")
+    assert "--proba must come with a classifier; got a GaussNewtonRegressor" in sentence
+
+
+def test_probabilities_of_a_file_without_a_calibration_are_refused(capsys, tmp_path):
+    path, model = column(tmp_path, ["no", "yes"] * 8), tmp_path / "m.subquad"
+    fitted(capsys, path, "--target", "y", "--model", model)
+    estimator = load_model(model)
+    del estimator.calibration_
+    save_model(estimator, model, notes=read_header(model)["notes"])
+    assert "Fit it again" in refusal(capsys, "predict", model, path, "--proba")
+    assert run("predict", model, path) == 0
 
 
 def test_whole_numbers_with_a_point_are_labels_as_written(tmp_path):

@@ -207,6 +207,8 @@ def test_leave_one_out_error_is_what_leaving_out_one_by_one_gives(readout, n_out
         trainer.step()
         expected = loo_mean(dense, W, y, trainer.regularization_)
         assert trainer.loo_error == pytest.approx(expected, rel=1e-6)
+        assert trainer.loo_residuals.shape == y.shape
+        assert np.mean(np.square(trainer.loo_residuals)) == pytest.approx(expected, rel=1e-6)
         W = dense.W + current_change(trainer)
 
 

@@ -58,7 +58,7 @@ def test_the_fit_is_least_squares_in_the_span_of_the_landmarks(landmarks, weight
 
 
 def test_leave_one_out_is_that_of_refits_with_the_same_landmarks():
-    fit = NystromSolver(M, rng=0).fit(Rows(), R, 0.3, WEIGHTS)
+    fit = NystromSolver(M, rng=0, block_size=100).fit(Rows(), R, 0.3, WEIGHTS, residuals=True)
     others = np.setdiff1d(np.arange(N), fit.points)
     assert len(others) >= 256  # so that they alone are left out
     errors = np.empty((len(others), 2))
@@ -68,6 +68,9 @@ def test_leave_one_out_is_that_of_refits_with_the_same_landmarks():
     w = WEIGHTS[others]
     expected = (w @ np.square(errors)).sum() / (2 * w.sum())
     assert fit.loo_error == pytest.approx(expected, rel=1e-8)
+    np.testing.assert_array_equal(fit.left_out, others)
+    np.testing.assert_allclose(fit.loo_residuals, errors, rtol=0, atol=1e-8)
+    assert NystromSolver(M, rng=0).fit(Rows(), R, 0.3, WEIGHTS).loo_residuals is None
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS, WEIGHTS * 1e300])
@@ -112,12 +115,13 @@ def test_observations_of_one_row_are_left_out_one_at_a_time():
     points = np.concatenate([np.arange(N), np.arange(0, N, 2)])
     T = np.concatenate([R, R[::2] + 0.3])
     means, _, repeats = merge_repeats(points, T, np.ones(len(points)))
-    fit = NystromSolver(N, rng=0).fit(Rows(), means, 0.2, repeats=repeats)
+    fit = NystromSolver(N, rng=0).fit(Rows(), means, 0.2, repeats=repeats, residuals=True)
     errors = [
         loo_residuals(KERNEL, means[:, c], 0.2, repeats=repeats.columns(slice(c, c + 1)))
         for c in range(2)
     ]
     assert fit.loo_error == pytest.approx(np.mean(np.square(errors)), rel=1e-8)
+    np.testing.assert_allclose(fit.loo_residuals, np.transpose(errors), rtol=0, atol=1e-8)
 
 
 def test_rows_without_weight_are_neither_landmarks_nor_fitted():

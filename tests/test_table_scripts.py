@@ -126,6 +126,18 @@ def test_fits_of_many_rows_are_measured(script, monkeypatch, capsys):
     assert [row[-1] for row in cells] == ["exact", "exact", "nystrom", "exact"]
 
 
+def test_probabilities_are_measured_beside_those_of_logistic_regression(script, capsys):
+    pytest.importorskip("sklearn")
+    module = script("probabilities_table")
+    module.main(["--data", "breast_cancer", "--splits", "2", "--small"])
+    ((_, rows),) = tables_in(capsys.readouterr().out, script)
+    assert [row[1] for row in rows] == ["NTK", "Gauss-Newton", "factored", "logistic"]
+    assert all(0 < float(row[2].split()[0]) < 0.3 for row in rows)
+    # Of two rows, both predicted with .9 and one right: the bin's accuracy is .5.
+    proba = module.np.array([[0.1, 0.9], [0.1, 0.9]])
+    assert module.calibration_error(proba, module.np.array([1, 0])) == pytest.approx(0.4)
+
+
 def test_pools_are_timed(script):
     table = script("pools_table").measure(256, [8], repeats=1)
     assert all(seconds > 0 for seconds in table[8].values())

@@ -183,6 +183,9 @@ def _add_predict(commands):
     parser.add_argument("model", metavar="MODEL", help="a file saved by fit")
     parser.add_argument("source", metavar="FILE", help=SOURCE_HELP)
     parser.add_argument("--output", metavar="CSV", help="write here (default: standard output)")
+    parser.add_argument(
+        "--proba", action="store_true", help="of a classifier, each class's probability as well"
+    )
     _add_dialect(parser.add_argument_group("how a table is written"))
     return parser
 

@@ -38,7 +38,7 @@ def predict(args):
             f"{args.source} must have the {estimator.n_features_in_} features the model was fitted "
             f"on; got {table.X.shape[1]}"
         )
-    text = _as_csv(estimator.predict(table.X))
+    text = _as_csv(estimator.predict(table.X), _probabilities(estimator, table.X, args))
     if args.output is None:
         write_line(sys.stdout, text.removesuffix("\n"), needed=True)
     else:
@@ -78,12 +78,22 @@ def _columns(model, notes):
     raise BadInput(f"{model} must name its columns in text; got notes of another kind")
 
 
-def _as_csv(predictions):
-    """One column; numbers keep every digit."""
+def _probabilities(estimator, X, args):
+    """Columns of probabilities by name, of which there may be none."""
+    if not args.proba:
+        return {}
+    if not hasattr(estimator, "predict_proba"):
+        raise BadInput(f"--proba must come with a classifier; got a {type(estimator).__name__}")
+    names = [f"probability_{label}" for label in estimator.classes_.tolist()]
+    return dict(zip(names, estimator.predict_proba(X).T.tolist(), strict=True))
+
+
+def _as_csv(predictions, probabilities):
+    """Predictions, and after them other columns; numbers keep every digit."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["prediction"])
-    writer.writerows([value] for value in predictions.tolist())
+    writer.writerow(["prediction", *probabilities])
+    writer.writerows(zip(predictions.tolist(), *probabilities.values(), strict=True))
     return buffer.getvalue()
 
 

@@ -37,6 +37,9 @@ class Model(BaseEstimator):
 class OutputsRegressor(MultiOutputMixin, RegressorMixin):
     """A regressor that predicts its outputs."""
 
+    # Leave-one-out errors of single rows are for probabilities alone.
+    _needs_errors = False
+
     def predict(self, X):
         """Return predictions.
 
@@ -56,6 +59,9 @@ class OutputsRegressor(MultiOutputMixin, RegressorMixin):
         X, y = self._validated(X, y, y_numeric=True, multi_output=True, **options)
         self._one_dimensional = y.ndim == 1
         return X, y.reshape(len(y), -1)
+
+    def _calibrate(self, errors, T, weights, repeats):
+        """A regressor has no probabilities."""
 
 
 class OutputsClassifier(ClassifierMixin):

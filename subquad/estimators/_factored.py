@@ -10,7 +10,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real
 from subquad.activations import ShiftedReLU
-from subquad.estimators._base import OutputsClassifier, OutputsRegressor, warn_constant
+from subquad.estimators._base import OutputsRegressor, warn_constant
+from subquad.estimators._calibration import (
+    CALIBRATION,
+    CalibratedClassifier,
+    left_out_errors,
+    with_class_weight,
+)
 from subquad.estimators._preprocessing import REPEATED_ROWS, merge_duplicates
 from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
 from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
@@ -100,6 +106,8 @@ _NOTES = (
 class _FactoredModel(SteppedModel):
     """What regression and classification share: rows in, outputs of the network out."""
 
+    _FITTED = "weights_"
+
     def __init__(
         self,
         *,
@@ -175,7 +183,15 @@ class _FactoredModel(SteppedModel):
             found.append((*self._regularization_for(rows, T, weights, repeats), scaling, rows))
         self.regularization_, error, self._scaling, rows = min(found, key=lambda each: each[1])
         self.loo_error_ = None if self.regularization == 0 else error / TARGET_DEVIATION**2
+        errors = None
+        if self._needs_errors and self.regularization_ > 0:
+            errors = left_out_errors(self._gram(rows), T, self.regularization_, weights, repeats)
+        self._calibrate(errors, T, weights, repeats)
         return rows
+
+    def _gram(self, rows):
+        """The tangent kernel of one output at the start."""
+        return self.network_.jacobian(rows, n_threads=self.n_threads).gram().astype(np.float64)
 
     def _regularization_for(self, rows, T, weights, repeats):
         """Mu and the leave-one-out error that it has at the start."""
@@ -187,7 +203,7 @@ class _FactoredModel(SteppedModel):
             raise ValueError(
                 f"regularization must be 'loo' or a number; got {self.regularization!r}."
             )
-        G = self.network_.jacobian(rows, n_threads=self.n_threads).gram().astype(np.float64)
+        G = self._gram(rows)
         if self.regularization == "loo":
             mu, error, _ = choose_regularization([G], T, weights, repeats=repeats)
             return mu, error
@@ -280,14 +296,16 @@ class FactoredRegressor(OutputsRegressor, _FactoredModel):
         return self._fit(X, T, sample_weight)
 
 
-class FactoredClassifier(OutputsClassifier, _FactoredModel):
+class FactoredClassifier(CalibratedClassifier, _FactoredModel):
     __doc__ = f"""Classification by a wide hidden layer with factored weights, W = B C or A B C.
 
     Least squares on indicators of the classes (+1 and -1 for two), fitted as by
     `FactoredRegressor`.
-{_PARAMETERS}
-    classes_ : ndarray, shape (n_classes,)
+{with_class_weight(_PARAMETERS)}
+    classes_ : ndarray, shape (n_classes,){CALIBRATION}
 {_NOTES}
+    Probabilities are calibrated on all rows, each left out of the fit linearised at the start.
+
     Examples
     --------
     >>> X = np.random.default_rng(0).standard_normal((100, 3))
@@ -295,6 +313,47 @@ class FactoredClassifier(OutputsClassifier, _FactoredModel):
     >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
     True
     """
+
+    _no_scores = "a fit without regularization. Fit anew with regularization='loo'"
+
+    def __init__(
+        self,
+        *,
+        width=4096,
+        inner_size=None,
+        outer_size=256,
+        sketch="srht",
+        shift=0.0,
+        regularization="loo",
+        scale_features="auto",
+        constant="auto",
+        max_steps=20,
+        tol="auto",
+        dtype="float64",
+        random_state=None,
+        n_threads=None,
+        callback=None,
+        verbose=0,
+        class_weight=None,
+    ):
+        super().__init__(
+            width=width,
+            inner_size=inner_size,
+            outer_size=outer_size,
+            sketch=sketch,
+            shift=shift,
+            regularization=regularization,
+            scale_features=scale_features,
+            constant=constant,
+            max_steps=max_steps,
+            tol=tol,
+            dtype=dtype,
+            random_state=random_state,
+            n_threads=n_threads,
+            callback=callback,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -323,4 +382,5 @@ class FactoredClassifier(OutputsClassifier, _FactoredModel):
         """
         X, y = self._labels(X, y, ensure_min_samples=2)
         self._set_classes(np.unique(y))
-        return self._fit(X, self._indicators(y), sample_weight)
+        weights = self._weights_by_class(y, sample_weight)
+        return self._fit(X, self._indicators(y), weights)

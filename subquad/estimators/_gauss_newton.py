@@ -10,7 +10,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import one_of
 from subquad.activations import ShiftedReLU
-from subquad.estimators._base import OutputsClassifier, warn_constant
+from subquad.estimators._base import warn_constant
+from subquad.estimators._calibration import (
+    CALIBRATION,
+    CalibratedClassifier,
+    with_class_weight,
+)
 from subquad.estimators._last_layer_systems import last_layer_systems
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
 from subquad.estimators._many_rows import (
@@ -156,7 +161,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         scalings = [self._scaling] if warm else self._measure(X, T, weights)
         given = scalings[0].scaled(T)
         X, T, totals, repeats, places = merge_observations(X, given, weights)
-        observed = places, weights, given - T[places]
+        observed = (places, weights, given - T[places]), (T, totals, repeats)
         coupled = self.readout != "partition" and T.shape[1] > 1
         self.solver_ = step_solver_for(self.solver, len(X), coupled, self.regularization)
         with blas_threads_for(len(X)):
@@ -221,9 +226,11 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             for self._scaling in scalings:
                 trainer = self._trainer(self._layer(X), *data, solver="exact")
                 error = trainer.choose_regularization()
-                found.append((error, trainer.regularization_, self._scaling))
-        error, mu, self._scaling = min(found, key=lambda entry: entry[0])
+                errors = trainer.loo_residuals if self._needs_errors else None
+                found.append((error, trainer.regularization_, self._scaling, errors))
+        error, mu, self._scaling, errors = min(found, key=lambda entry: entry[0])
         self.loo_error_ = error / TARGET_DEVIATION**2
+        self._calibrate(errors, *data)
         return mu
 
     def _layer(self, X):
@@ -284,7 +291,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
 
     def _adopt(self, trainer, observed, earlier):
         """Take over what a trainer found."""
-        places, weights, deviations = observed
+        (places, weights, deviations), merged = observed
         self._keep_observations(places, weights, trainer.linear_targets[places] + deviations)
         A, V = trainer.factors
         if earlier is not None and np.array_equal(V, earlier[1]):
@@ -302,6 +309,10 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             self.loo_error_ = None
         elif self.solver_ == "exact":
             self.loo_error_ = trainer.loo_error / TARGET_DEVIATION**2
+        if self.solver_ == "exact" or self.loo_error_ is None:  # else few rows have told
+            # What is pulled towards earlier weights has seen each row before.
+            known = self._needs_errors and earlier is None
+            self._calibrate(trainer.loo_residuals if known else None, *merged)
 
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
@@ -374,16 +385,20 @@ class GaussNewtonRegressor(LinearisedRegressor, _GaussNewtonModel):
         return self._fit(X, T, sample_weight)
 
 
-class GaussNewtonClassifier(OutputsClassifier, _GaussNewtonModel):
+class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     __doc__ = f"""Classification by the last hidden layer of a wide random network.
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`, with
     f(x) - f_0(x) fitted as in `GaussNewtonRegressor`.
-{_PARAMETERS}
-    classes_ : ndarray, shape (n_classes,)
+{with_class_weight(_PARAMETERS)}
+    classes_ : ndarray, shape (n_classes,){CALIBRATION}
 
     Notes
     -----{REPEATED_ROWS}
+    Probabilities are calibrated on all rows, each left out of the linearised fit at its end; by
+    "pcg" on at most 1,024 rows, each left out of the first linearised fit of these, which is less
+    sure than that of all.
+
     Examples
     --------
     >>> X = np.random.default_rng(0).standard_normal((100, 3))
@@ -391,6 +406,54 @@ class GaussNewtonClassifier(OutputsClassifier, _GaussNewtonModel):
     >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
     True
     """
+
+    _no_scores = (
+        "a fit without regularization, or one that a warm start continued. Fit anew with "
+        "regularization='loo' and warm_start=False"
+    )
+
+    def __init__(
+        self,
+        *,
+        width=2048,
+        depth=2,
+        shift=0.0,
+        readout="partition",
+        weights="dense",
+        regularization="loo",
+        scale_features="auto",
+        constant="auto",
+        solver="auto",
+        max_steps=20,
+        tol="auto",
+        dtype="float64",
+        warm_start=False,
+        random_state=None,
+        n_threads=None,
+        callback=None,
+        verbose=0,
+        class_weight=None,
+    ):
+        super().__init__(
+            width=width,
+            depth=depth,
+            shift=shift,
+            readout=readout,
+            weights=weights,
+            regularization=regularization,
+            scale_features=scale_features,
+            constant=constant,
+            solver=solver,
+            max_steps=max_steps,
+            tol=tol,
+            dtype=dtype,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_threads=n_threads,
+            callback=callback,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -423,7 +486,8 @@ class GaussNewtonClassifier(OutputsClassifier, _GaussNewtonModel):
             self._require_known(classes)
         else:
             self._set_classes(classes)
-        return self._fit(X, self._indicators(y), sample_weight)
+        weights = self._weights_by_class(y, sample_weight)
+        return self._fit(X, self._indicators(y), weights)
 
     def _require_known(self, classes):
         """Refuse a warm start with classes that have no output."""

@@ -114,8 +114,8 @@ def some_of(X, T, weights, repeats, most):
     return X[some], T[some], weights[some], repeats and repeats.of_points(some)
 
 
-def by_landmarks(kernel, T, damping, weights, repeats, n_landmarks, landmarks):
-    """Return the `NystromFit` of targets to `KernelRows`."""
+def by_landmarks(kernel, T, damping, weights, repeats, n_landmarks, landmarks, residuals):
+    """Return the `NystromFit` of targets to `KernelRows`, on request with its errors by rows."""
     n, M = len(T), n_landmarks
     require_memory(
         8 * (4 * M * M + 4 * max(256 * M, 2**22)), f"Equations of {M} landmarks", "Take fewer."
@@ -125,7 +125,7 @@ def by_landmarks(kernel, T, damping, weights, repeats, n_landmarks, landmarks):
             f"n_landmarks must be at most {n}, the number of distinct rows; got {n_landmarks}."
         )
     solver = NystromSolver(n_landmarks, landmarks=landmarks, rng=0)
-    return solver.fit(kernel, T, damping, weights, repeats=repeats)
+    return solver.fit(kernel, T, damping, weights, repeats=repeats, residuals=residuals)
 
 
 def by_iterations(K, T, mu, weights):

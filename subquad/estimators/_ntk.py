@@ -13,7 +13,13 @@ from subquad._parallel import blas_threads_for, blocks
 from subquad._shapes import as_dtype
 from subquad._validation import real, require_memory, require_weights_in_range
 from subquad.activations import ShiftedReLU
-from subquad.estimators._base import Model, OutputsClassifier
+from subquad.estimators._base import Model
+from subquad.estimators._calibration import (
+    CALIBRATION,
+    CalibratedClassifier,
+    left_out_errors,
+    with_class_weight,
+)
 from subquad.estimators._feature_scales import likely_factors
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
 from subquad.estimators._many_rows import (
@@ -206,7 +212,11 @@ class _NTKModel(LinearisedModel, Model):
             found.append((error, mu, self.depth_, self.shift_, self._scaling))
         best = min(found, key=lambda entry: entry[0])
         self.loo_error_, mu, self.depth_, self.shift_, self._scaling = best
-        return mu if self.regularization == "loo" else float(self.regularization)
+        mu = mu if self.regularization == "loo" else float(self.regularization)
+        if self.solver_ == "pcg" and self._needs_errors:  # those of all rows would cost a factor
+            K = self._kernel(self._rows(X))
+            self._calibrate(left_out_errors(K, T, mu, weights, repeats), T, weights, repeats)
+        return mu
 
     def _adopt(self, candidate, X, T, weights):
         """Take a candidate's depth, shift and scaling; find the latter's free scales, if any."""
@@ -223,10 +233,15 @@ class _NTKModel(LinearisedModel, Model):
         count = self.n_landmarks
         if count is None or self.solver == "auto":
             count = min(count or DEFAULT_LANDMARKS, len(X))
-        found = by_landmarks(kernel, T, damping, weights, repeats, count, self.landmarks)
+        data = T, damping, weights, repeats
+        found = by_landmarks(kernel, *data, count, self.landmarks, self._needs_errors)
         self.rows_, self.dual_coef_ = kernel.rows[found.points], found.coefficients
         self.regularization_, self.loo_error_ = found.mu, found.loo_error
         self.solver_report_, self.missed_trace_ = found.message, found.missed
+        if self._needs_errors:
+            some = found.left_out
+            seen = repeats and repeats.of_points(some)
+            self._calibrate(found.loo_residuals, T[some], weights[some], seen)
 
     def _iterate(self, X, T, weights, repeats, mu):
         """Conjugate gradients for all targets side by side."""
@@ -259,7 +274,10 @@ class _NTKModel(LinearisedModel, Model):
         diagonal = factor.inverse_diagonal()
         errors = self.dual_coef_ / diagonal[:, None]
         if repeats is not None:
-            errors, weights = repeats.errors(self.dual_coef_, diagonal, mu), repeats.weights
+            errors = repeats.errors(self.dual_coef_, diagonal, mu)
+        self._calibrate(None if factor.singular else errors, T, weights, repeats)
+        if repeats is not None:
+            weights = repeats.weights
         mean_square = np.average(np.square(errors), axis=0, weights=weights).mean()
         self.loo_error_ = float(mean_square)
         self.regularization_ = mu
@@ -351,16 +369,18 @@ class NTKRegressor(LinearisedRegressor, _NTKModel):
         return self._fit(X, T, sample_weight)
 
 
-class NTKClassifier(OutputsClassifier, _NTKModel):
+class NTKClassifier(CalibratedClassifier, _NTKModel):
     __doc__ = f"""Classification by a network of infinite width, with its tangent kernel.
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`.
-{_PARAMETERS}
-    classes_ : ndarray, shape (n_classes,)
+{with_class_weight(_PARAMETERS)}
+    classes_ : ndarray, shape (n_classes,){CALIBRATION}
 
     Notes
     -----
-    As `NTKRegressor`: one factorisation serves all classes.
+    As `NTKRegressor`: one factorisation serves all classes. Probabilities are calibrated on all
+    rows, each left out; by "pcg" on at most 1,024 rows, each left out of the fit of these, which
+    is less sure than that of all; by "nystrom" on at most 16,384.
 
     Examples
     --------
@@ -369,6 +389,37 @@ class NTKClassifier(OutputsClassifier, _NTKModel):
     >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
     True
     """
+
+    _no_scores = "a fit whose regularization is 0 or too small for them. Give regularization='loo'"
+
+    def __init__(
+        self,
+        *,
+        depth=(1, 2, 3),
+        shift=0.0,
+        regularization="loo",
+        scale_features="auto",
+        constant="auto",
+        solver="auto",
+        n_landmarks=None,
+        landmarks="uniform",
+        dtype="float64",
+        n_threads=None,
+        class_weight=None,
+    ):
+        super().__init__(
+            depth=depth,
+            shift=shift,
+            regularization=regularization,
+            scale_features=scale_features,
+            constant=constant,
+            solver=solver,
+            n_landmarks=n_landmarks,
+            landmarks=landmarks,
+            dtype=dtype,
+            n_threads=n_threads,
+        )
+        self.class_weight = class_weight
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -399,7 +450,8 @@ class NTKClassifier(OutputsClassifier, _NTKModel):
         """
         X, y = self._labels(X, y, ensure_min_samples=2)
         self._set_classes(np.unique(y))
-        return self._fit(X, self._indicators(y), sample_weight)
+        weights = self._weights_by_class(y, sample_weight)
+        return self._fit(X, self._indicators(y), weights)
 
 
 def _several(values, name):

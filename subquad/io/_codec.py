@@ -39,6 +39,8 @@ class Writer:
             return [self.encode(f"{name}.{i}", item) for i, item in enumerate(value)]
         if isinstance(value, tuple):
             return {"tuple": self.encode(name, list(value))}
+        if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+            return {"pairs": self.encode(name, [list(pair) for pair in value.items()])}
         if isinstance(value, dict):
             return {"dict": {key: self.encode(f"{name}.{key}", v) for key, v in value.items()}}
         return self._object(name, value)
@@ -82,6 +84,7 @@ class Reader:
             "dtype": lambda name: {"float32": np.dtype("f4"), "float64": np.dtype("f8")}[name],
             "tuple": lambda items: tuple(self.decode(items)),
             "dict": lambda items: {key: self.decode(item) for key, item in items.items()},
+            "pairs": lambda pairs: dict(self.decode(pairs)),
             "step": lambda fields: StepRecord(**self.decode(fields)),
             "activation": lambda fields: _activation(**self.decode(fields)),
             "scaling": lambda fields: Scaling(**self.decode(fields)),

@@ -99,6 +99,8 @@ def _check_targets(estimator, n_outputs):
     n_classes = 2 if n_outputs == 1 else n_outputs
     if estimator.classes_.shape != (n_classes,):
         raise ValueError(f"classes_ must be {n_classes}; got shape {estimator.classes_.shape}")
+    if getattr(estimator, "calibration_", None) is not None:  # files of old versions have none
+        real(estimator.calibration_, "calibration_", minimum=0.0)
 
 
 def _vector(value, name, size):

@@ -135,7 +135,7 @@ class Equation(Activity):
         return mu
 
     def leave_one_out(self, r, mu, repeats=None):
-        """Return the leave-one-out mean squared error of the linearised fit of r.
+        """Return leave-one-out errors of the linearised fit of r, shape (C, n_observations).
 
         None where G must not be formed: it takes the diagonal of an inverse.
         """
@@ -148,8 +148,12 @@ class Equation(Activity):
             G = grams[c if len(grams) > 1 else 0]
             return loo_residuals(G, r[:, c], mu, weights, repeats=one)
 
-        squares = np.square(self._of_each_output(errors_of, r)).mean(axis=0)
-        return float(np.average(squares, weights=repeats.weights if repeats else weights))
+        return np.array(self._of_each_output(errors_of, r))
+
+    def mean_square(self, errors, repeats=None):
+        """Return the weighted mean square of errors (C, n_observations)."""
+        weights = repeats.weights if repeats else self._weights
+        return float(np.average(np.square(errors).mean(axis=0), weights=weights))
 
     @functools.cached_property
     def mean_eigenvalue(self):

@@ -75,17 +75,35 @@ class Equations:
         total : float
             The observations' total weight.
         """
-        inverses, sums, total = self._inverses(mus), np.zeros(len(mus)), 0.0
+        sums, total = np.zeros(len(mus)), 0.0
+        for lacks, complements, w, seen in self._left_out(mus, some, repeats):
+            sums += _squares(lacks, complements, w, seen)
+            total += float((w if seen is None else seen.weights).sum())
+        return sums, total
+
+    def errors(self, mu, some, repeats=None):
+        """Return every e_j of some rows, shape (n_observations, C).
+
+        With repeats in the order of `repeats.of_points(some)`.
+        """
+        parts, seen = list(self._left_out([mu], some, None)), repeats and repeats.of_points(some)
+        lacks = np.concatenate([part[0][:, :, 0].T for part in parts])
+        complements = np.concatenate([part[1][:, 0] for part in parts])
+        if seen is None:
+            return lacks / complements[:, None]
+        return seen.errors(lacks * seen.totals[:, None], complements * seen.totals, 1.0)
+
+    def _left_out(self, mus, some, repeats):
+        """Yield r - f (C, rows, mus), 1 - h (rows, mus), weights and observations of blocks."""
+        inverses = self._inverses(mus)
         for part in blocks(len(some), self.block_size):
             rows = some[part]
             B, w = self._features(rows) @ self._Q, self.weights[rows]
             complements = 1.0 - w[:, None] * (np.square(B) @ inverses)
             fits = B @ (self._projected.T[:, :, None] * inverses)
-            lacks = self.R[rows].T[:, :, None] - fits  # (C, rows, mus)
+            lacks = self.R[rows].T[:, :, None] - fits
             seen = repeats and repeats.of_points(rows)
-            sums += _squares(lacks, np.maximum(complements, _LEAST_COMPLEMENT), w, seen)
-            total += float((w if seen is None else seen.weights).sum())
-        return sums, total
+            yield lacks, np.maximum(complements, _LEAST_COMPLEMENT), w, seen
 
 
 def _squares(lacks, complements, weights, seen):

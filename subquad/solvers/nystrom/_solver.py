@@ -43,6 +43,10 @@ class NystromFit:
         Of the kernel between landmarks.
     message : str
         What was solved, and what it costs in accuracy.
+    left_out : ndarray of intp
+        The rows that were left out one at a time.
+    loo_residuals : ndarray, shape (n_observations, C), or None
+        Their errors, if asked for; with repeats those of `repeats.of_points(left_out)`.
     """
 
     points: np.ndarray
@@ -53,6 +57,8 @@ class NystromFit:
     missed: float
     rank: int
     message: str = field(repr=False)
+    left_out: np.ndarray = field(repr=False)
+    loo_residuals: np.ndarray | None = field(repr=False)
 
 
 class NystromSolver:
@@ -111,7 +117,9 @@ class NystromSolver:
         self._rng = generator(rng)
         self.block_size = None if block_size is None else integer(block_size, "block_size")
 
-    def fit(self, kernel, r, damping="loo", weights=None, *, repeats=None, grid=None):
+    def fit(
+        self, kernel, r, damping="loo", weights=None, *, repeats=None, grid=None, residuals=False
+    ):
         """Fit r.
 
         Parameters
@@ -128,6 +136,8 @@ class NystromSolver:
             The observations that the rows stand for; `weights` are then their totals.
         grid : array_like, optional
             Candidates for mu in units of the mean of w_i K_ii. Default: 1e-8 to 10, four a decade.
+        residuals : bool
+            Whether to return the errors of the rows that are left out, one by one.
 
         Returns
         -------
@@ -163,10 +173,14 @@ class NystromSolver:
         sums, total = equations.squared_errors(mus, some, in_units(repeats, unit))
         errors = sums / (total * R.shape[1])
         best = np.flatnonzero(errors == errors.min())[-1]
+        one_by_one = None
+        if residuals:
+            one_by_one = equations.errors(mus[best], some, in_units(repeats, unit))
         return NystromFit(
             points, equations.coefficients(mus[best]), float(mus[best] * unit),
             float(errors[best]), np.column_stack([mus * unit, errors]), equations.missed,
             equations.whitening.rank, _message(len(points), len(R), equations.missed),
+            some, one_by_one,
         )  # fmt: skip
 
     def solve(self, J, c, damping=0.0, weights=None):

@@ -74,6 +74,8 @@ class LevenbergMarquardt:
         """There is none for interpolation."""
         return None
 
+    loo_residuals = loo_error
+
     def state(self):
         """What the next step depends on, as plain values."""
         return {"damping": self._damping, "stuck": self.stuck}
@@ -115,7 +117,8 @@ class RegularisedStep:
         self._tol, self._damping = tol, 0.0
         self.settled = self.stuck = False
         self.stationarity = None
-        self._last, self._recent = None, deque(maxlen=_RECENT)
+        self._last, self._errors = None, None
+        self._recent = deque(maxlen=_RECENT)
         self._search, self._may_search = KinkSearch(), search_kinks
 
     @property
@@ -137,7 +140,7 @@ class RegularisedStep:
         target = fit.state.linear - fit.residual
         if self.regularization is None:
             self.regularization = _chosen_regularization(equation, target, self._repeats)
-        self._last = equation, target
+        self._last, self._errors = (equation, target), None
         return target
 
     def move(self, fit, equation, watch):
@@ -210,10 +213,20 @@ class RegularisedStep:
 
     def loo_error(self):
         """Mean squared leave-one-out error of the last linearised fit; None before the first."""
-        if self._last is None:
-            return None
-        equation, target = self._last
-        return equation.leave_one_out(target, self.regularization, self._repeats)
+        errors = self._left_out()
+        return None if errors is None else self._last[0].mean_square(errors, self._repeats)
+
+    def loo_residuals(self):
+        """The errors one by one, shape (n_observations, C); None before the first."""
+        errors = self._left_out()
+        return None if errors is None else errors.T
+
+    def _left_out(self):
+        """Leave-one-out errors of the last linearised fit, found once, or None."""
+        if self._last is not None and self._errors is None:
+            equation, target = self._last
+            self._errors = equation.leave_one_out(target, self.regularization, self._repeats)
+        return self._errors
 
     def state(self):
         """What the next step depends on but the last linearisation, as plain values."""

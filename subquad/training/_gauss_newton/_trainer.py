@@ -313,6 +313,15 @@ class GaussNewtonTrainer:
         return self._rule.loo_error()
 
     @property
+    def loo_residuals(self):
+        """The errors of which `loo_error` is the mean square, shape (n, C); None as it is.
+
+        Of repeated points, those of observations. y minus these is what the linearised fit without
+        a row predicts for it.
+        """
+        return self._rule.loo_residuals()
+
+    @property
     def converged(self):
         """Whether the goal set by `tol` is reached."""
         if isinstance(self._rule, RegularisedStep):

@@ -91,6 +91,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         mu; None before the first step of "loo".
     loo_error : float or None
         Mean squared leave-one-out error at the last linearisation, with regularization only.
+    loo_residuals : ndarray, shape (n, C), or None
+        The errors themselves; of repeated data points those of observations.
 
     Raises
     ------

@@ -24,7 +24,7 @@ def _names():
             name = f"estimators.{kind}{task}"
             yield from (name, f"{name}.fit", f"{name}.predict")
             if task == "Classifier":
-                yield f"{name}.decision_function"
+                yield from (f"{name}.decision_function", f"{name}.predict_proba")
             if kind in ("GaussNewton", "NTK"):
                 yield f"{name}.influence"
             if kind == "HalfSpaceSGD":
@@ -97,7 +97,7 @@ def models(draw, attempt):
         attempt.holds(value.shape[:2] == (len(np.asarray(X)), n), f"shape {value.shape}")
         return
     name = "decision_function" if task == "Classifier" and draw.chance(0.3) else "predict"
-    if name == "decision_function" and model.get_params().get("loss") == "logistic":
+    if name == "decision_function" and hasattr(model, "predict_proba"):
         proba = attempt(model.predict_proba, X)
         attempt.holds(np.allclose(proba.sum(axis=1), 1.0), "probabilities must add up to 1")
     value = attempt(getattr(model, name), X)

@@ -34,7 +34,9 @@ def landmarks(draw, attempt):
         attempt.holds(np.count_nonzero(x) <= M, "entries beside those of landmarks")
         return
     r, loo = draw.array((n, 2) if draw.chance(0.5) else (n,)), draw.chance(0.3)
-    fit = attempt(solver.fit, J, r, "loo" if loo else damping)
+    residuals = draw.chance(0.5)
+    fit = attempt(solver.fit, J, r, "loo" if loo else damping, residuals=residuals)
+    attempt.holds((fit.loo_residuals is None) != residuals, "errors where they are asked for")
     attempt.holds(len(fit.points) == len(fit.coefficients) == M, f"{fit.points.shape} landmarks")
     if dtype == np.float64 and not loo:
         _check(attempt, fit, J.gram(), as_float64(r).reshape(n, -1), float(damping))

@@ -1,0 +1,195 @@
+"""Probabilities of the classes from scores, calibrated by scores that no row had a part in.
+
+Least squares on indicators tells classes apart, but its outputs are no probabilities. For a fit
+with a closed form the score that each training row has without itself costs next to nothing: on
+these scores the one parameter of a logistic model is found. A model with a constant for each class
+measured no better, and its most probable class need not be the one that `predict` names.
+"""
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import softmax
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from subquad._validation import real
+from subquad.estimators._base import OutputsClassifier
+from subquad.solvers.exact import DampedCholesky
+
+# Even where scores tell nothing, probabilities keep their order: t is at least this, in units in
+# which the scores' differences from their mean have the root mean square 1.
+_LEAST = 1e-6
+
+CALIBRATION = """
+    calibration_ : float or None
+        t of the probabilities: see `predict_proba`. None where there are no leave-one-out scores
+        to find it by."""
+
+_CLASS_WEIGHT = """
+    class_weight : "balanced", dict or None
+        By what the sample weights of each class's rows are multiplied: {label: factor}, 1 for
+        labels that are not named; "balanced" gives all classes the same total weight.
+        Probabilities are then those of data in which classes are as frequent as their weights."""
+
+
+class CalibratedClassifier(OutputsClassifier):
+    """A classifier whose fit knows leave-one-out errors, of some rows or all."""
+
+    _needs_errors = True
+
+    def predict_proba(self, X):
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n, n_classes)
+            For two classes 1 / (1 + exp(t f)) and 1 / (1 + exp(-t f)), f being the
+            `decision_function`; for more, exp(t f_c) of each class c, divided by their sum. The
+            class of largest probability is that of `predict`.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            If the model is not fitted, X is not finite or has other features, there were no
+            leave-one-out scores to calibrate by, or the model was saved by a version that kept no
+            calibration.
+
+        Notes
+        -----
+        t > 0 minimises the log-loss of the training rows under their sample weights, each with the
+        f of the fit without it: temperature scaling (Guo et al., 2017). Of N rows one is
+        taken to be wrong, as in Platt (1999): a label counts with a chance of 1 / (N + 2) for the
+        other classes, so that t is finite where scores tell all classes apart.
+        """
+        check_is_fitted(self, self._FITTED)
+        return probabilities(self._outputs(X), self._known_calibration())
+
+    def _weights_by_class(self, y, sample_weight):
+        """Sample weights times those of the classes."""
+        if self.class_weight is None:
+            return sample_weight
+        weights = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+        labels = np.searchsorted(self.classes_, y)
+        return weights * _class_factors(self.class_weight, self.classes_, labels, weights)[labels]
+
+    def _known_calibration(self):
+        """Return t, or give the reason why there is none."""
+        name = type(self).__name__
+        if not hasattr(self, "calibration_"):
+            raise ValueError(
+                f"{name} must know leave-one-out scores for predict_proba; it was saved by a "
+                "version that kept none. Fit it again."
+            )
+        if self.calibration_ is None:
+            raise ValueError(
+                f"{name} must know leave-one-out scores for predict_proba; got {self._no_scores}."
+            )
+        return self.calibration_
+
+    def _calibrate(self, errors, T, weights, repeats):
+        """Find t, given leave-one-out errors (n_observations, C) of scaled targets, or None.
+
+        Of repeated rows, T (n, C) are the mean targets, and the errors are those of observations.
+        """
+        self.calibration_ = None
+        if errors is None:
+            return
+        n = len(T)
+        if repeats is not None:
+            units = repeats.shares * repeats.totals[repeats.points]
+            weights, n = repeats.weights, (repeats.weights / units).sum()
+            T = T[repeats.points] + repeats.deviations
+        targets, scores = self._scaling.unscaled(T), self._scaling.unscaled(T - errors)
+        if np.isfinite(scores).all():
+            labels = _of_classes(targets).argmax(axis=1)
+            self.calibration_ = calibration(scores, labels, weights, n)
+
+
+def with_class_weight(parameters):
+    """Return the documentation of parameters with one more at their end."""
+    return parameters.replace("\n\n    Attributes", f"{_CLASS_WEIGHT}\n\n    Attributes")
+
+
+def _class_factors(class_weight, classes, labels, weights):
+    """By what the weights of each class are multiplied."""
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        largest = weights.max() or 1.0  # sums of their ratios do not overflow
+        totals = np.bincount(labels, weights / largest, minlength=len(classes))
+        shares = totals / (totals.sum() or 1.0)
+        present = shares > 0
+        factors = np.zeros(len(classes))
+        factors[present] = 1.0 / (np.count_nonzero(present) * shares[present])
+        return factors
+    if not isinstance(class_weight, dict):
+        raise ValueError(f"class_weight must be 'balanced', a dict or None; got {class_weight!r}.")
+    known = classes.tolist()
+    unknown = [label for label in class_weight if label not in known]
+    if unknown:
+        raise ValueError(f"class_weight must name labels of y alone, {known}; got {unknown}.")
+    factors = {
+        label: real(factor, f"class_weight[{label!r}]", minimum=0.0)
+        for label, factor in class_weight.items()
+    }
+    return np.array([factors.get(label, 1.0) for label in known])
+
+
+def probabilities(scores, t):
+    """Return the probabilities (n, n_classes) of scores (n, n_classes), or (n, 1) of two."""
+    return softmax(t * _of_classes(scores), axis=1)
+
+
+def calibration(scores, labels, weights, n):
+    """Return the t of least log-loss.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n_rows, n_classes), or (n_rows, 1) for two classes
+    labels : ndarray of int, shape (n_rows,)
+    weights : ndarray, shape (n_rows,)
+    n : float
+        How many observations the rows stand for.
+
+    Returns
+    -------
+    float
+    """
+    S = _of_classes(scores)
+    S = S - S.mean(axis=1, keepdims=True)
+    weights = weights / weights.max()
+    weights /= weights.sum()
+    largest = np.abs(S).max()
+    if not largest > 0:
+        return _LEAST
+    size = largest * np.sqrt(weights @ np.square(S / largest).mean(axis=1))
+    S /= size
+    wrong = 1.0 / (n + 2.0)
+    targets = np.full(S.shape, wrong / (S.shape[1] - 1))
+    targets[np.arange(len(S)), labels] = 1.0 - wrong
+
+    def slope(t):
+        return float(weights @ ((softmax(t * S, axis=1) - targets) * S).sum(axis=1))
+
+    low, high = _LEAST, 1.0
+    while slope(high) < 0:  # until the row that is taken to be wrong costs more than others gain
+        low, high = high, 2 * high
+    t = low if slope(low) >= 0 else brentq(slope, low, high, xtol=1e-12, rtol=1e-12)
+    return float(t / size)
+
+
+def left_out_errors(gram, T, mu, weights, repeats):
+    """Return leave-one-out errors (n_observations, C), or None of a singular system."""
+    factor = DampedCholesky(gram, mu, weights)
+    if factor.singular:
+        return None
+    alpha, diagonal = factor.solve(T), factor.inverse_diagonal()
+    if repeats is None:
+        return alpha / diagonal[:, None]
+    return repeats.errors(alpha, diagonal, mu)
+
+
+def _of_classes(scores):
+    """Scores of each class; of two classes minus and plus half of the single one."""
+    return scores * [-0.5, 0.5] if scores.shape[1] == 1 else scores
