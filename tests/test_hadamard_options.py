@@ -170,10 +170,12 @@ def test_results_do_not_depend_on_layout_or_destination(rng, dtype, order):
 @pytest.mark.parametrize("order", ORDERS[1:])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_long_arrays_are_put_in_order_in_parts(rng, monkeypatch, order, axis):
-    x = integers(rng, (16, 64, 8), np.float64)
+    x = integers(rng, (16, 64, 32), np.float64)
     expected = fwht(x, axis, order=order)
     monkeypatch.setattr(_orders, "_KEPT_LENGTH", 4)
-    for reals in (1, 24, 700):
+    monkeypatch.setattr(_orders, "_PARTS", 3)
+    np.testing.assert_array_equal(_orders.positions(order, 512), _orders._computed(order, 512))
+    for reals in (20, 500, 3000):
         monkeypatch.setattr(_orders, "_REALS_PER_CALL", reals)
         np.testing.assert_array_equal(fwht(x, axis, order=order), expected)
 
