@@ -251,6 +251,10 @@ class TestIntegers:
         with pytest.raises(ValueError, match=message):
             function(np.array([1, 2]), **options)
 
+    def test_the_output_has_their_dtype(self):
+        with pytest.raises(TypeError, match="out must be an int64 array as x; got int32"):
+            fwht(np.array([1, 2]), out=np.empty(2, np.int32))
+
     def test_copies_that_would_not_fit_are_refused(self, monkeypatch):
         monkeypatch.setattr("subquad.hadamard._transforms._LARGE", 100)
         monkeypatch.setattr("subquad._validation.available_memory", lambda: 1000)
