@@ -280,7 +280,8 @@ def require_output(out, shape, dtype, like=""):
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be an ndarray; got {type(out).__name__}.")
     if out.dtype.type is not dtype.type:
-        raise TypeError(f"out must be a {dtype} array{as_like}; got {out.dtype}.")
+        article = "an" if dtype.kind == "i" else "a"
+        raise TypeError(f"out must be {article} {dtype} array{as_like}; got {out.dtype}.")
     if out.shape != shape:
         raise ValueError(f"out must have shape {shape}{as_like}; got {out.shape}.")
     if not out.flags.writeable:

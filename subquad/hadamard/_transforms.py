@@ -10,7 +10,7 @@ from subquad._validation import as_array, require_memory, require_output
 from subquad.hadamard._arguments import as_axes, as_signs, require_lengths, scale_of
 from subquad.hadamard._exact import transform_integers
 from subquad.hadamard._levels import transform, useful_threads
-from subquad.hadamard._orders import positions, take
+from subquad.hadamard._orders import in_order, positions
 
 # Accept these beside float32 and float64; bfloat16 is that of the package ml_dtypes.
 _ALSO = ("float16", "bfloat16", "int32", "int64")
@@ -84,7 +84,8 @@ def fwht(
     m log2(m) additions a vector, and no memory beyond the result if x and `out` are contiguous
     floats in natural order. Along the last axis a vector stays in the cache; along others the array
     is read and written once for every three levels, which takes about twice as long. `signs` take
-    one pass over the array, another `order` one for each axis; with `out=x` it needs a copy.
+    one pass over the array; another `order` takes one for each axis, several where a vector is
+    longer than the caches, and a copy of x where `out` is x.
 
     To first order, the error is at most (1 + k / 2) eps |H_m x| in 2-norm for m = 2^k, and 27 eps
     |H_m x| more for the other lengths, where x is what the signs left. Bitwise the same for every
@@ -210,14 +211,14 @@ def _apply_to_floats(product, x, target):
     before, after = (None, signs) if product.inverse else (signs, None)
     if product.order != "natural":
         for axis in product.axes:
-            p = positions(product.order, x.shape[axis])
             into = target
             if np.may_share_memory(source, target):
                 _require(x.nbytes, "A copy in another order")
                 into = np.empty_like(x)
-            take(source, p, axis, into)
+            in_order(product.order, source, axis, into)
             source = into
-            before = before if before is None else np.take(before, p, axis=axis)
+            if before is not None:
+                before = np.take(before, positions(product.order, x.shape[axis]), axis=axis)
     if before is not None:
         source = _quietly(np.multiply, source, before, target)
     transform(source, target, product.axes, product.scale, product.n_threads)

@@ -162,7 +162,7 @@ def _check(attempt, x, value, options, function):
     with np.errstate(all="ignore"):
         expected = _defined(x, axes, m, options, function)
         if exact:  # sums modulo 2^64 of numbers that fit
-            attempt.equal(value, expected.astype(dtype))
+            attempt.equal(value.astype(dtype), expected.astype(dtype))
             return
         size = _defined(np.abs(x), axes, m, options, function, np.abs)
         # Butterflies make sums that overflow where the vector is nearly too long.
