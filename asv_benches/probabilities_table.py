@@ -1,6 +1,7 @@
 """Print, as Markdown, how good the classifiers' probabilities are beside logistic regression.
 
-    python asv_benches/probabilities_table.py [--data NAME ...] [--splits K]
+    python asv_benches/probabilities_table.py [--data NAME ...] [--classifiers NAME ...]
+        [--splits K]
 
 Mean over the splits and its standard error, on test rows, of the log-loss and of the expected
 calibration error: rows in 15 equal bins of their largest probability, |accuracy - mean probability|
@@ -52,14 +53,16 @@ def calibration_error(probabilities, labels):
     return float(np.abs(np.bincount(bins, lacks)).sum() / len(labels))
 
 
-def measure(name, n_splits, small=False):
+def measure(name, names, n_splits, small=False):
     """Return {contender: rows of (log-loss, calibration error, accuracy, seconds)}."""
     X, y = LOADERS[name](return_X_y=True)
     results = {}
     for seed in range(n_splits):
         order = np.random.default_rng(seed).permutation(len(y))
         train, test = np.split(order, [100 if small else TRAINING_ROWS[name]])
-        for contender, model in contenders(seed, small).items():
+        models = contenders(seed, small)
+        for contender in names:
+            model = models[contender]
             start = time.process_time()
             model.fit(X[train], y[train])
             seconds = time.process_time() - start
@@ -84,6 +87,8 @@ def main(words=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", nargs="+", choices=LOADERS, default=list(LOADERS))
+    names = list(contenders(0, False))
+    parser.add_argument("--classifiers", nargs="+", choices=names, default=names)
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--small", action="store_true", help="tiny fits, to see that it runs")
     options = parser.parse_args(words)
@@ -91,7 +96,8 @@ def main(words=None):
     print("| data | classifier | log-loss | calibration error | accuracy | s |")
     print("|---" * 6 + "|", flush=True)
     for name in options.data:
-        for contender, rows in measure(name, options.splits, options.small).items():
+        results = measure(name, options.classifiers, options.splits, options.small)
+        for contender, rows in results.items():
             losses, errors, accuracies, seconds = np.transpose(rows)
             cells = [cell(losses), cell(errors), cell(accuracies), f"{np.mean(seconds):.2g}"]
             print("| " + " | ".join([name, contender, *cells]) + " |", flush=True)
