@@ -140,6 +140,7 @@ def _methods(cls):
     for name in dir(cls):
         method = inspect.getattr_static(cls, name)
         method = getattr(method, "__func__", method)
+        method = getattr(method, "fn", method)  # of scikit-learn's `available_if`
         if name.startswith("_") and name != "__call__":
             continue
         if inspect.isfunction(method) and method.__module__.split(".")[0] == "subquad":
