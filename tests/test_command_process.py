@@ -13,7 +13,7 @@ import pytest
 from subquad.io import load_model
 
 pytest.importorskip("sklearn")
-pytestmark = pytest.mark.usefixtures("own_folder")
+pytestmark = [pytest.mark.machine, pytest.mark.usefixtures("own_folder")]
 if sys.platform == "win32":
     pytest.skip("signals and terminals of POSIX", allow_module_level=True)
 

@@ -12,7 +12,7 @@ from command_line import SMALL, refusal, run
 from subquad.io import load_model
 
 pytest.importorskip("sklearn")
-pytestmark = pytest.mark.usefixtures("own_folder")
+pytestmark = [pytest.mark.machine, pytest.mark.usefixtures("own_folder")]
 if sys.platform == "win32":
     pytest.skip("signals of POSIX", allow_module_level=True)
 

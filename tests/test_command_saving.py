@@ -21,7 +21,7 @@ from subquad.io import load_model
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
-pytestmark = pytest.mark.usefixtures("own_folder")
+pytestmark = [pytest.mark.machine, pytest.mark.usefixtures("own_folder")]
 if sys.platform == "win32":
     pytest.skip("signals and devices of POSIX", allow_module_level=True)
 

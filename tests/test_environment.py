@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+pytestmark = pytest.mark.machine
+
 # Jobs that are large enough for several threads, checked against plain numpy.
 PROGRAM = """
     import os, sys

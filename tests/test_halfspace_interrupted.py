@@ -13,6 +13,8 @@ from subquad import HalfSpaceReport
 from subquad._kernels.half_space_turns import Turns
 from subquad.halfspace import _store
 
+pytestmark = pytest.mark.machine
+
 ENGINES = ["tree", "scan"]
 PATIENCE = 60  # seconds, after which a report counts as locked for good
 

@@ -14,6 +14,8 @@ from fuzz import kill_saves
 
 from subquad.io import check_writable, replacing
 
+pytestmark = pytest.mark.machine
+
 if sys.platform == "win32":
     pytest.skip("permissions, links and signals of POSIX", allow_module_level=True)
 

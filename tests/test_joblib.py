@@ -45,7 +45,7 @@ BACKENDS = {
 }
 PROCESSES = [name for name in BACKENDS if name != "threading"]
 # Few steps are taken, few neurons fire, and Python warns of forks beside threads.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.machine, pytest.mark.filterwarnings("ignore")]
 
 
 @functools.cache

@@ -18,6 +18,8 @@ from subquad.training import (
 from subquad.training.factored import _trainer as factored_trainer
 from subquad.training.two_layer import _trainer as two_layer_trainer
 
+pytestmark = pytest.mark.machine
+
 LEAST, MOST = 0.75, 1.25
 
 

@@ -29,6 +29,8 @@ from subquad.sketch import SRHT, CountSketch, GaussianSketch, TensorSketch, Tens
 from subquad.solvers import DampedCholesky
 from subquad.weights import GaussianWeights
 
+pytestmark = pytest.mark.machine
+
 X = np.random.default_rng(0).standard_normal((40, 4))
 Y = np.sin(2 * X[:, 0])
 LABELS = np.digitize(Y, [-0.5, 0.5])
