@@ -185,6 +185,23 @@ def test_as_a_solver_the_solution_has_entries_at_landmarks_alone():
     np.testing.assert_allclose(whole.x, DampedCholesky(J.gram(), 0.5).solve(c), atol=1e-8)
 
 
+def test_as_a_solver_it_takes_what_fit_takes(rng):
+    J = KhatriRao(rng.standard_normal((30, 4)), rng.standard_normal((30, 3)))
+    c, weights = rng.standard_normal(30), rng.random(30)
+    solver = NystromSolver(12, rng=0)
+    given = solver.solve(J, c, 0.1, list(weights))
+    array = NystromSolver(12, rng=0).solve(J, c, 0.1, weights)
+    np.testing.assert_array_equal(given.x, array.x)
+    chosen = NystromSolver(12, rng=0).solve(J, c, "loo")
+    mu = NystromSolver(12, rng=0).fit(J, c, "loo").mu
+    np.testing.assert_array_equal(chosen.x, NystromSolver(12, rng=0).solve(J, c, mu).x)
+    assert chosen.residual_norm > 0
+    with pytest.raises(TypeError, match="weights must be"):
+        solver.solve(J, c, 0.1, ["1"] * 30)
+    with pytest.raises(ValueError, match="damping must be 'loo' or a number"):
+        solver.solve(J, c, "gcv")
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("weights", [np.ones(N), WEIGHTS])
 def test_iterations_with_landmarks_reach_the_exact_solution(dtype, weights):

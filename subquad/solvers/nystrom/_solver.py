@@ -189,14 +189,15 @@ class NystromSolver:
         x minimises sum_i w_i (c_i - (G x)_i)^2 + mu x^T G x among vectors that are 0 at all other
         rows: J^T x is a change of the parameters that M rows of J span. `residual_norm` is that of
         the whole system, which only M = n rows solve; `converged` says whether they did.
+        Arguments are those of `fit`.
         """
         c = as_vector(c, "c", size=J.n, dtype=np.float64)
         rows = JacobianRows(J)
         fit = self.fit(rows, c, damping, weights)
         x = np.zeros(J.n)
         x[fit.points] = fit.coefficients[:, 0]
-        w = np.ones(J.n) if weights is None else weights
-        residual = w * (c - rows.block(slice(None), fit.points) @ x[fit.points]) - damping * x
+        w = weights_of(weights, None, c[:, None])
+        residual = w * (c - rows.block(slice(None), fit.points) @ x[fit.points]) - fit.mu * x
         norm = float(np.linalg.norm(residual))
         converged = norm <= 1e-6 * np.linalg.norm(w * c)
         info = {"method": self.name, "sketch_size": len(fit.points), "missed": fit.missed}
