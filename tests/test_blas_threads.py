@@ -216,7 +216,7 @@ def test_concurrent_fits_have_the_bits_they_have_alone_and_leave_no_limit(contro
     path = os.pathsep.join([here, *filter(None, sys.path)])
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "PYTHONPATH": path}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
+        [sys.executable, "-P", "-W", "ignore", "-c", code],
         env=environment,
         capture_output=True,
         text=True,
