@@ -335,3 +335,10 @@ def test_a_small_sketch_tells_repeated_rows_from_shared_buckets(rng, dtype):
         solution = PcgSolver(60, rng=0, rtol=1e-9).solve(J, c)
         assert solution.info["rank"] == len(np.unique(kinds))
         np.testing.assert_allclose(solution.x, np.linalg.pinv(G) @ c, atol=1e-6)
+
+
+def test_products_that_overflow_on_the_null_space_of_a_sketch_are_refused():
+    # Two rows whose sketches cancel nothing but overflow in G, and one of zeros.
+    J = KhatriRao(np.array([[1e160], [1e160], [0.0]]), np.ones((3, 1)))
+    with pytest.raises(ValueError, match=r"finite|range of float64"):
+        gram_solve(J, np.ones(3), "pcg", rng=0)

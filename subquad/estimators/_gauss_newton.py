@@ -308,7 +308,8 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             # After a warm start it would be the error of what was left to fit, not of the whole.
             self.loo_error_ = None
         elif self.solver_ == "exact":
-            self.loo_error_ = trainer.loo_error / TARGET_DEVIATION**2
+            error = trainer.loo_error  # None where the targets were met before the first step
+            self.loo_error_ = None if error is None else error / TARGET_DEVIATION**2
         if self.solver_ == "exact" or self.loo_error_ is None:  # else few rows have told
             # What is pulled towards earlier weights has seen each row before.
             known = self._needs_errors and earlier is None

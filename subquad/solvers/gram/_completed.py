@@ -49,10 +49,15 @@ def completed(factor, J):
         return factor
     if cost.forming_pays(J, N.shape[1]):
         kept_gram(J)
-    products = np.column_stack([gram_times(J, v) for v in np.ascontiguousarray(N.T)])
-    values, Q = np.linalg.eigh(N.T @ products)
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = np.column_stack([gram_times(J, v) for v in np.ascontiguousarray(N.T)])
+        inner = N.T @ products
     # Eigenvalues of G below this are rounding.
-    tolerance = max(J.n, 16) * np.finfo(J.dtype).eps * factor.norm_estimate**2
+    largest = factor.norm_estimate * factor.norm_estimate
+    tolerance = max(J.n, 16) * np.finfo(J.dtype).eps * largest
+    if not (np.isfinite(inner).all() and np.isfinite(tolerance)):
+        raise ValueError("J must have a finite Gram matrix; its products overflow. Scale J.")
+    values, Q = np.linalg.eigh(inner)
     if values[-1] <= tolerance:
         return factor
     return Completed(factor, values, N @ Q, tolerance)
