@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from subquad._validation import real
 from subquad.estimators._base import OutputsClassifier
 from subquad.solvers.exact import DampedCholesky
+from subquad.solvers.leave_one_out import left_out_errors
 
 # Even where scores tell nothing, probabilities keep their order: t is at least this, in units in
 # which the scores' differences from their mean have the root mean square 1.
@@ -179,15 +180,10 @@ def calibration(scores, labels, weights, n):
     return float(t / size)
 
 
-def left_out_errors(gram, T, mu, weights, repeats):
+def errors_of_fit(gram, T, mu, weights, repeats):
     """Return leave-one-out errors (n_observations, C), or None of a singular system."""
     factor = DampedCholesky(gram, mu, weights)
-    if factor.singular:
-        return None
-    alpha, diagonal = factor.solve(T), factor.inverse_diagonal()
-    if repeats is None:
-        return alpha / diagonal[:, None]
-    return repeats.errors(alpha, diagonal, mu)
+    return None if factor.singular else left_out_errors(factor, factor.solve(T), repeats)
 
 
 def _of_classes(scores):

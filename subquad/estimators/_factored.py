@@ -14,7 +14,7 @@ from subquad.estimators._base import OutputsRegressor, warn_constant
 from subquad.estimators._calibration import (
     CALIBRATION,
     CalibratedClassifier,
-    left_out_errors,
+    errors_of_fit,
     with_class_weight,
 )
 from subquad.estimators._preprocessing import REPEATED_ROWS, merge_duplicates
@@ -185,7 +185,7 @@ class _FactoredModel(SteppedModel):
         self.loo_error_ = None if self.regularization == 0 else error / TARGET_DEVIATION**2
         errors = None
         if self._needs_errors and self.regularization_ > 0:
-            errors = left_out_errors(self._gram(rows), T, self.regularization_, weights, repeats)
+            errors = errors_of_fit(self._gram(rows), T, self.regularization_, weights, repeats)
         self._calibrate(errors, T, weights, repeats)
         return rows
 

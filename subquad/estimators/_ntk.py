@@ -17,7 +17,7 @@ from subquad.estimators._base import Model
 from subquad.estimators._calibration import (
     CALIBRATION,
     CalibratedClassifier,
-    left_out_errors,
+    errors_of_fit,
     with_class_weight,
 )
 from subquad.estimators._feature_scales import likely_factors
@@ -47,6 +47,7 @@ from subquad.estimators._scaling import (
 from subquad.ntk import ntk
 from subquad.solvers import choose_regularization
 from subquad.solvers.exact import DampedCholesky
+from subquad.solvers.leave_one_out import left_out_errors
 from subquad.training import TrainingWarning
 
 # The choice is made on at most so many rows: an eigendecomposition of 8,000 would take minutes.
@@ -215,7 +216,7 @@ class _NTKModel(LinearisedModel, Model):
         mu = mu if self.regularization == "loo" else float(self.regularization)
         if self.solver_ == "pcg" and self._needs_errors:  # those of all rows would cost a factor
             K = self._kernel(self._rows(X))
-            self._calibrate(left_out_errors(K, T, mu, weights, repeats), T, weights, repeats)
+            self._calibrate(errors_of_fit(K, T, mu, weights, repeats), T, weights, repeats)
         return mu
 
     def _adopt(self, candidate, X, T, weights):
@@ -271,10 +272,7 @@ class _NTKModel(LinearisedModel, Model):
                 stacklevel=4,
             )
         self.dual_coef_ = factor.solve(T)
-        diagonal = factor.inverse_diagonal()
-        errors = self.dual_coef_ / diagonal[:, None]
-        if repeats is not None:
-            errors = repeats.errors(self.dual_coef_, diagonal, mu)
+        errors = left_out_errors(factor, self.dual_coef_, repeats)
         self._calibrate(None if factor.singular else errors, T, weights, repeats)
         if repeats is not None:
             weights = repeats.weights

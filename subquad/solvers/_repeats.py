@@ -129,6 +129,13 @@ def merge_repeats(points, T, weights):
     return means, totals, Repeats(points, weights, totals, T - means[points], shares)
 
 
+def in_units(repeats, unit):
+    """Return the same observations with their weights over a unit; None of none."""
+    if repeats is None:
+        return None
+    return replace(repeats, weights=repeats.weights / unit, totals=repeats.totals / unit)
+
+
 def _checked_points(points, n):
     """Return points as n indices of which none is skipped."""
     points = even_array(points, "points")

@@ -10,11 +10,10 @@ and one eigendecomposition of G gives every e_i for every mu.
 A point may stand for several observations, of which one at a time is left out: see `Repeats`.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from subquad._validation import as_array, as_gram, as_matrix, as_vector, real, require_in_range
+from subquad.solvers._repeats import in_units
 from subquad.solvers.exact import DampedCholesky, sample_weights, symmetric_product
 
 # Scale what is larger than this, or smaller than the inverse: its square may overflow.
@@ -69,19 +68,18 @@ def choose_regularization(grams, r, weights=None, grid=None, *, repeats=None):
     >>> mu, loo_error, curve.shape  # independent points predict nothing about each other
     (10.0, 1.0, (37, 2))
     """
-    grams, R, roots = _checked(grams, r, _weights_of(repeats, weights))
-    grid = _GRID if grid is None else _candidates(grid)
+    grams, R, roots = _checked(grams, r, weights_of(repeats, weights))
+    grid = candidates(grid)
     unit = _unit(np.square(roots).max())
     roots = roots / np.sqrt(unit)
-    if repeats is not None and unit != 1.0:
-        repeats = replace(repeats, weights=repeats.weights / unit, totals=repeats.totals / unit)
+    repeats = in_units(repeats, unit)
     mean_eigenvalue = np.mean([roots**2 * G.diagonal() for G in grams])
     if not mean_eigenvalue > 0:
         raise ValueError("grams must have a positive trace; got none, so that no neuron fires.")
     size = _unit(mean_eigenvalue)
     mus = mean_eigenvalue / size * grid
     every = [slice(c, c + 1) for c in range(R.shape[1])] if len(grams) > 1 else [slice(None)]
-    _require_deviations(repeats, R)
+    require_deviations(repeats, R)
     with np.errstate(over="ignore", invalid="ignore"):
         sums = sum(
             _squared_errors(
@@ -128,21 +126,33 @@ def loo_residuals(gram, r, mu, weights=None, *, repeats=None):
     """
     gram = as_gram(gram, "gram")
     r = as_vector(r, "r", size=len(gram), dtype=np.float64)
-    weights = _weights_of(repeats, weights)
-    _require_deviations(repeats, r[:, None])
+    weights = weights_of(repeats, weights)
+    require_deviations(repeats, r[:, None])
     factor = DampedCholesky(gram, real(mu, "mu", minimum=0.0), weights)
     if factor.singular:
         raise ValueError(
             f"mu must be positive for a singular gram (rank {factor.rank} of {factor.n}); got {mu}."
         )
-    alpha, diagonal = factor._solve(r), factor.inverse_diagonal()
+    alpha = factor._solve(r)
     if repeats is not None:
-        return repeats.errors(alpha[:, None], diagonal, factor.damping)[:, 0]
+        return left_out_errors(factor, alpha[:, None], repeats)[:, 0]
+    diagonal = factor.inverse_diagonal()
     absent = diagonal == 0
     diagonal[absent] = 1.0
     errors = alpha / diagonal
     errors[absent] = (r - symmetric_product(gram, alpha))[absent]
     return require_in_range(errors, "gram and r", "errors")
+
+
+def left_out_errors(factor, alpha, repeats=None):
+    """Return e (n_observations, C) from a `DampedCholesky` and alpha = M^-1 r (n, C), trusted.
+
+    All weights are positive.
+    """
+    diagonal = factor.inverse_diagonal()
+    if repeats is None:
+        return alpha / diagonal[:, None]
+    return repeats.errors(alpha, diagonal, factor.damping)
 
 
 def _unit(number):
@@ -179,7 +189,7 @@ def _sums_of_squares(repeats, c, roots, mus, solutions, diagonal):
     return sums
 
 
-def _weights_of(repeats, weights):
+def weights_of(repeats, weights):
     """Weights of the points; refuse those that are not the totals of their observations."""
     if repeats is None:
         return weights
@@ -188,7 +198,7 @@ def _weights_of(repeats, weights):
     return repeats.totals
 
 
-def _require_deviations(repeats, R):
+def require_deviations(repeats, R):
     """Refuse observations of other points or targets than those of R (n, C)."""
     if repeats is None:
         return
@@ -215,8 +225,10 @@ def _checked(grams, r, weights):
     return grams, R, np.ones(n) if weights is None else np.sqrt(sample_weights(weights, n))
 
 
-def _candidates(grid):
-    """Return the grid as a rising vector of positive numbers."""
+def candidates(grid):
+    """Return the grid as a rising vector of positive numbers; None is the default one."""
+    if grid is None:
+        return _GRID
     grid = as_vector(grid, "grid", dtype=np.float64)
     if grid.min() <= 0:
         raise ValueError(f"grid must be positive; got {grid.min()}.")

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from subquad._validation import as_array, as_matrix, as_vector, generator, integer, real
+from subquad.solvers._repeats import in_units
 from subquad.solvers._solution import Solution
+from subquad.solvers.leave_one_out import candidates
 from subquad.solvers.nystrom._border import (
     JacobianRows,
     as_rows,
-    checked_grid,
-    in_units,
-    weights_of,
+    positive_weights,
 )
 from subquad.solvers.nystrom._equations import Equations
 from subquad.solvers.nystrom._landmarks import checked_landmarks, drawn_landmarks
@@ -158,7 +158,7 @@ class NystromSolver:
         """
         r = as_array(r, "r")
         R = as_matrix(r[:, None] if r.ndim == 1 else r, "r", dtype=np.float64)
-        weights = weights_of(weights, repeats, R)
+        weights = positive_weights(weights, repeats, R)
         mu = None if isinstance(damping, str) else real(damping, "damping", minimum=0.0)
         if mu is None and damping != "loo":
             raise ValueError(f"damping must be 'loo' or a number; got {damping!r}.")
@@ -168,14 +168,14 @@ class NystromSolver:
         unit = 2.0 ** np.frexp(weights.max())[1]  # weights may be too large to be added up
         equations = Equations(kernel, points, R, weights / unit, self.block_size)
         mean = np.mean(weights[present] / unit * kernel.diagonal()[present])
-        mus = mean * checked_grid(grid) if mu is None else np.array([mu / unit])
-        some = self._left_out(present, points)
-        sums, total = equations.squared_errors(mus, some, in_units(repeats, unit))
+        mus = mean * candidates(grid) if mu is None else np.array([mu / unit])
+        some, scaled = self._left_out(present, points), in_units(repeats, unit)
+        sums, total = equations.squared_errors(mus, some, scaled)
         errors = sums / (total * R.shape[1])
         best = np.flatnonzero(errors == errors.min())[-1]
         one_by_one = None
         if residuals:
-            one_by_one = equations.errors(mus[best], some, in_units(repeats, unit))
+            one_by_one = equations.errors(mus[best], some, scaled)
         return NystromFit(
             points, equations.coefficients(mus[best]), float(mus[best] * unit),
             float(errors[best]), np.column_stack([mus * unit, errors]), equations.missed,
@@ -196,7 +196,7 @@ class NystromSolver:
         fit = self.fit(rows, c, damping, weights)
         x = np.zeros(J.n)
         x[fit.points] = fit.coefficients[:, 0]
-        w = weights_of(weights, None, c[:, None])
+        w = positive_weights(weights, None, c[:, None])
         residual = w * (c - rows.block(slice(None), fit.points) @ x[fit.points]) - fit.mu * x
         norm = float(np.linalg.norm(residual))
         converged = norm <= 1e-6 * np.linalg.norm(w * c)
