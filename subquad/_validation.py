@@ -113,6 +113,14 @@ def as_gram(G, name, *, size=None):
     return G
 
 
+def as_targets(y, n_rows, n_outputs):
+    """Return y as a trusted float64 matrix; of one output it may be a vector."""
+    y = as_array(y, "y")
+    if y.ndim == 1 and n_outputs == 1:
+        return as_vector(y, "y", size=n_rows, dtype=np.float64)[:, None]
+    return as_matrix(y, "y", n_rows=n_rows, n_columns=n_outputs, dtype=np.float64)
+
+
 def as_csr(x, name, *, n_columns=None, min_rows=1, dtype=None):
     """Return (indptr, indices, values) of x in canonical CSR: sorted, without duplicates.
 

@@ -3,9 +3,8 @@
 import contextlib
 
 import numpy as np
-import scipy.sparse
 
-from subquad._validation import as_matrix, as_vector, even_array, require_finite
+from subquad._validation import as_targets, require_finite
 from subquad.interop._capture import capture
 from subquad.interop._capture._layers import find_layers, has_embedding, require_eval_mode
 from subquad.interop._capture._outputs import Chosen
@@ -73,11 +72,7 @@ class TorchLayer:
                 kind = str(y.dtype).removeprefix("torch.")
                 raise TypeError(f"y must be a float32 or float64 array; got {kind}.")
             y = as_numpy(y)
-        y = y if scipy.sparse.issparse(y) else even_array(y, "y")
-        n, C = self.outputs.shape
-        if C == 1 and y.ndim == 1:
-            return as_vector(y, "y", size=n, dtype=np.float64)[:, None]
-        return as_matrix(y, "y", n_rows=n, n_columns=C, dtype=np.float64)
+        return as_targets(y, *self.outputs.shape)
 
     def jacobian(self, X=None, outputs=None):
         """Return J at the weight that is in place, for the samples or for other ones."""

@@ -5,8 +5,7 @@ import warnings
 import numpy as np
 
 from subquad._validation import (
-    as_array,
-    as_matrix,
+    as_targets,
     as_vector,
     real,
     require_memory,
@@ -28,13 +27,18 @@ def chosen_solver(value, rng=None):
     return None if isinstance(value, str) and value == "exact" else as_solver(value, rng)
 
 
+def positive_or_auto(value, name):
+    """Return a positive number, or None for "auto"."""
+    if isinstance(value, str):
+        if value != "auto":
+            raise ValueError(f"{name} must be 'auto' or a number; got {value!r}.")
+        return None
+    return real(value, name, minimum=0.0, exclusive_minimum=True)
+
+
 def targets(y, network, n):
     """y as float64, shape (n, C), of a size whose squares float64 holds."""
-    y = as_array(y, "y")
-    if y.ndim == 1 and network.n_outputs == 1:
-        y = as_vector(y, "y", size=n, dtype=np.float64)[:, None]
-    else:
-        y = as_matrix(y, "y", n_rows=n, n_columns=network.n_outputs, dtype=np.float64)
+    y = as_targets(y, n, network.n_outputs)
     largest = float(np.abs(y).max())
     if largest and not 1 / _LARGEST_TARGET <= largest <= _LARGEST_TARGET:
         raise ValueError(

@@ -14,17 +14,16 @@ from subquad._validation import (
     as_matrix,
     generator,
     integer,
-    real,
     require_in_range,
     require_memory,
 )
 from subquad.lowrank import is_changeable
 from subquad.networks import WideNetwork
 from subquad.training import _arguments
+from subquad.training._batches import in_order, pairs, shuffled
 from subquad.training._records import Stopwatch, TrainingWarning
 from subquad.training.all_layers._maintained import MaintainedNetwork
 from subquad.training.all_layers._record import DescentRecord
-from subquad.training.half_space._batches import in_order, pairs, shuffled
 
 # Training has diverged when its mean loss is so many times the largest one that f = 0, or the
 # network as drawn, had so far.
@@ -145,7 +144,7 @@ class LowRankGradientDescent:
         _require_wide(network)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
-        self.step_size = _as_step_size(step_size)
+        self.step_size = _arguments.positive_or_auto(step_size, "step_size")
         self._batch_size = None if batch_size is None else integer(batch_size, "batch_size")
         self._rng, self._callback = generator(rng), callback
         rank_budget = _as_budget(rank_budget, network, when_full)
@@ -381,13 +380,11 @@ class LowRankGradientDescent:
         return self
 
     def _batches(self, X, y, n_epochs):
-        """Yield batches of so many passes, or endlessly."""
-        epochs = itertools.count() if n_epochs is None else range(n_epochs)
-        for _ in epochs:
-            if self._batch_size is None:
-                yield X, y
-            else:
-                yield from shuffled(X, y, self._batch_size, 1, self._rng)
+        """Return the batches of so many passes, or an endless row of them."""
+        if self._batch_size is not None:
+            return shuffled(X, y, self._batch_size, n_epochs, self._rng)
+        whole = X, y
+        return itertools.repeat(whole) if n_epochs is None else itertools.repeat(whole, n_epochs)
 
     def _inputs(self, X):
         network = self.network
@@ -444,15 +441,6 @@ def _require_wide(network):
     if not isinstance(network, WideNetwork):
         raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
     _arguments.require_active_neurons(network, 1)
-
-
-def _as_step_size(value):
-    """A positive number, or None for "auto"."""
-    if isinstance(value, str):
-        if value != "auto":
-            raise ValueError(f"step_size must be 'auto' or a number; got {value!r}.")
-        return None
-    return real(value, "step_size", minimum=0.0, exclusive_minimum=True)
 
 
 def _stable_step(largest_eigenvalue):

@@ -90,3 +90,13 @@ class EvaluatedRows:
     def another(self):
         """Itself."""
         return self
+
+
+def flips(before, after, width):
+    """How many pairs of a point and a neuron are in one of two CSR answers alone."""
+    first, second = (
+        np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)) * width + indices
+        for indptr, indices, _ in (before, after)
+    )
+    both = len(np.intersect1d(first, second, assume_unique=True))
+    return len(first) + len(second) - 2 * both

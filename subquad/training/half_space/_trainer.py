@@ -11,18 +11,18 @@ import scipy.sparse
 
 from subquad._parallel import resolve_threads
 from subquad._validation import (
-    as_array,
     as_matrix,
-    as_vector,
+    as_targets,
     generator,
     integer,
     one_of,
-    real,
     require_memory,
 )
 from subquad.networks import PairedNetwork
+from subquad.training import _arguments
+from subquad.training._batches import in_order, pairs, shuffled
 from subquad.training._records import Stopwatch, TrainingWarning
-from subquad.training.half_space._batches import flips, in_order, pairs, shuffled
+from subquad.training.half_space._fired import flips
 from subquad.training.half_space._losses import as_loss
 from subquad.training.half_space._record import SGDRecord
 from subquad.training.half_space._rows import NetworkRows, TangentRows
@@ -172,7 +172,8 @@ class HalfSpaceSGD:
         self._batch_size = integer(batch_size, "batch_size")
         self.loss = as_loss(loss)
         self._iterate, self._average_from = _iterate(iterate, average_from)
-        self._count_flips, self.learning_rate = bool(count_flips), _rate(learning_rate)
+        self.learning_rate = _arguments.positive_or_auto(learning_rate, "learning_rate")
+        self._count_flips = bool(count_flips)
         self._rng, self._callback = generator(rng), callback
         self._choice = _spawned(self._rng) if self._iterate == "random" else None
         _require_memory(network, self._iterate)
@@ -343,11 +344,7 @@ class HalfSpaceSGD:
         """Return X and y (b, C) in trusted form."""
         network = self.network
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
-        y = as_array(self.loss._numbers(y), "y")
-        if y.ndim == 1 and network.n_outputs == 1:
-            y = as_vector(y, "y", size=len(X), dtype=np.float64)[:, None]
-        else:
-            y = as_matrix(y, "y", n_rows=len(X), n_columns=network.n_outputs, dtype=np.float64)
+        y = as_targets(self.loss._numbers(y), len(X), network.n_outputs)
         return X, self.loss._admitted(y)
 
     def _mean_loss(self, f, y):
@@ -441,15 +438,6 @@ def _warn_of_few(network):
             TrainingWarning,
             stacklevel=3,
         )
-
-
-def _rate(value):
-    """A positive number, or None for "auto"."""
-    if isinstance(value, str):
-        if value != "auto":
-            raise ValueError(f"learning_rate must be 'auto' or a number; got {value!r}.")
-        return None
-    return real(value, "learning_rate", minimum=0.0, exclusive_minimum=True)
 
 
 def _stable_rate(network, loss, X, fired):

@@ -1,11 +1,14 @@
 """Mini-batches of arrays, and of whatever yields pairs."""
 
-import numpy as np
+import itertools
 
 
 def shuffled(X, y, batch_size, n_epochs, rng):
-    """Yield mini-batches of so many passes over the rows, each in an order of its own."""
-    for _ in range(n_epochs):
+    """Yield mini-batches of so many passes over the rows, each in an order of its own.
+
+    None of n_epochs stands for passes without end.
+    """
+    for _ in itertools.count() if n_epochs is None else range(n_epochs):
         order = rng.permutation(len(X))
         for i in range(0, len(X), batch_size):
             rows = order[i : i + batch_size]
@@ -30,13 +33,3 @@ def pairs(stream):
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise TypeError(f"X must yield pairs (X, y); got {type(batch).__name__}.")
         yield batch
-
-
-def flips(before, after, width):
-    """How many pairs of a point and a neuron are in one of two CSR answers alone."""
-    first, second = (
-        np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)) * width + indices
-        for indptr, indices, _ in (before, after)
-    )
-    both = len(np.intersect1d(first, second, assume_unique=True))
-    return len(first) + len(second) - 2 * both
