@@ -1,6 +1,7 @@
 """A half-space report is in its old state or its new one, and open, wherever an exception came."""
 
 import copy
+import gc
 import queue
 import sys
 import threading
@@ -31,7 +32,8 @@ class Watcher:
 
     def run(self, call):
         """Return whether the call went through; every frame that it enters is watched."""
-        before = sys.gettrace()
+        before, collecting = sys.gettrace(), gc.isenabled()
+        gc.disable()  # what other packages do when garbage is collected is no part of the call
         sys.settrace(self._enter)
         try:
             call()
@@ -39,6 +41,8 @@ class Watcher:
             return False
         finally:
             sys.settrace(before)
+            if collecting:
+                gc.enable()
         return True
 
     def _enter(self, frame, event, arg):
