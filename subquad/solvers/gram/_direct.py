@@ -1,6 +1,9 @@
 """Direct solvers of the Gram equation: by G itself, and by the Gram matrix of a sketch."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +20,11 @@ from subquad.solvers.gram._common import (
     sketched,
     tolerance,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from subquad.jacobian import Jacobian
 
 
 class ExactSolver:
@@ -35,10 +43,12 @@ class ExactSolver:
 
     name = "exact"
 
-    def __init__(self, *, rtol=1e-10):
+    def __init__(self, *, rtol: float = 1e-10) -> None:
         self._rtol = tolerance(rtol)
 
-    def solve(self, J, c, damping=0.0, weights=None):
+    def solve(
+        self, J: Jacobian, c: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+    ) -> Solution:
         """Return a `Solution` of (G + damping W^-1) x = c; n^3 / 3 operations beside G."""
         return in_symmetric_form(self._solve, J, c, damping, weights)
 
@@ -81,12 +91,21 @@ class SketchSolver:
 
     name = "sketch"
 
-    def __init__(self, sketch_size=None, *, rng=None, rtol=1e-10, verify=True):
+    def __init__(
+        self,
+        sketch_size: int | None = None,
+        *,
+        rng: int | np.random.Generator | None = None,
+        rtol: float = 1e-10,
+        verify: bool = True,
+    ) -> None:
         self._sketch_size = None if sketch_size is None else integer(sketch_size, "sketch_size")
         self._rng = generator(rng)
         self._rtol, self._verify = tolerance(rtol), verify
 
-    def solve(self, J, c, damping=0.0, weights=None):
+    def solve(
+        self, J: Jacobian, c: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+    ) -> Solution:
         """Return a `Solution` of (G + damping W^-1) x = c, up to the error of the sketch."""
         return in_symmetric_form(self._solve, J, c, damping, weights)
 

@@ -1,5 +1,9 @@
 """Conjugate gradients for the Gram equation, preconditioned by a sketch of it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._validation import generator, integer
@@ -18,6 +22,12 @@ from subquad.solvers.gram._common import (
     tolerance,
 )
 from subquad.solvers.gram._landmarks import LandmarkPreconditioner
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from subquad.jacobian import Jacobian
+
 
 _MAX_ITERATIONS = 1000
 _MOST_SKETCHES = 4
@@ -58,7 +68,14 @@ class PcgSolver:
 
     name = "pcg"
 
-    def __init__(self, sketch_size=None, *, landmarks=None, rng=None, rtol=1e-3):
+    def __init__(
+        self,
+        sketch_size: int | None = None,
+        *,
+        landmarks: int | None = None,
+        rng: int | np.random.Generator | None = None,
+        rtol: float = 1e-3,
+    ) -> None:
         self._sketch_size = None if sketch_size is None else integer(sketch_size, "sketch_size")
         self.landmarks = None if landmarks is None else integer(landmarks, "landmarks")
         if sketch_size is not None and landmarks is not None:
@@ -68,7 +85,9 @@ class PcgSolver:
         self._sketches = {}
         self._factor, self._iterations = None, (0, 0)
 
-    def solve(self, J, c, damping=0.0, weights=None):
+    def solve(
+        self, J: Jacobian, c: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+    ) -> Solution:
         """Return a `Solution` of (G + damping W^-1) x = c."""
         return in_symmetric_form(self._solve, J, c, damping, weights)
 
