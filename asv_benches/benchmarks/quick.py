@@ -1,4 +1,4 @@
-"""One case of each kind, `asv run --bench "^quick"` compares commits by these.
+"""One case of each kind: `asv run --bench "^quick"` compares commits by these.
 
 Each is a suite of another module, with its own kernels or methods alone, at one size that takes
 milliseconds. The other modules compare with other packages, and tell how times grow.

@@ -135,14 +135,14 @@ class FactoredNetwork:
         require_matrix_memory((n_outputs, width), np.float64)
         kind = SRHT if sketch == "srht" else GaussianSketch
         self.inner = kind(d, inner_size, rng=rng)
-        self.weights = rng.standard_normal((rows, inner_size), dtype)
+        self.weights: FloatArray = rng.standard_normal((rows, inner_size), dtype)
         self._outer = Absent(width, dtype)
         if outer_size is not None:
             self.outer_size = rows
             if sketch == "gaussian":
                 require_matrix_memory((width, rows), dtype)
             self._outer = (HadamardStack if sketch == "srht" else Dense)(width, rows, rng, dtype)
-        self.readout = 2.0 * rng.integers(0, 2, (n_outputs, width), dtype=np.int8) - 1.0
+        self.readout: FloatArray = 2.0 * rng.integers(0, 2, (n_outputs, width), dtype=np.int8) - 1.0
         self._finish(dtype)
 
     def _finish(self, dtype):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from subquad._typing import FloatArray
     from subquad.activations import ThresholdActivation
+    from subquad.weights import Weights
 
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
@@ -135,11 +136,11 @@ class WideNetwork(Network):
         self.weight_std = math.sqrt(2 / width)
         kinds = ["dense"] + [as_kind(weights, dtype)] * (depth - 1)
         shapes = [(width, n_features)] + [(width, width)] * (depth - 1)
-        self.weights = [
+        self.weights: list[Weights] = [
             hidden_weights(kind, shape, self.weight_std, rng, dtype)
             for kind, shape in zip(kinds, shapes, strict=True)
         ]
-        self.readout = signs(n_outputs, width, readout, rng).astype(dtype)
+        self.readout: FloatArray = signs(n_outputs, width, readout, rng).astype(dtype)
 
     @classmethod
     def _from_parts(cls, weights, readout, activation):

@@ -121,7 +121,8 @@ class GaussNewtonTrainer:
             **{"dtype": np.dtype(dtype).name, "regularization": mu, "damping": damping},
             **{"tol": self._tol, "max_steps": self._max_steps, "search_kinks": search_kinks},
         }
-        self.history, self.message = [], "Not run."
+        self.history: list[StepRecord] = []
+        self.message = "Not run."
         self._warned_silent = self._resumed = False
         self._first_of_run = 0
 
