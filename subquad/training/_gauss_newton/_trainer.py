@@ -14,6 +14,7 @@ import numpy as np
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real, require_memory
 from subquad.training import _arguments
+from subquad.training._diagnostics import Origin
 from subquad.training._gauss_newton._fit import Fit, ratio
 from subquad.training._gauss_newton._steps import LevenbergMarquardt, RegularisedStep
 from subquad.training._records import StepRecord, Stopwatch, TrainingWarning
@@ -41,6 +42,9 @@ class State(Protocol):
     has_kinks : bool, optional
         Whether a regularised fit that gains no more may take some 300 steps to look around kinks;
         False if there is none, or if `terms` would grow with them.
+    firing : tuple of ndarray, optional
+        Arrays of bool, or of words of bits, that say which neurons fire at which data points: what
+        `Diagnostics` counts flips by.
     """
 
     def linearise(self):
@@ -77,6 +81,8 @@ class GaussNewtonTrainer:
 
     # Whether `state_dict` can be asked for, to which end the coefficients of all steps are kept.
     _resumable = False
+    # What later iterates are compared with, where diagnostics are asked for.
+    _diagnosed, _origin = False, None
 
     def _set_options(
         self,
@@ -89,6 +95,7 @@ class GaussNewtonTrainer:
         *,
         repeats=None,
         search_kinks=False,
+        diagnostics=False,
     ):
         """Check what concerns the steps, whatever the network; nothing big is allocated yet."""
         mu = _arguments.regularization(regularization)
@@ -98,7 +105,7 @@ class GaussNewtonTrainer:
         self._floor = _ROUNDINGS * np.finfo(dtype).eps
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
-        self._callback = callback
+        self._callback, self._diagnosed = callback, bool(diagnostics)
         damping = real(damping, "damping", minimum=0.0)
         search_kinks = bool(search_kinks)
         if mu == 0:
@@ -117,6 +124,9 @@ class GaussNewtonTrainer:
         """Stand at the network as it came."""
         self._fit = Fit(state, y, weights, centred, [] if self._resumable else None)
         self._mark_step(0)
+        if self._diagnosed:
+            with blas_threads_for(len(y)), np.errstate(over="ignore", invalid="ignore"):
+                self._origin = Origin(state, self._equation(), self._dtype)
 
     def _mark_step(self, linearised_at):
         """Remember where the last whole step ended, and after how many moves it linearised."""
@@ -146,9 +156,18 @@ class GaussNewtonTrainer:
                     fit.accept(move, self.regularization_)
         self._warn_silent(equation.active)
         self._first_of_run += searching  # `max_steps` does not count these
-        return self._note(equation, move, before, watch, n_moves)
+        return self._note(equation, move, before, watch, n_moves, self._diagnose(watch))
 
-    def _note(self, equation, move, before, watch, n_moves):
+    def _diagnose(self, watch):
+        """Return the `Diagnostics` of the present iterate, where they are asked for."""
+        if self._origin is None:
+            return None
+        state = self._fit.state
+        with watch.phase("diagnose"), blas_threads_for(len(self._fit.target)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                return self._origin.compare(state, self._equation())
+
+    def _note(self, equation, move, before, watch, n_moves, diagnostics):
         """Keep the record of a step, and show it."""
         fit = self._fit
         record = StepRecord(
@@ -167,6 +186,7 @@ class GaussNewtonTrainer:
             stationarity=self.stationarity,
             **equation.report,
             seconds=watch.stop(),
+            diagnostics=diagnostics,
         )
         self.history.append(record)
         self._mark_step(n_moves)
@@ -416,7 +436,7 @@ class StateGaussNewton(GaussNewtonTrainer):
     y : array_like, shape (n, C) of `state.outputs`, or (n,)
     dtype : numpy.dtype
         The precision of `state.outputs`, which decides the default of `tol`.
-    regularization, tol, max_steps, search_kinks, sample_weight, callback
+    regularization, tol, max_steps, search_kinks, sample_weight, callback, diagnostics
         As in `LastLayerGaussNewton`.
 
     Raises
@@ -442,12 +462,20 @@ class StateGaussNewton(GaussNewtonTrainer):
         search_kinks=True,
         sample_weight=None,
         callback=None,
+        diagnostics=False,
     ):
         n = len(state.outputs)
         y = _arguments.targets(y, state, n)
         weights = _arguments.sample_weight(sample_weight, n)
         self._set_options(
-            dtype, regularization, 0.0, tol, max_steps, callback, search_kinks=search_kinks
+            dtype,
+            regularization,
+            0.0,
+            tol,
+            max_steps,
+            callback,
+            search_kinks=search_kinks,
+            diagnostics=diagnostics,
         )
         self._begin(state, y, weights, centred=False)
 

@@ -40,6 +40,8 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
     n_threads : int or None
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        As in `LastLayerGaussNewton`; `Diagnostics` has an entry for each layer.
 
     Attributes
     ----------
@@ -104,13 +106,22 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         min_active=16,
         n_threads=None,
         callback=None,
+        diagnostics=False,
     ):
         if not isinstance(network, WideNetwork):
             raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
         y = _arguments.targets(y, network, len(X))
         weights = _arguments.sample_weight(sample_weight, len(X))
-        self._set_options(network.dtype, regularization, damping, tol, max_steps, callback)
+        self._set_options(
+            network.dtype,
+            regularization,
+            damping,
+            tol,
+            max_steps,
+            callback,
+            diagnostics=diagnostics,
+        )
         solver = _arguments.chosen_solver(solver)
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         _require_memory_for(network, len(X))

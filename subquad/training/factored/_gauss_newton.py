@@ -44,6 +44,8 @@ class FactoredGaussNewton(FactoredTrainer):
         At most so many; small fits use fewer. Results do not depend on it.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        As in `LastLayerGaussNewton`.
 
     Attributes
     ----------
@@ -115,6 +117,7 @@ class FactoredGaussNewton(FactoredTrainer):
         min_active=16,
         n_threads=None,
         callback=None,
+        diagnostics=False,
     ):
         require_factored(network)
         self._set_options(
@@ -125,6 +128,7 @@ class FactoredGaussNewton(FactoredTrainer):
             max_steps,
             callback,
             search_kinks=search_kinks,
+            diagnostics=diagnostics,
         )
         solver = _arguments.chosen_solver(solver)
         self._stand_at(network, X, y, sample_weight, centred, True, solver, min_active, n_threads)

@@ -48,6 +48,8 @@ class FactoredGradientDescent(FactoredTrainer):
         At most so many; small fits use fewer. Results do not depend on it.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        As in `LastLayerGaussNewton`; G is made for them in each step.
 
     Attributes
     ----------
@@ -116,10 +118,13 @@ class FactoredGradientDescent(FactoredTrainer):
         min_active=16,
         n_threads=None,
         callback=None,
+        diagnostics=False,
     ):
         require_factored(network)
         tol = _TOL if tol is None else tol
-        self._set_options(network.dtype, 0.0, 0.0, tol, max_steps, callback)
+        self._set_options(
+            network.dtype, 0.0, 0.0, tol, max_steps, callback, diagnostics=diagnostics
+        )
         if learning_rate is not None:
             learning_rate = real(
                 learning_rate, "learning_rate", minimum=0.0, exclusive_minimum=True

@@ -70,6 +70,10 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         At most so many; small fits use fewer. Results do not depend on it.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        Whether each `StepRecord` has `Diagnostics`: lambda_min of G, its distance from that of the
+        network as it came, moves of rows, flips, rank. They change no step, and take longer than
+        one where n is large: their costs are stated there.
 
     Attributes
     ----------
@@ -156,6 +160,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         min_active=16,
         n_threads=None,
         callback=None,
+        diagnostics=False,
     ):
         if not isinstance(layer, LastLayer):
             raise TypeError(f"layer must be a LastLayer; got {type(layer).__name__}.")
@@ -170,6 +175,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             callback,
             repeats=repeats,
             search_kinks=search_kinks,
+            diagnostics=diagnostics,
         )
         solver = _arguments.chosen_solver(solver)
         _arguments.require_active_neurons(layer, integer(min_active, "min_active", minimum=0))

@@ -51,6 +51,8 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         Of the kernels; BLAS keeps its own.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        As in `LastLayerGaussNewton`; G is formed for them, also where no step forms it.
 
     Attributes
     ----------
@@ -111,6 +113,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         rng=None,
         n_threads=None,
         callback=None,
+        diagnostics=False,
     ):
         if not isinstance(network, TwoLayerNetwork):
             raise TypeError(f"network must be a TwoLayerNetwork; got {type(network).__name__}.")
@@ -125,6 +128,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
             max_steps,
             callback,
             search_kinks=search_kinks,
+            diagnostics=diagnostics,
         )
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         n_threads = resolve_threads(n_threads)
