@@ -191,10 +191,12 @@ class JacobianSum(KeepsGram):
         """
         return sum(part.sketch(s) for part, s in self._with(S, "S"))
 
-    def draw_sketch(self, sketch_size, rng):
+    def draw_sketch(self, sketch_size, rng, kind="TensorSketch"):
         """Return one sketch per layer, independent of each other, for `sketch`."""
         rng = generator(rng)
-        return tuple(part.draw_sketch(sketch_size, rng) for part in self.parts)
+        if kind == "TensorSketch":  # which a layer of a user's own need not name
+            return tuple(part.draw_sketch(sketch_size, rng) for part in self.parts)
+        return tuple(part.draw_sketch(sketch_size, rng, kind) for part in self.parts)
 
     def _form(self):
         G = self.parts[0].gram()

@@ -13,6 +13,7 @@ import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real, require_memory
+from subquad.solvers.gram import sizes
 from subquad.training import _arguments
 from subquad.training._diagnostics import Origin
 from subquad.training._gauss_newton._fit import Fit, ratio
@@ -238,7 +239,7 @@ class GaussNewtonTrainer:
                     self.step()
             finally:
                 self._fit.return_to_best(self.regularization_)
-        self.message = self._closing_message()
+        self.message = self._closing_message() + self._sketch_message()
         if not self.converged and self._max_steps > 0:
             warnings.warn(self.message, TrainingWarning, stacklevel=2)
         return self
@@ -385,6 +386,18 @@ class GaussNewtonTrainer:
             f"tol={self._tol:.0e}. Equal data points may have different targets (this is then "
             "their least-squares value), some may have too few active neurons (raise width or "
             "lower shift), or the precision is exhausted (float32 ends near 3e-7)."
+        )
+
+    def _sketch_message(self):
+        """Say that a sketch was too small, where a run that it solved for did not converge."""
+        record, n = self.history[-1] if self.history else None, len(self._fit.target)
+        if self.converged or record is None or record.solver != "sketch":
+            return ""
+        if record.sketch_size >= sizes.SKETCHED * n:
+            return ""
+        return (
+            f" A sketch of {record.sketch_size} columns is small for {n} rows: steps converge from "
+            f"{sizes.LEAST_SKETCHED * n} on, and {sizes.SKETCHED * n} is a good size."
         )
 
     def _regularised_message(self):

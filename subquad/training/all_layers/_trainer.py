@@ -37,6 +37,8 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
     regularization, damping, tol, max_steps, centred, sample_weight, solver, min_active
         As in `LastLayerGaussNewton`. Outputs share the lower layers: with C of them the equation
         has n C rows, and leave-one-out errors are those of the outputs one by one.
+    rng : int, numpy.random.Generator or None
+        As in `LastLayerGaussNewton`.
     n_threads : int or None
     callback : callable, optional
         Called with the `StepRecord` after each step.
@@ -104,6 +106,7 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         sample_weight=None,
         solver="exact",
         min_active=16,
+        rng=None,
         n_threads=None,
         callback=None,
         diagnostics=False,
@@ -122,7 +125,7 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
             callback,
             diagnostics=diagnostics,
         )
-        solver = _arguments.chosen_solver(solver)
+        solver = _arguments.chosen_solver(solver, rng)
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         _require_memory_for(network, len(X))
         state = AllLayersState(network, X, weights, solver, resolve_threads(n_threads))

@@ -38,6 +38,8 @@ class FactoredGaussNewton(FactoredTrainer):
         one equation of n C rows: "exact" then takes conjugate gradients to 1e-8, preconditioned by
         the equation of each output, while the others, `ExactSolver()` among them, are given all
         rows at once and may form (n C)^2 numbers.
+    rng : int, numpy.random.Generator or None
+        As in `LastLayerGaussNewton`.
     min_active : int
         Fewest neurons that must be expected to fire at a data point.
     n_threads : int or None
@@ -115,6 +117,7 @@ class FactoredGaussNewton(FactoredTrainer):
         sample_weight=None,
         solver="exact",
         min_active=16,
+        rng=None,
         n_threads=None,
         callback=None,
         diagnostics=False,
@@ -130,5 +133,5 @@ class FactoredGaussNewton(FactoredTrainer):
             search_kinks=search_kinks,
             diagnostics=diagnostics,
         )
-        solver = _arguments.chosen_solver(solver)
+        solver = _arguments.chosen_solver(solver, rng)
         self._stand_at(network, X, y, sample_weight, centred, True, solver, min_active, n_threads)

@@ -60,6 +60,9 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         `solve(J, c, damping)`, which returns a `Solution`; those of `subquad.solvers` take
         sketch sizes and seeds. "exact" measured fastest here at every size: K is known and the
         Gram matrix of U costs one population count per 64 neurons.
+    rng : int, numpy.random.Generator or None
+        Draws the sketches of a `solver` given by name: with a seed, equal calls give equal fits. An
+        object has an rng of its own.
     maintenance : LowRankMaintenance, optional
         Holds W(0), without change: then every step is its `update` and every forward pass its
         `query`, as printed in [SZZ24]. The same trajectory to rounding, much slower.
@@ -158,6 +161,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         solver="exact",
         maintenance=None,
         min_active=16,
+        rng=None,
         n_threads=None,
         callback=None,
         diagnostics=False,
@@ -177,7 +181,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             search_kinks=search_kinks,
             diagnostics=diagnostics,
         )
-        solver = _arguments.chosen_solver(solver)
+        solver = _arguments.chosen_solver(solver, rng)
         _arguments.require_active_neurons(layer, integer(min_active, "min_active", minimum=0))
         _arguments.require_memory_for(layer, layer.n, chooses=isinstance(regularization, str))
         n_threads = resolve_threads(n_threads)

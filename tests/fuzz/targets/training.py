@@ -73,6 +73,8 @@ def _targets(draw, C):
 def _solver(draw, own, names):
     if draw.chance(0.3):
         own["solver"] = draw.option(names)
+    if draw.chance(0.2):
+        own["rng"] = draw.rng()
 
 
 def _train(draw, attempt, trainer, outputs):
@@ -135,9 +137,7 @@ def two_layer(draw, attempt):
     if draw.goes_wrong():
         network = draw.choice((None, 3, TwoLayerNetwork, WideNetwork(3, width=8, rng=0)))
     own = _options(draw)
-    _solver(draw, own, ("exact", "sketch", "pcg", "auto"))
-    if draw.chance(0.2):
-        own["rng"] = draw.rng()
+    _solver(draw, own, ("exact", "sketch", "pcg", "auto", "sketch-pcg"))
     X, y = draw.array((5, 3), scales=draw.chance(0.1)), _targets(draw, C)
     draw.hostile |= C > 1 or draw.extreme
     trainer = attempt(TwoLayerGaussNewton, network, X, y, **own)
