@@ -18,7 +18,7 @@ from subquad.jacobian._protocol import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, Literal
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -203,10 +203,17 @@ class JacobianSum(KeepsGram):
         """
         return sum(part.sketch(s) for part, s in self._with(S, "S"))
 
-    def draw_sketch(self, sketch_size: int, rng: int | np.random.Generator | None) -> Any:
+    def draw_sketch(
+        self,
+        sketch_size: int,
+        rng: int | np.random.Generator | None,
+        kind: Literal["TensorSketch", "TensorSRHT"] = "TensorSketch",
+    ) -> Any:
         """Return one sketch per layer, independent of each other, for `sketch`."""
         rng = generator(rng)
-        return tuple(part.draw_sketch(sketch_size, rng) for part in self.parts)
+        if kind == "TensorSketch":  # which a layer of a user's own need not name
+            return tuple(part.draw_sketch(sketch_size, rng) for part in self.parts)
+        return tuple(part.draw_sketch(sketch_size, rng, kind) for part in self.parts)
 
     def _form(self):
         G = self.parts[0].gram()

@@ -16,22 +16,22 @@ from subquad._validation import (
     as_matrix,
     as_positions,
     as_vector,
+    one_of,
     require_in_range,
     require_memory,
 )
 from subquad.jacobian import _factors as factors
 from subquad.jacobian import _grouped as grouped
 from subquad.jacobian._protocol import KeepsGram, gram_from
-from subquad.sketch import TensorSketch
+from subquad.sketch import TensorSketch, TensorSRHT
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Literal
 
     from numpy.typing import ArrayLike, NDArray
 
     from subquad._typing import FloatArray, IndexArray, Matrix, MatrixLike
     from subquad.jacobian._protocol import Jacobian
-    from subquad.sketch import TensorSRHT
 
 
 class KhatriRao(KeepsGram):
@@ -423,10 +423,13 @@ class KhatriRao(KeepsGram):
         return self._side.prepared(S, self._n_threads), {}
 
     def draw_sketch(
-        self, sketch_size: int, rng: int | np.random.Generator | None
+        self,
+        sketch_size: int,
+        rng: int | np.random.Generator | None,
+        kind: Literal["TensorSketch", "TensorSRHT"] = "TensorSketch",
     ) -> TensorSketch | TensorSRHT:
-        """Return a TensorSketch for `sketch`."""
-        return TensorSketch((self.m_u, self.m_v), sketch_size, rng=rng)
+        """Return a sketch for `sketch`, a "TensorSketch" or a "TensorSRHT"."""
+        return drawn((self.m_u, self.m_v), sketch_size, rng, kind)
 
     def _form(self):
         if self._groups is not None:
@@ -449,6 +452,12 @@ class KhatriRao(KeepsGram):
             columns = U[:, block].astype(np.float64, copy=False)
             moved += columns @ (columns.T @ weighted)
         return np.einsum("ij,ij->i", moved, V)
+
+
+def drawn(n_features, sketch_size, rng, kind):
+    """Return a sketch of pairs of these lengths."""
+    kinds = {"TensorSketch": TensorSketch, "TensorSRHT": TensorSRHT}
+    return kinds[one_of(kind, "kind", kinds)](n_features, sketch_size, rng=rng)
 
 
 def require_same_layer(J, other):

@@ -9,11 +9,11 @@ import numpy as np
 from subquad._parallel import blocks
 from subquad._validation import as_matrix, as_positions, as_vector
 from subquad.jacobian._fired import bits_as_numbers
-from subquad.jacobian._khatri_rao import KhatriRao, require_same_layer
+from subquad.jacobian._khatri_rao import KhatriRao, drawn, require_same_layer
 from subquad.jacobian._protocol import KeepsGram, gram_from
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Literal
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -158,9 +158,25 @@ class MatrixFreeJacobian(KeepsGram):
         return (self._X @ self._X[points].T * counts).astype(np.float64, copy=False)
 
     def sketch(self, S: TensorSketch | TensorSRHT) -> FloatArray:
-        """Return J S^T, shape (n, S.sketch_size), from U in full: for small checks."""
-        U = self._mask(slice(None)).T * self._readout.astype(self.dtype)
-        return S.apply(np.ascontiguousarray(U), self._X)
+        """Return J S^T, shape (n, S.sketch_size), U being made for some points at a time."""
+        out, readout = np.empty((self.n, S.sketch_size), self.dtype), self._readout
+        octets = max(1, _BLOCK_BYTES // (8 * self.m_u * self.dtype.itemsize))
+        for block in blocks(self._fired.shape[1], octets):
+            points = slice(8 * block.start, min(8 * block.stop, self.n))
+            count = points.stop - points.start
+            D = bits_as_numbers(self._fired[:, block], count, self.dtype)
+            U = np.ascontiguousarray(D.T) * readout.astype(self.dtype)
+            out[points] = S.apply(U, self._X[points])
+        return out
+
+    def draw_sketch(
+        self,
+        sketch_size: int,
+        rng: int | np.random.Generator | None,
+        kind: Literal["TensorSketch", "TensorSRHT"] = "TensorSketch",
+    ) -> TensorSketch | TensorSRHT:
+        """Return a sketch for `sketch`, a "TensorSketch" or a "TensorSRHT"."""
+        return drawn((self.m_u, self.m_v), sketch_size, rng, kind)
 
     def _mask(self, block):
         """Rows of D^T as numbers 0 and 1."""

@@ -46,8 +46,9 @@ class Jacobian(Protocol):
 
     The solvers also use, where an implementation has them: `forms_gram` (False where G must not be
     formed), `gram_seconds()` (a forecast of what forming it takes), `draw_sketch(sketch_size, rng)`
-    (a sketch that `sketch` takes) and `sketched_gram(S)` (the Gram matrix of `sketch(S)`, at less
-    cost). The methods "sketch" and "pcg" with a sketch need `draw_sketch`.
+    (a sketch that `sketch` takes: a TensorSketch unless a third argument asks for a "TensorSRHT")
+    and `sketched_gram(S)` (the Gram matrix of `sketch(S)`, at less cost). The methods "sketch" and
+    "pcg" with a sketch need `draw_sketch`.
     """
 
     @property

@@ -12,9 +12,10 @@ from subquad._validation import as_vector, integer, real
 from subquad.jacobian import Jacobian, KeepsGram
 from subquad.solvers.exact import sample_weights
 from subquad.solvers.gram._auto import AutoSolver
-from subquad.solvers.gram._common import at_least_n, tolerance
+from subquad.solvers.gram._common import tolerance
 from subquad.solvers.gram._direct import ExactSolver, SketchSolver
 from subquad.solvers.gram._pcg import PcgSolver
+from subquad.solvers.gram.sizes import at_least_n
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -120,7 +121,8 @@ def gram_solve(
         weights = sample_weights(weights, J.n)
     damping, rtol = real(damping, "damping", minimum=0.0), tolerance(rtol)
     if sketch_size is not None:
-        sketch_size = at_least_n(integer(sketch_size, "sketch_size"), J.n)
+        sketch_size = integer(sketch_size, "sketch_size")
+        at_least_n(sketch_size, J.n, sketched=method == "sketch")
     n_threads = resolve_threads(n_threads)
     solver = {
         "auto": lambda: AutoSolver(sketch_size, rng=rng, rtol=rtol),

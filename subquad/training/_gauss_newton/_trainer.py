@@ -15,7 +15,9 @@ import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real, require_memory
+from subquad.solvers.gram import sizes
 from subquad.training import _arguments
+from subquad.training._diagnostics import Origin
 from subquad.training._gauss_newton._fit import Fit, ratio
 from subquad.training._gauss_newton._steps import LevenbergMarquardt, RegularisedStep
 from subquad.training._records import StepRecord, Stopwatch, TrainingWarning
@@ -53,6 +55,9 @@ class State(Protocol):
     has_kinks : bool, optional
         Whether a regularised fit that gains no more may take some 300 steps to look around kinks;
         False if there is none, or if `terms` would grow with them.
+    firing : tuple of ndarray, optional
+        Arrays of bool, or of words of bits, that say which neurons fire at which data points: what
+        `Diagnostics` counts flips by.
     """
 
     def linearise(self) -> Equation:
@@ -89,6 +94,8 @@ class GaussNewtonTrainer:
 
     # Whether `state_dict` can be asked for, to which end the coefficients of all steps are kept.
     _resumable = False
+    # What later iterates are compared with, where diagnostics are asked for.
+    _diagnosed, _origin = False, None
 
     def _set_options(
         self,
@@ -101,6 +108,7 @@ class GaussNewtonTrainer:
         *,
         repeats=None,
         search_kinks=False,
+        diagnostics=False,
     ):
         """Check what concerns the steps, whatever the network; nothing big is allocated yet."""
         mu = _arguments.regularization(regularization)
@@ -110,7 +118,7 @@ class GaussNewtonTrainer:
         self._floor = _ROUNDINGS * np.finfo(dtype).eps
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
-        self._callback = callback
+        self._callback, self._diagnosed = callback, bool(diagnostics)
         damping = real(damping, "damping", minimum=0.0)
         search_kinks = bool(search_kinks)
         if mu == 0:
@@ -130,6 +138,9 @@ class GaussNewtonTrainer:
         """Stand at the network as it came."""
         self._fit = Fit(state, y, weights, centred, [] if self._resumable else None)
         self._mark_step(0)
+        if self._diagnosed:
+            with blas_threads_for(len(y)), np.errstate(over="ignore", invalid="ignore"):
+                self._origin = Origin(state, self._equation(), self._dtype)
 
     def _mark_step(self, linearised_at):
         """Remember where the last whole step ended, and after how many moves it linearised."""
@@ -159,9 +170,18 @@ class GaussNewtonTrainer:
                     fit.accept(move, self.regularization_)
         self._warn_silent(equation.active)
         self._first_of_run += searching  # `max_steps` does not count these
-        return self._note(equation, move, before, watch, n_moves)
+        return self._note(equation, move, before, watch, n_moves, self._diagnose(watch))
 
-    def _note(self, equation, move, before, watch, n_moves):
+    def _diagnose(self, watch):
+        """Return the `Diagnostics` of the present iterate, where they are asked for."""
+        if self._origin is None:
+            return None
+        state = self._fit.state
+        with watch.phase("diagnose"), blas_threads_for(len(self._fit.target)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                return self._origin.compare(state, self._equation())
+
+    def _note(self, equation, move, before, watch, n_moves, diagnostics):
         """Keep the record of a step, and show it."""
         fit = self._fit
         record = StepRecord(
@@ -180,6 +200,7 @@ class GaussNewtonTrainer:
             stationarity=self.stationarity,
             **equation.report,
             seconds=watch.stop(),
+            diagnostics=diagnostics,
         )
         self.history.append(record)
         self._mark_step(n_moves)
@@ -231,7 +252,7 @@ class GaussNewtonTrainer:
                     self.step()
             finally:
                 self._fit.return_to_best(self.regularization_)
-        self.message = self._closing_message()
+        self.message = self._closing_message() + self._sketch_message()
         if not self.converged and self._max_steps > 0:
             warnings.warn(self.message, TrainingWarning, stacklevel=2)
         return self
@@ -380,6 +401,18 @@ class GaussNewtonTrainer:
             "lower shift), or the precision is exhausted (float32 ends near 3e-7)."
         )
 
+    def _sketch_message(self):
+        """Say that a sketch was too small, where a run that it solved for did not converge."""
+        record, n = self.history[-1] if self.history else None, len(self._fit.target)
+        if self.converged or record is None or record.solver != "sketch":
+            return ""
+        if record.sketch_size >= sizes.SKETCHED * n:
+            return ""
+        return (
+            f" A sketch of {record.sketch_size} columns is small for {n} rows: steps converge from "
+            f"{sizes.LEAST_SKETCHED * n} on, and {sizes.SKETCHED * n} is a good size."
+        )
+
     def _regularised_message(self):
         """Why a regularised run ended before it settled."""
         promised = "no step was taken"
@@ -429,7 +462,7 @@ class StateGaussNewton(GaussNewtonTrainer):
     y : array_like, shape (n, C) of `state.outputs`, or (n,)
     dtype : numpy.dtype
         The precision of `state.outputs`, which decides the default of `tol`.
-    regularization, tol, max_steps, search_kinks, sample_weight, callback
+    regularization, tol, max_steps, search_kinks, sample_weight, callback, diagnostics
         As in `LastLayerGaussNewton`.
 
     Raises
@@ -455,12 +488,20 @@ class StateGaussNewton(GaussNewtonTrainer):
         search_kinks: bool = True,
         sample_weight: ArrayLike | None = None,
         callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
     ) -> None:
         n = len(state.outputs)
         y = _arguments.targets(y, state, n)
         weights = _arguments.sample_weight(sample_weight, n)
         self._set_options(
-            dtype, regularization, 0.0, tol, max_steps, callback, search_kinks=search_kinks
+            dtype,
+            regularization,
+            0.0,
+            tol,
+            max_steps,
+            callback,
+            search_kinks=search_kinks,
+            diagnostics=diagnostics,
         )
         self._begin(state, y, weights, centred=False)
 

@@ -5,6 +5,7 @@ Half of the file is the class docstring; the layers and their factors live besid
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import warnings
@@ -85,6 +86,11 @@ class LowRankGradientDescent:
         Results do not depend on it.
     callback : callable, optional
         Called with the `DescentRecord` after each step.
+    diagnostics : bool
+        Whether each `DescentRecord` has `Diagnostics` of the step's points, with an entry for each
+        layer. That takes two more passes through the network and the products for two Gram
+        matrices; and m^3 operations for the rank of a layer that has been flushed, since its
+        factors are gone: with `rank_budget=inf` none is.
 
     Attributes
     ----------
@@ -141,6 +147,8 @@ class LowRankGradientDescent:
     True
     """
 
+    _diagnosed = False  # of trainers that older versions pickled
+
     def __init__(
         self,
         network: WideNetwork,
@@ -153,6 +161,7 @@ class LowRankGradientDescent:
         rng: int | np.random.Generator | None = None,
         n_threads: int | None = None,
         callback: Callable[[DescentRecord], object] | None = None,
+        diagnostics: bool = False,
     ) -> None:
         _require_wide(network)
         if callback is not None and not callable(callback):
@@ -160,6 +169,7 @@ class LowRankGradientDescent:
         self.step_size = _arguments.positive_or_auto(step_size, "step_size")
         self._batch_size = None if batch_size is None else integer(batch_size, "batch_size")
         self._rng, self._callback = generator(rng), callback
+        self._diagnosed = bool(diagnostics)
         rank_budget = _as_budget(rank_budget, network, when_full)
         options = {"rank_budget": rank_budget, "when_full": when_full}
         self._layers = MaintainedNetwork(network, resolve_threads(n_threads), rtol=rtol, **options)
@@ -197,7 +207,8 @@ class LowRankGradientDescent:
     def _step(self, X, y):
         """Trusted twin of `step`."""
         layers, watch = self._layers, Stopwatch()
-        self._require_memory_for(len(X), tangents=self.step_size is None)
+        tangents = self.step_size is None or self._diagnosed
+        self._require_memory_for(len(X), tangents=tangents)
         before = [(W.n_flushes, W.truncation) for W in layers.weights]
         with watch.phase("forward"):
             forward = layers.forward(X)
@@ -212,6 +223,8 @@ class LowRankGradientDescent:
             self.n_steps += 1
             self._idle = 0 if loss == 0 or any(A.any() for A, _ in gradient) else self._idle + 1
             layers.move(gradient, self.step_size)
+        with watch.phase("diagnose") if self._diagnosed else contextlib.nullcontext():
+            diagnosed = layers.diagnostics(X) if self._diagnosed else None
         facts = zip(layers.weights, before, strict=True)
         changed = [(W.n_flushes - flushes, W.truncation - sum_) for W, (flushes, sum_) in facts]
         return self._note(
@@ -222,6 +235,7 @@ class LowRankGradientDescent:
             flushes=tuple(flushes for flushes, _ in changed),
             truncation=tuple(dropped for _, dropped in changed),
             seconds=watch.stop(),
+            diagnostics=diagnosed,
         )
 
     def _note(self, **facts):

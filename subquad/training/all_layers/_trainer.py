@@ -51,9 +51,13 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
     regularization, damping, tol, max_steps, centred, sample_weight, solver, min_active
         As in `LastLayerGaussNewton`. Outputs share the lower layers: with C of them the equation
         has n C rows, and leave-one-out errors are those of the outputs one by one.
+    rng : int, numpy.random.Generator or None
+        As in `LastLayerGaussNewton`.
     n_threads : int or None
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        As in `LastLayerGaussNewton`; `Diagnostics` has an entry for each layer.
 
     Attributes
     ----------
@@ -116,16 +120,26 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         sample_weight: ArrayLike | None = None,
         solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
         min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
         n_threads: int | None = None,
         callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
     ) -> None:
         if not isinstance(network, WideNetwork):
             raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
         y = _arguments.targets(y, network, len(X))
         weights = _arguments.sample_weight(sample_weight, len(X))
-        self._set_options(network.dtype, regularization, damping, tol, max_steps, callback)
-        solver = _arguments.chosen_solver(solver)
+        self._set_options(
+            network.dtype,
+            regularization,
+            damping,
+            tol,
+            max_steps,
+            callback,
+            diagnostics=diagnostics,
+        )
+        solver = _arguments.chosen_solver(solver, rng)
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         _require_memory_for(network, len(X))
         state = AllLayersState(network, X, weights, solver, resolve_threads(n_threads))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Literal
 
+    import numpy as np
     from numpy.typing import ArrayLike
 
     from subquad.networks import FactoredNetwork
@@ -52,12 +53,16 @@ class FactoredGaussNewton(FactoredTrainer):
         one equation of n C rows: "exact" then takes conjugate gradients to 1e-8, preconditioned by
         the equation of each output, while the others, `ExactSolver()` among them, are given all
         rows at once and may form (n C)^2 numbers.
+    rng : int, numpy.random.Generator or None
+        As in `LastLayerGaussNewton`.
     min_active : int
         Fewest neurons that must be expected to fire at a data point.
     n_threads : int or None
         At most so many; small fits use fewer. Results do not depend on it.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        As in `LastLayerGaussNewton`.
 
     Attributes
     ----------
@@ -127,8 +132,10 @@ class FactoredGaussNewton(FactoredTrainer):
         sample_weight: ArrayLike | None = None,
         solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
         min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
         n_threads: int | None = None,
         callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
     ) -> None:
         require_factored(network)
         self._set_options(
@@ -139,6 +146,7 @@ class FactoredGaussNewton(FactoredTrainer):
             max_steps,
             callback,
             search_kinks=search_kinks,
+            diagnostics=diagnostics,
         )
-        solver = _arguments.chosen_solver(solver)
+        solver = _arguments.chosen_solver(solver, rng)
         self._stand_at(network, X, y, sample_weight, centred, True, solver, min_active, n_threads)

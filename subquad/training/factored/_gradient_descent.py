@@ -61,6 +61,8 @@ class FactoredGradientDescent(FactoredTrainer):
         At most so many; small fits use fewer. Results do not depend on it.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        As in `LastLayerGaussNewton`; G is made for them in each step.
 
     Attributes
     ----------
@@ -129,10 +131,13 @@ class FactoredGradientDescent(FactoredTrainer):
         min_active: int = 16,
         n_threads: int | None = None,
         callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
     ) -> None:
         require_factored(network)
         tol = _TOL if tol is None else tol
-        self._set_options(network.dtype, 0.0, 0.0, tol, max_steps, callback)
+        self._set_options(
+            network.dtype, 0.0, 0.0, tol, max_steps, callback, diagnostics=diagnostics
+        )
         if learning_rate is not None:
             learning_rate = real(
                 learning_rate, "learning_rate", minimum=0.0, exclusive_minimum=True

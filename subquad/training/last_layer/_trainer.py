@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Literal
 
+    import numpy as np
     from numpy.typing import ArrayLike
 
     from subquad._typing import FloatArray
@@ -75,6 +76,9 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         `solve(J, c, damping)`, which returns a `Solution`; those of `subquad.solvers` take
         sketch sizes and seeds. "exact" measured fastest here at every size: K is known and the
         Gram matrix of U costs one population count per 64 neurons.
+    rng : int, numpy.random.Generator or None
+        Draws the sketches of a `solver` given by name: with a seed, equal calls give equal fits. An
+        object has an rng of its own.
     maintenance : LowRankMaintenance, optional
         Holds W(0), without change: then every step is its `update` and every forward pass its
         `query`, as printed in [SZZ24]. The same trajectory to rounding, much slower.
@@ -85,6 +89,10 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         At most so many; small fits use fewer. Results do not depend on it.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        Whether each `StepRecord` has `Diagnostics`: lambda_min of G, its distance from that of the
+        network as it came, moves of rows, flips, rank. They change no step, and take longer than
+        one where n is large: their costs are stated there.
 
     Attributes
     ----------
@@ -169,8 +177,10 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
         maintenance: LowRankMaintenance | None = None,
         min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
         n_threads: int | None = None,
         callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
     ) -> None:
         if not isinstance(layer, LastLayer):
             raise TypeError(f"layer must be a LastLayer; got {type(layer).__name__}.")
@@ -185,8 +195,9 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             callback,
             repeats=repeats,
             search_kinks=search_kinks,
+            diagnostics=diagnostics,
         )
-        solver = _arguments.chosen_solver(solver)
+        solver = _arguments.chosen_solver(solver, rng)
         _arguments.require_active_neurons(layer, integer(min_active, "min_active", minimum=0))
         _arguments.require_memory_for(layer, layer.n, chooses=isinstance(regularization, str))
         n_threads = resolve_threads(n_threads)
