@@ -34,7 +34,7 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         Cast to the dtype of the network.
     y : array_like, shape (n,) or (n, C)
         Targets, in float32 or float64.
-    regularization, damping, tol, max_steps, centred, sample_weight, solver, min_active
+    regularization, damping, tol, max_steps, centred, loss, sample_weight, solver, min_active
         As in `LastLayerGaussNewton`. Outputs share the lower layers: with C of them the equation
         has n C rows, and leave-one-out errors are those of the outputs one by one.
     n_threads : int or None
@@ -99,6 +99,7 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         tol=None,
         max_steps=50,
         centred=False,
+        loss="squared",
         sample_weight=None,
         solver="exact",
         min_active=16,
@@ -108,9 +109,12 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         if not isinstance(network, WideNetwork):
             raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
-        y = _arguments.targets(y, network, len(X))
+        loss = _arguments.gauss_newton_loss(loss)
+        y = _arguments.targets(y, network, len(X), loss)
         weights = _arguments.sample_weight(sample_weight, len(X))
-        self._set_options(network.dtype, regularization, damping, tol, max_steps, callback)
+        self._set_options(
+            network.dtype, regularization, damping, tol, max_steps, callback, loss=loss
+        )
         solver = _arguments.chosen_solver(solver)
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         _require_memory_for(network, len(X))

@@ -31,8 +31,10 @@ class FactoredGaussNewton(FactoredTrainer):
         As in `LastLayerGaussNewton`.
     centred : bool
         Fit f - f_0 instead of f: the network as drawn is noise of the size of the targets.
+    loss : {"squared", "logistic", "huber"} or Loss
+        As in `LastLayerGaussNewton`.
     sample_weight : array_like, shape (n,), optional
-        Weights w_i >= 0 of the squared residuals.
+        Weights w_i >= 0 of the squared residuals, or losses.
     solver : {"exact", "sketch", "pcg", "auto"} or object
         How the equation is solved, as in `LastLayerGaussNewton`. Several outputs share B and are
         one equation of n C rows: "exact" then takes conjugate gradients to 1e-8, preconditioned by
@@ -110,6 +112,7 @@ class FactoredGaussNewton(FactoredTrainer):
         max_steps=50,
         search_kinks=True,
         centred=False,
+        loss="squared",
         sample_weight=None,
         solver="exact",
         min_active=16,
@@ -125,6 +128,7 @@ class FactoredGaussNewton(FactoredTrainer):
             max_steps,
             callback,
             search_kinks=search_kinks,
+            loss=loss,
         )
         solver = _arguments.chosen_solver(solver)
         self._stand_at(network, X, y, sample_weight, centred, True, solver, min_active, n_threads)

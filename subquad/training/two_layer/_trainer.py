@@ -41,7 +41,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         "exact" and "sketch" form G. "pcg" never does: G is preconditioned by 512 of its columns.
         "auto" is "exact" or "pcg", by forecast and by what fits. An object is used with G formed,
         except a `PcgSolver` with landmarks.
-    regularization, damping, tol, max_steps, search_kinks, centred, sample_weight, min_active
+    regularization, damping, tol, max_steps, search_kinks, centred, loss, sample_weight, min_active
         As in `LastLayerGaussNewton`. Without G, regularization="loo" is not available; where n
         exceeds the m d weights, so that J J^T is singular, one of regularization and damping must
         be positive then.
@@ -106,6 +106,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         max_steps=50,
         search_kinks=True,
         centred=False,
+        loss="squared",
         sample_weight=None,
         min_active=16,
         rng=None,
@@ -115,7 +116,8 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         if not isinstance(network, TwoLayerNetwork):
             raise TypeError(f"network must be a TwoLayerNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
-        y = _arguments.targets(y, network, len(X))
+        loss = _arguments.gauss_newton_loss(loss)
+        y = _arguments.targets(y, network, len(X), loss)
         weights = _arguments.sample_weight(sample_weight, len(X))
         self._set_options(
             network.dtype,
@@ -125,6 +127,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
             max_steps,
             callback,
             search_kinks=search_kinks,
+            loss=loss,
         )
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         n_threads = resolve_threads(n_threads)
