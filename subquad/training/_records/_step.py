@@ -4,7 +4,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from subquad.training._diagnostics import Diagnostics
+from subquad.training._records._diagnostics import Diagnostics
 
 
 class TrainingWarning(UserWarning):
@@ -20,7 +20,8 @@ class StepRecord:
     step : int
         Counts from 1.
     residual_norm : float
-        |r|, r = f - y after the step, with sample weights if there are any.
+        |r|, r = f - y after the step, with sample weights if there are any. Of other losses than
+        the squared one |r|^2 stands for 2 sum_i w_i l(f_i, y_i) throughout.
     relative_residual : float
         |r| / |r_0|.
     ratio : float

@@ -18,7 +18,7 @@ class Loss:
     Attributes
     ----------
     name : str
-        What `HalfSpaceSGD(loss=)` calls it.
+        What trainers call it in `loss=`.
     lipschitz : float
         The least L with |l(f, y) - l(f', y)| <= L |f - f'| for all f, f' and y; inf if there is
         none. For C outputs, whose losses are added, sqrt(C) L in the Euclidean norm.
@@ -76,6 +76,29 @@ class Loss:
         with np.errstate(over="ignore"):
             return require_in_range(self._derivative(f, y), "f and y", "the derivative")
 
+    def second_derivative(self, f: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+        """Return d^2 l / d f^2, entry by entry; 0 at a kink of the loss.
+
+        Parameters
+        ----------
+        f : array_like
+            Outputs, finite.
+        y : array_like, of the same shape
+            Targets.
+
+        Returns
+        -------
+        ndarray of float64, of the same shape
+            At least 0, and at most `curvature`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `value`.
+        """
+        f, y = self._checked(f, y)
+        return self._second_derivative(f, y)
+
     def _checked(self, f, y):
         """Return f and y in trusted form."""
         f = as_array(f, "f", np.float64)
@@ -101,6 +124,18 @@ class Loss:
     def _derivative(self, f, y):
         """Trusted twin of `derivative`."""
         raise NotImplementedError
+
+    def _second_derivative(self, f, y):
+        """Trusted twin of `second_derivative`."""
+        return np.zeros_like(f)
+
+    def _safe_curvature(self, f, y):
+        """Return positive curvatures, with which a step of l' / h does not go too far.
+
+        At least the second derivative. Where that vanishes far from the minimum, it is the
+        curvature of the parabola above l that touches it at f.
+        """
+        return self._second_derivative(f, y)
 
     def __repr__(self) -> str:
         """Name of the class, with its parameters."""
