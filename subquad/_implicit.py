@@ -7,13 +7,18 @@ import numpy as np
 from subquad._implicit_products import columns_block, int8_law, integers_block, product
 from subquad._kernels import gaussian
 from subquad._parallel import blocks, resolve_threads
-from subquad._products import DenseRows, SparseRows
+from subquad._products import DenseRows, SparseRows, transposed_into
 from subquad._shapes import as_dtype, as_shape, multiply_rows, require_matrix_memory
 from subquad._validation import integer, one_of, real, require_memory
 
+# What a file that holds a seed in place of weights says of how they were made. Raise it when any of
+# the numbers that a seed gives changes, and keep what makes the old ones.
+GENERATOR = 1
 # Making the keys of so many columns takes about 0.1 s.
 _COLUMNS_PER_CALL = 2**24
 _BYTES_PER_COLUMN = 12
+# Entries are up to 6.67 std: a largest number over 16 keeps them within the range of its dtype.
+_ROOM = 16
 
 
 class GaussianWeights:
@@ -73,8 +78,8 @@ class GaussianWeights:
         self.shape = as_shape(shape)
         self.seed = integer(seed, "seed", minimum=0, maximum=2**64 - 1)
         self.grid = one_of(grid, "grid", ("int8", "float32"))
-        self.std = real(std, "std", minimum=0.0)
         self.dtype = as_dtype(dtype)
+        self.std = real(std, "std", minimum=0.0, maximum=float(np.finfo(self.dtype).max) / _ROOM)
         self._table, scale = int8_law() if grid == "int8" else (None, 1.0)
         self.step = self.std * scale
 
@@ -159,7 +164,8 @@ class GaussianWeights:
         dense = np.empty(self.shape, self.dtype)
         n_threads = resolve_threads()
         for columns in blocks(self.shape[1], gaussian.TILE):
-            dense[:, columns] = columns_block(self, columns.start, columns.stop, n_threads).T
+            block = columns_block(self, columns.start, columns.stop, n_threads)
+            transposed_into(dense[:, columns], block)
         return dense
 
     def apply(self, H, n_threads=None):
@@ -256,6 +262,11 @@ class GaussianWeights:
         """Return a range of columns as ints."""
         stop = integer(stop, "stop", minimum=0, maximum=self.shape[1])
         return integer(start, "start", minimum=0, maximum=stop), stop
+
+
+def drawn_seed(rng):
+    """Return a seed of GaussianWeights from a numpy Generator."""
+    return int(rng.integers(2**64, dtype=np.uint64))
 
 
 def _whole_tiles(n_columns):

@@ -14,7 +14,7 @@ from subquad._validation import as_csr, as_matrix, generator, integer, one_of
 from subquad.activations import ReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._factored_layer import FactoredLayer
-from subquad.networks._initial import layer_number
+from subquad.networks._initial import layer_number, normals
 from subquad.networks._last_layer import outputs_in_range
 from subquad.networks._outer import Absent, Dense, HadamardStack
 from subquad.sketch import SRHT, GaussianSketch
@@ -123,7 +123,7 @@ class FactoredNetwork:
         require_matrix_memory((n_outputs, width), np.float64)
         kind = SRHT if sketch == "srht" else GaussianSketch
         self.inner = kind(d, inner_size, rng=rng)
-        self.weights = rng.standard_normal((rows, inner_size), dtype)
+        self.weights = normals((rows, inner_size), rng, dtype)
         self._outer = Absent(width, dtype)
         if outer_size is not None:
             self.outer_size = rows

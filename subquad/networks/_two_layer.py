@@ -9,7 +9,7 @@ from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer, require_memory
 from subquad.activations import ReLU, ShiftedReLU
 from subquad.jacobian import KhatriRao
-from subquad.networks._initial import Network, layer_number, signs
+from subquad.networks._initial import Network, layer_number, normals, signs
 from subquad.networks._last_layer import (
     LastLayer,
     _norms,
@@ -80,7 +80,7 @@ class TwoLayerNetwork(Network):
             )
         size = width * (n_features + n_outputs) * 8
         require_memory(size, f"Weights of shape {(width, n_features)}", "Use a smaller width.")
-        self.weights = rng.standard_normal((width, n_features)).astype(dtype, copy=False)
+        self.weights = normals((width, n_features), rng, dtype)
         self.weights.flags.writeable = False
         self.readout = (signs(n_outputs, width, "partition", rng) / math.sqrt(width)).astype(dtype)
 

@@ -13,7 +13,15 @@ from subquad._shapes import MAX_DEPTH, as_dtype
 from subquad._validation import as_matrix, generator, integer, one_of, require_memory
 from subquad.activations import ShiftedReLU, as_activation
 from subquad.jacobian import KhatriRao
-from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, layer_number, signs
+from subquad.networks._initial import (
+    Network,
+    as_grid,
+    as_kind,
+    kind_of,
+    layer_number,
+    random_weights,
+    signs,
+)
 from subquad.networks._last_layer import (
     LastLayer,
     _norms,
@@ -62,10 +70,15 @@ class WideNetwork(Network):
         neurons; the outputs are then trained independently and exactly. "dense": every output
         reads every neuron with a sign.
     weights : {"dense", "int8", "implicit"}
-        How the m x m matrices are kept. "dense": normals in `dtype`. "implicit": not at all; they
-        are `GaussianWeights` of the int8 grid, made anew in cache for every product. "int8": the
-        same numbers, stored in a byte each (float32 only). W_1 is dense in any case.
+        How the weights are kept. "dense": in `dtype`. "int8": the m x m matrices in a byte for
+        each number (float32 only), W_1 in `dtype`. "implicit": not at all; they are
+        `GaussianWeights`, made anew in cache for every product.
+    grid : {None, "int8", "float32"}
+        The law of the m x m matrices, see `GaussianWeights`: "float32" are normals, "int8" has 163
+        values. "dense" weights are of the float32 grid, "int8" weights of the int8 grid; "implicit"
+        ones take either, None meaning "int8". W_1 has normals in any case.
     rng : int, numpy.random.Generator or None
+        Source of the seeds of the layers, and of the readout.
     dtype : float32 or float64
 
     Attributes
@@ -86,8 +99,11 @@ class WideNetwork(Network):
     Departures from [SZZ24], Section 2 and Definition F.3: layers are normalised and thresholds
     follow the norm of the input, since with the printed constants the second layer is silent; a
     partitioned readout is an extension to several outputs. "int8" and "implicit" weights have the
-    mean and variance of the normal law but 163 values (see `GaussianWeights`). Drawing m^2 normals
-    takes far longer than a fit at large widths, making them in cache does not.
+    mean and variance of the normal law but 163 values (see `GaussianWeights`).
+
+    For one `rng` and one grid, all kinds have the same numbers: how they are kept is a matter of
+    memory and speed, and changes outputs by the rounding of sums at most. W_1 has few columns, in
+    which 163 values would be few: with d = 1 no more than 163 neurons would differ.
 
     Examples
     --------
@@ -106,6 +122,7 @@ class WideNetwork(Network):
         activation=None,
         readout="partition",
         weights="dense",
+        grid=None,
         rng=None,
         dtype=np.float64,
     ):
@@ -120,11 +137,12 @@ class WideNetwork(Network):
         self.activation = as_activation(activation, ShiftedReLU())
         one_of(readout, "readout", ("partition", "dense"))
         self.weight_std = math.sqrt(2 / width)
-        kinds = ["dense"] + [as_kind(weights, dtype)] * (depth - 1)
+        kind = as_kind(weights, dtype)
+        grids = ["float32"] + [as_grid(grid, kind)] * (depth - 1)
         shapes = [(width, n_features)] + [(width, width)] * (depth - 1)
         self.weights = [
-            hidden_weights(kind, shape, self.weight_std, rng, dtype)
-            for kind, shape in zip(kinds, shapes, strict=True)
+            random_weights(kind, grid, shape, self.weight_std, rng, dtype)
+            for grid, shape in zip(grids, shapes, strict=True)
         ]
         self.readout = signs(n_outputs, width, readout, rng).astype(dtype)
 
