@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from subquad._fixed import FixedWeights
 from subquad._implicit_products import columns_block, int8_law, integers_block, product
 from subquad._kernels import gaussian
 from subquad._parallel import blocks, resolve_threads
@@ -21,7 +22,7 @@ _BYTES_PER_COLUMN = 12
 _ROOM = 16
 
 
-class GaussianWeights:
+class GaussianWeights(FixedWeights):
     """A random matrix W with entries of mean 0 and variance std^2 that takes no memory.
 
     W[r, j] is a function of (seed, r, j), made anew in the cache whenever a product needs it: the
@@ -240,23 +241,6 @@ class GaussianWeights:
     def _apply_transposed_csr(self, indptr, indices, values, n_threads):
         """Return rows W^T g_i of G in CSR."""
         return product(self, SparseRows(indptr, indices, values), n_threads, transposed=True)
-
-    def add_low_rank(self, U, V):
-        """Refuse to change W, which is nowhere stored.
-
-        Parameters
-        ----------
-        U, V
-            As in `DenseWeights.add_low_rank`. Not looked at: the answer is always a TypeError.
-        """
-        self._absorb(U, V)
-
-    def _absorb(self, U, V):
-        """Trusted twin of `add_low_rank`."""
-        raise TypeError(
-            "weights must be DenseWeights to take up a low-rank change; got GaussianWeights. Store "
-            "them, DenseWeights(W.to_dense()), and give those to LowRankMaintenance."
-        )
 
     def _as_range(self, start, stop):
         """Return a range of columns as ints."""

@@ -20,6 +20,7 @@ from subquad._compact import (
 from subquad._factors import absorbing
 from subquad._implicit import GaussianWeights, drawn_seed
 from subquad._implicit_products import columns_block, integers_block
+from subquad._mapped import MappedWeights
 from subquad._parallel import resolve_threads
 from subquad._products import (
     blocks_by_work,
@@ -30,9 +31,10 @@ from subquad._products import (
     transposed_copy,
 )
 from subquad._shapes import MAX_SIZE, as_dtype, as_shape, multiply_rows, require_matrix_memory
+from subquad._structured import StructuredWeights
 from subquad._validation import as_matrix, generator, real
 
-__all__ = ["DenseWeights", "GaussianWeights"]
+__all__ = ["DenseWeights", "GaussianWeights", "MappedWeights", "StructuredWeights"]
 
 
 class DenseWeights:

@@ -304,7 +304,7 @@ def test_a_file_that_asks_for_more_weights_than_its_parts_need_is_refused_at_onc
 
     save_model(regressor("dense", "f8"), tmp_path / "m")
     rewrite(tmp_path / "m", widen)
-    with pytest.raises(ModelFileError, match="network_ mus.*1073741824"):
+    with pytest.raises(ModelFileError, match=r"network_ mus.*1073741824"):
         load_model(tmp_path / "m")
 
 

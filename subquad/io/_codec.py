@@ -62,7 +62,7 @@ class Writer:
             return {"scaling": self.encode(name, vars(value))}
         if isinstance(value, WideNetwork):
             parts = {"activation": value.activation, "readout": value.readout}
-            columns = [_columns_of(weights) for weights in value.weights]
+            columns = [_columns_of(weights, name) for weights in value.weights]
             return {"network": self.encode(name, {**parts, "columns": columns})}
         raise TypeError(f"{name} must be plain to be saved; got {type(value).__name__}.")
 
@@ -151,8 +151,10 @@ def _activation(shift, relative, **names):
     return cls(relative=relative) if cls is ReLU else cls(shift, relative)
 
 
-def _columns_of(W):
+def _columns_of(W, name):
     """Columns of weights as an array, or in plain values what stands for them."""
+    if not isinstance(W, (DenseWeights, GaussianWeights)):
+        raise TypeError(f"{name} must have drawn weights to be saved; got {type(W).__name__}.")
     made, kept = (W, "implicit") if isinstance(W, GaussianWeights) else (W._origin, W.storage)
     if made is not None:
         law = {name: getattr(made, name) for name in ("shape", "seed", "grid", "std")}

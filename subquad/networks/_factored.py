@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from subquad._parallel import blocks, resolve_threads
-from subquad._shapes import as_dtype, require_matrix_memory
+from subquad._shapes import MAX_SIZE, as_dtype, require_matrix_memory
 from subquad._validation import as_csr, as_matrix, generator, integer, one_of
 from subquad.activations import ReLU, as_activation
 from subquad.jacobian import KhatriRao
@@ -101,7 +101,8 @@ class FactoredNetwork:
         rng=None,
         dtype=np.float64,
     ):
-        d, width = integer(n_features, "n_features"), integer(width, "width")
+        d = integer(n_features, "n_features")
+        width = integer(width, "width", maximum=MAX_SIZE)
         inner_size = integer(inner_size, "inner_size")
         if inner_size > d:
             raise ValueError(

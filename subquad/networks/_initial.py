@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from subquad._fixed import FixedWeights
 from subquad._implicit import drawn_seed
 from subquad._validation import integer, one_of
 from subquad.weights import DenseWeights, GaussianWeights
@@ -66,7 +67,29 @@ def kind_of(W):
     """Return which kind weights are of, or None for one that no network draws."""
     if isinstance(W, GaussianWeights):
         return "implicit"
-    return {None: "dense", "int8": "int8"}.get(W.storage)
+    return {None: "dense", "int8": "int8"}.get(getattr(W, "storage", "none"))
+
+
+def as_layers(weights):
+    """Return weights W_1 (m, d), W_2 .. W_L (m, m) of one dtype, arrays among them as DenseWeights.
+
+    L is at least 2.
+    """
+    if not isinstance(weights, (list, tuple)):
+        raise TypeError(f"weights must be a list of layers; got {type(weights).__name__}.")
+    if len(weights) < 2:
+        raise ValueError(f"weights must be of at least 2 layers; got {len(weights)}.")
+    known = (DenseWeights, FixedWeights)
+    layers = [W if isinstance(W, known) else DenseWeights(W) for W in weights]
+    width, dtype = layers[0].shape[0], layers[0].dtype
+    for i, W in enumerate(layers):
+        if W.dtype != dtype:
+            raise TypeError(f"weights must be of one dtype; got {dtype} and {W.dtype}.")
+        if i and W.shape != (width, width):
+            raise ValueError(
+                f"weights must have shape {(width, width)} from the second layer on; got {W.shape}."
+            )
+    return layers
 
 
 def random_weights(kind, grid, shape, std, rng, dtype):

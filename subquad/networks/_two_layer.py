@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from subquad._parallel import blocks
-from subquad._shapes import as_dtype
+from subquad._shapes import MAX_SIZE, as_dtype
 from subquad._validation import as_matrix, generator, integer, require_memory
 from subquad.activations import ReLU, ShiftedReLU
 from subquad.jacobian import KhatriRao
@@ -70,7 +70,8 @@ class TwoLayerNetwork(Network):
         self, n_features, width=2048, *, activation=None, n_outputs=1, rng=None, dtype=np.float64
     ):
         n_features, n_outputs = integer(n_features, "n_features"), integer(n_outputs, "n_outputs")
-        width, dtype, rng = integer(width, "width"), as_dtype(dtype), generator(rng)
+        width = integer(width, "width", maximum=MAX_SIZE)
+        dtype, rng = as_dtype(dtype), generator(rng)
         if width < n_outputs:
             raise ValueError(f"width must be at least n_outputs={n_outputs}; got {width}.")
         self.activation = ReLU() if activation is None else activation
