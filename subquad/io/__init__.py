@@ -80,10 +80,10 @@ def save_model(
 
     Notes
     -----
-    Weights are saved as they are and not as a seed, since NumPy does not promise that a seed
-    draws the same numbers in its next version. Implicit weights are saved as their seed: the
-    numbers that `GaussianWeights` makes of it are subquad's own. `callback` is not saved, and a
-    `random_state` that is no integer becomes None.
+    Weights are saved as the seed that they were made of, with the version of the generator: the
+    numbers that `GaussianWeights` makes of it are subquad's own, the same bits on every machine.
+    Files of version 0.1.0 hold the numbers themselves, and are read as well. `callback` is not
+    saved, and a `random_state` that is no integer becomes None.
 
     Examples
     --------
@@ -181,6 +181,7 @@ def _restored(header, arrays):
     if reader.unused:
         raise ValueError("arrays without a use")
     check_model(estimator)
+    reader.finish()
     return estimator
 
 
