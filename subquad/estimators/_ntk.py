@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from subquad._parallel import blas_threads_for, blocks
-from subquad._shapes import as_dtype
-from subquad._validation import real, require_memory, require_weights_in_range
+from subquad._shapes import MAX_DEPTH, as_dtype
+from subquad._validation import integer, real, require_memory, require_weights_in_range
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import Model
 from subquad.estimators._calibration import (
@@ -20,7 +20,12 @@ from subquad.estimators._calibration import (
     errors_of_fit,
     with_class_weight,
 )
-from subquad.estimators._feature_scales import likely_factors
+from subquad.estimators._feature_scales import (
+    MOST_ROWS,
+    MOST_STEPS,
+    ROWS_PER_FEATURE,
+    likely_factors,
+)
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
 from subquad.estimators._many_rows import (
     DEFAULT_LANDMARKS,
@@ -68,7 +73,7 @@ _PARAMETERS = (
     + SCALE_FEATURES.replace('"auto" or bool', '"auto", bool or "marginal_likelihood"')
     + """
         "marginal_likelihood" standardises, and then divides by scales that maximise the marginal
-        likelihood of the targets, found by L-BFGS."""
+        likelihood of the targets, found by L-BFGS.{AUTO}"""
     + CONSTANT
     + """ With scales of maximal likelihood, "auto" and "loo" are 1."""
     + SOLVER
@@ -86,27 +91,39 @@ _PARAMETERS = (
         The distinct training rows, scaled; of "nystrom" the landmarks.
     feature_scales_ : ndarray, shape (n_features,)
         What centred features are divided by.
+    learned_scales_ : bool
+        Whether these maximise the marginal likelihood.
     depth_ : int
     shift_ : float
     regularization_ : float
         The depth, the shift and the mu that are in use.
     loo_error_ : float
         Mean squared leave-one-out error of the fit, as a fraction of the variance of the targets
-        (so that 1 - loo_error_ is a leave-one-out R^2). Of "pcg", that of the fit of at most 1,024
-        rows by which mu was chosen, which is larger; of "nystrom", of at most 16,384 rows left out
-        of the fit."""
+        (so that 1 - loo_error_ is a leave-one-out R^2). Scalings are held, learned scales too,
+        which makes it too small. Of "pcg", that of the fit of at most 1,024 rows by which mu was
+        chosen, which is larger; of "nystrom", of at most 16,384 rows left out of the fit."""
     + SOLVED
     + """
     n_features_in_ : int
     feature_names_in_ : ndarray
 """
 )
+_AUTO = f"""
+        "auto" does the same where it standardises, `constant` is "auto", `regularization` is "loo"
+        and distinct rows are at least {ROWS_PER_FEATURE} times the features; it keeps the d scales
+        if they raise the log marginal likelihood of n rows by more than d log(n) / 2 over one scale
+        for all features."""
+_NOT_AUTO = """
+        "auto" never does so for labels: scales by the likelihood of normal targets measured worse
+        on iris, wine and breast_cancer."""
 
 
 class _NTKModel(LinearisedModel, Model):
     """What regression and classification share: rows in, targets (n, C) out."""
 
     _FITTED = "dual_coef_"
+    # Whether scale_features="auto" may learn scales.
+    _learns_scales = False
 
     def __init__(
         self,
@@ -148,7 +165,7 @@ class _NTKModel(LinearisedModel, Model):
         self._require_room(len(X))
         solve = {"exact": self._solve, "pcg": self._iterate, "nystrom": self._solve_by_landmarks}
         with blas_threads_for(len(X)):
-            candidates = self._candidates(scaling, standardise)
+            candidates = self._candidates(scaling, standardise, X, T, weights)
             mu = self._choose(candidates, X, T, weights, repeats)
             solve[self.solver_](X, T, weights, repeats, mu)
             self.loo_error_ /= variance
@@ -175,17 +192,35 @@ class _NTKModel(LinearisedModel, Model):
         _several(self.depth, "depth")
         _several(self.shift, "shift")
 
-    def _candidates(self, scaling, standardise):
+    def _candidates(self, scaling, standardise, X, T, weights):
         """Every (depth, shift, scaling) to be tried."""
-        sizes = constants(self.constant, standardise)
-        if self._has_free_scales():  # with them, one constant is as good as another
-            sizes = sizes[:1]
+        depths = [integer(d, "depth", maximum=MAX_DEPTH) for d in _several(self.depth, "depth")]
         shifts = [real(shift, "shift", minimum=0.0) for shift in _several(self.shift, "shift")]
-        scalings = [scaling.with_constant(size) for size in sizes]
-        return list(itertools.product(_several(self.depth, "depth"), shifts, scalings))
+        scalings = [scaling.with_constant(size) for size in constants(self.constant, standardise)]
+        learned = None
+        if self._may_learn(standardise, len(X)):
+            learned = self._learned(scalings[0], X, T, weights, depths[0], shifts[0])
+        self.learned_scales_ = learned is not None
+        # With learned scales, one constant is as good as another.
+        scalings = [learned] if self.learned_scales_ else scalings
+        return list(itertools.product(depths, shifts, scalings))
 
-    def _has_free_scales(self):
-        return self.scale_features == "marginal_likelihood"
+    def _may_learn(self, standardise, n):
+        """Whether scales are to be learned, or by default may be, from n distinct rows."""
+        if self.scale_features == "marginal_likelihood":
+            return True
+        chosen = self.constant == "auto" and self.regularization == "loo"
+        enough = n >= ROWS_PER_FEATURE * self.n_features_in_
+        by_default = self._learns_scales and isinstance(self.scale_features, str)
+        return by_default and standardise and chosen and enough
+
+    def _learned(self, scaling, X, T, weights, depth, shift):
+        """Return the scaling with likely scales, or None by default if they do not pay."""
+        rows, activation = scaling.rows(X), ShiftedReLU(shift)
+        with blas_threads_for(min(len(X), MOST_ROWS)):
+            found = likely_factors(rows, T, weights, depth, activation, self.n_threads)
+        pay = found.pay or self.scale_features == "marginal_likelihood"
+        return scaling.with_factors(found.factors) if pay else None
 
     def _choose(self, candidates, X, T, weights, repeats):
         """Keep the candidate of least leave-one-out error; return its mu."""
@@ -193,7 +228,7 @@ class _NTKModel(LinearisedModel, Model):
             self.regularization != "loo" and self.solver_ == "exact"
         )
         if len(candidates) == 1 and known:  # what more there is to choose is the solver's
-            self._adopt(candidates[0], X, T, weights)
+            self.depth_, self.shift_, self._scaling = candidates[0]
             return self.regularization
         most = _ROWS_FOR_CHOICE if self.solver_ == "exact" else ROWS_FOR_QUICK_CHOICE
         few = some_of(X, T, weights, repeats, most)
@@ -204,7 +239,7 @@ class _NTKModel(LinearisedModel, Model):
         """The same for few rows."""
         found = []
         for candidate in candidates:
-            self._adopt(candidate, X, T, weights)
+            self.depth_, self.shift_, self._scaling = candidate
             K = self._kernel(self._rows(X))
             grid = None
             if self.regularization != "loo":
@@ -218,14 +253,6 @@ class _NTKModel(LinearisedModel, Model):
             K = self._kernel(self._rows(X))
             self._calibrate(errors_of_fit(K, T, mu, weights, repeats), T, weights, repeats)
         return mu
-
-    def _adopt(self, candidate, X, T, weights):
-        """Take a candidate's depth, shift and scaling; find the latter's free scales, if any."""
-        self.depth_, self.shift_, self._scaling = candidate
-        if self._has_free_scales():
-            rows, activation = self._scaling.rows(X), ShiftedReLU(self.shift_)
-            factors = likely_factors(rows, T, weights, self.depth_, activation, self.n_threads)
-            self._scaling = self._scaling.with_factors(factors)
 
     def _solve_by_landmarks(self, X, T, weights, repeats, mu):
         """Least squares on the landmarks, which also tell the mu of least leave-one-out error."""
@@ -319,7 +346,7 @@ class _NTKModel(LinearisedModel, Model):
 
 class NTKRegressor(LinearisedRegressor, _NTKModel):
     __doc__ = f"""Regression by a network of infinite width: kernel ridge with its tangent kernel.
-{_PARAMETERS}
+{_PARAMETERS.replace("{AUTO}", _AUTO)}
     Notes
     -----
     "exact": O(n^2 d + n^3) operations and four n x n matrices. Candidates and the regularisation
@@ -327,8 +354,11 @@ class NTKRegressor(LinearisedRegressor, _NTKModel):
     rows (1,024 for the other solvers); then one Cholesky factorisation serves all rows and
     targets. "nystrom" chooses the regularisation anew, by leave-one-out from all rows.
 {REPEATED_ROWS}
-    Marginal likelihood: Rasmussen and Williams (2006), Section 5.4; on at most 1,024 of the rows,
-    one n^3 gradient for each of up to 60 steps, for each depth, shift and constant.
+    Marginal likelihood: Rasmussen and Williams (2006), Section 5.4, with the first depth and shift,
+    on at most {MOST_ROWS:,} of the rows; one n^3 gradient for each of up to {MOST_STEPS} steps.
+    Departures: a normal prior of deviation 1 on the logarithms of the scales, around their mean,
+    without which scales of features that do not matter followed the noise; and whether they pay is
+    told by the criterion of Schwarz (1978).
 
     Examples
     --------
@@ -337,6 +367,8 @@ class NTKRegressor(LinearisedRegressor, _NTKModel):
     >>> model.score(X, X[:, 0] * X[:, 1]) > 0.9
     True
     """
+
+    _learns_scales = True
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -371,7 +403,7 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
     __doc__ = f"""Classification by a network of infinite width, with its tangent kernel.
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`.
-{with_class_weight(_PARAMETERS)}
+{with_class_weight(_PARAMETERS.replace("{AUTO}", _NOT_AUTO))}
     classes_ : ndarray, shape (n_classes,){CALIBRATION}
 
     Notes
