@@ -5,7 +5,7 @@ The file is long because scikit-learn wants every parameter of two classes docum
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real
@@ -247,7 +247,7 @@ class _FactoredModel(SteppedModel):
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
         check_is_fitted(self, "weights_")
-        rows = self._rows(validate_data(self, X, reset=False, dtype=np.float64))
+        rows = self._rows(self._new_rows(X))
         network, threads = self.network_, self.n_threads
         f = np.hstack([network.outputs(rows, B, n_threads=threads) for B in self.weights_])
         f -= network.outputs(rows, n_threads=threads)

@@ -5,7 +5,7 @@ The file is long because scikit-learn wants every parameter of two classes docum
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import one_of
@@ -318,7 +318,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
         check_is_fitted(self, "factors_")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = self._new_rows(X)
         f = self.network_.outputs(
             self._rows(X), self.factors_, centred=True, n_threads=self.n_threads
         )

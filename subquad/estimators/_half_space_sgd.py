@@ -8,7 +8,7 @@ from scipy.special import expit, log_expit, softmax
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from subquad._validation import integer, real
 from subquad.estimators._base import Model, OutputsClassifier, OutputsRegressor, warn_constant
@@ -213,7 +213,7 @@ class _HalfSpaceModel(Model):
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
         check_is_fitted(self, "trainer_")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = self._new_rows(X)
         return self._scaling.unscaled(self.trainer_.outputs(self._rows(X)))
 
     def _require_outputs(self, T):

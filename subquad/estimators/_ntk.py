@@ -7,7 +7,8 @@ import itertools
 import warnings
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+import scipy.sparse
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from subquad._parallel import blas_threads_for, blocks
 from subquad._shapes import MAX_DEPTH, as_dtype
@@ -36,6 +37,7 @@ from subquad.estimators._many_rows import (
     by_iterations,
     by_landmarks,
     check_solver,
+    kernel_diagonal,
     solver_for,
     some_of,
 )
@@ -122,6 +124,7 @@ class _NTKModel(LinearisedModel, Model):
     """What regression and classification share: rows in, targets (n, C) out."""
 
     _FITTED = "dual_coef_"
+    _accepts_sparse = True
     # Whether scale_features="auto" may learn scales.
     _learns_scales = False
 
@@ -161,10 +164,10 @@ class _NTKModel(LinearisedModel, Model):
         variance = np.average(np.square(T), axis=0, weights=weights).mean() or 1.0
         given = weights, T
         X, T, weights, repeats, places = merge_observations(X, T, weights)
-        self.solver_ = solver_for(self.solver, len(X))
-        self._require_room(len(X))
+        self.solver_ = solver_for(self.solver, X.shape[0])
+        self._require_room(X.shape[0])
         solve = {"exact": self._solve, "pcg": self._iterate, "nystrom": self._solve_by_landmarks}
-        with blas_threads_for(len(X)):
+        with blas_threads_for(X.shape[0]):
             candidates = self._candidates(scaling, standardise, X, T, weights)
             mu = self._choose(candidates, X, T, weights, repeats)
             solve[self.solver_](X, T, weights, repeats, mu)
@@ -198,7 +201,7 @@ class _NTKModel(LinearisedModel, Model):
         shifts = [real(shift, "shift", minimum=0.0) for shift in _several(self.shift, "shift")]
         scalings = [scaling.with_constant(size) for size in constants(self.constant, standardise)]
         learned = None
-        if self._may_learn(standardise, len(X)):
+        if self._may_learn(standardise, X.shape[0]):
             learned = self._learned(scalings[0], X, T, weights, depths[0], shifts[0])
         self.learned_scales_ = learned is not None
         # With learned scales, one constant is as good as another.
@@ -217,7 +220,7 @@ class _NTKModel(LinearisedModel, Model):
     def _learned(self, scaling, X, T, weights, depth, shift):
         """Return the scaling with likely scales, or None by default if they do not pay."""
         rows, activation = scaling.rows(X), ShiftedReLU(shift)
-        with blas_threads_for(min(len(X), MOST_ROWS)):
+        with blas_threads_for(min(X.shape[0], MOST_ROWS)):
             found = likely_factors(rows, T, weights, depth, activation, self.n_threads)
         pay = found.pay or self.scale_features == "marginal_likelihood"
         return scaling.with_factors(found.factors) if pay else None
@@ -232,7 +235,7 @@ class _NTKModel(LinearisedModel, Model):
             return self.regularization
         most = _ROWS_FOR_CHOICE if self.solver_ == "exact" else ROWS_FOR_QUICK_CHOICE
         few = some_of(X, T, weights, repeats, most)
-        with blas_threads_for(len(few[0])):
+        with blas_threads_for(few[0].shape[0]):
             return self._chosen(candidates, *few)
 
     def _chosen(self, candidates, X, T, weights, repeats):
@@ -260,7 +263,7 @@ class _NTKModel(LinearisedModel, Model):
         kernel = KernelRows(self._rows(X), self._kernel)
         count = self.n_landmarks
         if count is None or self.solver == "auto":
-            count = min(count or DEFAULT_LANDMARKS, len(X))
+            count = min(count or DEFAULT_LANDMARKS, X.shape[0])
         data = T, damping, weights, repeats
         found = by_landmarks(kernel, *data, count, self.landmarks, self._needs_errors)
         self.rows_, self.dual_coef_ = kernel.rows[found.points], found.coefficients
@@ -287,7 +290,7 @@ class _NTKModel(LinearisedModel, Model):
 
     def _solve(self, X, T, weights, repeats, mu):
         """Solve for all targets at once."""
-        self.solver_report_, self.missed_trace_ = f"Solved exactly for {len(X)} rows.", 0.0
+        self.solver_report_, self.missed_trace_ = f"Solved exactly for {X.shape[0]} rows.", 0.0
         self.rows_, mu = self._rows(X), float(mu)
         factor = DampedCholesky(self._kernel(self.rows_), mu, weights)
         if factor.singular:
@@ -318,23 +321,24 @@ class _NTKModel(LinearisedModel, Model):
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets, a block of rows at a time."""
         check_is_fitted(self, "dual_coef_")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
-        out = np.empty((len(X), self.dual_coef_.shape[1]))
-        for rows in blocks(len(X), max(1, 2**24 // len(self.rows_))):
+        X = self._new_rows(X)
+        out = np.empty((X.shape[0], self.dual_coef_.shape[1]))
+        for rows in blocks(X.shape[0], max(1, 2**24 // self.rows_.shape[0])):
             kernel = self._kernel(self._scaling.rows(X[rows], self.rows_.dtype), self.rows_)
             out[rows] = kernel @ self.dual_coef_
         return self._scaling.unscaled(out)
 
+    def _new_rows(self, X):
+        """Rows to predict, checked; sparse ones where the training rows are kept so."""
+        X = super()._new_rows(X)
+        return scipy.sparse.csr_array(X) if scipy.sparse.issparse(self.rows_) else X
+
     def _linear_systems(self, X):
         """One system for all outputs."""
         rows = self._scaling.rows(X, self.rows_.dtype)
-        n, k = len(self.rows_), len(rows)
+        n, k = self.rows_.shape[0], rows.shape[0]
         require_memory(8 * (3 * n * n + 3 * n * k), f"Kernels of {n} rows", "Give fewer rows.")
-        # Rows have one norm, 1, and so one diagonal entry; or are 0, and so is their kernel.
-        present = np.flatnonzero(rows.any(axis=1))
-        prior = np.zeros(k)
-        if len(present):
-            prior[present] = self._kernel(rows[present[:1]])
+        prior = kernel_diagonal(rows, self._kernel)
         yield slice(None), self._kernel(self.rows_), self._kernel(rows, self.rows_), prior
 
     @property
@@ -353,6 +357,9 @@ class NTKRegressor(LinearisedRegressor, _NTKModel):
     are chosen by closed-form leave-one-out, one eigendecomposition each, on at most 2,048 of the
     rows (1,024 for the other solvers); then one Cholesky factorisation serves all rows and
     targets. "nystrom" chooses the regularisation anew, by leave-one-out from all rows.
+
+    Sparse rows stay sparse: kernels need their inner products alone, and features are left as they
+    are, whatever their units. `rows_` is then a csr_array.
 {REPEATED_ROWS}
     Marginal likelihood: Rasmussen and Williams (2006), Section 5.4, with the first depth and shift,
     on at most {MOST_ROWS:,} of the rows; one n^3 gradient for each of up to {MOST_STEPS} steps.
@@ -375,7 +382,7 @@ class NTKRegressor(LinearisedRegressor, _NTKModel):
 
         Parameters
         ----------
-        X : array_like, shape (n, n_features)
+        X : array_like or sparse array, shape (n, n_features)
         y : array_like, shape (n,) or (n, n_outputs)
         sample_weight : array_like, shape (n,), optional
 
@@ -456,7 +463,7 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
 
         Parameters
         ----------
-        X : array_like, shape (n, n_features)
+        X : array_like or sparse array, shape (n, n_features)
         y : array_like, shape (n,)
             Labels of at least two classes.
         sample_weight : array_like, shape (n,), optional

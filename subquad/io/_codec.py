@@ -7,8 +7,10 @@ import dataclasses
 import math
 
 import numpy as np
+import scipy.sparse
 
 from subquad._compact import STORAGES, CompactColumns
+from subquad._sparse import require_sound
 from subquad._validation import as_matrix, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.estimators import Scaling
@@ -49,6 +51,9 @@ class Writer:
         """JSON of an array or of an object of a known class, by its parts."""
         if isinstance(value, np.ndarray):
             return self._array(name, value)
+        if isinstance(value, scipy.sparse.csr_array):
+            parts = {name: getattr(value, name) for name in ("data", "indices", "indptr", "shape")}
+            return {"csr": self.encode(name, parts)}
         if isinstance(value, StepRecord):
             return {"step": self.encode(name, dataclasses.asdict(value))}
         if type(value) in _ACTIVATIONS.values():
@@ -87,6 +92,7 @@ class Reader:
             "pairs": lambda pairs: dict(self.decode(pairs)),
             "step": lambda fields: StepRecord(**self.decode(fields)),
             "activation": lambda fields: _activation(**self.decode(fields)),
+            "csr": lambda parts: _sparse_rows(**self.decode(parts)),
             "scaling": lambda fields: Scaling(**self.decode(fields)),
             "network": lambda parts: _network(**self.decode(parts)),
         }
@@ -108,6 +114,13 @@ def _strings(strings):
     array = np.empty(len(strings), dtype=object)
     array[:] = strings
     return array
+
+
+def _sparse_rows(data, indices, indptr, shape):
+    """A csr_array, once its parts are found to fit together."""
+    rows = scipy.sparse.csr_array((data, indices, indptr), shape=shape)
+    require_sound(rows, "rows")
+    return rows
 
 
 def _activation(shift, relative, **names):

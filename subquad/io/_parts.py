@@ -7,9 +7,10 @@ ones they rely on. Nothing here takes more memory than the arrays, or longer tha
 import reprlib
 
 import numpy as np
+import scipy.sparse
 
 from subquad._parallel import resolve_threads
-from subquad._validation import as_matrix, as_vector, integer, real
+from subquad._validation import as_csr, as_matrix, as_vector, integer, real
 from subquad.activations import ShiftedReLU
 from subquad.estimators import Scaling
 from subquad.networks import WideNetwork
@@ -71,8 +72,9 @@ def _check_network_model(estimator, d, n_outputs):
 
 def _check_kernel_model(estimator, d, n_outputs):
     """Check the rows of a kernel and their coefficients."""
-    as_matrix(estimator.rows_, "rows_", n_columns=d + 1)
-    n = len(estimator.rows_)
+    check_rows = as_csr if scipy.sparse.issparse(estimator.rows_) else as_matrix
+    check_rows(estimator.rows_, "rows_", n_columns=d + 1)
+    n = estimator.rows_.shape[0]
     as_matrix(estimator.dual_coef_, "dual_coef_", n_rows=n, n_columns=n_outputs, dtype=np.float64)
     integer(estimator.depth_, "depth_", maximum=MOST_LAYERS)
     ShiftedReLU(estimator.shift_)
