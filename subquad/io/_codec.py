@@ -15,7 +15,7 @@ from subquad._validation import as_matrix, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.estimators import Scaling
 from subquad.networks import WideNetwork
-from subquad.training import StepRecord
+from subquad.training import Diagnostics, StepRecord
 from subquad.weights import DenseWeights, GaussianWeights
 
 _ACTIVATIONS = {cls.__name__: cls for cls in (ReLU, ShiftedReLU, ThresholdedReLU)}
@@ -55,7 +55,10 @@ class Writer:
             parts = {name: getattr(value, name) for name in ("data", "indices", "indptr", "shape")}
             return {"csr": self.encode(name, parts)}
         if isinstance(value, StepRecord):
-            return {"step": self.encode(name, dataclasses.asdict(value))}
+            fields = dataclasses.asdict(value)
+            if value.diagnostics is None:  # as older versions know it
+                del fields["diagnostics"]
+            return {"step": self.encode(name, fields)}
         if type(value) in _ACTIVATIONS.values():
             fields = {"shift": value.shift, "relative": value.relative}
             return {"activation": self.encode(name, {"class": type(value).__name__, **fields})}
@@ -90,7 +93,7 @@ class Reader:
             "tuple": lambda items: tuple(self.decode(items)),
             "dict": lambda items: {key: self.decode(item) for key, item in items.items()},
             "pairs": lambda pairs: dict(self.decode(pairs)),
-            "step": lambda fields: StepRecord(**self.decode(fields)),
+            "step": lambda fields: _step(**self.decode(fields)),
             "activation": lambda fields: _activation(**self.decode(fields)),
             "csr": lambda parts: _sparse_rows(**self.decode(parts)),
             "scaling": lambda fields: Scaling(**self.decode(fields)),
@@ -121,6 +124,13 @@ def _sparse_rows(data, indices, indptr, shape):
     rows = scipy.sparse.csr_array((data, indices, indptr), shape=shape)
     require_sound(rows, "rows")
     return rows
+
+
+def _step(diagnostics=None, **fields):
+    """Record of a step; diagnostics are a record within it."""
+    if diagnostics is not None:
+        diagnostics = Diagnostics(**diagnostics)
+    return StepRecord(diagnostics=diagnostics, **fields)
 
 
 def _activation(shift, relative, **names):
