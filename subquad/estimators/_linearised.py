@@ -123,7 +123,7 @@ class LinearisedModel:
 
     def _has_one_output(self):
         """Whether predictions have one dimension."""
-        return len(self.classes_) == 2 if hasattr(self, "classes_") else self._one_dimensional
+        return self._one_dimensional
 
 
 class LinearisedRegressor(OutputsRegressor):

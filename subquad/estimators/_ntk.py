@@ -423,7 +423,10 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`.
 {with_class_weight(_PARAMETERS.replace("{AUTO}", _NOT_AUTO))}
-    classes_ : ndarray, shape (n_classes,){CALIBRATION}
+    classes_ : ndarray, shape (n_classes,)
+        The labels; of multilabel targets the numbers of their columns.
+    multilabel_ : bool
+        Whether rows have any number of labels.{CALIBRATION}
 
     Notes
     -----
@@ -476,8 +479,8 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
         Parameters
         ----------
         X : array_like or sparse array, shape (n, n_features)
-        y : array_like, shape (n,)
-            Labels of at least two classes.
+        y : array_like, shape (n,), or (n, n_labels) of 0 and 1, which may be sparse
+            Labels of at least two classes; or which of at least two labels each row has.
         sample_weight : array_like, shape (n,), optional
 
         Returns
@@ -498,7 +501,7 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
             If the kernel is numerically singular, so that its solution of least norm is used.
         """
         X, y = self._labels(X, y, ensure_min_samples=2)
-        self._set_classes(np.unique(y))
+        self._learn_classes(y)
         weights = self._weights_by_class(y, sample_weight)
         return self._fit(X, self._indicators(y), weights)
 

@@ -98,11 +98,23 @@ def _check_targets(estimator, n_outputs):
             raise ValueError(f"y was one-dimensional, but there are {n_outputs} outputs")
         return
     _require_type(estimator.classes_, np.ndarray, "classes_")
-    n_classes = 2 if n_outputs == 1 else n_outputs
+    multilabel = getattr(estimator, "multilabel_", False)
+    _require_type(multilabel, bool, "multilabel_")
+    n_classes = 2 if n_outputs == 1 and not multilabel else n_outputs
     if estimator.classes_.shape != (n_classes,):
         raise ValueError(f"classes_ must be {n_classes}; got shape {estimator.classes_.shape}")
     if getattr(estimator, "calibration_", None) is not None:  # files of old versions have none
+        _check_calibration(estimator, n_outputs)
+
+
+def _check_calibration(estimator, n_outputs):
+    """Check the numbers by which scores become probabilities."""
+    if not getattr(estimator, "multilabel_", False):
         real(estimator.calibration_, "calibration_", minimum=0.0)
+        return
+    _vector(estimator.calibration_, "calibration_", n_outputs)
+    if (estimator.calibration_ < 0).any():
+        raise ValueError("calibration_ must be at least 0")
 
 
 def _vector(value, name, size):
