@@ -7,9 +7,11 @@ import dataclasses
 import math
 
 import numpy as np
+import scipy.sparse
 
 from subquad._compact import STORAGES, CompactColumns
 from subquad._implicit import GENERATOR
+from subquad._sparse import require_sound
 from subquad._validation import as_matrix, integer, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.estimators import Scaling
@@ -53,6 +55,9 @@ class Writer:
         """JSON of an array or of an object of a known class, by its parts."""
         if isinstance(value, np.ndarray):
             return self._array(name, value)
+        if isinstance(value, scipy.sparse.csr_array):
+            parts = {name: getattr(value, name) for name in ("data", "indices", "indptr", "shape")}
+            return {"csr": self.encode(name, parts)}
         if isinstance(value, StepRecord):
             fields = dataclasses.asdict(value)
             if value.diagnostics is None:  # as older versions know it
@@ -107,6 +112,7 @@ class Reader:
             "pairs": lambda pairs: dict(self.decode(pairs)),
             "step": lambda fields: _step(**self.decode(fields)),
             "activation": lambda fields: _activation(**self.decode(fields)),
+            "csr": lambda parts: _sparse_rows(**self.decode(parts)),
             "scaling": lambda fields: Scaling(**self.decode(fields)),
             "network": lambda parts: self._network(**self.decode(parts)),
         }
@@ -144,6 +150,13 @@ def _strings(strings):
     array = np.empty(len(strings), dtype=object)
     array[:] = strings
     return array
+
+
+def _sparse_rows(data, indices, indptr, shape):
+    """A csr_array, once its parts are found to fit together."""
+    rows = scipy.sparse.csr_array((data, indices, indptr), shape=shape)
+    require_sound(rows, "rows")
+    return rows
 
 
 def _step(diagnostics=None, **fields):
