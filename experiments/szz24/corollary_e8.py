@@ -69,9 +69,8 @@ def measure(size: str, seeds: Sequence[int]) -> Finding:
     case_1 = [min(kept(n, m, b, seed) for b in (0.0, 1.0)) for seed in seeds]
     printed, scaled = np.array([attainable(n, seed) for seed in seeds]).T
     numbers = [
-        Number("case 1: share of λ_min that is kept", case_1, at_least=0.5),
-        Number("case 1 again", case_1, at_least=0.5, form="corrected"),
         Number("case 2: least n exp(-b²/2) / λ_L, printed", printed, at_most=1.0),
+        Number("case 1: share of λ_min that is kept", case_1, at_least=0.5, form="both"),
         Number("case 2: the same with the scale", scaled, at_most=1.0, form="corrected"),
     ]
     why = {

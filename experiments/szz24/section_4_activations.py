@@ -1,7 +1,6 @@
 """Do smooth activations converge, and faster?"""
 
 import sys
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,8 +8,9 @@ import numpy as np
 from experiments._claim import Claim, Finding, Number, Verdict
 from experiments._inputs import signs, sphere
 from experiments._run import main
+from experiments.szz24._network import draw, forward, readout, shifted
 from subquad.activations import GELU, ReLU, SiLU, Tanh
-from subquad.networks import WideNetwork
+from subquad.networks import LastLayer
 from subquad.training import LastLayerGaussNewton
 
 CLAIM = Claim(
@@ -33,12 +33,10 @@ SIZES = {
 
 def largest_ratio(n: int, m: int, activation: type, seed: int) -> float:
     """Run Gauss-Newton on the last layer of two."""
-    network = WideNetwork(16, width=m, activation=activation(), rng=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer = LastLayerGaussNewton(
-            network.last_layer(sphere(n, 16, seed)), signs(n, seed), tol=1e-8
-        ).run()
+    hidden = forward(draw(16, m, 2, seed), sphere(n, 16, seed), shifted(0.0, normalised=True))[-1]
+    unit = np.sqrt(m / 2)  # pre-activations of variance 1
+    layer = LastLayer(unit * hidden.inputs, unit * hidden.Z, readout(m, seed) / unit, activation())
+    trainer = LastLayerGaussNewton(layer, signs(n, seed), tol=1e-8).run()
     return max(record.ratio for record in trainer.history)
 
 

@@ -22,7 +22,7 @@ CLAIM = Claim(
     rule="holds (yes) if the exponent of the operations is on average at most 1.",
 )
 SIZES = {
-    "smallest": {"widths": (128, 256, 512), "n_seeds": 3},
+    "smallest": {"widths": (128, 256, 512), "n_seeds": 8},
     "default": {"widths": (256, 512, 1024, 2048), "n_seeds": 8},
     "full": {"widths": (1024, 2048, 4096, 8192), "n_seeds": 5},
 }
