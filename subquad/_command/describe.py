@@ -59,11 +59,12 @@ def _use(known):
 def comparison(report, n_recipes, rows, folds, n, seconds, skipped):
     """Say what is about to be compared, and for how long."""
     of = f"{rows} of {n}" if rows < n else f"{n}"
+    how = f"{folds}-fold cross-validation" if folds > 1 else "one fit and its predictions"
     report.add(
         "compare",
         {"rows": rows, "folds": folds, "forecast_seconds": seconds},
-        f"{n_recipes} models by {folds}-fold cross-validation on {of} training rows, about "
-        f"{seconds:.0f} s" + (f"; {skipped}" if skipped else ""),
+        f"{n_recipes} models by {how} on {of} training rows, about {seconds:.0f} s"
+        + (f"; {skipped}" if skipped else ""),
     )
     report.line(CANDIDATE_HEADER)
 

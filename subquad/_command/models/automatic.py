@@ -41,15 +41,16 @@ def chosen(args, report, encoding, split, task, kind):
     rate = forecast.probe("float64").products64
     n_outputs = n_outputs_of(split.y, task)
     inside = len(folds[0][0])
+    most = compare.ROWS_FOR_SCALES if len(folds) > 1 else len(rows)
     forecasts = [
-        len(folds) * compare.seconds_of(recipe, inside, n_outputs, rate) for recipe in recipes
+        len(folds) * compare.seconds_of(recipe, inside, n_outputs, rate, most) for recipe in recipes
     ]
     sizes = len(rows), len(folds), len(split.y)
     describe.comparison(report, len(recipes), *sizes, sum(forecasts), skipped)
-    frame, y = split.X.take(rows), split.y[rows]
+    frame, y, known = split.X.take(rows), split.y[rows], {}
     try:
         for recipe in recipes:
-            found = compare.measured(recipe, encoding, frame, y, folds, task, args)
+            found = compare.measured(recipe, encoding, frame, y, folds, task, args, known)
             outcome.candidates.append(found)
             describe.candidate(report, found)
     except KeyboardInterrupt:
@@ -65,11 +66,20 @@ def fitted(args, report, encoding, split, task, outcome):
     started = time.monotonic()
     try:
         with kinds.blas_threads(args.threads):
-            outcome.model = kinds.fit(outcome.recipe, encoding, split.X, split.y, task, args)
+            data = encoding, split.X, split.y, task, args
+            outcome.model = kinds.fit(outcome.recipe, *data, *_scales_again(outcome, split))
     except KeyboardInterrupt:
         return _interrupted(report, outcome)
     describe.fit_of(report, outcome.model, time.monotonic() - started)
     return outcome
+
+
+def _scales_again(outcome, split):
+    """Of many rows, the scales that the comparison learned: on as many rows as would be again."""
+    if outcome.best is None or len(split.y) <= compare.MOST_ROWS:
+        return ()
+    encoding, options = outcome.best.model.encoding, outcome.best.model.estimator.get_params()
+    return (lambda *_: (encoding, options["constant"]),)
 
 
 def n_outputs_of(y, task):
@@ -87,11 +97,8 @@ def _interrupted(report, outcome):
         raise KeyboardInterrupt
     outcome.interrupted, outcome.recipe = True, outcome.best.recipe
     outcome.model = outcome.best.model
-    n = len(outcome.best.predicted)
     report.add(
-        "kept",
-        outcome.recipe.name,
-        f"{outcome.recipe.name}, as fitted to part of {n} rows when it was interrupted",
+        "kept", outcome.recipe.name, f"{outcome.recipe.name}, as the comparison fitted it to rows"
     )
     return outcome
 
@@ -107,10 +114,12 @@ def require_folds(args, n):
 
 
 def cross_validated(args, report, encoding, split, task, recipe):
-    """Return each row's prediction by a fit without it, and say how good these are."""
+    """Return rows and their predictions by fits without them, and say how good these are."""
     from sklearn.model_selection import KFold
 
     folds = [*KFold(args.cv, shuffle=True, random_state=args.seed).split(split.y)]
     found = compare.measured(recipe, encoding, split.X, split.y, folds, task, args)
-    describe.folds(report, found, args.cv, scores.measure(split.y, found.predicted, task))
-    return found.predicted
+    describe.folds(
+        report, found, args.cv, scores.measure(split.y[found.rows], found.predicted, task)
+    )
+    return found.predicted, found.rows

@@ -47,14 +47,14 @@ class Model:
         return self.estimator.predict(self.encoding.transform(frame))
 
 
-def fit(recipe, encoding, frame, y, task, args):
+def fit(recipe, encoding, frame, y, task, args, learn=scales.learned):
     """Fit a recipe to rows of a frame by an encoding that has learned from these."""
     X = encoding.transform(frame)
     if recipe.kind == "ridge":
         encoding = scales.plain(encoding, X)
         fitted = _linear((X - encoding.center) / encoding.scale, y, task, args.seed)
         return Model(recipe, encoding, fitted)
-    encoding, given = scaled(recipe, encoding, X, y, task, args)
+    encoding, given = scaled(recipe, encoding, X, y, task, args, learn)
     X = X if encoding.center is None else (X - encoding.center) / encoding.scale
     estimator = make(recipe.kind, task, args, {**given, **recipe.options})
     with warnings.catch_warnings():
@@ -62,10 +62,17 @@ def fit(recipe, encoding, frame, y, task, args):
         return Model(recipe, encoding, estimator.fit(X, y))
 
 
-def scaled(recipe, encoding, X, y, task, args):
+def quietly_fitted(*data):
+    """The same without warnings, for a fit that only serves a comparison."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return fit(*data)
+
+
+def scaled(recipe, encoding, X, y, task, args, learn=scales.learned):
     """Return the encoding with the scales of a recipe, and the options that go with them."""
     if recipe.scales == "learned":
-        found = scales.learned(encoding, X, y, task, args.seed, args.threads)
+        found = learn(encoding, X, y, task, args.seed, args.threads)
         return found[0], {"scale_features": False, "constant": found[1]}
     if encoding.plain or args.scale_features is not None:  # which the estimator sees to
         return encoding, {}

@@ -41,6 +41,11 @@ class Frame:
         """Return the same of some rows."""
         return Frame(self.source, [column.take(rows) for column in self.columns])
 
+    def with_column(self, other):
+        """Return the same with another column of one of its names."""
+        columns = [other if column.name == other.name else column for column in self.columns]
+        return Frame(self.source, columns)
+
     def matrix(self):
         """Return numbers (n, d) in float64; text, dates and gaps are refused by name."""
         other = [c.name for c in self.columns if c.kind != "number"]
