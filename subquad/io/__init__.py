@@ -42,7 +42,11 @@ _ESTIMATORS = {
     "GaussNewtonRegressor": "factors_",
     "NTKClassifier": "dual_coef_",
     "NTKRegressor": "dual_coef_",
+    "LogisticRegression": "coef_",
+    "Ridge": "coef_",
 }
+# Those of scikit-learn, with the one parameter that is kept: others change with its versions.
+_LINEAR = {"LogisticRegression": "C", "Ridge": "alpha"}
 _ATTRIBUTE = re.compile(r"_?[A-Za-z][A-Za-z0-9_]*")
 # Attributes, but for their underscores, that version 0.1 saved in place of one `Scaling`.
 _PARTS_OF_SCALING = (
@@ -61,7 +65,8 @@ def save_model(
     Parameters
     ----------
     estimator : GaussNewtonRegressor, GaussNewtonClassifier, NTKRegressor or NTKClassifier
-        Fitted.
+        Fitted; or a `Ridge` or a `LogisticRegression` of scikit-learn, of dense rows, of which
+        coefficients, classes and the penalty are kept.
     path : str or path-like
         The file to write. An old one is replaced whole, once the new one is complete: see
         `replacing` for what is kept of it, and what of other names it has. A device such as
@@ -98,7 +103,7 @@ def save_model(
     True
     """
     from subquad.io._codec import Writer
-    from subquad.io._parts import MOST_LAYERS
+    from subquad.io._parts import LINEAR_STATE, MOST_LAYERS
 
     name = type(estimator).__name__
     if name not in _ESTIMATORS or type(estimator) is not _estimator_class(name):
@@ -114,6 +119,9 @@ def save_model(
     writer = Writer()
     params = estimator.get_params(deep=False)
     state = {key: value for key, value in vars(estimator).items() if key not in params}
+    if name in _LINEAR:
+        params = {_LINEAR[name]: params[_LINEAR[name]]}
+        state = {key: value for key, value in state.items() if key in LINEAR_STATE}
     header = {
         "subquad_version": _version(),
         "class": name,
@@ -199,7 +207,8 @@ def _with_scaling(state, reader):
 
 def _estimator_class(name):
     """Class of an estimator this version can save, by name."""
-    return getattr(importlib.import_module("subquad.estimators"), name)
+    module = "sklearn.linear_model" if name in _LINEAR else "subquad.estimators"
+    return getattr(importlib.import_module(module), name)
 
 
 def _version():

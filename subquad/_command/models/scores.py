@@ -44,6 +44,11 @@ def _both(estimator, predict, split):
     return {name: score(y, predict(X)) if len(y) else None for name, (X, y) in parts.items()}
 
 
+def measure(y, predicted, task):
+    """Return the scores of predictions."""
+    return _accuracy(y, predicted) if task == "classification" else _r2_and_rmse(y, predicted)
+
+
 def _accuracy(y, predicted):
     """Fraction of rows predicted right."""
     from sklearn.metrics import accuracy_score

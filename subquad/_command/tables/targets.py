@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subquad._command.delimited import PLAIN, Dialect
 from subquad._command.errors import BadInput
+from subquad._command.tables.delimited import PLAIN, Dialect
 
 MOST_CLASSES = 20
 # Beyond this size float64 does not hold every integer, so that two labels could become one.
@@ -153,7 +153,7 @@ def _require_labels(target):
         and (
             not _are_few(n_distinct, n)
             or (numbers != np.floor(numbers)).any()
-            or all(map(_says_nothing, others))
+            or all(map(says_nothing, others))
         )
     )
     other_notation = others and all(map(target.dialect.notations, others))
@@ -161,7 +161,7 @@ def _require_labels(target):
         raise _not_numbers(target, "numbers, or labels that repeat")
 
 
-def _says_nothing(text):
+def says_nothing(text):
     """Whether an entry stands for a missing value, as a lone dash or question mark does."""
     return text.strip().lower() in PLACEHOLDERS or not any(map(str.isalnum, text))
 
