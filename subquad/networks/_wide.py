@@ -10,7 +10,14 @@ import numpy as np
 from subquad._kernels.coactivation import gather_fired, mark_fired
 from subquad._parallel import blocks, resolve_threads, worth_threads
 from subquad._shapes import MAX_DEPTH, as_dtype
-from subquad._validation import as_matrix, generator, integer, one_of, require_memory
+from subquad._validation import (
+    as_matrix,
+    generator,
+    integer,
+    one_of,
+    require_memory,
+    true_or_false,
+)
 from subquad.activations import ShiftedReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, layer_number, signs
@@ -22,6 +29,7 @@ from subquad.networks._last_layer import (
     thresholds_of,
 )
 from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
+from subquad.networks._silence import warn_of_silence
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**26
@@ -43,6 +51,8 @@ class WideNetwork(Network):
 
     h_0 = x;  h_l = phi(W_l h_{l-1}), divided by its norm for l < L;  f(x) = a phi(W_L h_{L-1})
 
+    or, with normalise=False, without the division, as it is printed.
+
     with W_l entries from N(0, 2/m) and a of signs. Over the initialisation an output has variance
     1 (one output, or a dense readout) or 1 / n_outputs (a partition).
 
@@ -61,6 +71,10 @@ class WideNetwork(Network):
         "partition": output c reads, with signs, the c-th of n_outputs nearly equal blocks of
         neurons; the outputs are then trained independently and exactly. "dense": every output
         reads every neuron with a sign.
+    normalise : bool
+        Whether h_l is divided by its norm. f then depends on the direction of x alone,
+        f(5 x) = f(x): append a constant column to X where rows share directions. False, with
+        thresholds that are not relative, is the network of [SZZ24]: see below what becomes of it.
     weights : {"dense", "int8", "implicit"}
         How the m x m matrices are kept. "dense": normals in `dtype`. "implicit": not at all; they
         are `GaussianWeights` of the int8 grid, made anew in cache for every product. "int8": the
@@ -81,8 +95,25 @@ class WideNetwork(Network):
     MemoryError
         If the weights do not fit in memory.
 
+    Warns
+    -----
+    NetworkWarning
+        Without normalisation, if a layer is silent at most of the data points that are evaluated.
+
     Notes
     -----
+    [SZZ24] as printed, all with normalise=False, b being in units of sqrt(2 / m):
+
+    ==============================================  ==============================================
+    Section 2, max(x - b, 0)                        ShiftedReLU(b, relative=False, scaling="none")
+    Definition F.3, c_b with the power -1/2         ThresholdedReLU(b, False, scaling="printed")
+    Lemma G.6, the constant that keeps norms        ThresholdedReLU(b, relative=False)
+    ==============================================  ==============================================
+
+    With b = 2.2 the first is silent in layer 2 and the second in layer 3; of the third, norms
+    spread from layer to layer (1.00 +- .10, 1.00 +- .32, 1.12 +- .83), and explode later: a fixed
+    threshold amplifies deviations of |h| from 1.
+
     Departures from [SZZ24], Section 2 and Definition F.3: layers are normalised and thresholds
     follow the norm of the input, since with the printed constants the second layer is silent; a
     partitioned readout is an extension to several outputs. "int8" and "implicit" weights have the
@@ -96,6 +127,8 @@ class WideNetwork(Network):
     (3, 64)
     """
 
+    normalise = True  # of networks that older versions pickled
+
     def __init__(
         self,
         n_features,
@@ -105,6 +138,7 @@ class WideNetwork(Network):
         n_outputs=1,
         activation=None,
         readout="partition",
+        normalise=True,
         weights="dense",
         rng=None,
         dtype=np.float64,
@@ -119,6 +153,7 @@ class WideNetwork(Network):
             raise ValueError(f"width must be at least n_outputs={n_outputs}; got {width}.")
         self.activation = as_activation(activation, ShiftedReLU())
         one_of(readout, "readout", ("partition", "dense"))
+        self.normalise = true_or_false(normalise, "normalise")
         self.weight_std = math.sqrt(2 / width)
         kinds = ["dense"] + [as_kind(weights, dtype)] * (depth - 1)
         shapes = [(width, n_features)] + [(width, width)] * (depth - 1)
@@ -129,11 +164,11 @@ class WideNetwork(Network):
         self.readout = signs(n_outputs, width, readout, rng).astype(dtype)
 
     @classmethod
-    def _from_parts(cls, weights, readout, activation):
+    def _from_parts(cls, weights, readout, activation, normalise=True):
         """Return a network of trusted weights W_1 .. W_L and a readout of their dtype."""
         self = cls.__new__(cls)
         self.weights, self.readout, self.activation = weights, readout, activation
-        self.weight_std = math.sqrt(2 / readout.shape[1])
+        self.weight_std, self.normalise = math.sqrt(2 / readout.shape[1]), normalise
         return self
 
     @property
@@ -154,6 +189,8 @@ class WideNetwork(Network):
     def __repr__(self):
         kind = kind_of(self.weights[-1])
         weights = f"weights={kind!r}, " if kind != "dense" else ""
+        if not self.normalise:
+            weights = f"normalise=False, {weights}"
         return (
             f"WideNetwork(n_features={self.n_features}, width={self.width}, depth={self.depth}, "
             f"n_outputs={self.n_outputs}, activation={self.activation}, {weights}"
@@ -161,7 +198,9 @@ class WideNetwork(Network):
         )
 
     def features(self, X, n_threads=None):
-        """Return h_{L-1} for every data point: unit rows, or zero where no neuron fires.
+        """Return h_{L-1} for every data point: zero where no neuron fires, else unit rows.
+
+        Of any norms without normalisation.
 
         Parameters
         ----------
@@ -297,7 +336,10 @@ class WideNetwork(Network):
     def _layer_above(self, V, n_threads):
         """The last layer on inputs V = h_{L-1}, trusted."""
         Z0 = self._apply(self.weights[-1], V, n_threads)
-        thresholds = thresholds_of(self.activation, _norms(V), self.weight_std, self.dtype)
+        norms = _norms(V)
+        thresholds = thresholds_of(self.activation, norms, self.weight_std, self.dtype)
+        if not self.normalise:
+            warn_of_silence(self.depth, Z0.max(axis=1) > thresholds, norms)
         return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)
 
     def _forward(self, X, n_threads, changes=None):
@@ -306,17 +348,20 @@ class WideNetwork(Network):
 
     def _features(self, X, n_threads):
         """Trusted twin of `features`."""
-        H = self._respond(self.weights[0]._apply_dense(X, n_threads), _norms(X))
-        for W in self.weights[1:-1]:
-            H = self._respond(self._apply(W, H, n_threads), _norms(H))
+        H = self._respond(self.weights[0]._apply_dense(X, n_threads), _norms(X), 1)
+        for number, W in enumerate(self.weights[1:-1], start=2):
+            H = self._respond(self._apply(W, H, n_threads), _norms(H), number)
         return H
 
-    def _respond(self, Z, input_norms):
-        """Return phi(Z) divided by the norms of its rows, in the memory of Z."""
+    def _respond(self, Z, input_norms, number):
+        """Return phi(Z) of a layer, divided by the norms of its rows, in the memory of Z."""
         thresholds = thresholds_of(self.activation, input_norms, self.weight_std, self.dtype)
         require_preactivations(Z, input_norms)
         H = self.activation._apply(Z, thresholds, out=Z)
         norms = _norms(H)
+        if not self.normalise:
+            warn_of_silence(number, norms, input_norms)
+            return H
         norms[norms == 0] = 1
         H /= norms[:, None].astype(H.dtype)
         return H
