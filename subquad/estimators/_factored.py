@@ -41,7 +41,7 @@ _PARAMETERS = (
     outer_size : int or None
         k of W = A B C, of which k l numbers are trained for each output. None is W = B C, of which
         m l numbers are trained: more accurate, and slower.
-    sketch : {"srht", "gaussian"}
+    sketch : {"srht", "gaussian", "fjlt"}
         How A and C are drawn.
     shift : float
         b of the activation: a fraction Q(b) of the neurons fires; 0 is ReLU.
