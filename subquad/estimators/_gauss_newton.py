@@ -3,6 +3,10 @@
 The file is long because scikit-learn wants every parameter of two classes documented in place.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -31,6 +35,15 @@ from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import LastLayer, WideNetwork
 from subquad.solvers.nystrom import RepeatablePcgSolver
 from subquad.training import LastLayerGaussNewton
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Literal, Self
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad.training import StepRecord
+
 
 _PARAMETERS = (
     """
@@ -113,24 +126,24 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
     def __init__(
         self,
         *,
-        width=2048,
-        depth=2,
-        shift=0.0,
-        readout="partition",
-        weights="dense",
-        regularization="loo",
-        scale_features="auto",
-        constant="auto",
-        solver="auto",
-        max_steps=20,
-        tol="auto",
-        dtype="float64",
-        warm_start=False,
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-    ):
+        width: int = 2048,
+        depth: int = 2,
+        shift: float = 0.0,
+        readout: Literal["partition", "dense"] = "partition",
+        weights: Literal["dense", "int8", "implicit"] = "dense",
+        regularization: float | Literal["loo"] = "loo",
+        scale_features: bool | Literal["auto"] = "auto",
+        constant: float | Literal["auto", "loo"] = "auto",
+        solver: Literal["auto", "exact", "pcg"] = "auto",
+        max_steps: int = 20,
+        tol: float | Literal["auto"] | None = "auto",
+        dtype: DTypeLike = "float64",
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.width = width
         self.depth = depth
         self.shift = shift
@@ -357,7 +370,7 @@ class GaussNewtonRegressor(LinearisedRegressor, _GaussNewtonModel):
     True
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -416,25 +429,25 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     def __init__(
         self,
         *,
-        width=2048,
-        depth=2,
-        shift=0.0,
-        readout="partition",
-        weights="dense",
-        regularization="loo",
-        scale_features="auto",
-        constant="auto",
-        solver="auto",
-        max_steps=20,
-        tol="auto",
-        dtype="float64",
-        warm_start=False,
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-        class_weight=None,
-    ):
+        width: int = 2048,
+        depth: int = 2,
+        shift: float = 0.0,
+        readout: Literal["partition", "dense"] = "partition",
+        weights: Literal["dense", "int8", "implicit"] = "dense",
+        regularization: float | Literal["loo"] = "loo",
+        scale_features: bool | Literal["auto"] = "auto",
+        constant: float | Literal["auto", "loo"] = "auto",
+        solver: Literal["auto", "exact", "pcg"] = "auto",
+        max_steps: int = 20,
+        tol: float | Literal["auto"] | None = "auto",
+        dtype: Literal["float64", "float32"] = "float64",
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        verbose: int = 0,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+    ) -> None:
         super().__init__(
             width=width,
             depth=depth,
@@ -456,7 +469,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
         )
         self.class_weight = class_weight
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters

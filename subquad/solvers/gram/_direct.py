@@ -1,7 +1,9 @@
 """Direct solvers of the Gram equation: by G itself, and by the Gram matrix of a sketch."""
 
+from __future__ import annotations
+
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -28,6 +30,11 @@ from subquad.solvers.gram.sizes import (
     theorem_precision,
 )
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from subquad.jacobian import Jacobian
+
 
 class ExactSolver:
     """G formed and factored by Cholesky, by eigenvalues where it is singular.
@@ -45,10 +52,12 @@ class ExactSolver:
 
     name = "exact"
 
-    def __init__(self, *, rtol=1e-10):
+    def __init__(self, *, rtol: float = 1e-10) -> None:
         self._rtol = tolerance(rtol)
 
-    def solve(self, J, c, damping=0.0, weights=None):
+    def solve(
+        self, J: Jacobian, c: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+    ) -> Solution:
         """Return a `Solution` of (G + damping W^-1) x = c; n^3 / 3 operations beside G."""
         return in_symmetric_form(self._solve, J, c, damping, weights)
 
@@ -114,12 +123,14 @@ class SketchSolver:
         rng: int | np.random.Generator | None = None,
         rtol: float = 1e-10,
         verify: bool = True,
-    ):
+    ) -> None:
         self._sketch_size, self._epsilon = as_size(sketch_size, epsilon)
         self._rng, self._kind = generator(rng), as_kind(kind)
         self._rtol, self._verify = tolerance(rtol), verify
 
-    def solve(self, J, c, damping=0.0, weights=None):
+    def solve(
+        self, J: Jacobian, c: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+    ) -> Solution:
         """Return a `Solution` of (G + damping W^-1) x = c, up to the error of the sketch."""
         return in_symmetric_form(self._solve, J, c, damping, weights)
 

@@ -1,6 +1,8 @@
 """Conjugate gradients for the Gram equation, preconditioned by a sketch of it."""
 
-from typing import Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -27,6 +29,12 @@ from subquad.solvers.gram.sizes import (
     is_theorem,
     theorem_precision,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from subquad.jacobian import Jacobian
+
 
 _MAX_ITERATIONS = 1000
 _MOST_SKETCHES = 4
@@ -87,8 +95,8 @@ class PcgSolver:
         kind: Literal["TensorSketch", "TensorSRHT"] = "TensorSketch",
         forms_gram: bool = True,
         rng: int | np.random.Generator | None = None,
-        rtol: float | Literal["theorem"] = 1e-3,
-    ):
+        rtol: float = 1e-3,
+    ) -> None:
         self._sketch_size = None if sketch_size is None else integer(sketch_size, "sketch_size")
         self.landmarks = None if landmarks is None else integer(landmarks, "landmarks")
         if sketch_size is not None and landmarks is not None:
@@ -98,7 +106,9 @@ class PcgSolver:
         self._sketches = {}
         self._factor, self._iterations = None, (0, 0)
 
-    def solve(self, J, c, damping=0.0, weights=None):
+    def solve(
+        self, J: Jacobian, c: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+    ) -> Solution:
         """Return a `Solution` of (G + damping W^-1) x = c."""
         return in_symmetric_form(self._solve, J, c, damping, weights)
 

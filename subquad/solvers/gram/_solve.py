@@ -1,6 +1,9 @@
 """Solve the Gauss-Newton equation of a Jacobian with rank-one rows."""
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,22 +17,30 @@ from subquad.solvers.gram._direct import ExactSolver, SketchSolver
 from subquad.solvers.gram._pcg import PcgSolver
 from subquad.solvers.gram.sizes import at_least_n
 
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from subquad.solvers._solution import Solution
+
+
 _METHODS = ("auto", "exact", "sketch", "pcg")
 
 
 def gram_solve(
-    J,
-    c,
-    method="auto",
+    J: Jacobian,
+    c: ArrayLike,
+    method: Literal["auto", "exact", "sketch", "pcg"] = "auto",
     *,
-    damping=0.0,
-    weights=None,
-    rtol=1e-10,
-    sketch_size=None,
-    rng=None,
-    verify=True,
-    n_threads=None,
-):
+    damping: float = 0.0,
+    weights: ArrayLike | None = None,
+    rtol: float = 1e-10,
+    sketch_size: int | None = None,
+    rng: int | np.random.Generator | None = None,
+    verify: bool = True,
+    n_threads: int | None = None,
+) -> Solution:
     """Solve (J J^T + mu W^-1) x = c for J with rows vec(u_i v_i^T), or sums of these.
 
     Parameters

@@ -5,9 +5,11 @@ asks of a network on its data, and `GaussNewtonTrainer`, which asks it. A traine
 its arguments, builds the state and begins.
 """
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -19,6 +21,16 @@ from subquad.training._diagnostics import Origin, parallel_rows
 from subquad.training._gauss_newton._fit import Fit, ratio
 from subquad.training._gauss_newton._steps import LevenbergMarquardt, RegularisedStep
 from subquad.training._records import StepRecord, Stopwatch, TrainingWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal, Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
+    from subquad.training._equation import Equation
+
 
 # Training stagnates when so many steps together gain less than 0.1 %.
 _PATIENCE = 20
@@ -50,23 +62,23 @@ class State(Protocol):
         `Diagnostics` counts flips by.
     """
 
-    def linearise(self):
+    def linearise(self) -> Equation:
         """Return the `Equation` (G + mu W^-1) g = r at the current iterate."""
 
-    def propose(self, coefficients, keep):
+    def propose(self, coefficients: FloatArray, keep: float) -> Any:
         """Return what W - W(0) = keep (W - W(0)) + J^T coefficients would give, a `Trial`.
 
         J is that of the last `linearise`, coefficients has shape (n, C); a trial has `outputs`,
         `flips` (how many neurons fire anew or no more) and `terms`, and is valid until the next.
         """
 
-    def accept(self, trial):
+    def accept(self, trial: Any) -> None:
         """Make the last proposal the current iterate."""
 
-    def restore(self, terms):
+    def restore(self, terms: Any) -> bool:
         """Make an earlier iterate the current one; return whether there was anything to do."""
 
-    def factors(self, terms):
+    def factors(self, terms: Any) -> Any:
         """Return (A, V) with W = W(0) + A^T V at an iterate."""
 
 
@@ -136,7 +148,7 @@ class GaussNewtonTrainer:
         if self._resumable:
             self._mark = Mark(len(self._fit.moves), linearised_at, self._rule.state())
 
-    def step(self):
+    def step(self) -> StepRecord:
         """Take one step, and return its `StepRecord`.
 
         Notes
@@ -197,7 +209,7 @@ class GaussNewtonTrainer:
             self._callback(record)
         return record
 
-    def choose_regularization(self):
+    def choose_regularization(self) -> float:
         """Fix mu, if it is still to be chosen, and return the leave-one-out error it has here.
 
         Returns
@@ -217,7 +229,7 @@ class GaussNewtonTrainer:
             self._rule.linearise(self._fit, self._fit.state.linearise())
             return self.loo_error
 
-    def run(self):
+    def run(self) -> Self:
         """Take steps until convergence, stagnation or `max_steps`; return the trainer.
 
         Notes
@@ -246,7 +258,7 @@ class GaussNewtonTrainer:
             warnings.warn(self.message, TrainingWarning, stacklevel=2)
         return self
 
-    def gram(self, output=None):
+    def gram(self, output: int | None = None) -> NDArray[np.float64]:
         """Return G = J J^T, the tangent kernel of the data points at the present iterate.
 
         That is W(0) before the first step, where a step ended when it calls `callback`, and the
@@ -288,12 +300,12 @@ class GaussNewtonTrainer:
         return self._fit.state.linearise()
 
     @property
-    def outputs(self):
+    def outputs(self) -> NDArray[np.float64]:
         """f, or f - f_0 if centred, at the best iterate, shape (n, C)."""
         return self._fit.best.outputs - self._fit.offset
 
     @property
-    def linear_targets(self):
+    def linear_targets(self) -> NDArray[np.float64]:
         """What the linearised fit at the best iterate aims at, shape (n, C), once `run` has ended.
 
         y - f + J vec(W - W(0)), with f - f_0 for f if centred: the r of (G + mu W^-1) g = r, whose
@@ -302,22 +314,22 @@ class GaussNewtonTrainer:
         return self._fit.state.linear - self._fit.residual
 
     @property
-    def residual_norm(self):
+    def residual_norm(self) -> float:
         """|f - y| at the best iterate, with sample weights if there are any."""
         return self._fit.best.norm
 
     @property
-    def relative_residual(self):
+    def relative_residual(self) -> float:
         """|f - y| at the best iterate / |f_0 - y|."""
         return ratio(self._fit.best.norm, self._fit.initial_norm)
 
     @property
-    def change_norm(self):
+    def change_norm(self) -> float:
         """||W - W(0)||_F of the best iterate."""
         return float(np.sqrt(max(self._fit.best.square_of_change, 0.0)))
 
     @property
-    def stationarity(self):
+    def stationarity(self) -> float | None:
         """Decrease of the objective that its linearisation still promises, over |r_0|^2.
 
         Before the last step; None before the first, while kinks are searched, and without
@@ -326,17 +338,17 @@ class GaussNewtonTrainer:
         return self._rule.stationarity
 
     @property
-    def regularization_(self):
+    def regularization_(self) -> float | None:
         """The mu in use; None before the first step of "loo"."""
         return self._rule.regularization
 
     @property
-    def loo_error(self):
+    def loo_error(self) -> float | None:
         """Mean squared leave-one-out error at the last linearisation; None if not regularised."""
         return self._rule.loo_error()
 
     @property
-    def loo_residuals(self):
+    def loo_residuals(self) -> FloatArray | None:
         """The errors of which `loo_error` is the mean square, shape (n, C); None as it is.
 
         Of repeated points, those of observations. y minus these is what the linearised fit without
@@ -345,7 +357,7 @@ class GaussNewtonTrainer:
         return self._rule.loo_residuals()
 
     @property
-    def converged(self):
+    def converged(self) -> bool:
         """Whether the goal set by `tol` is reached."""
         if isinstance(self._rule, RegularisedStep):
             return self._rule.settled and self._fit.lost <= max(self._tol, self._floor)
@@ -490,18 +502,18 @@ class StateGaussNewton(GaussNewtonTrainer):
 
     def __init__(
         self,
-        state,
-        y,
-        dtype,
+        state: State,
+        y: ArrayLike,
+        dtype: np.dtype[Any],
         *,
-        regularization=0.0,
-        tol=None,
-        max_steps=50,
-        search_kinks=True,
-        sample_weight=None,
-        callback=None,
-        diagnostics=False,
-    ):
+        regularization: float | Literal["loo"] = 0.0,
+        tol: float | None = None,
+        max_steps: int = 50,
+        search_kinks: bool = True,
+        sample_weight: ArrayLike | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         n = len(state.outputs)
         y = _arguments.targets(y, state, n)
         weights = _arguments.sample_weight(sample_weight, n)
@@ -518,6 +530,6 @@ class StateGaussNewton(GaussNewtonTrainer):
         self._begin(state, y, weights, centred=False)
 
     @property
-    def factors(self):
+    def factors(self) -> Any:
         """(A, V) of the best iterate: W = W(0) + A^T V."""
         return self._fit.state.factors(self._fit.best.terms)

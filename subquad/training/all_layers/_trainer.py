@@ -3,6 +3,10 @@
 Most of the file is the class docstring; the steps are those of all Gauss-Newton trainers.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._parallel import resolve_threads
@@ -11,6 +15,16 @@ from subquad.networks import WideNetwork
 from subquad.training import _arguments
 from subquad.training._gauss_newton import GaussNewtonTrainer
 from subquad.training.all_layers._state import AllLayersState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray
+    from subquad.solvers import Solver
+    from subquad.training._records import StepRecord
 
 
 class AllLayersGaussNewton(GaussNewtonTrainer):
@@ -94,23 +108,23 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
 
     def __init__(
         self,
-        network,
-        X,
-        y,
+        network: WideNetwork,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        regularization=0.0,
-        damping=0.0,
-        tol=None,
-        max_steps=50,
-        centred=False,
-        sample_weight=None,
-        solver="exact",
-        min_active=16,
-        rng=None,
-        n_threads=None,
-        callback=None,
-        diagnostics=False,
-    ):
+        regularization: float | Literal["loo"] = 0.0,
+        damping: float = 0.0,
+        tol: float | None = None,
+        max_steps: int = 50,
+        centred: bool = False,
+        sample_weight: ArrayLike | None = None,
+        solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
+        min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         if not isinstance(network, WideNetwork):
             raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
@@ -132,17 +146,17 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         self._begin(state, y, weights, centred)
 
     @property
-    def factors(self):
+    def factors(self) -> list[tuple[FloatArray, FloatArray]]:
         """[(A_l, B_l)] of the best iterate: W_l = W_l(0) + A_l^T B_l."""
         return self._fit.state.factors(self._fit.best.terms)
 
     @property
-    def rank(self):
+    def rank(self) -> int:
         """Rows of each factor of the best iterate."""
         return len(self._fit.target) * len(self._fit.best.terms)
 
     @property
-    def layer_changes(self):
+    def layer_changes(self) -> FloatArray:
         """||W_l - W_l(0)||_F of the best iterate, shape (L,)."""
         squares = [np.vdot(A @ A.T, B @ B.T) for A, B in self.factors]
         return np.sqrt(np.maximum(squares, 0.0))

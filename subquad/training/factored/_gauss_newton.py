@@ -3,8 +3,23 @@
 Most of the file is the class docstring; steps, and what holds B, live beside it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from subquad.training import _arguments
 from subquad.training.factored._trainer import FactoredTrainer, require_factored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from subquad.networks import FactoredNetwork
+    from subquad.solvers import Solver
+    from subquad.training._records import StepRecord
 
 
 class FactoredGaussNewton(FactoredTrainer):
@@ -104,24 +119,24 @@ class FactoredGaussNewton(FactoredTrainer):
 
     def __init__(
         self,
-        network,
-        X,
-        y,
+        network: FactoredNetwork,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        regularization=0.0,
-        damping=0.0,
-        tol=None,
-        max_steps=50,
-        search_kinks=True,
-        centred=False,
-        sample_weight=None,
-        solver="exact",
-        min_active=16,
-        rng=None,
-        n_threads=None,
-        callback=None,
-        diagnostics=False,
-    ):
+        regularization: float | Literal["loo"] = 0.0,
+        damping: float = 0.0,
+        tol: float | None = None,
+        max_steps: int = 50,
+        search_kinks: bool = True,
+        centred: bool = False,
+        sample_weight: ArrayLike | None = None,
+        solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
+        min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         require_factored(network)
         self._set_options(
             network.dtype,

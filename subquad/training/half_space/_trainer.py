@@ -3,9 +3,12 @@
 Half of the file is docstrings; the losses, the rows that move, and who fires, live beside it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +30,16 @@ from subquad.training.half_space._fired import EvaluatedRows, coactivation, flip
 from subquad.training.half_space._losses import as_loss
 from subquad.training.half_space._record import SGDRecord
 from subquad.training.half_space._rows import NetworkRows, TangentRows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Literal, Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
+    from subquad.training.half_space._losses._loss import Loss
+
 
 _PAIRS_PER_BLOCK = 2**22
 _FEW_FIRING = 16
@@ -151,21 +164,21 @@ class HalfSpaceSGD:
 
     def __init__(
         self,
-        network,
+        network: PairedNetwork,
         *,
-        learning_rate=1.0,
-        batch_size=32,
-        loss="squared",
-        dynamics="network",
-        iterate=None,
-        average_from=None,
-        report="auto",
-        count_flips=False,
-        rng=None,
-        n_threads=None,
-        callback=None,
-        diagnostics=False,
-    ):
+        learning_rate: float | Literal["auto"] = 1.0,
+        batch_size: int = 32,
+        loss: Literal["squared", "logistic", "hinge", "huber", "absolute"] | Loss = "squared",
+        dynamics: Literal["network", "kernel"] = "network",
+        iterate: Literal["last", "averaged", "random"] | None = None,
+        average_from: int | None = None,
+        report: Literal["auto", "tree", "scan"] | None = "auto",
+        count_flips: bool = False,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[SGDRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         if not isinstance(network, PairedNetwork):
             raise TypeError(f"network must be a PairedNetwork; got {type(network).__name__}.")
         if not 1 / _LARGEST_SCALE <= network.scale <= _LARGEST_SCALE:
@@ -190,7 +203,7 @@ class HalfSpaceSGD:
         self._rows = _DYNAMICS[dynamics](network, self._iterate, report, resolve_threads(n_threads))
         self._largest, self._other, self.diverged = 0.0, None, False
 
-    def step(self, X, y):
+    def step(self, X: ArrayLike, y: ArrayLike) -> SGDRecord:
         """Take one step on a mini-batch.
 
         Parameters
@@ -264,7 +277,14 @@ class HalfSpaceSGD:
             self._callback(record)
         return record
 
-    def run(self, X, y=None, *, n_epochs=1, max_steps=None):
+    def run(
+        self,
+        X: ArrayLike | Iterable[Any],
+        y: ArrayLike | None = None,
+        *,
+        n_epochs: int = 1,
+        max_steps: int | None = None,
+    ) -> Self:
         """Take steps over an array, shuffled, or over a stream of mini-batches.
 
         Parameters
@@ -300,7 +320,7 @@ class HalfSpaceSGD:
             batches = shuffled(*self._batch(X, y), self._batch_size, n_epochs, self._rng)
         return self._follow(itertools.islice(batches, max_steps))
 
-    def partial_fit(self, X, y):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Take one pass over an array in the order given, `batch_size` rows a step.
 
         Parameters
@@ -314,7 +334,7 @@ class HalfSpaceSGD:
         """
         return self._follow(in_order(*self._batch(X, y), self._batch_size))
 
-    def outputs(self, X):
+    def outputs(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return f at the rows of X, of the iterate that is returned.
 
         Parameters
@@ -336,12 +356,12 @@ class HalfSpaceSGD:
         return out
 
     @property
-    def weights(self):
+    def weights(self) -> FloatArray:
         """W of the iterate that is returned, shape (width, n_features)."""
         return self._returned().weights()
 
     @property
-    def engine(self):
+    def engine(self) -> Literal["tree", "scan", "dense"]:
         """How the neurons that fire are found at present: "tree", "scan" or "dense"."""
         return self._rows.engine
 

@@ -4,6 +4,10 @@ Most of the file is the class docstring; steps, what decides about them, and wha
 beside it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import integer
 from subquad.activations import is_smooth
@@ -14,6 +18,18 @@ from subquad.training._gauss_newton import GaussNewtonTrainer, resume, state_of
 from subquad.training.last_layer._dense import DenseState, MaintainedState
 from subquad.training.last_layer._separable import SeparableState
 from subquad.training.last_layer._smooth import SmoothState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal
+
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray
+    from subquad.solvers import Repeats, Solver
+    from subquad.training._gauss_newton._trainer import State
+    from subquad.training._records import StepRecord
 
 
 class LastLayerGaussNewton(GaussNewtonTrainer):
@@ -147,25 +163,25 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
 
     def __init__(
         self,
-        layer,
-        y,
+        layer: LastLayer,
+        y: ArrayLike,
         *,
-        regularization=0.0,
-        damping=0.0,
-        tol=None,
-        max_steps=50,
-        search_kinks=True,
-        centred=False,
-        sample_weight=None,
-        repeats=None,
-        solver="exact",
-        maintenance=None,
-        min_active=16,
-        rng=None,
-        n_threads=None,
-        callback=None,
-        diagnostics=False,
-    ):
+        regularization: float | Literal["loo"] = 0.0,
+        damping: float = 0.0,
+        tol: float | None = None,
+        max_steps: int = 50,
+        search_kinks: bool = True,
+        centred: bool = False,
+        sample_weight: ArrayLike | None = None,
+        repeats: Repeats | None = None,
+        solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
+        maintenance: LowRankMaintenance | None = None,
+        min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         if not isinstance(layer, LastLayer):
             raise TypeError(f"layer must be a LastLayer; got {type(layer).__name__}.")
         y = _arguments.targets(y, layer, layer.n)
@@ -189,7 +205,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             state = last_layer_state(layer, weights, n_threads, maintenance, solver)
         self._begin(state, y, weights, centred)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return where the fit stands after its last whole step, to go on from there elsewhere.
 
         Returns
@@ -218,7 +234,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         """
         return state_of(self)
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where another trainer stood, of the same layer, targets and options.
 
         The changes of its steps are made again, without solving for them. `run` then takes the
@@ -238,12 +254,18 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         resume(self, state)
 
     @property
-    def factors(self):
+    def factors(self) -> tuple[FloatArray, FloatArray]:
         """(A, V) of the best iterate: W = W(0) + A^T V, A (n, width), V (n, m_in)."""
         return self._fit.state.factors(self._fit.best.terms)
 
 
-def last_layer_state(layer, weights, n_threads, maintenance, solver):
+def last_layer_state(
+    layer: LastLayer,
+    weights: FloatArray | None,
+    n_threads: int | None,
+    maintenance: LowRankMaintenance | None,
+    solver: Solver | None,
+) -> State:
     """Return the state that suits the readout, or that talks to `maintenance`."""
     if is_smooth(layer.activation):
         if maintenance is not None:

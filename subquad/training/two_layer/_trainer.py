@@ -3,6 +3,10 @@
 Most of the file is the class docstring; the trainer is that of the last layer, with V = X.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._parallel import blas_threads_for, resolve_threads
@@ -14,6 +18,17 @@ from subquad.training import _arguments
 from subquad.training._gauss_newton import GaussNewtonTrainer
 from subquad.training.last_layer import last_layer_state
 from subquad.training.two_layer._matrix_free import MatrixFreeState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray
+    from subquad.solvers import Solver
+    from subquad.training._records import StepRecord
+
 
 # A forecast counts on so many iterations of conjugate gradients.
 _ITERATIONS = 30
@@ -100,24 +115,24 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
 
     def __init__(
         self,
-        network,
-        X,
-        y,
+        network: TwoLayerNetwork,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        solver="auto",
-        regularization=0.0,
-        damping=0.0,
-        tol=None,
-        max_steps=50,
-        search_kinks=True,
-        centred=False,
-        sample_weight=None,
-        min_active=16,
-        rng=None,
-        n_threads=None,
-        callback=None,
-        diagnostics=False,
-    ):
+        solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "auto",
+        regularization: float | Literal["loo"] = 0.0,
+        damping: float = 0.0,
+        tol: float | None = None,
+        max_steps: int = 50,
+        search_kinks: bool = True,
+        centred: bool = False,
+        sample_weight: ArrayLike | None = None,
+        min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         if not isinstance(network, TwoLayerNetwork):
             raise TypeError(f"network must be a TwoLayerNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
@@ -158,13 +173,13 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         self._begin(state, y, weights, centred)
 
     @property
-    def change(self):
+    def change(self) -> FloatArray:
         """W - W(0) of the best iterate, shape (width, n_features)."""
         A, V = self._fit.state.factors(self._fit.best.terms)
         return A.T if isinstance(self._fit.state, MatrixFreeState) else A.T @ V
 
     @property
-    def factors(self):
+    def factors(self) -> tuple[FloatArray, FloatArray]:
         """(A, V) of the best iterate: W = W(0) + A^T V, A (d, width) and V the identity."""
         A = np.ascontiguousarray(self.change.T)
         return A, np.eye(len(A), dtype=A.dtype)

@@ -9,12 +9,20 @@ _logistic    LogisticLoss     log(1 + exp(-y f))  1-Lipschitz
 _hinge       HingeLoss        max(0, 1 - y f)     1-Lipschitz
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from subquad.training.half_space._losses._absolute import AbsoluteLoss
 from subquad.training.half_space._losses._hinge import HingeLoss
 from subquad.training.half_space._losses._huber import HuberLoss
 from subquad.training.half_space._losses._logistic import LogisticLoss
 from subquad.training.half_space._losses._loss import Loss
 from subquad.training.half_space._losses._squared import SquaredLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 __all__ = [
     "AbsoluteLoss",
@@ -31,7 +39,7 @@ _LOSSES = {
 }
 
 
-def as_loss(loss, names=tuple(_LOSSES)):
+def as_loss(loss: str | Loss, names: Sequence[str] = tuple(_LOSSES)) -> Loss:
     """Return the loss that a name stands for; itself if it is one.
 
     Parameters

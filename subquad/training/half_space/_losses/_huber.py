@@ -1,5 +1,7 @@
 """Huber's loss."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from subquad._validation import real
@@ -38,7 +40,7 @@ class HuberLoss(Loss):
     name = "huber"
     curvature = 1.0
 
-    def __init__(self, delta=1.0):
+    def __init__(self, delta: float = 1.0) -> None:
         self.delta = real(delta, "delta", minimum=0.0, exclusive_minimum=True)
         self.lipschitz = self.delta
 
@@ -50,6 +52,6 @@ class HuberLoss(Loss):
     def _derivative(self, f, y):
         return np.clip(f - y, -self.delta, self.delta)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Name of the class, with its parameters."""
         return f"HuberLoss(delta={self.delta})"
