@@ -48,7 +48,7 @@ class _Activation(ABC):
         true_or_false(self.relative, "relative")
         one_of(self.scaling, "scaling", self._scalings)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         norm = self.scaling == "norm"
         shown = [f.name for f in fields(self) if f.repr and not (norm and f.name == "scaling")]
         values = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
