@@ -12,13 +12,13 @@ import numpy as np
 import scipy.sparse
 
 from subquad._parallel import blocks, resolve_threads
-from subquad._shapes import as_dtype, require_matrix_memory
+from subquad._shapes import MAX_SIZE, as_dtype, require_matrix_memory
 from subquad._validation import as_csr, as_matrix, generator, integer, one_of, true_or_false
 from subquad.activations import ReLU, as_activation
 from subquad.hadamard import next_length
 from subquad.jacobian import KhatriRao
 from subquad.networks._factored_layer import FactoredLayer
-from subquad.networks._initial import layer_number
+from subquad.networks._initial import layer_number, normals
 from subquad.networks._last_layer import outputs_in_range
 from subquad.networks._outer import Absent, Dense, HadamardStack, OneTransform
 from subquad.sketch import SRHT, GaussianSketch
@@ -121,7 +121,8 @@ class FactoredNetwork:
         rng: int | np.random.Generator | None = None,
         dtype: DTypeLike = np.float64,
     ) -> None:
-        d, width = integer(n_features, "n_features"), integer(width, "width")
+        d = integer(n_features, "n_features")
+        width = integer(width, "width", maximum=MAX_SIZE)
         inner_size = integer(inner_size, "inner_size")
         one_of(sketch, "sketch", ("srht", "gaussian", "fjlt"))
         if outer_size is not None:
@@ -137,7 +138,7 @@ class FactoredNetwork:
         require_matrix_memory((n_outputs, width), np.float64)
         kind = GaussianSketch if sketch == "gaussian" else SRHT
         self.inner = kind(d, inner_size, rng=rng)
-        self.weights = rng.standard_normal((rows, inner_size), dtype)
+        self.weights = normals((rows, inner_size), rng, dtype)
         self._outer = Absent(width, dtype)
         if outer_size is not None:
             self.outer_size = rows
