@@ -75,7 +75,9 @@ def test_defaults_are_what_they_were():
 def test_networks_as_printed_are_saved(activation):
     network, writer = printed(activation), Writer()
     json = writer.encode("network", network)
-    again = Reader(writer.arrays).decode(json)
+    reader = Reader(writer.arrays)
+    again = reader.decode(json)
+    reader.finish()
     assert again.activation == activation
     assert not again.normalise
     np.testing.assert_array_equal(quietly(again.outputs, X), quietly(network.outputs, X))
@@ -137,6 +139,14 @@ def test_all_trainers_take_a_network_without_normalisation(C):
     factors = [W.factors for W in descent.weights]
     np.testing.assert_allclose(network.outputs(X, factors), descent.outputs(X), atol=1e-10)
     assert descent.history[-1].loss < descent.history[0].loss
+
+
+def test_gradient_descent_keeps_the_unit_of_thresholds():
+    drawn = WideNetwork(8, width=300, rng=0)
+    network = WideNetwork.from_weights(drawn.weights, drawn.readout, weight_std=0.02)
+    trainer = LowRankGradientDescent(network, step_size=1.0, rank_budget=np.inf)
+    np.testing.assert_allclose(trainer.outputs(X), network.outputs(X), rtol=1e-12)
+    assert not np.allclose(network.outputs(X), drawn.outputs(X))
 
 
 # ---- what breaks

@@ -40,6 +40,7 @@ class MaintainedNetwork:
         first = self._network
         parts = first.readout, first.activation, first.normalise
         network = WideNetwork._from_parts(stored, *parts)
+        network.weight_std = first.weight_std
         return network._forward(X, self._n_threads, changes)
 
     def gradient(self, forward, residual):
