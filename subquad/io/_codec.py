@@ -7,14 +7,16 @@ import dataclasses
 import math
 
 import numpy as np
+import scipy.sparse
 
 from subquad._compact import STORAGES, CompactColumns
 from subquad._implicit import GENERATOR
+from subquad._sparse import require_sound
 from subquad._validation import as_matrix, integer, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.estimators import Scaling
 from subquad.networks import WideNetwork
-from subquad.training import StepRecord
+from subquad.training import Diagnostics, StepRecord
 from subquad.weights import DenseWeights, GaussianWeights
 
 _ACTIVATIONS = {cls.__name__: cls for cls in (ReLU, ShiftedReLU, ThresholdedReLU)}
@@ -53,8 +55,14 @@ class Writer:
         """JSON of an array or of an object of a known class, by its parts."""
         if isinstance(value, np.ndarray):
             return self._array(name, value)
+        if isinstance(value, scipy.sparse.csr_array):
+            parts = {name: getattr(value, name) for name in ("data", "indices", "indptr", "shape")}
+            return {"csr": self.encode(name, parts)}
         if isinstance(value, StepRecord):
-            return {"step": self.encode(name, dataclasses.asdict(value))}
+            fields = dataclasses.asdict(value)
+            if value.diagnostics is None:  # as older versions know it
+                del fields["diagnostics"]
+            return {"step": self.encode(name, fields)}
         if type(value) in _ACTIVATIONS.values():
             fields = {"shift": value.shift, "relative": value.relative}
             return {"activation": self.encode(name, {"class": type(value).__name__, **fields})}
@@ -102,8 +110,9 @@ class Reader:
             "tuple": lambda items: tuple(self.decode(items)),
             "dict": lambda items: {key: self.decode(item) for key, item in items.items()},
             "pairs": lambda pairs: dict(self.decode(pairs)),
-            "step": lambda fields: StepRecord(**self.decode(fields)),
+            "step": lambda fields: _step(**self.decode(fields)),
             "activation": lambda fields: _activation(**self.decode(fields)),
+            "csr": lambda parts: _sparse_rows(**self.decode(parts)),
             "scaling": lambda fields: Scaling(**self.decode(fields)),
             "network": lambda parts: self._network(**self.decode(parts)),
         }
@@ -141,6 +150,20 @@ def _strings(strings):
     array = np.empty(len(strings), dtype=object)
     array[:] = strings
     return array
+
+
+def _sparse_rows(data, indices, indptr, shape):
+    """A csr_array, once its parts are found to fit together."""
+    rows = scipy.sparse.csr_array((data, indices, indptr), shape=shape)
+    require_sound(rows, "rows")
+    return rows
+
+
+def _step(diagnostics=None, **fields):
+    """Record of a step; diagnostics are a record within it."""
+    if diagnostics is not None:
+        diagnostics = Diagnostics(**diagnostics)
+    return StepRecord(diagnostics=diagnostics, **fields)
 
 
 def _activation(shift, relative, **names):
