@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from subquad._typing import FloatArray
     from subquad.activations import ThresholdActivation
+    from subquad.weights import Weights
 
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
@@ -166,7 +167,14 @@ class WideNetwork(Network):
         self.readout = signs(n_outputs, width, readout, rng).astype(dtype)
 
     @classmethod
-    def from_weights(cls, weights, readout, *, activation=None, weight_std=None):
+    def from_weights(
+        cls,
+        weights: Sequence[Weights | ArrayLike],
+        readout: ArrayLike,
+        *,
+        activation: ThresholdActivation | None = None,
+        weight_std: float | None = None,
+    ) -> WideNetwork:
         """Return the network of given weights.
 
         Parameters
