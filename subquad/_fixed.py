@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from subquad._shapes import multiply_rows
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from subquad._typing import FloatArray, MatrixLike
 
 
@@ -17,7 +19,13 @@ class FixedWeights:
     `apply_transposed` hand checked rows to.
     """
 
-    nbytes = 0
+    shape: tuple[int, int]
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the weights, in bytes."""
+        return 0
 
     def apply(self, H: MatrixLike, n_threads: int | None = None) -> FloatArray:
         """Return W h_i for every data point i.

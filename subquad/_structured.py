@@ -70,10 +70,10 @@ class StructuredWeights(FixedWeights):
     Notes
     -----
     A product takes O(p log p) operations a vector by `scipy.fft`, or O(p log p) for each block by
-    `fwht`, whether the vector is sparse or not. The structures are those that [SZZ24], section 4
-    points to. Rows of a "hadamard" block have equal inner products with G G alone, so that all
-    blocks together behave more like independent rows than a circulant matrix does; it departs from
-    Fastfood by leaving the rows of a block at one norm.
+    `fwht`, whether the vector is sparse or not. [SZZ24], Section 4, asks for such W(0). The rows of
+    one "hadamard" block have one norm, that of g; Fastfood rescales them, which is left out here.
+    Normals and signs are those of `GaussianWeights` of the same seed, so that equal arguments give
+    equal matrices on every machine, up to the rounding of the transforms.
 
     Examples
     --------
