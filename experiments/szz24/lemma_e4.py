@@ -26,7 +26,7 @@ CLAIM = Claim(
     "corrected one is, and |H - K| falls with m at least like m^(-0.3) on average.",
 )
 SIZES = {
-    "smallest": {"n": 4, "m": 2048, "n_seeds": 8},
+    "smallest": {"n": 3, "m": 1024, "n_seeds": 6},
     "default": {"n": 6, "m": 4096, "n_seeds": 10},
     "full": {"n": 16, "m": 16384, "n_seeds": 3},
 }

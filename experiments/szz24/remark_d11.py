@@ -21,7 +21,7 @@ CLAIM = Claim(
     "at most 1.2 times that of TensorSRHT.",
 )
 SIZES = {
-    "smallest": {"n": 8, "m": 256, "n_seeds": 20},
+    "smallest": {"n": 8, "m": 256, "n_seeds": 40},
     "default": {"n": 16, "m": 1024, "n_seeds": 40},
     "full": {"n": 64, "m": 4096, "n_seeds": 40},
 }
