@@ -14,8 +14,7 @@ from subquad.networks import TwoLayerNetwork
 CLAIM = Claim(
     paper="BPSW21",
     place="Lemma C.3",
-    statement="With m = Omega(λ⁻²n² log(n/δ)), with probability 1 - δ: "
-    "λ_min(G_0) >= 3λ/4.",
+    statement="With m = Omega(λ⁻²n² log(n/δ)), with probability 1 - δ: λ_min(G_0) >= 3λ/4.",
     measured="λ_min(G_0) / λ at m = 8 n, 32 n and 128 n, sphere d = 16, and the power of m by "
     "which it comes short of 1.",
     rule="holds if no draw is below 3/4 at m = 32 n, which is far below the stated width, and "
