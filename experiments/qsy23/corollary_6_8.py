@@ -21,8 +21,8 @@ CLAIM = Claim(
     "against all inner products, also after a tenth of the points moved. The structure of [AEM92] "
     "behind the corollary was never built: its constants are exponential in d.",
     rule="holds if the tested points have an exponent in N of at most max(1 - 1/floor(d/2), that "
-    "of k) + 0.05 for each d; holds corrected if they have one of at most 0.95 for d = 3 and 5, and "
-    "every answer is exact.",
+    "of k) + 0.05 for each d; holds corrected if it is at most 0.95 for d = 3 and 5, and every "
+    "answer is exact.",
 )
 SIZES = {
     "smallest": {"points": (2048, 16384), "n_seeds": 3},

@@ -35,7 +35,7 @@ CHECKS, SCALE, BATCH, SHIFT = 20, 32.0, 8, 1.0
 
 
 def norm(shift: float) -> float:
-    """M: the bound of Lemma 3.10 on ||2 x_1 x_2||_K, the coefficient of K of degree 2 being pdf²."""
+    """Return M, the bound of Lemma 3.10 on ||2 x_1 x_2||_K: K has pdf(b_0)² in degree 2."""
     return float(np.sqrt(2) * np.sqrt(2 * np.pi) * np.exp(shift**2 / 2))
 
 
