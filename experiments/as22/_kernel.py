@@ -29,11 +29,16 @@ def norm(H: NDArray) -> float:
     return float(np.abs(np.linalg.eigvalsh(H)).max())
 
 
-def averaged_kernel(network: FactoredNetwork, X: NDArray, n_draws: int, seed: int) -> NDArray:
-    """Return H_inf, equation (20), for the A and C of a network: H averaged over draws of B."""
+def drawn_kernels(network: FactoredNetwork, X: NDArray, n_draws: int, seed: int) -> NDArray:
+    """Return H for n_draws draws of B, with the A and C of a network; shape (n_draws, n, n)."""
     rng = np.random.default_rng([seed, 10])
     draws = (rng.standard_normal(network.weights.shape) for _ in range(n_draws))
-    return sum(kernel(network, X, B) for B in draws) / n_draws
+    return np.array([kernel(network, X, B) for B in draws])
+
+
+def averaged_kernel(network: FactoredNetwork, X: NDArray, n_draws: int, seed: int) -> NDArray:
+    """Return H_inf, equation (20), for the A and C of a network: H averaged over draws of B."""
+    return drawn_kernels(network, X, n_draws, seed).mean(axis=0)
 
 
 def pushed_rows(network: FactoredNetwork, X: NDArray, radius: float) -> NDArray:

@@ -23,7 +23,7 @@ CLAIM = Claim(
     "with B, its exponent being at most -0.3.",
 )
 SIZES = {
-    "smallest": {"width": 256, "steps": 40, "n_seeds": 3},
+    "smallest": {"width": 256, "steps": 25, "n_seeds": 2},
     "default": {"width": 1024, "steps": 200, "n_seeds": 6},
     "full": {"width": 4096, "steps": 2000, "n_seeds": 6},
 }

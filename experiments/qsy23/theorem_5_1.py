@@ -27,7 +27,7 @@ CLAIM = Claim(
     "in T is at most -0.4.",
 )
 SIZES = {
-    "smallest": {"accuracies": (0.6, 0.3), "d": 3, "n_seeds": 2},
+    "smallest": {"accuracies": (0.8, 0.4), "d": 3, "n_seeds": 2},
     "default": {"accuracies": (0.4, 0.2, 0.1), "d": 3, "n_seeds": 6},
     "full": {"accuracies": (0.2, 0.1, 0.05), "d": 5, "n_seeds": 6},
 }
