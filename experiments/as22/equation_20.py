@@ -17,8 +17,8 @@ CLAIM = Claim(
     statement="H_inf = E_B H stands for H(0) where m is large, as (4) does for (5): Theorem 5.1 "
     "asks for m, and reads λ_0 off H_inf.",
     measured="The root mean square of ||H - H_inf|| over 8 draws of B, relative to ||H_inf||, for "
-    "widths m at a fixed k, and for k at the largest m; and the distance of H_inf from the kernel (4) of "
-    "W = BC.",
+    "widths m at a fixed k, and for k at the largest m; and the distance of H_inf from the kernel "
+    "(4) of W = BC.",
     rule="holds if the exponent of the distance in m at a fixed k is at most -0.3; holds corrected "
     "if that in k at a fixed m is.",
 )
