@@ -9,7 +9,7 @@ One module a claim, in a folder a paper. Each holds three names:
 From the root of a clone:
 
     python -m experiments                              list the experiments
-    python -m experiments.szz24.tensor_sketch          run one (--full, --seeds b, --json)
+    python -m experiments.szz24.lemma_d5               run one (--full, --seeds b, --json)
     python -m experiments --all --table docs/claims.md run all, write the page
 
 A verdict is never written down: it follows from the numbers by the rule in `Finding.judge`. The

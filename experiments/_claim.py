@@ -56,8 +56,8 @@ class Number:
     of : {"each", "mean"}
         Whether each seed must keep the bounds (claims "with high probability"), or the 95 %
         confidence interval of the mean (rates and expectations).
-    form : {"printed", "corrected"}
-        Whether the bounds are those of the paper or those of the corrected statement.
+    form : {"printed", "corrected", "both"}
+        Whether the bounds are those of the paper, of the corrected statement, or of both.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Number:
     at_least: float = -np.inf
     at_most: float = np.inf
     of: Literal["each", "mean"] = "each"
-    form: Literal["printed", "corrected"] = "printed"
+    form: Literal["printed", "corrected", "both"] = "printed"
 
     def __post_init__(self) -> None:
         """Take any sequence of numbers, numpy's too."""
@@ -154,13 +154,15 @@ class Finding:
         untestable : str
             Why the sizes cannot decide; empty where they can.
         """
-        printed = [number for number in numbers if number.bounded and number.form == "printed"]
-        corrected = [number for number in numbers if number.bounded and number.form == "corrected"]
-        if untestable or not printed + corrected:
+        bounded = [number for number in numbers if number.bounded]
+        printed = [number for number in bounded if number.form != "corrected"]
+        corrected = [number for number in bounded if number.form != "printed"]
+        mended = any(number.form == "corrected" for number in corrected)
+        if untestable or not bounded:
             return cls(tuple(numbers), Verdict.UNTESTABLE, untestable or why[Verdict.UNTESTABLE])
         if printed and all(number.kept for number in printed):
             verdict = Verdict.HOLDS
-        elif corrected and all(number.kept for number in corrected):
+        elif mended and all(number.kept for number in corrected):
             verdict = Verdict.CORRECTED
         else:
             verdict = Verdict.FAILS

@@ -6,9 +6,12 @@
 The file is a zip of a JSON header and plain arrays, which `numpy.load` opens as well.
 """
 
+from __future__ import annotations
+
 import importlib
 import re
 import reprlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +19,11 @@ from subquad.io._checkpoint import Checkpoint, is_checkpoint
 from subquad.io._container import read_container, read_header, write_container
 from subquad.io._header import ModelFileError
 from subquad.io._replacing import check_writable, replacing
+
+if TYPE_CHECKING:
+    import os
+    from typing import Any
+
 
 __all__ = [
     "Checkpoint",
@@ -34,7 +42,11 @@ _ESTIMATORS = {
     "GaussNewtonRegressor": "factors_",
     "NTKClassifier": "dual_coef_",
     "NTKRegressor": "dual_coef_",
+    "LogisticRegression": "coef_",
+    "Ridge": "coef_",
 }
+# Those of scikit-learn, with the one parameter that is kept: others change with its versions.
+_LINEAR = {"LogisticRegression": "C", "Ridge": "alpha"}
 _ATTRIBUTE = re.compile(r"_?[A-Za-z][A-Za-z0-9_]*")
 # Attributes, but for their underscores, that version 0.1 saved in place of one `Scaling`.
 _PARTS_OF_SCALING = (
@@ -45,13 +57,16 @@ _PARTS_OF_SCALING = (
 _NOT_SAVED = ("callback",)
 
 
-def save_model(estimator, path, *, notes=None):
+def save_model(
+    estimator: object, path: str | os.PathLike[str], *, notes: dict[str, Any] | None = None
+) -> None:
     """Save a fitted estimator.
 
     Parameters
     ----------
     estimator : GaussNewtonRegressor, GaussNewtonClassifier, NTKRegressor or NTKClassifier
-        Fitted.
+        Fitted; or a `Ridge` or a `LogisticRegression` of scikit-learn, of dense rows, of which
+        coefficients, classes and the penalty are kept.
     path : str or path-like
         The file to write. An old one is replaced whole, once the new one is complete: see
         `replacing` for what is kept of it, and what of other names it has. A device such as
@@ -70,10 +85,10 @@ def save_model(estimator, path, *, notes=None):
 
     Notes
     -----
-    Weights are saved as they are and not as a seed, since NumPy does not promise that a seed
-    draws the same numbers in its next version. Implicit weights are saved as their seed: the
-    numbers that `GaussianWeights` makes of it are subquad's own. `callback` is not saved, and a
-    `random_state` that is no integer becomes None.
+    Weights are saved as the seed that they were made of, with the version of the generator: the
+    numbers that `GaussianWeights` makes of it are subquad's own, the same bits on every machine.
+    Files of version 0.1.0 hold the numbers themselves, and are read as well. `callback` is not
+    saved, and a `random_state` that is no integer becomes None.
 
     Examples
     --------
@@ -88,7 +103,7 @@ def save_model(estimator, path, *, notes=None):
     True
     """
     from subquad.io._codec import Writer
-    from subquad.io._parts import MOST_LAYERS
+    from subquad.io._parts import LINEAR_STATE, MOST_LAYERS
 
     name = type(estimator).__name__
     if name not in _ESTIMATORS or type(estimator) is not _estimator_class(name):
@@ -104,6 +119,9 @@ def save_model(estimator, path, *, notes=None):
     writer = Writer()
     params = estimator.get_params(deep=False)
     state = {key: value for key, value in vars(estimator).items() if key not in params}
+    if name in _LINEAR:
+        params = {_LINEAR[name]: params[_LINEAR[name]]}
+        state = {key: value for key, value in state.items() if key in LINEAR_STATE}
     header = {
         "subquad_version": _version(),
         "class": name,
@@ -114,7 +132,7 @@ def save_model(estimator, path, *, notes=None):
     write_container(path, header, writer.arrays)
 
 
-def load_model(path):
+def load_model(path: str | os.PathLike[str]) -> Any:
     """Return the estimator that `save_model` wrote.
 
     Parameters
@@ -171,6 +189,7 @@ def _restored(header, arrays):
     if reader.unused:
         raise ValueError("arrays without a use")
     check_model(estimator)
+    reader.finish()
     return estimator
 
 
@@ -188,7 +207,8 @@ def _with_scaling(state, reader):
 
 def _estimator_class(name):
     """Class of an estimator this version can save, by name."""
-    return getattr(importlib.import_module("subquad.estimators"), name)
+    module = "sklearn.linear_model" if name in _LINEAR else "subquad.estimators"
+    return getattr(importlib.import_module(module), name)
 
 
 def _version():
