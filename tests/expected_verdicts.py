@@ -41,15 +41,15 @@ SZZ24 = {
 }
 
 BPSW21 = {
-    "lemma_b_1": HOLDS,
-    "lemma_b_2": HOLDS,
-    "lemma_c_2": CORRECTED,
-    "lemma_c_3": HOLDS,
-    "lemma_c_4": HOLDS,
-    "lemma_c_5": CORRECTED,
+    "lemma_b1": HOLDS,
+    "lemma_b2": HOLDS,
+    "lemma_c2": CORRECTED,
+    "lemma_c3": HOLDS,
+    "lemma_c4": HOLDS,
+    "lemma_c5": CORRECTED,
     "table_1": HOLDS,
     "theorem_1_1": HOLDS,
-    "theorem_d_4": HOLDS,
+    "theorem_d4": HOLDS,
 }
 
 QSY23 = {
