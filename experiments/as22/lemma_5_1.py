@@ -28,7 +28,7 @@ CLAIM = Claim(
 )
 SIZES = {
     "smallest": {"n": 8, "d": 16, "inner": 12, "outer": 32, "m": 16384, "n_seeds": 2},
-    "default": {"n": 12, "d": 32, "inner": 16, "outer": 64, "m": 131072, "n_seeds": 6},
+    "default": {"n": 12, "d": 32, "inner": 16, "outer": 64, "m": 32768, "n_seeds": 5},
     "full": {"n": 24, "d": 64, "inner": 32, "outer": 256, "m": 524288, "n_seeds": 6},
 }
 TRAINED_WIDTH, STEPS, DRAWS = 4096, 150, 3

@@ -25,7 +25,7 @@ CLAIM = Claim(
 )
 SIZES = {
     "smallest": {"n": 16, "d": 64, "inner": 32, "m": 1024, "steps": 40, "n_seeds": 2},
-    "default": {"n": 50, "d": 128, "inner": 64, "m": 4096, "steps": 300, "n_seeds": 5},
+    "default": {"n": 40, "d": 128, "inner": 32, "m": 2048, "steps": 150, "n_seeds": 3},
     "full": {"n": 100, "d": 256, "inner": 128, "m": 16384, "steps": 1000, "n_seeds": 8},
 }
 

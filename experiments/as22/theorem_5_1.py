@@ -29,7 +29,7 @@ SIZES = {
         "n": 16, "d": 64, "inner": 32, "outer": 64, "m": 1024, "steps": 40, "n_seeds": 2,
     },
     "default": {
-        "n": 50, "d": 128, "inner": 64, "outer": 128, "m": 4096, "steps": 300, "n_seeds": 5,
+        "n": 40, "d": 128, "inner": 32, "outer": 64, "m": 2048, "steps": 150, "n_seeds": 3,
     },
     "full": {
         "n": 100, "d": 256, "inner": 128, "outer": 512, "m": 16384, "steps": 1000, "n_seeds": 8,
