@@ -4,6 +4,7 @@ What JSON has no word for is an object of one key that says what it is, as {"arr
 """
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -14,8 +15,9 @@ from subquad._sparse import require_sound
 from subquad._validation import as_matrix, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.estimators import Scaling
+from subquad.io._networks import READERS, parts_of
 from subquad.networks import WideNetwork
-from subquad.training import Diagnostics, StepRecord
+from subquad.training import Diagnostics, HuberLoss, Loss, StepRecord, as_loss
 from subquad.weights import DenseWeights, GaussianWeights
 
 _ACTIVATIONS = {cls.__name__: cls for cls in (ReLU, ShiftedReLU, ThresholdedReLU)}
@@ -36,7 +38,7 @@ class Writer:
         if isinstance(value, float):
             return value if math.isfinite(value) else {"float": repr(value)}
         if isinstance(value, (np.dtype, type)):
-            return {"dtype": np.dtype(value).name}
+            return {"dtype": _dtype_name(name, value)}
         if isinstance(value, list):
             return [self.encode(f"{name}.{i}", item) for i, item in enumerate(value)]
         if isinstance(value, tuple):
@@ -68,6 +70,13 @@ class Writer:
             parts = {"activation": value.activation, "readout": value.readout}
             columns = [_columns_of(weights) for weights in value.weights]
             return {"network": self.encode(name, {**parts, "columns": columns})}
+        if isinstance(value, Loss):
+            fields = {"name": value.name, "delta": getattr(value, "delta", None)}
+            return {"loss": self.encode(name, fields)}
+        known = parts_of(value)
+        if known is not None:
+            kind, parts = known
+            return {kind: self.encode(name, parts)}
         raise TypeError(f"{name} must be plain to be saved; got {type(value).__name__}.")
 
     def _array(self, name, value):
@@ -98,7 +107,13 @@ class Reader:
             "csr": lambda parts: _sparse_rows(**self.decode(parts)),
             "scaling": lambda fields: Scaling(**self.decode(fields)),
             "network": lambda parts: _network(**self.decode(parts)),
+            "loss": lambda fields: _loss(**self.decode(fields)),
+            **{kind: functools.partial(self._made, make) for kind, make in READERS.items()},
         }
+
+    def _made(self, make, parts):
+        """What a function makes of decoded parts."""
+        return make(**self.decode(parts))
 
     def decode(self, value):
         """Return the value that a piece of JSON stands for."""
@@ -110,6 +125,14 @@ class Reader:
         return self._kinds[kind](content)
 
 
+def _dtype_name(name, value):
+    """Name of one of the two dtypes that files know."""
+    dtype = np.dtype(value).name
+    if dtype not in ("float32", "float64"):
+        raise TypeError(f"{name} must be float32 or float64 to be saved; got {dtype}.")
+    return dtype
+
+
 def _strings(strings):
     """Array of objects, all of them strings."""
     if not all(isinstance(string, str) for string in strings):
@@ -117,6 +140,11 @@ def _strings(strings):
     array = np.empty(len(strings), dtype=object)
     array[:] = strings
     return array
+
+
+def _loss(name, delta=None):
+    """Loss of one of the known names."""
+    return as_loss(name) if delta is None else HuberLoss(delta)
 
 
 def _sparse_rows(data, indices, indptr, shape):
@@ -138,7 +166,7 @@ def _activation(shift, relative, **names):
     cls = _ACTIVATIONS[names["class"]]
     if not isinstance(relative, bool):
         raise TypeError("relative must be true or false")
-    return cls(relative=relative) if cls is ReLU else cls(shift, relative)
+    return cls() if cls is ReLU else cls(shift, relative)
 
 
 def _columns_of(W):

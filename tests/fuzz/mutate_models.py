@@ -69,6 +69,13 @@ def whole_files():
         (estimators.GaussNewtonClassifier(**{**small, "width": 192}), labels),
         (estimators.NTKRegressor(depth=1), X[:, :2] * X[:, 1:]),
         (estimators.NTKClassifier(depth=(1, 2)), labels),
+        (estimators.NTKClassifier(depth=1), np.c_[X[:, 0] > 0, X[:, 1] > 0].astype(int)),
+        (estimators.FactoredRegressor(width=64, outer_size=8, random_state=0), X[:, 0]),
+        (
+            estimators.HalfSpaceSGDRegressor(width=64, shift=0.0, n_epochs=1, random_state=0),
+            X[:, 0],
+        ),
+        (make_pipeline(StandardScaler(), estimators.NTKRegressor(depth=1)), X[:, 0]),
     ]
     files = []
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
