@@ -77,7 +77,7 @@ def test_estimators_predict_as_before(model, y, tmp_path):
 def test_every_estimator_is_named_by_the_function_that_saves_them():
     import subquad.io
 
-    assert set(estimators.__all__) == set(subquad.io._ESTIMATORS)
+    assert set(estimators.__all__) <= set(subquad.io._ESTIMATORS)
 
 
 @pytest.mark.parametrize("average", [False, True])

@@ -46,7 +46,9 @@ _ESTIMATORS = {
     "HalfSpaceSGDRegressor": "trainer_",
     "NTKClassifier": "dual_coef_",
     "NTKRegressor": "dual_coef_",
+    "LogisticRegression": "coef_",
     "PolynomialTensorSketch": "indexHash_",
+    "Ridge": "coef_",
 }
 _NETWORKS = ("FactoredNetwork", "PairedNetwork", "TwoLayerNetwork", "WideNetwork")
 # Steps of scikit-learn's that a pipeline may have, and what `fit` leaves in them; the last step,
@@ -59,6 +61,8 @@ _STEPS = {
     "SimpleImputer": ("sklearn.impute", "statistics_"),
     "StandardScaler": ("sklearn.preprocessing", "n_features_in_"),
 }
+# Those of scikit-learn, with the one parameter that is kept: others change with its versions.
+_LINEAR = {"LogisticRegression": "C", "Ridge": "alpha"}
 _ATTRIBUTE = re.compile(r"_?[A-Za-z][A-Za-z0-9_]*")
 # Attributes, but for their underscores, that version 0.1 saved in place of one `Scaling`.
 _PARTS_OF_SCALING = (
@@ -80,7 +84,8 @@ def save_model(
         Fitted, unless it is a network: `WideNetwork`, `FactoredNetwork`, `TwoLayerNetwork` or
         `PairedNetwork`. A `Pipeline` of scikit-learn may have as steps, beside the estimators,
         `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`, `Normalizer`,
-        `SimpleImputer` of numbers, and "passthrough".
+        `SimpleImputer` of numbers, and "passthrough". Or a `Ridge` or a `LogisticRegression` of
+        dense rows, of which coefficients, classes and the penalty are kept.
     path : str or path-like
         The file to write. An old one is replaced whole, once the new one is complete: see
         `replacing` for what is kept of it, and what of other names it has. A device such as
@@ -99,12 +104,12 @@ def save_model(
 
     Notes
     -----
-    Weights are saved as they are and not as a seed, since NumPy does not promise that a seed
-    draws the same numbers in its next version. Implicit weights are saved as their seed: the
-    numbers that `GaussianWeights` makes of it are subquad's own. `callback` is not saved, and a
-    `random_state` that is no integer becomes None. Of half-space models, `history_` stays behind;
-    what `partial_fit` goes on from does not. Of scikit-learn's steps what they learned is saved,
-    which another version of scikit-learn may not know how to use.
+    Weights are saved as the seed that they were made of, with the version of the generator: the
+    numbers that `GaussianWeights` makes of it are subquad's own, the same bits on every machine.
+    Files of version 0.1.0 hold the numbers themselves, and are read as well. `callback` is not
+    saved, and a `random_state` that is no integer becomes None. Of half-space models,
+    `history_` stays behind; what `partial_fit` goes on from does not. Of scikit-learn's steps what
+    they learned is saved, which another version of scikit-learn may not know how to use.
 
     Examples
     --------
@@ -129,6 +134,8 @@ def save_model(
 
 def _document(writer, estimator, place=""):
     """Class, parameters and state of what is saved; `place` begins the names of its arrays."""
+    from subquad.io._parts import LINEAR_STATE
+
     name = type(estimator).__name__
     if type(estimator) is not _class_of(name):
         known = ", ".join((*_ESTIMATORS, "Pipeline", *_NETWORKS))
@@ -145,6 +152,9 @@ def _document(writer, estimator, place=""):
     _require_savable(estimator, name)
     params = estimator.get_params(deep=False)
     state = {key: value for key, value in vars(estimator).items() if key not in params}
+    if name in _LINEAR:
+        params = {_LINEAR[name]: params[_LINEAR[name]]}
+        state = {key: value for key, value in state.items() if key in LINEAR_STATE}
     if "trainer_" in state:  # which knows the network that it began with
         del state["network_"]
     kept = _savable(params).items()
@@ -226,6 +236,7 @@ def _restored(header, arrays):
     made = _made(header, reader)
     if reader.unused:
         raise ValueError("arrays without a use")
+    reader.finish()
     return made
 
 
@@ -283,6 +294,8 @@ def _class_of(name):
         return importlib.import_module("sklearn.pipeline").Pipeline
     if name in _NETWORKS:
         return getattr(importlib.import_module("subquad.networks"), name)
+    if name in _LINEAR:
+        return getattr(importlib.import_module("sklearn.linear_model"), name)
     if name in _ESTIMATORS:
         return getattr(importlib.import_module("subquad.estimators"), name)
     return None

@@ -11,8 +11,9 @@ import numpy as np
 import scipy.sparse
 
 from subquad._compact import STORAGES, CompactColumns
+from subquad._implicit import GENERATOR
 from subquad._sparse import require_sound
-from subquad._validation import as_matrix, real
+from subquad._validation import as_matrix, integer, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.estimators import Scaling
 from subquad.io._networks import READERS, parts_of
@@ -21,6 +22,9 @@ from subquad.training import Diagnostics, HuberLoss, Loss, StepRecord, as_loss
 from subquad.weights import DenseWeights, GaussianWeights
 
 _ACTIVATIONS = {cls.__name__: cls for cls in (ReLU, ShiftedReLU, ThresholdedReLU)}
+
+# How weights of a seed are kept where they are stored, and their grids.
+_STORED = (("dense", "float32"), ("int8", "int8"))
 
 
 class Writer:
@@ -68,7 +72,7 @@ class Writer:
             return {"scaling": self.encode(name, vars(value))}
         if isinstance(value, WideNetwork):
             parts = {"activation": value.activation, "readout": value.readout}
-            columns = [_columns_of(weights) for weights in value.weights]
+            columns = [_columns_of(weights, name) for weights in value.weights]
             return {"network": self.encode(name, {**parts, "columns": columns})}
         if isinstance(value, Loss):
             fields = {"name": value.name, "delta": getattr(value, "delta", None)}
@@ -89,6 +93,19 @@ class Writer:
         return {"strings": value.tolist()}
 
 
+@dataclasses.dataclass(frozen=True)
+class _ToStore:
+    """Weights that `Reader.finish` makes and stores."""
+
+    made: GaussianWeights
+    storage: object
+
+    @property
+    def shape(self):
+        """(m_out, m_in)."""
+        return self.made.shape
+
+
 class Reader:
     """Turns the JSON of a `Writer` back into values. Makes no class but those named here."""
 
@@ -106,10 +123,11 @@ class Reader:
             "activation": lambda fields: _activation(**self.decode(fields)),
             "csr": lambda parts: _sparse_rows(**self.decode(parts)),
             "scaling": lambda fields: Scaling(**self.decode(fields)),
-            "network": lambda parts: _network(**self.decode(parts)),
+            "network": lambda parts: self._network(**self.decode(parts)),
             "loss": lambda fields: _loss(**self.decode(fields)),
             **{kind: functools.partial(self._made, make) for kind, make in READERS.items()},
         }
+        self._networks = []
 
     def _made(self, make, parts):
         """What a function makes of decoded parts."""
@@ -123,6 +141,21 @@ class Reader:
             return value
         ((kind, content),) = value.items()
         return self._kinds[kind](content)
+
+    def _network(self, **parts):
+        self._networks.append(_network(**parts))
+        return self._networks[-1]
+
+    def finish(self):
+        """Store the weights that are given by a seed and were stored.
+
+        A short file can ask for much memory: call this once all that it holds fits together.
+        """
+        for network in self._networks:
+            network.weights = [
+                DenseWeights._storing(W.made, W.storage) if isinstance(W, _ToStore) else W
+                for W in network.weights
+            ]
 
 
 def _dtype_name(name, value):
@@ -169,10 +202,14 @@ def _activation(shift, relative, **names):
     return cls() if cls is ReLU else cls(shift, relative)
 
 
-def _columns_of(W):
+def _columns_of(W, name):
     """Columns of weights as an array, or in plain values what stands for them."""
-    if isinstance(W, GaussianWeights):
-        return {name: getattr(W, name) for name in ("shape", "seed", "grid", "std")}
+    if not isinstance(W, (DenseWeights, GaussianWeights)):
+        raise TypeError(f"{name} must have drawn weights to be saved; got {type(W).__name__}.")
+    made, kept = (W, "implicit") if isinstance(W, GaussianWeights) else (W._origin, W.storage)
+    if made is not None:
+        law = {name: getattr(made, name) for name in ("shape", "seed", "grid", "std")}
+        return {**law, "generator": GENERATOR, "kept": kept or "dense"}
     if W.storage is not None:
         return {"stored": W._columns.stored, "scale": W._columns.scale}
     return W._columns
@@ -184,9 +221,9 @@ def _network(activation, readout, columns):
         raise TypeError("an activation must be one of the known classes")
     readout = as_matrix(readout, "readout")
     width = readout.shape[1]
-    shapes = [(width, len(columns[0]))] + [(width, width)] * (len(columns) - 1)
     if len(columns) < 2:
         raise ValueError("too few weights")
+    shapes = [(width, _n_columns(columns[0]))] + [(width, width)] * (len(columns) - 1)
     weights = [
         _weights(part, shape, readout.dtype) for part, shape in zip(columns, shapes, strict=True)
     ]
@@ -196,9 +233,7 @@ def _network(activation, readout, columns):
 def _weights(columns, shape, dtype):
     """Weights of a shape (m_out, m_in) from what `_columns_of` gave."""
     if isinstance(columns, dict) and "seed" in columns:
-        if tuple(columns.pop("shape")) != shape:
-            raise ValueError("weights whose shapes do not fit together")
-        return GaussianWeights(shape, **columns, dtype=dtype)
+        return _made_weights(shape, dtype, **columns)
     stored = columns["stored"] if isinstance(columns, dict) else columns
     if stored.shape != shape[::-1]:
         raise ValueError("weights whose shapes do not fit together")
@@ -208,3 +243,27 @@ def _weights(columns, shape, dtype):
         raise ValueError("compact weights of a type that does not fit")
     scale = real(columns["scale"], "scale")
     return DenseWeights._from_columns(CompactColumns(np.ascontiguousarray(stored), scale))
+
+
+def _n_columns(columns):
+    """How many columns there are in what `_columns_of` gave."""
+    if isinstance(columns, dict):
+        return tuple(columns["shape"])[1] if "shape" in columns else len(columns["stored"])
+    return len(columns)
+
+
+def _made_weights(expected, dtype, shape, generator=1, kept="implicit", **law):
+    """Weights of a seed, the same bits, and how they were kept, for `Reader.finish`.
+
+    Files of version 1 hold no other than implicit ones so, and do not name the generator.
+    """
+    if tuple(shape) != expected:
+        raise ValueError("weights whose shapes do not fit together")
+    if integer(generator, "generator") > GENERATOR:
+        raise ValueError(f"weights of generator {generator}, which a newer subquad has; upgrade it")
+    W = GaussianWeights(expected, **law, dtype=dtype)
+    if kept == "implicit":
+        return W
+    if (kept, W.grid) not in _STORED or (kept == "int8" and dtype != np.float32):
+        raise ValueError("weights kept in a way that does not fit")
+    return _ToStore(W, None if kept == "dense" else kept)

@@ -18,16 +18,22 @@ from subquad.training import HalfSpaceSGD, StepRecord
 
 # A kernel of a thousand layers takes seconds for one row. A file that asks for more asks to hang.
 MOST_LAYERS = 1000
+# What a linear model of scikit-learn predicts by.
+LINEAR_STATE = ("coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_")
 
 
 def check_model(estimator):
     """Raise ValueError, TypeError or AttributeError unless the estimator can predict."""
     d = integer(estimator.n_features_in_, "n_features_in_")
-    resolve_threads(estimator.n_threads)
-    _check_names(estimator, d)
     if hasattr(estimator, "indexHash_"):
+        _check_names(estimator, d)
         _check_sketch(estimator, d)
         return
+    if not hasattr(estimator, "_scaling"):
+        _check_linear_model(estimator, d)
+        return
+    resolve_threads(estimator.n_threads)
+    _check_names(estimator, d)
     n_outputs = _check_scaling(estimator._scaling, d)
     if hasattr(estimator, "factors_"):
         _check_network_model(estimator, d, n_outputs)
@@ -78,6 +84,22 @@ def _check_factored_model(estimator, n_outputs):
     if weights.shape != (n_outputs, *network.weights.shape) or weights.dtype != network.dtype:
         raise ValueError("weights_ must be those of the network, for each output")
     require_finite(weights, "weights_")
+
+
+def _check_linear_model(estimator, d):
+    """Check a linear model of scikit-learn: one row of coefficients for each output."""
+    if not set(vars(estimator)) <= {*estimator.get_params(deep=False), *LINEAR_STATE}:
+        raise TypeError("a linear model must hold coefficients alone")
+    _require_type(estimator.coef_, np.ndarray, "coef_")
+    coef = as_matrix(np.atleast_2d(estimator.coef_), "coef_", n_columns=d)
+    intercept = np.atleast_1d(np.asarray(estimator.intercept_, dtype=np.float64))
+    as_vector(intercept, "intercept_", size=len(coef))
+    _check_names(estimator, d)
+    if hasattr(estimator, "classes_"):
+        _require_type(estimator.classes_, np.ndarray, "classes_")
+        n_classes = 2 if len(coef) == 1 else len(coef)
+        if estimator.classes_.shape != (n_classes,):
+            raise ValueError(f"classes_ must be {n_classes}; got {estimator.classes_.shape}")
 
 
 def _check_scaling(scaling, d):

@@ -12,12 +12,12 @@ import numpy as np
 import scipy.sparse
 
 from subquad._parallel import blocks, resolve_threads
-from subquad._shapes import as_dtype, require_matrix_memory
+from subquad._shapes import MAX_SIZE, as_dtype, require_matrix_memory
 from subquad._validation import as_csr, as_matrix, generator, integer, one_of
 from subquad.activations import ReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._factored_layer import FactoredLayer
-from subquad.networks._initial import layer_number
+from subquad.networks._initial import layer_number, normals
 from subquad.networks._last_layer import outputs_in_range
 from subquad.networks._outer import Absent, Dense, HadamardStack
 from subquad.sketch import SRHT, GaussianSketch
@@ -113,7 +113,8 @@ class FactoredNetwork:
         rng: int | np.random.Generator | None = None,
         dtype: DTypeLike = np.float64,
     ) -> None:
-        d, width = integer(n_features, "n_features"), integer(width, "width")
+        d = integer(n_features, "n_features")
+        width = integer(width, "width", maximum=MAX_SIZE)
         inner_size = integer(inner_size, "inner_size")
         if inner_size > d:
             raise ValueError(
@@ -135,7 +136,7 @@ class FactoredNetwork:
         require_matrix_memory((n_outputs, width), np.float64)
         kind = SRHT if sketch == "srht" else GaussianSketch
         self.inner = kind(d, inner_size, rng=rng)
-        self.weights = rng.standard_normal((rows, inner_size), dtype)
+        self.weights = normals((rows, inner_size), rng, dtype)
         self._outer = Absent(width, dtype)
         if outer_size is not None:
             self.outer_size = rows

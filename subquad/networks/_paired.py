@@ -14,7 +14,7 @@ from subquad._parallel import blocks
 from subquad._shapes import as_dtype
 from subquad._validation import as_matrix, generator, integer, real, require_memory
 from subquad.jacobian import KhatriRao
-from subquad.networks._initial import Network, layer_number
+from subquad.networks._initial import Network, layer_number, normals
 from subquad.networks._last_layer import outputs_in_range, require_preactivations
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class PairedNetwork(Network):
             f"A network of {width} neurons with {n_features} features",
             "Use fewer neurons.",
         )
-        rows = rng.standard_normal((width // 2, n_features))
+        rows = normals((width // 2, n_features), rng, np.dtype(np.float64))
         rows = rows[_by_cells(rows)].astype(dtype)
         signs = rng.choice(np.array([-1, 1], np.int8), (width // 2, n_outputs))
         self.weights, self.signs = np.concatenate([rows, rows]), np.concatenate([signs, -signs])

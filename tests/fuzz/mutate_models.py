@@ -57,6 +57,9 @@ ODD_TYPES = ["<U0", "<U999999999", "f8,f8", "", "<f3", "object", "<M8[s]"]
 @functools.cache
 def whole_files():
     """Bytes of one small model of each kind."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     from subquad import estimators
 
     X = np.random.default_rng(0).standard_normal((24, 3))

@@ -17,10 +17,9 @@ from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real, require_memory
 from subquad.solvers.gram import sizes
 from subquad.training import _arguments
-from subquad.training._diagnostics import Origin
 from subquad.training._gauss_newton._fit import Fit, ratio
 from subquad.training._gauss_newton._steps import LevenbergMarquardt, RegularisedStep
-from subquad.training._records import StepRecord, Stopwatch, TrainingWarning
+from subquad.training._records import Origin, StepRecord, Stopwatch, TrainingWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from subquad._typing import FloatArray
     from subquad.training._equation import Equation
+    from subquad.training._losses import Loss
 
 
 # Training stagnates when so many steps together gain less than 0.1 %.
@@ -109,8 +109,10 @@ class GaussNewtonTrainer:
         repeats=None,
         search_kinks=False,
         diagnostics=False,
+        loss="squared",
     ):
         """Check what concerns the steps, whatever the network; nothing big is allocated yet."""
+        self.loss = _arguments.gauss_newton_loss(loss, repeats)
         mu = _arguments.regularization(regularization)
         self._max_steps = integer(max_steps, "max_steps", minimum=0)
         self._tol = _arguments.tolerance(tol, dtype, regularized=mu != 0)
@@ -124,18 +126,22 @@ class GaussNewtonTrainer:
         if mu == 0:
             self._rule = LevenbergMarquardt(damping)
         else:
-            self._rule = RegularisedStep(mu, self._tol, repeats, search_kinks)
+            curved = self.loss.name != "squared"  # and so not its own parabola
+            self._rule = RegularisedStep(mu, self._tol, repeats, search_kinks, curved)
         self._options = {
             **{"dtype": np.dtype(dtype).name, "regularization": mu, "damping": damping},
             **{"tol": self._tol, "max_steps": self._max_steps, "search_kinks": search_kinks},
         }
+        if self.loss.name != "squared":
+            self._options["loss"] = repr(self.loss)
         self.history, self.message = [], "Not run."
         self._warned_silent = self._resumed = False
         self._first_of_run = 0
 
     def _begin(self, state, y, weights, centred):
         """Stand at the network as it came."""
-        self._fit = Fit(state, y, weights, centred, [] if self._resumable else None)
+        moves = [] if self._resumable else None
+        self._fit = Fit(state, y, weights, centred, moves, self.loss)
         self._mark_step(0)
         if self._diagnosed:
             with blas_threads_for(len(y)), np.errstate(over="ignore", invalid="ignore"):
@@ -160,7 +166,7 @@ class GaussNewtonTrainer:
         with blas_threads_for(len(fit.target)), np.errstate(over="ignore", invalid="ignore"):
             with watch.phase("linearise"):
                 # Lines 9, 12 and 16: v_i, D_i and u_i = a D_i, the rows u_i (x) v_i of J.
-                equation = fit.state.linearise()
+                equation = fit.linearise(self._rule)
             # Line 17: g solves (J J^T) g = f - y.
             # Lines 18, 11 and 14: W - sum_i g_i u_i v_i^T, and z and f there.
             move = self._rule.move(fit, equation, watch)
@@ -224,7 +230,7 @@ class GaussNewtonTrainer:
         if not isinstance(self._rule, RegularisedStep):
             raise ValueError("regularization must be positive or 'loo' for this; got 0.")
         with blas_threads_for(len(self._fit.target)):
-            self._rule.linearise(self._fit, self._fit.state.linearise())
+            self._rule.linearise(self._fit, self._fit.linearise(self._rule))
             return self.loo_error
 
     def run(self) -> Self:
@@ -307,18 +313,18 @@ class GaussNewtonTrainer:
         """What the linearised fit at the best iterate aims at, shape (n, C), once `run` has ended.
 
         y - f + J vec(W - W(0)), with f - f_0 for f if centred: the r of (G + mu W^-1) g = r, whose
-        solution changes W(0) by J^T g.
+        solution changes W(0) by J^T g. Of other losses -l' / h + J vec(W - W(0)), with weights w h.
         """
         return self._fit.state.linear - self._fit.residual
 
     @property
     def residual_norm(self) -> float:
-        """|f - y| at the best iterate, with sample weights if there are any."""
+        """|f - y| at the best iterate, with sample weights; of other losses sqrt(2 loss)."""
         return self._fit.best.norm
 
     @property
     def relative_residual(self) -> float:
-        """|f - y| at the best iterate / |f_0 - y|."""
+        """`residual_norm` / that of f_0."""
         return ratio(self._fit.best.norm, self._fit.initial_norm)
 
     @property
@@ -342,12 +348,15 @@ class GaussNewtonTrainer:
 
     @property
     def loo_error(self) -> float | None:
-        """Mean squared leave-one-out error at the last linearisation; None if not regularised."""
+        """Mean squared leave-one-out error at the last linearisation; None if not regularised.
+
+        Of other losses, twice the mean loss of the predictions that leave a row out.
+        """
         return self._rule.loo_error()
 
     @property
     def loo_residuals(self) -> FloatArray | None:
-        """The errors of which `loo_error` is the mean square, shape (n, C); None as it is.
+        """The errors of which `loo_error` is the mean square or loss, shape (n, C); None as it is.
 
         Of repeated points, those of observations. y minus these is what the linearised fit without
         a row predicts for it.
@@ -374,7 +383,8 @@ class GaussNewtonTrainer:
     def _stagnates(self):
         """Whether the last steps together gained next to nothing."""
         if isinstance(self._rule, RegularisedStep):
-            values, patience, gain = [r.objective for r in self.history], _KINKED, 1e-4
+            since = self.history[self._rule.chosen_at :]
+            values, patience, gain = [r.objective for r in since], _KINKED, 1e-4
         else:
             values, patience, gain = [r.residual_norm for r in self.history], _PATIENCE, 1e-3
             values.insert(0, self._fit.initial_norm)
@@ -385,14 +395,15 @@ class GaussNewtonTrainer:
     def _closing_message(self):
         steps, relative = len(self.history), self.relative_residual
         if self.converged:
-            return f"Converged after {steps} steps at relative residual {relative:.1e}."
+            message = f"Converged after {steps} steps at relative residual {relative:.1e}."
+            return message + self._on_separation()
         if isinstance(self._rule, RegularisedStep):
             return self._regularised_message()
         if not (self._rule.stuck or self._stagnates()):
             return (
                 f"Training stopped at max_steps={self._max_steps} with relative residual "
                 f"{relative:.1e}, above tol={self._tol:.0e}; raise max_steps or width."
-            )
+            ) + self._on_separation()
         return (
             f"Training stagnates after {steps} steps at relative residual {relative:.1e}, above "
             f"tol={self._tol:.0e}. Equal data points may have different targets (this is then "
@@ -410,6 +421,15 @@ class GaussNewtonTrainer:
         return (
             f" A sketch of {record.sketch_size} columns is small for {n} rows: steps converge from "
             f"{sizes.LEAST_SKETCHED * n} on, and {sizes.SKETCHED * n} is a good size."
+        )
+
+    def _on_separation(self):
+        """Say that a loss without regularisation has no minimum, if that is so."""
+        if self._rule.regularization != 0 or not self._fit.misfit.separates(self._fit.best.outputs):
+            return ""
+        return (
+            " The outputs separate the labels, so that the loss tends to 0 and has no minimum: "
+            "outputs grow as long as steps are taken. Regularization gives one."
         )
 
     def _regularised_message(self):
@@ -461,7 +481,7 @@ class StateGaussNewton(GaussNewtonTrainer):
     y : array_like, shape (n, C) of `state.outputs`, or (n,)
     dtype : numpy.dtype
         The precision of `state.outputs`, which decides the default of `tol`.
-    regularization, tol, max_steps, search_kinks, sample_weight, callback, diagnostics
+    regularization, tol, max_steps, search_kinks, sample_weight, loss, callback, diagnostics
         As in `LastLayerGaussNewton`.
 
     Raises
@@ -486,11 +506,13 @@ class StateGaussNewton(GaussNewtonTrainer):
         max_steps: int = 50,
         search_kinks: bool = True,
         sample_weight: ArrayLike | None = None,
+        loss: Literal["squared", "logistic", "huber"] | Loss = "squared",
         callback: Callable[[StepRecord], object] | None = None,
         diagnostics: bool = False,
     ) -> None:
         n = len(state.outputs)
-        y = _arguments.targets(y, state, n)
+        loss = _arguments.gauss_newton_loss(loss)
+        y = _arguments.targets(y, state, n, loss)
         weights = _arguments.sample_weight(sample_weight, n)
         self._set_options(
             dtype,
@@ -501,6 +523,7 @@ class StateGaussNewton(GaussNewtonTrainer):
             callback,
             search_kinks=search_kinks,
             diagnostics=diagnostics,
+            loss=loss,
         )
         self._begin(state, y, weights, centred=False)
 

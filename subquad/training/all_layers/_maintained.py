@@ -5,7 +5,7 @@ import numpy as np
 from subquad.jacobian import FixedSide, JacobianSum, KhatriRao
 from subquad.lowrank import LowRankMaintenance
 from subquad.networks import WideNetwork
-from subquad.training._diagnostics import (
+from subquad.training._records import (
     change_of_factors,
     change_of_matrix,
     changed,

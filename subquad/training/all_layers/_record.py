@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from subquad.training._diagnostics import Diagnostics
+from subquad.training._records import Diagnostics
 
 
 @dataclass(frozen=True)

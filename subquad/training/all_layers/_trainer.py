@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from subquad._typing import FloatArray
     from subquad.solvers import Solver
+    from subquad.training._losses import Loss
     from subquad.training._records import StepRecord
 
 
@@ -48,7 +49,7 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         Cast to the dtype of the network.
     y : array_like, shape (n,) or (n, C)
         Targets, in float32 or float64.
-    regularization, damping, tol, max_steps, centred, sample_weight, solver, min_active
+    regularization, damping, tol, max_steps, centred, loss, sample_weight, solver, min_active
         As in `LastLayerGaussNewton`. Outputs share the lower layers: with C of them the equation
         has n C rows, and leave-one-out errors are those of the outputs one by one.
     rng : int, numpy.random.Generator or None
@@ -117,6 +118,7 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         tol: float | None = None,
         max_steps: int = 50,
         centred: bool = False,
+        loss: Literal["squared", "logistic", "huber"] | Loss = "squared",
         sample_weight: ArrayLike | None = None,
         solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
         min_active: int = 16,
@@ -128,7 +130,8 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         if not isinstance(network, WideNetwork):
             raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
-        y = _arguments.targets(y, network, len(X))
+        loss = _arguments.gauss_newton_loss(loss)
+        y = _arguments.targets(y, network, len(X), loss)
         weights = _arguments.sample_weight(sample_weight, len(X))
         self._set_options(
             network.dtype,
@@ -137,6 +140,7 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
             tol,
             max_steps,
             callback,
+            loss=loss,
             diagnostics=diagnostics,
         )
         solver = _arguments.chosen_solver(solver, rng)

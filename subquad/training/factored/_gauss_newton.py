@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from subquad.networks import FactoredNetwork
     from subquad.solvers import Solver
+    from subquad.training._losses import Loss
     from subquad.training._records import StepRecord
 
 
@@ -46,8 +47,10 @@ class FactoredGaussNewton(FactoredTrainer):
         As in `LastLayerGaussNewton`.
     centred : bool
         Fit f - f_0 instead of f: the network as drawn is noise of the size of the targets.
+    loss : {"squared", "logistic", "huber"} or Loss
+        As in `LastLayerGaussNewton`.
     sample_weight : array_like, shape (n,), optional
-        Weights w_i >= 0 of the squared residuals.
+        Weights w_i >= 0 of the squared residuals, or losses.
     solver : {"exact", "sketch", "pcg", "auto"} or object
         How the equation is solved, as in `LastLayerGaussNewton`. Several outputs share B and are
         one equation of n C rows: "exact" then takes conjugate gradients to 1e-8, preconditioned by
@@ -129,6 +132,7 @@ class FactoredGaussNewton(FactoredTrainer):
         max_steps: int = 50,
         search_kinks: bool = True,
         centred: bool = False,
+        loss: Literal["squared", "logistic", "huber"] | Loss = "squared",
         sample_weight: ArrayLike | None = None,
         solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
         min_active: int = 16,
@@ -146,6 +150,7 @@ class FactoredGaussNewton(FactoredTrainer):
             max_steps,
             callback,
             search_kinks=search_kinks,
+            loss=loss,
             diagnostics=diagnostics,
         )
         solver = _arguments.chosen_solver(solver, rng)

@@ -178,7 +178,7 @@ class FactoredGradientDescent(FactoredTrainer):
 class GradientStep:
     """B <- B - eta J^T W (f - y) ([AS22], Sections 4 and 5, with the sign corrected)."""
 
-    regularization = 0.0
+    regularization = caution = 0.0
     settled = searching = False
     stationarity = None
 

@@ -27,7 +27,7 @@ class FactoredTrainer(GaussNewtonTrainer):
         n_points = (*X.shape, 0)[0]  # X is checked on the way
         with blas_threads_for(n_points):
             layer = network._layer(X, n_threads)
-        y = _arguments.targets(y, network, layer.n)
+        y = _arguments.targets(y, network, layer.n, self.loss)
         weights = _arguments.sample_weight(weights, layer.n)
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         _require_memory(layer, solves, solver)

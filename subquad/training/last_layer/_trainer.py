@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from subquad._typing import FloatArray
     from subquad.solvers import Repeats, Solver
     from subquad.training._gauss_newton._trainer import State
+    from subquad.training._losses import Loss
     from subquad.training._records import StepRecord
 
 
@@ -48,10 +49,16 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         n data points, `width` neurons, C outputs.
     y : array_like, shape (n,) or (n, C)
         Targets, in float32 or float64.
+    loss : {"squared", "logistic", "huber"} or Loss
+        What is minimised, for each output by itself: 2 sum_i w_i l(f_i, y_i) + mu ||W - W(0)||_F^2,
+        which is the objective below for the squared loss. The logistic loss takes labels -1 and 1,
+        or 0 and 1; "huber" is `HuberLoss(delta=1)`.
     regularization : float or "loo"
         mu of the objective |f - y|^2 + mu ||W - W(0)||_F^2. 0 is the papers' interpolation;
         "loo" takes the mu whose leave-one-out error is least at the first linearisation (with
-        several outputs, under the mean of their Gram matrices).
+        several outputs, under the mean of their Gram matrices). With other losses than the squared
+        one it is the loss of the predictions that leave a row out, and mu is chosen anew near the
+        minimum, under the weights there.
     damping : float
         First Levenberg-Marquardt damping, only with regularization=0.
     tol : float or None
@@ -67,7 +74,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     centred : bool
         Fit f - f_0 instead of f: the network as drawn is noise of the size of the targets.
     sample_weight : array_like, shape (n,), optional
-        Weights w_i >= 0 of the squared residuals.
+        Weights w_i >= 0 of the squared residuals, or losses.
     repeats : Repeats, optional
         Observations that the data points stand for, of which leave-one-out leaves out one at a
         time: see `subquad.solvers.merge_repeats`, which also gives y and `sample_weight`.
@@ -100,7 +107,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     outputs : ndarray, shape (n, C)
         f, or f - f_0 if centred, of the best iterate.
     residual_norm, relative_residual, change_norm : float
-        |r|, |r| / |r_0| and ||W - W(0)||_F of the best iterate.
+        |r|, |r| / |r_0| and ||W - W(0)||_F of the best iterate. Of other losses than the squared
+        one |r|^2 stands for 2 sum_i w_i l(f_i, y_i), here and in records.
     converged : bool
         Whether the goal set by `tol` is reached.
     stationarity : float or None
@@ -145,6 +153,15 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     Regularised steps are damped towards the present iterate, by the ratio of the decrease reached
     to the one promised.
 
+    Other losses than the squared one: the generalised Gauss-Newton method (Schraudolph, 2002). With
+    slopes l' and second derivatives h of the loss a step is that of weighted least squares,
+
+        (G + mu (W H)^-1) g = l' / h,
+
+    solved as W^1/2 H^1/2 G H^1/2 W^1/2 + mu I, so that vanishing h do no harm. Without
+    regularization the logistic loss of labels that f can separate tends to 0 while f grows: the run
+    ends at `tol`, and its message says so.
+
     Examples
     --------
     >>> import numpy as np
@@ -172,6 +189,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         max_steps: int = 50,
         search_kinks: bool = True,
         centred: bool = False,
+        loss: Literal["squared", "logistic", "huber"] | Loss = "squared",
         sample_weight: ArrayLike | None = None,
         repeats: Repeats | None = None,
         solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
@@ -184,7 +202,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     ) -> None:
         if not isinstance(layer, LastLayer):
             raise TypeError(f"layer must be a LastLayer; got {type(layer).__name__}.")
-        y = _arguments.targets(y, layer, layer.n)
+        loss = _arguments.gauss_newton_loss(loss, repeats)
+        y = _arguments.targets(y, layer, layer.n, loss)
         weights = _arguments.sample_weight(sample_weight, layer.n)
         self._set_options(
             layer.dtype,
@@ -195,6 +214,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             callback,
             repeats=repeats,
             search_kinks=search_kinks,
+            loss=loss,
             diagnostics=diagnostics,
         )
         solver = _arguments.chosen_solver(solver, rng)
@@ -282,7 +302,7 @@ def last_layer_state(
         raise TypeError(
             f"maintenance must be a LowRankMaintenance; got {type(maintenance).__name__}."
         )
-    shape = (layer.width, layer.features.shape[1])
+    shape = (layer.width, layer._inputs.shape[1])
     if maintenance.shape != shape:
         raise ValueError(f"maintenance must have shape {shape}; got {maintenance.shape}.")
     return MaintainedState(layer, weights, n_threads, maintenance, solver)

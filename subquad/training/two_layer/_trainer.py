@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from subquad._typing import FloatArray
     from subquad.solvers import Solver
+    from subquad.training._losses import Loss
     from subquad.training._records import StepRecord
 
 
@@ -59,7 +60,8 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         TensorSketch of 4 n columns as preconditioner, n^2 numbers and n^3 operations; "exact" and
         "pcg" measured faster. "auto" is "exact" or "pcg", by forecast and by what fits. An object
         is used with G formed, except a `PcgSolver` with landmarks or forms_gram=False.
-    regularization, damping, tol, max_steps, search_kinks, centred, sample_weight, min_active
+    regularization, damping, tol, max_steps, search_kinks, centred, loss, sample_weight,
+    min_active
         As in `LastLayerGaussNewton`. Without G, regularization="loo" is not available; where n
         exceeds the m d weights, so that J J^T is singular, one of regularization and damping must
         be positive then.
@@ -126,6 +128,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         max_steps: int = 50,
         search_kinks: bool = True,
         centred: bool = False,
+        loss: Literal["squared", "logistic", "huber"] | Loss = "squared",
         sample_weight: ArrayLike | None = None,
         min_active: int = 16,
         rng: int | np.random.Generator | None = None,
@@ -136,7 +139,8 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         if not isinstance(network, TwoLayerNetwork):
             raise TypeError(f"network must be a TwoLayerNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
-        y = _arguments.targets(y, network, len(X))
+        loss = _arguments.gauss_newton_loss(loss)
+        y = _arguments.targets(y, network, len(X), loss)
         weights = _arguments.sample_weight(sample_weight, len(X))
         self._set_options(
             network.dtype,
@@ -146,6 +150,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
             max_steps,
             callback,
             search_kinks=search_kinks,
+            loss=loss,
             diagnostics=diagnostics,
         )
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
