@@ -4,6 +4,7 @@ What JSON has no word for is an object of one key that says what it is, as {"arr
 """
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -15,8 +16,9 @@ from subquad._sparse import require_sound
 from subquad._validation import as_matrix, integer, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.estimators import Scaling
+from subquad.io._networks import READERS, parts_of
 from subquad.networks import WideNetwork
-from subquad.training import Diagnostics, StepRecord
+from subquad.training import Diagnostics, HuberLoss, Loss, StepRecord, as_loss
 from subquad.weights import DenseWeights, GaussianWeights
 
 _ACTIVATIONS = {cls.__name__: cls for cls in (ReLU, ShiftedReLU, ThresholdedReLU)}
@@ -40,7 +42,7 @@ class Writer:
         if isinstance(value, float):
             return value if math.isfinite(value) else {"float": repr(value)}
         if isinstance(value, (np.dtype, type)):
-            return {"dtype": np.dtype(value).name}
+            return {"dtype": _dtype_name(name, value)}
         if isinstance(value, list):
             return [self.encode(f"{name}.{i}", item) for i, item in enumerate(value)]
         if isinstance(value, tuple):
@@ -76,6 +78,13 @@ class Writer:
             if not value.normalise:
                 parts["normalise"] = False
             return {"network": self.encode(name, {**parts, "columns": columns})}
+        if isinstance(value, Loss):
+            fields = {"name": value.name, "delta": getattr(value, "delta", None)}
+            return {"loss": self.encode(name, fields)}
+        known = parts_of(value)
+        if known is not None:
+            kind, parts = known
+            return {kind: self.encode(name, parts)}
         raise TypeError(f"{name} must be plain to be saved; got {type(value).__name__}.")
 
     def _array(self, name, value):
@@ -119,8 +128,14 @@ class Reader:
             "csr": lambda parts: _sparse_rows(**self.decode(parts)),
             "scaling": lambda fields: Scaling(**self.decode(fields)),
             "network": lambda parts: self._network(**self.decode(parts)),
+            "loss": lambda fields: _loss(**self.decode(fields)),
+            **{kind: functools.partial(self._made, make) for kind, make in READERS.items()},
         }
         self._networks = []
+
+    def _made(self, make, parts):
+        """What a function makes of decoded parts."""
+        return make(**self.decode(parts))
 
     def decode(self, value):
         """Return the value that a piece of JSON stands for."""
@@ -147,6 +162,14 @@ class Reader:
             ]
 
 
+def _dtype_name(name, value):
+    """Name of one of the two dtypes that files know."""
+    dtype = np.dtype(value).name
+    if dtype not in ("float32", "float64"):
+        raise TypeError(f"{name} must be float32 or float64 to be saved; got {dtype}.")
+    return dtype
+
+
 def _strings(strings):
     """Array of objects, all of them strings."""
     if not all(isinstance(string, str) for string in strings):
@@ -154,6 +177,11 @@ def _strings(strings):
     array = np.empty(len(strings), dtype=object)
     array[:] = strings
     return array
+
+
+def _loss(name, delta=None):
+    """Loss of one of the known names."""
+    return as_loss(name) if delta is None else HuberLoss(delta)
 
 
 def _sparse_rows(data, indices, indptr, shape):
