@@ -10,8 +10,8 @@ import pytest
 from command_line import run
 from layers import quietly
 
-from subquad._command.models.network import OPTIONS
 from subquad._command.forecast import EXACT_ROWS, ROWS_FOR_QUICK_CHOICE, Fit, memory
+from subquad._command.models.network import OPTIONS
 from subquad._command.models.scores import of_ridge
 from subquad._command.tables import Split
 from subquad.estimators import _many_rows

@@ -104,10 +104,11 @@ class _Job:
         best = self.outcome.best
         notes = {
             **describe.notes(self.table, self.split, self.task, self.args.seed, fitted),
-            "model": recipe.name,
-            "deviation": best.error if best is not None and self.task == "regression" else None,
+            "kind": recipe.name,
             "encoding": encoding.as_json(),
         }
+        if best is not None and self.task == "regression":
+            notes["deviation"] = best.error
         if self.table.columns is not None:
             notes["columns"] = [*encoding.used]
         path = self.args.model
