@@ -2,7 +2,7 @@
 
 ::
 
-    parser        every subcommand                       options    groups of options, their defaults
+    parser        every subcommand                       options    groups of options
     fit           subquad fit:  table -> columns -> comparison -> fit -> scores -> saved model
     saved         subquad predict, evaluate and info, what is done with a saved model
     forecast      subquad plan, and the memory forecast of a fit
