@@ -3,9 +3,13 @@
 The file is long because scikit-learn wants every parameter of two classes documented in place.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import one_of
@@ -31,6 +35,15 @@ from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import LastLayer, WideNetwork
 from subquad.solvers.nystrom import RepeatablePcgSolver
 from subquad.training import LastLayerGaussNewton
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Literal, Self
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad.training import StepRecord
+
 
 _PARAMETERS = (
     """
@@ -113,24 +126,24 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
     def __init__(
         self,
         *,
-        width=2048,
-        depth=2,
-        shift=0.0,
-        readout="partition",
-        weights="dense",
-        regularization="loo",
-        scale_features="auto",
-        constant="auto",
-        solver="auto",
-        max_steps=20,
-        tol="auto",
-        dtype="float64",
-        warm_start=False,
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-    ):
+        width: int = 2048,
+        depth: int = 2,
+        shift: float = 0.0,
+        readout: Literal["partition", "dense"] = "partition",
+        weights: Literal["dense", "int8", "implicit"] = "dense",
+        regularization: float | Literal["loo"] = "loo",
+        scale_features: bool | Literal["auto"] = "auto",
+        constant: float | Literal["auto", "loo"] = "auto",
+        solver: Literal["auto", "exact", "pcg"] = "auto",
+        max_steps: int = 20,
+        tol: float | Literal["auto"] | None = "auto",
+        dtype: DTypeLike = "float64",
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.width = width
         self.depth = depth
         self.shift = shift
@@ -318,7 +331,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
         check_is_fitted(self, "factors_")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = self._new_rows(X)
         f = self.network_.outputs(
             self._rows(X), self.factors_, centred=True, n_threads=self.n_threads
         )
@@ -357,7 +370,7 @@ class GaussNewtonRegressor(LinearisedRegressor, _GaussNewtonModel):
     True
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -392,7 +405,10 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`, with
     f(x) - f_0(x) fitted as in `GaussNewtonRegressor`.
 {with_class_weight(_PARAMETERS)}
-    classes_ : ndarray, shape (n_classes,){CALIBRATION}
+    classes_ : ndarray, shape (n_classes,)
+        The labels; of multilabel targets the numbers of their columns.
+    multilabel_ : bool
+        Whether rows have any number of labels.{CALIBRATION}
 
     Notes
     -----{REPEATED_ROWS}
@@ -416,25 +432,25 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     def __init__(
         self,
         *,
-        width=2048,
-        depth=2,
-        shift=0.0,
-        readout="partition",
-        weights="dense",
-        regularization="loo",
-        scale_features="auto",
-        constant="auto",
-        solver="auto",
-        max_steps=20,
-        tol="auto",
-        dtype="float64",
-        warm_start=False,
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-        class_weight=None,
-    ):
+        width: int = 2048,
+        depth: int = 2,
+        shift: float = 0.0,
+        readout: Literal["partition", "dense"] = "partition",
+        weights: Literal["dense", "int8", "implicit"] = "dense",
+        regularization: float | Literal["loo"] = "loo",
+        scale_features: bool | Literal["auto"] = "auto",
+        constant: float | Literal["auto", "loo"] = "auto",
+        solver: Literal["auto", "exact", "pcg"] = "auto",
+        max_steps: int = 20,
+        tol: float | Literal["auto"] | None = "auto",
+        dtype: Literal["float64", "float32"] = "float64",
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        verbose: int = 0,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+    ) -> None:
         super().__init__(
             width=width,
             depth=depth,
@@ -456,14 +472,14 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
         )
         self.class_weight = class_weight
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters
         ----------
         X : array_like, shape (n, n_features)
-        y : array_like, shape (n,)
-            Labels of at least two classes.
+        y : array_like, shape (n,), or (n, n_labels) of 0 and 1, which may be sparse
+            Labels of at least two classes; or which of at least two labels each row has.
         sample_weight : array_like, shape (n,), optional
 
         Returns
@@ -482,16 +498,17 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
             If few neurons fire, or if `max_steps` end the fit.
         """
         X, y = self._labels(X, y, **self._options())
-        classes = np.unique(y)
         if self._is_warm():
-            self._require_known(classes)
+            self._require_known(np.unique(y))
         else:
-            self._set_classes(classes)
+            self._learn_classes(y)
         weights = self._weights_by_class(y, sample_weight)
         return self._fit(X, self._indicators(y), weights)
 
     def _require_known(self, classes):
         """Refuse a warm start with classes that have no output."""
+        if self._is_multilabel():  # whose columns `_indicators` counts
+            return
         unknown = np.setdiff1d(classes, self.classes_).tolist()
         if unknown:
             raise ValueError(

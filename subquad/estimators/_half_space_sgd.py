@@ -3,12 +3,16 @@
 The file is long because scikit-learn wants every parameter of two classes documented in place.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.special import expit, log_expit, softmax
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from subquad._validation import integer, real
 from subquad.estimators._base import Model, OutputsClassifier, OutputsRegressor, warn_constant
@@ -20,6 +24,16 @@ from subquad.estimators._scaling import (
 )
 from subquad.networks import PairedNetwork
 from subquad.training import HalfSpaceSGD, as_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal, Self
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad._typing import FloatArray
+    from subquad.training import Loss, SGDRecord
+
 
 _PARAMETERS = (
     """
@@ -101,24 +115,24 @@ class _HalfSpaceModel(Model):
     def __init__(
         self,
         *,
-        width=4096,
-        shift=None,
-        readout_scale=1.0,
-        learning_rate="auto",
-        batch_size=32,
-        n_epochs=100,
-        loss="squared",
-        average=False,
-        dynamics="network",
-        report="auto",
-        scale_features="auto",
-        constant=1.0,
-        dtype="float64",
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-    ):
+        width: int = 4096,
+        shift: float | None = None,
+        readout_scale: float = 1.0,
+        learning_rate: float | Literal["auto"] = "auto",
+        batch_size: int = 32,
+        n_epochs: int = 100,
+        loss: Literal["squared", "logistic", "hinge", "huber", "absolute"] | Loss = "squared",
+        average: bool = False,
+        dynamics: Literal["network", "kernel"] = "network",
+        report: Literal["auto", "tree", "scan"] | None = "auto",
+        scale_features: bool | Literal["auto"] = "auto",
+        constant: float = 1.0,
+        dtype: DTypeLike = "float64",
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[SGDRecord], object] | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.width = width
         self.shift = shift
         self.readout_scale = readout_scale
@@ -213,7 +227,7 @@ class _HalfSpaceModel(Model):
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
         check_is_fitted(self, "trainer_")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = self._new_rows(X)
         return self._scaling.unscaled(self.trainer_.outputs(self._rows(X)))
 
     def _require_outputs(self, T):
@@ -224,13 +238,13 @@ class _HalfSpaceModel(Model):
             )
 
     @property
-    def history_(self):
+    def history_(self) -> list[SGDRecord]:
         """The steps taken."""
         check_is_fitted(self, "trainer_")
         return self.trainer_.history
 
     @property
-    def n_steps_(self):
+    def n_steps_(self) -> int:
         """How many steps were taken."""
         check_is_fitted(self, "trainer_")
         return self.trainer_.n_steps
@@ -256,7 +270,7 @@ class HalfSpaceSGDRegressor(OutputsRegressor, _HalfSpaceModel):
 
     _losses = "squared", "huber", "absolute"
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit the model.
 
         Parameters
@@ -282,7 +296,7 @@ class HalfSpaceSGDRegressor(OutputsRegressor, _HalfSpaceModel):
         warn_constant(T)
         return self._fit(X, T)
 
-    def partial_fit(self, X, y):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Take one pass over the rows, in their order, from where the model is.
 
         Parameters
@@ -304,6 +318,9 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
     `HalfSpaceSGD`, by default by least squares.
 {_PARAMETERS.replace("{LOSSES}", _CLASSIFICATION)}
     classes_ : ndarray, shape (n_classes,)
+        The labels; of multilabel targets the numbers of their columns.
+    multilabel_ : bool
+        Whether rows have any number of labels.
 
     Notes
     -----
@@ -319,14 +336,14 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
 
     _losses = "squared", "logistic", "hinge"
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit the model.
 
         Parameters
         ----------
         X : array_like, shape (n, n_features)
-        y : array_like, shape (n,)
-            Labels of at least two classes.
+        y : array_like, shape (n,), or (n, n_labels) of 0 and 1, which may be sparse
+            Labels of at least two classes; or which of at least two labels each row has.
 
         Returns
         -------
@@ -343,10 +360,10 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
             If few neurons fire, or if the loss grows without bound.
         """
         X, y = self._labels(X, y, reset=True)
-        self._set_classes(np.unique(y), "y")
+        self._learn_classes(y)
         return self._fit(X, self._indicators(y))
 
-    def partial_fit(self, X, y, classes=None):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Take one pass over the rows, in their order, from where the model is.
 
         Parameters
@@ -354,7 +371,8 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
         X : array_like, shape (n, n_features)
         y : array_like, shape (n,)
         classes : array_like, optional
-            All labels that will ever come; needed in the first call.
+            All labels that will ever come; needed in the first call. For multilabel y the numbers
+            of its columns.
 
         Returns
         -------
@@ -367,6 +385,7 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
                     "classes must be given in the first call of partial_fit; got None."
                 )
             self._set_classes(np.unique(classes), "classes")
+            self.multilabel_ = y.ndim == 2
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
                 f"classes must be those of the first call, {self.classes_.tolist()}; got "
@@ -375,7 +394,7 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
         return self._partial_fit(X, self._indicators(y))
 
     @available_if(_is_logistic)
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> FloatArray:
         """Return the probabilities of the classes; only with the logistic loss.
 
         Parameters
@@ -386,16 +405,19 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
         -------
         ndarray, shape (n, n_classes)
             For two classes 1 / (1 + exp(f)) and 1 / (1 + exp(-f)); for more, 1 / (1 + exp(-f_c))
-            of each class c against the rest, divided by their sum.
+            of each class c against the rest, divided by their sum. Of multilabel targets
+            (n, n_labels), 1 / (1 + exp(-f_c)).
         """
         outputs = self._outputs(X)
+        if self._is_multilabel():
+            return expit(outputs)
         if len(self.classes_) == 2:
             return expit(outputs * [-1.0, 1.0])
         return softmax(log_expit(outputs), axis=1)
 
     def _indicators(self, y):
         """As for any classifier, of labels that `partial_fit` may not have seen before."""
-        unknown = np.setdiff1d(y, self.classes_).tolist()
+        unknown = [] if y.ndim == 2 else np.setdiff1d(y, self.classes_).tolist()
         if unknown:
             raise ValueError(
                 f"y must have no other classes than {self.classes_.tolist()}; got {unknown}."

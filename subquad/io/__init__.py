@@ -6,9 +6,12 @@
 The file is a zip of a JSON header and plain arrays, which `numpy.load` opens as well.
 """
 
+from __future__ import annotations
+
 import importlib
 import re
 import reprlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +19,11 @@ from subquad.io._checkpoint import Checkpoint, is_checkpoint
 from subquad.io._container import read_container, read_header, write_container
 from subquad.io._header import ModelFileError
 from subquad.io._replacing import check_writable, replacing
+
+if TYPE_CHECKING:
+    import os
+    from typing import Any
+
 
 __all__ = [
     "Checkpoint",
@@ -49,7 +57,9 @@ _PARTS_OF_SCALING = (
 _NOT_SAVED = ("callback",)
 
 
-def save_model(estimator, path, *, notes=None):
+def save_model(
+    estimator: object, path: str | os.PathLike[str], *, notes: dict[str, Any] | None = None
+) -> None:
     """Save a fitted estimator.
 
     Parameters
@@ -75,10 +85,10 @@ def save_model(estimator, path, *, notes=None):
 
     Notes
     -----
-    Weights are saved as they are and not as a seed, since NumPy does not promise that a seed
-    draws the same numbers in its next version. Implicit weights are saved as their seed: the
-    numbers that `GaussianWeights` makes of it are subquad's own. `callback` is not saved, and a
-    `random_state` that is no integer becomes None.
+    Weights are saved as the seed that they were made of, with the version of the generator: the
+    numbers that `GaussianWeights` makes of it are subquad's own, the same bits on every machine.
+    Files of version 0.1.0 hold the numbers themselves, and are read as well. `callback` is not
+    saved, and a `random_state` that is no integer becomes None.
 
     Examples
     --------
@@ -122,7 +132,7 @@ def save_model(estimator, path, *, notes=None):
     write_container(path, header, writer.arrays)
 
 
-def load_model(path):
+def load_model(path: str | os.PathLike[str]) -> Any:
     """Return the estimator that `save_model` wrote.
 
     Parameters
@@ -179,6 +189,7 @@ def _restored(header, arrays):
     if reader.unused:
         raise ValueError("arrays without a use")
     check_model(estimator)
+    reader.finish()
     return estimator
 
 

@@ -7,9 +7,10 @@ ones they rely on. Nothing here takes more memory than the arrays, or longer tha
 import reprlib
 
 import numpy as np
+import scipy.sparse
 
 from subquad._parallel import resolve_threads
-from subquad._validation import as_matrix, as_vector, integer, real
+from subquad._validation import as_csr, as_matrix, as_vector, integer, real
 from subquad.activations import ShiftedReLU
 from subquad.estimators import Scaling
 from subquad.networks import WideNetwork
@@ -92,8 +93,9 @@ def _check_network_model(estimator, d, n_outputs):
 
 def _check_kernel_model(estimator, d, n_outputs):
     """Check the rows of a kernel and their coefficients."""
-    as_matrix(estimator.rows_, "rows_", n_columns=d + 1)
-    n = len(estimator.rows_)
+    check_rows = as_csr if scipy.sparse.issparse(estimator.rows_) else as_matrix
+    check_rows(estimator.rows_, "rows_", n_columns=d + 1)
+    n = estimator.rows_.shape[0]
     as_matrix(estimator.dual_coef_, "dual_coef_", n_rows=n, n_columns=n_outputs, dtype=np.float64)
     integer(estimator.depth_, "depth_", maximum=MOST_LAYERS)
     ShiftedReLU(estimator.shift_)
@@ -117,11 +119,23 @@ def _check_targets(estimator, n_outputs):
             raise ValueError(f"y was one-dimensional, but there are {n_outputs} outputs")
         return
     _require_type(estimator.classes_, np.ndarray, "classes_")
-    n_classes = 2 if n_outputs == 1 else n_outputs
+    multilabel = getattr(estimator, "multilabel_", False)
+    _require_type(multilabel, bool, "multilabel_")
+    n_classes = 2 if n_outputs == 1 and not multilabel else n_outputs
     if estimator.classes_.shape != (n_classes,):
         raise ValueError(f"classes_ must be {n_classes}; got shape {estimator.classes_.shape}")
     if getattr(estimator, "calibration_", None) is not None:  # files of old versions have none
+        _check_calibration(estimator, n_outputs)
+
+
+def _check_calibration(estimator, n_outputs):
+    """Check the numbers by which scores become probabilities."""
+    if not getattr(estimator, "multilabel_", False):
         real(estimator.calibration_, "calibration_", minimum=0.0)
+        return
+    _vector(estimator.calibration_, "calibration_", n_outputs)
+    if (estimator.calibration_ < 0).any():
+        raise ValueError("calibration_ must be at least 0")
 
 
 def _vector(value, name, size):

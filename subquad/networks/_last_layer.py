@@ -1,11 +1,15 @@
 """The last hidden layer of a network, as the arrays that its training needs."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse
 
 from subquad._parallel import blocks
-from subquad._products import gemm
+from subquad._products import dense_rows, gemm
 from subquad._validation import (
     as_array,
     as_matrix,
@@ -18,6 +22,15 @@ from subquad._validation import (
 from subquad.activations import ReLU, as_activation, is_smooth
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import layer_number
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
+    from subquad.activations import Activation
+
 
 # Cast so many columns of float32 features to float64 at a time,
 _COLUMNS_PER_BLOCK = 2048
@@ -73,21 +86,21 @@ class LastLayer:
 
     def __init__(
         self,
-        features,
-        preactivations,
-        readout,
-        activation=None,
+        features: ArrayLike,
+        preactivations: ArrayLike,
+        readout: ArrayLike,
+        activation: Activation | None = None,
         *,
-        weight_std=None,
-        thresholds=None,
-    ):
-        self.features = as_matrix(features, "features")
+        weight_std: float | None = None,
+        thresholds: ArrayLike | None = None,
+    ) -> None:
+        self._inputs = as_matrix(features, "features")
         self.n, dtype = len(self.features), self.features.dtype
         self.preactivations = as_matrix(
             preactivations, "preactivations", dtype=dtype, n_rows=self.n
         )
         self.width = self.preactivations.shape[1]
-        self.readout = _as_readout(readout, self.width, dtype)
+        self.readout = as_readout(readout, self.width, dtype)
         self.n_outputs = len(self.readout)
         self.activation = as_activation(activation, ReLU(), smooth=True)
         if thresholds is not None and is_smooth(self.activation):
@@ -107,27 +120,49 @@ class LastLayer:
 
     @classmethod
     def _trusted(cls, features, preactivations, readout, activation, weight_std, thresholds):
-        """Adopt arrays in the form that the constructor would give them."""
+        """Adopt arrays in the form that the constructor would give them; features also in CSR."""
         self = cls.__new__(cls)
-        self.features, self.preactivations, self.readout = features, preactivations, readout
+        self._inputs, self.preactivations, self.readout = features, preactivations, readout
         self.activation, self.weight_std, self.thresholds = activation, weight_std, thresholds
         self.n, self.width = preactivations.shape
         self.n_outputs = len(readout)
         return self
 
     @property
-    def dtype(self):
-        """float32 or float64."""
-        return self.features.dtype
+    def features(self) -> FloatArray:
+        """V, shape (n, m_in). Where few of its entries are not 0, the array is made when asked."""
+        if not scipy.sparse.issparse(self._inputs):
+            return self._inputs
+        if self._dense is None:
+            self._dense = self._rows(slice(0, self.n))
+        return self._dense
 
-    def __repr__(self):
+    # What `features` has made of inputs in CSR.
+    _dense = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._inputs.dtype
+
+    def _rows(self, points):
+        """Some of the features, dense."""
+        V = self._inputs
+        if not scipy.sparse.issparse(V):
+            return V[points]
+        return dense_rows(V.indptr[points.start : points.stop + 1], V.indices, V.data, V.shape[1])
+
+    def __repr__(self) -> str:
         return (
             f"LastLayer(n={self.n}, width={self.width}, n_outputs={self.n_outputs}, "
             f"activation={self.activation}, dtype={self.dtype})"
         )
 
-    def gram(self):
+    def gram(self) -> NDArray[np.float64]:
         """Return K = V V^T, shape (n, n), summed in float64."""
+        if scipy.sparse.issparse(self._inputs):
+            V = self._inputs.astype(np.float64)
+            return (V @ V.T).toarray()
         if self.dtype == np.float64:
             return self.features @ self.features.T
         K = np.zeros((self.n, self.n))
@@ -137,7 +172,7 @@ class LastLayer:
             K += part @ part.T
         return K
 
-    def outputs(self, factors=None):
+    def outputs(self, factors: tuple[ArrayLike, ArrayLike] | None = None) -> FloatArray:
         """Return f(x_i) for every data point, with W + A^T V_train if factors are given.
 
         Parameters
@@ -159,10 +194,16 @@ class LastLayer:
         O(n r (m_in + width)) operations.
         """
         if factors is not None:
-            factors = as_factors(factors, self.width, self.features.shape[1], self.dtype)
+            factors = as_factors(factors, self.width, self._inputs.shape[1], self.dtype)
         return outputs_in_range(lambda: self._outputs(factors))
 
-    def jacobian(self, layer=-1, *, factors=None, output=0):
+    def jacobian(
+        self,
+        layer: int = -1,
+        *,
+        factors: tuple[ArrayLike, ArrayLike] | None = None,
+        output: int = 0,
+    ) -> KhatriRao:
         """Return the Jacobian of one output by W, as factors.
 
         Parameters
@@ -203,13 +244,13 @@ class LastLayer:
             Z = self.preactivations[points]
             if factors is not None:
                 A, V = factors
-                Z = Z + gemm(gemm(self.features[points], V.T), A)
+                Z = Z + gemm(gemm(self._rows(points), V.T), A)
                 require_preactivations(Z)
             out[points] = self.activation._apply(Z, self.thresholds[points]) @ self.readout.T
         return out
 
 
-def is_separable(readout):
+def is_separable(readout: FloatArray) -> bool:
     """Whether no neuron feeds two outputs."""
     return bool((np.count_nonzero(readout, axis=0) <= 1).all())
 
@@ -223,7 +264,7 @@ def as_factors(factors, width, m_in, dtype):
     return A, as_matrix(factors[1], "factors[1]", n_columns=m_in, n_rows=len(A), dtype=dtype)
 
 
-def _as_readout(readout, width, dtype):
+def as_readout(readout, width, dtype):
     """Return the readout as a matrix (n_outputs, width)."""
     readout = as_array(readout, "readout")
     shape = readout.shape

@@ -12,6 +12,8 @@ The rows of each have unit norm, on average, so that neurons start as with indep
 import numpy as np
 import scipy.linalg
 
+from subquad.networks._initial import normals
+
 # Neurons are padded to whole words of bits.
 _WORD = 64
 
@@ -58,7 +60,7 @@ class Dense(_Outer):
 
     def __init__(self, width, outer_size, rng, dtype):
         super().__init__(width, outer_size, dtype)
-        self._matrix = rng.standard_normal((width, outer_size), dtype)
+        self._matrix = normals((width, outer_size), rng, dtype)
         self._matrix /= np.sqrt(dtype.type(outer_size))
 
     def forward(self, weights):

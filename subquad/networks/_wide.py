@@ -3,25 +3,51 @@
 Long for its docstrings: most methods have a few lines.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse
 
 from subquad._kernels.coactivation import gather_fired, mark_fired
 from subquad._parallel import blocks, resolve_threads, worth_threads
-from subquad._shapes import MAX_DEPTH, as_dtype
-from subquad._validation import as_matrix, generator, integer, one_of, require_memory
+from subquad._products import SPARSE_GRAM_DENSITY
+from subquad._shapes import MAX_DEPTH, MAX_SIZE, as_dtype
+from subquad._validation import as_matrix, generator, integer, one_of, real, require_memory
 from subquad.activations import ShiftedReLU, as_activation
 from subquad.jacobian import KhatriRao
-from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, layer_number, signs
+from subquad.networks._initial import (
+    Network,
+    as_grid,
+    as_kind,
+    as_layers,
+    kind_of,
+    layer_number,
+    random_weights,
+    signs,
+)
 from subquad.networks._last_layer import (
     LastLayer,
     _norms,
+    as_readout,
     outputs_in_range,
     require_preactivations,
     thresholds_of,
 )
 from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
+from subquad.weights import StructuredWeights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad._typing import FloatArray
+    from subquad.activations import ThresholdActivation
+
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**26
@@ -62,15 +88,20 @@ class WideNetwork(Network):
         neurons; the outputs are then trained independently and exactly. "dense": every output
         reads every neuron with a sign.
     weights : {"dense", "int8", "implicit"}
-        How the m x m matrices are kept. "dense": normals in `dtype`. "implicit": not at all; they
-        are `GaussianWeights` of the int8 grid, made anew in cache for every product. "int8": the
-        same numbers, stored in a byte each (float32 only). W_1 is dense in any case.
+        How the weights are kept. "dense": in `dtype`. "int8": the m x m matrices in a byte for
+        each number (float32 only), W_1 in `dtype`. "implicit": not at all; they are
+        `GaussianWeights`, made anew in cache for every product.
+    grid : {None, "int8", "float32"}
+        The law of the m x m matrices, see `GaussianWeights`: "float32" are normals, "int8" has 163
+        values. "dense" weights are of the float32 grid, "int8" weights of the int8 grid; "implicit"
+        ones take either, None meaning "int8". W_1 has normals in any case.
     rng : int, numpy.random.Generator or None
+        Source of the seeds of the layers, and of the readout.
     dtype : float32 or float64
 
     Attributes
     ----------
-    weights : list of DenseWeights or GaussianWeights
+    weights : list of `subquad.weights`
         W_1 .. W_L.
     readout : ndarray, shape (n_outputs, width)
 
@@ -86,8 +117,11 @@ class WideNetwork(Network):
     Departures from [SZZ24], Section 2 and Definition F.3: layers are normalised and thresholds
     follow the norm of the input, since with the printed constants the second layer is silent; a
     partitioned readout is an extension to several outputs. "int8" and "implicit" weights have the
-    mean and variance of the normal law but 163 values (see `GaussianWeights`). Drawing m^2 normals
-    takes far longer than a fit at large widths, making them in cache does not.
+    mean and variance of the normal law but 163 values (see `GaussianWeights`).
+
+    For one `rng` and one grid, all kinds have the same numbers: how they are kept is a matter of
+    memory and speed, and changes outputs by the rounding of sums at most. W_1 has few columns, in
+    which 163 values would be few: with d = 1 no more than 163 neurons would differ.
 
     Examples
     --------
@@ -98,35 +132,81 @@ class WideNetwork(Network):
 
     def __init__(
         self,
-        n_features,
+        n_features: int,
         *,
-        width=2048,
-        depth=2,
-        n_outputs=1,
-        activation=None,
-        readout="partition",
-        weights="dense",
-        rng=None,
-        dtype=np.float64,
-    ):
+        width: int = 2048,
+        depth: int = 2,
+        n_outputs: int = 1,
+        activation: ThresholdActivation | None = None,
+        readout: Literal["partition", "dense"] = "partition",
+        weights: Literal["dense", "int8", "implicit"] = "dense",
+        grid: Literal["float32", "int8"] | None = None,
+        rng: int | np.random.Generator | None = None,
+        dtype: DTypeLike = np.float64,
+    ) -> None:
         n_features = integer(n_features, "n_features")
         depth, n_outputs = (
             integer(depth, "depth", minimum=2, maximum=MAX_DEPTH),
             integer(n_outputs, "n_outputs"),
         )
-        width, dtype, rng = integer(width, "width"), as_dtype(dtype), generator(rng)
+        width = integer(width, "width", maximum=MAX_SIZE)
+        dtype, rng = as_dtype(dtype), generator(rng)
         if width < n_outputs:
             raise ValueError(f"width must be at least n_outputs={n_outputs}; got {width}.")
         self.activation = as_activation(activation, ShiftedReLU())
         one_of(readout, "readout", ("partition", "dense"))
         self.weight_std = math.sqrt(2 / width)
-        kinds = ["dense"] + [as_kind(weights, dtype)] * (depth - 1)
+        kind = as_kind(weights, dtype)
+        grids = ["float32"] + [as_grid(grid, kind)] * (depth - 1)
         shapes = [(width, n_features)] + [(width, width)] * (depth - 1)
         self.weights = [
-            hidden_weights(kind, shape, self.weight_std, rng, dtype)
-            for kind, shape in zip(kinds, shapes, strict=True)
+            random_weights(kind, grid, shape, self.weight_std, rng, dtype)
+            for grid, shape in zip(grids, shapes, strict=True)
         ]
         self.readout = signs(n_outputs, width, readout, rng).astype(dtype)
+
+    @classmethod
+    def from_weights(cls, weights, readout, *, activation=None, weight_std=None):
+        """Return the network of given weights.
+
+        Parameters
+        ----------
+        weights : sequence of `subquad.weights` or array_like
+            W_1 (m, d), W_2 .. W_L (m, m), L >= 2, of one dtype; arrays are copied.
+        readout : array_like, shape (n_outputs, m) or (m,)
+            Cast to the dtype of the weights.
+        activation : ReLU, ShiftedReLU or ThresholdedReLU, optional
+            ShiftedReLU(1.0) by default.
+        weight_std : float, optional
+            The unit of shifts, the standard deviation of the weights; sqrt(2 / m) by default.
+
+        Returns
+        -------
+        WideNetwork
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+
+        Notes
+        -----
+        Files of `save_model` hold networks that were drawn, and not these.
+
+        Examples
+        --------
+        >>> from subquad.weights import StructuredWeights
+        >>> layers = [StructuredWeights((64, d), seed, std=0.2) for seed, d in enumerate((3, 64))]
+        >>> WideNetwork.from_weights(layers, np.ones(64)).outputs(np.eye(3)).shape
+        (3, 1)
+        """
+        activation = as_activation(activation, ShiftedReLU())
+        weights = as_layers(weights)
+        width = weights[0].shape[0]
+        self = cls._from_parts(weights, as_readout(readout, width, weights[0].dtype), activation)
+        if weight_std is not None:
+            self.weight_std = real(weight_std, "weight_std", minimum=0.0, exclusive_minimum=True)
+        return self
 
     @classmethod
     def _from_parts(cls, weights, readout, activation):
@@ -137,22 +217,23 @@ class WideNetwork(Network):
         return self
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """d, the number of inputs."""
         return self.weights[0].shape[1]
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """L, the number of hidden layers."""
         return len(self.weights)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory of the weights, in bytes."""
         return sum(W.nbytes for W in self.weights)
 
-    def __repr__(self):
-        kind = kind_of(self.weights[-1])
+    def __repr__(self) -> str:
+        W = self.weights[-1]
+        kind = kind_of(W) or type(W).__name__
         weights = f"weights={kind!r}, " if kind != "dense" else ""
         return (
             f"WideNetwork(n_features={self.n_features}, width={self.width}, depth={self.depth}, "
@@ -160,7 +241,7 @@ class WideNetwork(Network):
             f"dtype={self.dtype})"
         )
 
-    def features(self, X, n_threads=None):
+    def features(self, X: ArrayLike, n_threads: int | None = None) -> FloatArray:
         """Return h_{L-1} for every data point: unit rows, or zero where no neuron fires.
 
         Parameters
@@ -188,7 +269,7 @@ class WideNetwork(Network):
         self._require_layers(X, 2 if self.depth > 2 else 1)
         return self._features(X, resolve_threads(n_threads))
 
-    def last_layer(self, X, n_threads=None):
+    def last_layer(self, X: ArrayLike, n_threads: int | None = None) -> LastLayer:
         """Return the `LastLayer` of the network on the rows of X; arguments as in `features`."""
         X = self._as_inputs(X)
         self._require_layers(X, 2)
@@ -201,7 +282,14 @@ class WideNetwork(Network):
             what = f"The layers of {len(X)} rows at width {self.width}"
             require_memory(n_bytes, what, "Take fewer rows, a smaller width, or float32.")
 
-    def outputs(self, X, factors=None, *, centred=False, n_threads=None):
+    def outputs(
+        self,
+        X: ArrayLike,
+        factors: tuple[ArrayLike, ArrayLike] | Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
+        *,
+        centred: bool = False,
+        n_threads: int | None = None,
+    ) -> FloatArray:
         """Return f(x_i) for every data point, with W_L + A^T V if factors are given.
 
         Parameters
@@ -244,7 +332,9 @@ class WideNetwork(Network):
                 out[points] -= layer._outputs()
         return out
 
-    def jacobian(self, X, layer=-1, *, output=0, n_threads=None):
+    def jacobian(
+        self, X: ArrayLike, layer: int = -1, *, output: int = 0, n_threads: int | None = None
+    ) -> KhatriRao:
         """Return the Jacobian of one output by the weights of a hidden layer, as factors.
 
         Parameters
@@ -292,12 +382,23 @@ class WideNetwork(Network):
 
     def _last_layer(self, X, n_threads):
         """Trusted twin of `last_layer`."""
-        return self._layer_above(self._features(X, n_threads), n_threads)
+        if self.activation.firing_probability >= SPARSE_GRAM_DENSITY:
+            return self._layer_above(self._features(X, n_threads), n_threads)
+        V = self._features(X, n_threads)
+        norms, shape, csr = _norms(V), V.shape, self._listed(V, n_threads)
+        del V  # a few times as large as the list, and as large as what comes next
+        Z0 = self.weights[-1]._apply_csr(*csr, n_threads)
+        indptr, indices, values = csr
+        V = scipy.sparse.csr_array((values, indices, indptr), shape=shape)
+        return self._layer_of(V, norms, Z0)
 
     def _layer_above(self, V, n_threads):
         """The last layer on inputs V = h_{L-1}, trusted."""
-        Z0 = self._apply(self.weights[-1], V, n_threads)
-        thresholds = thresholds_of(self.activation, _norms(V), self.weight_std, self.dtype)
+        return self._layer_of(V, _norms(V), self._apply(self.weights[-1], V, n_threads))
+
+    def _layer_of(self, V, norms, Z0):
+        """The last layer on inputs V with these norms and products with W_L."""
+        thresholds = thresholds_of(self.activation, norms, self.weight_std, self.dtype)
         return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)
 
     def _forward(self, X, n_threads, changes=None):
@@ -323,15 +424,29 @@ class WideNetwork(Network):
 
     def _apply(self, W, H, n_threads):
         """Return rows W h_i; the neurons that fired are found in one pass where they are few."""
-        if self.activation.firing_probability > _FEW and kind_of(W) == "dense":
+        full = self.activation.firing_probability > _FEW and kind_of(W) == "dense"
+        if full or isinstance(W, StructuredWeights):
             return W._apply_dense(H, n_threads)
-        step = max(_FEWEST_POINTS, _ENTRIES_PER_LIST // H.shape[1])
-        if len(H) <= step:
+        parts = list(_blocks_of_lists(H))
+        if len(parts) == 1:
             return W._apply_csr(*_positive_entries(H, n_threads), n_threads)
         Z = np.empty((len(H), W.shape[0]), H.dtype)
-        for points in blocks(len(H), step):
+        for points in parts:
             Z[points] = W._apply_csr(*_positive_entries(H[points], n_threads), n_threads)
         return Z
+
+    def _listed(self, H, n_threads):
+        """Return (indptr, indices, values) of the neurons that fired at all rows."""
+        lists = [_positive_entries(H[points], n_threads) for points in _blocks_of_lists(H)]
+        pointers, indices, values = zip(*lists, strict=True)
+        counts = np.concatenate([np.diff(p) for p in pointers])
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
+        return indptr, np.concatenate(indices), np.concatenate(values)
+
+
+def _blocks_of_lists(H):
+    """Return slices of the rows whose neurons that fired are listed at once."""
+    return blocks(len(H), max(_FEWEST_POINTS, _ENTRIES_PER_LIST // H.shape[1]))
 
 
 def _positive_entries(H, n_threads):

@@ -10,11 +10,23 @@ and one eigendecomposition of G gives every e_i for every mu.
 A point may stand for several observations, of which one at a time is left out: see `Repeats`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._validation import as_array, as_gram, as_matrix, as_vector, real, require_in_range
 from subquad.solvers._repeats import in_units
 from subquad.solvers.exact import DampedCholesky, sample_weights, symmetric_product
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad.solvers._repeats import Repeats
+
 
 # Scale what is larger than this, or smaller than the inverse: its square may overflow.
 _LARGE = 1e100
@@ -22,7 +34,14 @@ _LARGE = 1e100
 _GRID = np.logspace(-8, 1, 37)
 
 
-def choose_regularization(grams, r, weights=None, grid=None, *, repeats=None):
+def choose_regularization(
+    grams: Sequence[ArrayLike],
+    r: ArrayLike,
+    weights: ArrayLike | None = None,
+    grid: ArrayLike | None = None,
+    *,
+    repeats: Repeats | None = None,
+) -> tuple[float, float, NDArray[np.float64]]:
     """Choose the mu of least mean squared leave-one-out error, jointly over all outputs.
 
     Parameters
@@ -94,7 +113,14 @@ def choose_regularization(grams, r, weights=None, grid=None, *, repeats=None):
     return float(mus[best]), float(errors[best]), np.column_stack([mus, errors])
 
 
-def loo_residuals(gram, r, mu, weights=None, *, repeats=None):
+def loo_residuals(
+    gram: ArrayLike,
+    r: ArrayLike,
+    mu: float,
+    weights: ArrayLike | None = None,
+    *,
+    repeats: Repeats | None = None,
+) -> NDArray[np.float64]:
     """Return e_i, the error at point i of the fit without it; or e_j, if observations are given.
 
     Parameters
@@ -142,6 +168,46 @@ def loo_residuals(gram, r, mu, weights=None, *, repeats=None):
     errors = alpha / diagonal
     errors[absent] = (r - symmetric_product(gram, alpha))[absent]
     return require_in_range(errors, "gram and r", "errors")
+
+
+def least_loss(grams, R, weights, score, unit, repeats=None):
+    """Return the mu of least score, of equal candidates the largest; all arguments are trusted.
+
+    Parameters
+    ----------
+    grams : list of ndarray, each of shape (n, n)
+        One that all outputs share together with their weights, or one of each output.
+    R, weights : ndarray, shape (n, C)
+    score : callable
+        score(c, e) is the loss of output c where its leave-one-out errors are e.
+    unit : float
+        Candidates are multiples of it.
+    repeats : list of Repeats, one for each output, or None
+    """
+    mus, total = unit * _GRID, np.zeros(len(_GRID))
+    C = R.shape[1]
+    for i, G in enumerate(grams):
+        columns = range(C) if len(grams) == 1 else [i]
+        roots = np.sqrt(weights[:, columns[0]])
+        eigenvalues, V = np.linalg.eigh(G * roots * roots[:, None])  # of the lower half
+        inverse = 1 / (np.maximum(eigenvalues, 0.0)[:, None] + mus)
+        diagonal = np.square(V) @ inverse
+        for c in columns:
+            solutions = V @ ((V.T @ (roots * R[:, c]))[:, None] * inverse)
+            for k, mu in enumerate(mus):
+                one = repeats and repeats[c]
+                total[k] += score(c, _errors(solutions[:, k], diagonal[:, k], roots, mu, one))
+    total[np.isnan(total)] = np.inf
+    return float(mus[np.flatnonzero(total == total.min())[-1]])
+
+
+def _errors(solution, diagonal, roots, mu, repeats):
+    """The e_i, or e_j of observations, from (B + mu)^-1 W^1/2 r and the diagonal of (B + mu)^-1."""
+    if repeats is not None:
+        alpha = (roots * solution)[:, None]
+        return repeats.errors(alpha, roots**2 * diagonal, mu)[:, 0]
+    # A row of no weight has no part in the score.
+    return np.divide(solution, diagonal * roots, out=np.zeros_like(roots), where=roots > 0)
 
 
 def left_out_errors(factor, alpha, repeats=None):

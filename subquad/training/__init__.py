@@ -13,7 +13,9 @@
     StepRecord, SGDRecord, DescentRecord
                              what happened in one step
     SquaredLoss, LogisticLoss, HingeLoss, HuberLoss, AbsoluteLoss
-                             what HalfSpaceSGD minimises; `as_loss` makes a `Loss` of a name
+                             what HalfSpaceSGD minimises, and, but for hinge and absolute loss,
+                             Gauss-Newton; `as_loss` makes a `Loss` of a name
+    Diagnostics              what theorems speak of, on request: G against G_0, moves, flips, rank
     TrainingWarning          a run that cannot or did not reach its goal, with causes and remedies
 
 What happens when `step()` of a Gauss-Newton trainer is called:
@@ -31,24 +33,23 @@ holds the network on its data, knows its Jacobian (`subquad.jacobian`) and moves
 from subquad.training._arguments import require_active_neurons
 from subquad.training._equation import CoupledEquation, Equation
 from subquad.training._gauss_newton import State, StateGaussNewton, Trial
-from subquad.training._records import StepRecord, TrainingWarning
+from subquad.training._losses import (
+    AbsoluteLoss,
+    HingeLoss,
+    HuberLoss,
+    LogisticLoss,
+    Loss,
+    SquaredLoss,
+    as_loss,
+)
+from subquad.training._records import Diagnostics, StepRecord, TrainingWarning
 from subquad.training.all_layers import (
     AllLayersGaussNewton,
     DescentRecord,
     LowRankGradientDescent,
 )
 from subquad.training.factored import FactoredGaussNewton, FactoredGradientDescent
-from subquad.training.half_space import (
-    AbsoluteLoss,
-    HalfSpaceSGD,
-    HingeLoss,
-    HuberLoss,
-    LogisticLoss,
-    Loss,
-    SGDRecord,
-    SquaredLoss,
-    as_loss,
-)
+from subquad.training.half_space import HalfSpaceSGD, SGDRecord
 from subquad.training.last_layer import LastLayerGaussNewton
 from subquad.training.two_layer import TwoLayerGaussNewton
 
@@ -57,6 +58,7 @@ __all__ = [
     "AllLayersGaussNewton",
     "CoupledEquation",
     "DescentRecord",
+    "Diagnostics",
     "Equation",
     "FactoredGaussNewton",
     "FactoredGradientDescent",

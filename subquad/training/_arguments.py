@@ -1,6 +1,9 @@
 """Checks of the arguments that the Gauss-Newton trainers share."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +17,12 @@ from subquad._validation import (
 from subquad.activations import is_smooth
 from subquad.networks import is_separable
 from subquad.solvers.gram import as_solver
+from subquad.training._losses import as_loss
 from subquad.training._records import TrainingWarning
+
+if TYPE_CHECKING:
+    from subquad.networks import LastLayer
+
 
 # Warn below so many firing neurons: the rate of 1/3 per step was seen from there on.
 _WARN_ACTIVE = 32
@@ -36,16 +44,27 @@ def positive_or_auto(value, name):
     return real(value, name, minimum=0.0, exclusive_minimum=True)
 
 
-def targets(y, network, n):
-    """y as float64, shape (n, C), of a size whose squares float64 holds."""
-    y = as_targets(y, n, network.n_outputs)
+def targets(y, network, n, loss=None):
+    """y as float64, shape (n, C), of a size whose squares float64 holds, as the loss takes them."""
+    y = as_targets(y if loss is None else loss._numbers(y), n, network.n_outputs)
     largest = float(np.abs(y).max())
     if largest and not 1 / _LARGEST_TARGET <= largest <= _LARGEST_TARGET:
         raise ValueError(
             f"y must be 0 or between {1 / _LARGEST_TARGET:.0e} and {_LARGEST_TARGET:.0e} in size; "
             f"got a largest entry of {largest:.3g}. Scale it: a fit does not depend on units."
         )
-    return y
+    return y if loss is None else loss._admitted(y)
+
+
+def gauss_newton_loss(loss, repeats=None):
+    """The loss of a name, if Gauss-Newton steps can follow it; it must suit the repeats."""
+    loss = as_loss(loss, ("squared", "logistic", "huber"))
+    if loss.name == "huber" and repeats is not None and np.any(repeats.deviations):
+        raise ValueError(
+            "repeats must have equal targets at each point for the huber loss; got others. Give "
+            "every observation as a data point of its own."
+        )
+    return loss
 
 
 def regularization(value):
@@ -78,7 +97,7 @@ def sample_weight(weights, n):
     return None if (weights == 1).all() else weights
 
 
-def require_active_neurons(layer, minimum):
+def require_active_neurons(layer: LastLayer, minimum: int) -> None:
     """Refuse or warn where too few neurons are expected to fire for an output."""
     feeding = np.count_nonzero(layer.readout, axis=1)
     if not feeding.all():

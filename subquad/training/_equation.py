@@ -4,14 +4,29 @@ W holds the sample weights. Each output has a Jacobian of its own where no neuro
 there is one of n C rows. Without a solver of the user's choice the equation is solved exactly.
 """
 
+from __future__ import annotations
+
+import copy
 import functools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from subquad._parallel import map_in_threads
 from subquad.jacobian import gram_times, kept_gram
 from subquad.solvers import DampedCholesky, choose_regularization, loo_residuals, pcg
+from subquad.solvers.leave_one_out import least_loss
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray, IndexArray
+    from subquad.jacobian import Jacobian
+    from subquad.solvers import Repeats, Solver
+
 
 # Stop the iterations for coupled outputs at this relative residual: a step needs no smaller one.
 _COUPLED_RTOL = 1e-8
@@ -35,11 +50,11 @@ class Activity:
         What a `StepRecord` tells of the solution: solver, sketch_size, condition.
     """
 
-    def __init__(self, active, widths):
+    def __init__(self, active: NDArray[np.intp], widths: NDArray[np.intp]) -> None:
         self.active, self._widths, self.report = active, widths, {}
 
     @property
-    def active_fraction(self):
+    def active_fraction(self) -> float:
         """Fraction of (neuron, data point) pairs that fire."""
         return float(self.active.sum() / (len(self.active) * self._widths.sum()))
 
@@ -62,8 +77,8 @@ class Equation(Activity):
         One for each output.
     active, widths
         As in `Activity`.
-    weights : ndarray, shape (n,), or None
-        Sample weights.
+    weights : ndarray, shape (n,) or (n, C), or None
+        Sample weights, or weights of each row and output.
     solver : object, optional
         A `subquad.solvers.Solver`; by default every block is factored by Cholesky, and the factor
         serves the leave-one-out errors as well.
@@ -76,17 +91,25 @@ class Equation(Activity):
         Of W^1/2 G W^1/2: the scale of the damping.
     """
 
-    def __init__(self, jacobians, active, widths, weights, solver=None, n_threads=1):
+    def __init__(
+        self,
+        jacobians: list[Any],
+        active: IndexArray,
+        widths: IndexArray,
+        weights: FloatArray,
+        solver: Solver | None = None,
+        n_threads: int = 1,
+    ) -> None:
         super().__init__(active, widths)
         self.jacobians, self._weights, self._solver = jacobians, weights, solver
         self._n_threads = n_threads if jacobians[0].n >= _LARGE_BLOCK else 1
 
     @functools.cached_property
-    def grams(self):
+    def grams(self) -> list[Any]:
         """The Gram matrix of each output, or one that all outputs share."""
         return [kept_gram(J) for J in self.jacobians]
 
-    def gram(self, output=None):
+    def gram(self, output: int | None = None) -> NDArray[np.float64]:
         """Return G, shape (n C, n C) with rows (i, c), or its block (n, n) of one output."""
         if output is not None:
             return self.jacobians[output].gram()
@@ -98,32 +121,34 @@ class Equation(Activity):
             G[c::C, c::C] = J.gram()
         return G
 
-    def solve(self, r, damping):
+    def solve(self, r: ArrayLike, damping: float) -> tuple[FloatArray, int]:
         """Return g (n, C) with (G_c + mu W^-1) g_c = r_c, and the number of iterations."""
         if self._solver is not None:
             return self._solve_by_choice(r, damping)
 
         def solve_block(c):
-            G = self.grams[c]
-            factor = DampedCholesky(G, damping, self._weights)
+            G = self._gram_of(c)
+            factor = DampedCholesky(G, damping, self._weights_of(c))
             return factor._solve(r[:, c]), _condition(G, factor)
 
         columns, conditions = zip(*self._of_each_output(solve_block, r), strict=True)
         self.report = {"condition": max(conditions)}
         return np.column_stack(columns), 0
 
-    def product(self, g):
+    def product(self, g: ArrayLike) -> NDArray[np.float64]:
         """Return G g, shape (n, C)."""
         pairs = zip(np.ascontiguousarray(g.T), self.jacobians, strict=True)
         return np.column_stack([gram_times(J, g_c) for g_c, J in pairs])
 
-    def quadratic(self, g):
+    def quadratic(self, g: ArrayLike) -> float:
         """Return g^T G g, the squared Frobenius norm of the change that g stands for."""
         columns = np.ascontiguousarray(g.T)
         pairs = zip(columns, self.jacobians, strict=True)
         return float(sum(g_c @ gram_times(J, g_c) for g_c, J in pairs))
 
-    def choose_regularization(self, r, repeats=None):
+    def choose_regularization(
+        self, r: ArrayLike, repeats: Repeats | None = None
+    ) -> tuple[float, float, FloatArray]:
         """Return the mu of least leave-one-out error for the targets r, under the mean Gram matrix.
 
         The blocks differ by which neurons they count and by little else: their mean costs one
@@ -134,29 +159,53 @@ class Equation(Activity):
         mu, _, _ = choose_regularization([mean], r, self._weights, repeats=repeats)
         return mu
 
-    def leave_one_out(self, r, mu, repeats=None):
+    def choose_by_loss(self, r, score, unit, repeats=None):
+        """Return the mu of least score, a function of c and the leave-one-out errors of output c.
+
+        Candidates are in the given unit; repeats are a list, one for each output. Weights that
+        differ between outputs cost an eigendecomposition for each of them.
+        """
+        grams, weights = self.grams, self._weights
+        if (weights == weights[:, :1]).all():
+            grams = [grams[0] if len(grams) == 1 else sum(grams) / len(grams)]
+        elif len(grams) == 1:
+            grams = grams * r.shape[1]
+        return least_loss(grams, r, weights, score, unit, repeats)
+
+    def weighted(self, weights):
+        """Return the same equation with weights of each row and output, shape (n, C)."""
+        other = copy.copy(self)
+        other.unweighted_eigenvalue = self.mean_eigenvalue
+        vars(other).pop("mean_eigenvalue")
+        other._weights = weights
+        return other
+
+    def leave_one_out(
+        self, r: ArrayLike, mu: float, repeats: Repeats | list[Repeats] | None = None
+    ) -> FloatArray | None:
         """Return leave-one-out errors of the linearised fit of r, shape (C, n_observations).
 
-        None where G must not be formed: it takes the diagonal of an inverse.
+        Repeats may be a list, one for each output. None where G must not be formed: it takes the
+        diagonal of an inverse.
         """
         if not all(getattr(J, "forms_gram", True) for J in self.jacobians):
             return None
-        grams, weights = self.grams, self._weights
+        _ = self.grams  # formed before threads ask for them
 
         def errors_of(c):
-            one = repeats and repeats.columns(slice(c, c + 1))
-            G = grams[c if len(grams) > 1 else 0]
-            return loo_residuals(G, r[:, c], mu, weights, repeats=one)
+            of_outputs = isinstance(repeats, list)
+            one = repeats[c] if of_outputs else repeats and repeats.columns(slice(c, c + 1))
+            return loo_residuals(self._gram_of(c), r[:, c], mu, self._weights_of(c), repeats=one)
 
         return np.array(self._of_each_output(errors_of, r))
 
-    def mean_square(self, errors, repeats=None):
+    def mean_square(self, errors: FloatArray, repeats: Repeats | None = None) -> float:
         """Return the weighted mean square of errors (C, n_observations)."""
         weights = repeats.weights if repeats else self._weights
         return float(np.average(np.square(errors).mean(axis=0), weights=weights))
 
     @functools.cached_property
-    def mean_eigenvalue(self):
+    def mean_eigenvalue(self) -> float:
         """Of G; formed where it is asked for, since a step that is made again needs none."""
         if self._solver is not None:
             diagonals = [J.diagonal() for J in self.jacobians]
@@ -164,6 +213,10 @@ class Equation(Activity):
             return float(np.mean([np.trace(G) / len(G) for G in self.grams]))
         else:
             diagonals = [G.diagonal() for G in self.grams]
+        if self._weights is not None and self._weights.ndim == 2:
+            if diagonals[0].size > len(self._weights):  # rows (i, c)
+                return float(np.mean(self._weights.ravel() * diagonals[0]))
+            return float(np.mean(self._weights * np.column_stack(diagonals)))
         if self._weights is not None:
             # A Jacobian of coupled outputs has C rows for each weight.
             weights = np.repeat(self._weights, diagonals[0].size // len(self._weights))
@@ -173,7 +226,7 @@ class Equation(Activity):
     def _solve_by_choice(self, r, damping):
         """Ask the user's solver for the solution of every block."""
         solutions = [
-            self._solution(J, np.ascontiguousarray(r[:, c]), damping, self._weights)
+            self._solution(J, np.ascontiguousarray(r[:, c]), damping, self._weights_of(c))
             for c, J in enumerate(self.jacobians)
         ]
         self.report = _report(self._solver, solutions)
@@ -185,6 +238,16 @@ class Equation(Activity):
         if weights is None:
             return self._solver.solve(J, c, damping)
         return self._solver.solve(J, c, damping, weights)
+
+    def _weights_of(self, c):
+        """The weights of an output's rows, shape (n,), or None."""
+        if self._weights is None or self._weights.ndim == 1:
+            return self._weights
+        return np.ascontiguousarray(self._weights[:, c])
+
+    def _gram_of(self, c):
+        """The Gram matrix of an output."""
+        return self.grams[c if len(self.grams) > 1 else 0]
 
     def _of_each_output(self, function, r):
         """[function(c) for every column c of r]."""
@@ -206,11 +269,18 @@ class CoupledEquation(Equation):
         As in `Equation`.
     """
 
-    def __init__(self, J, active, widths, weights, solver=None):
+    def __init__(
+        self,
+        J: Jacobian,
+        active: IndexArray,
+        widths: IndexArray,
+        weights: FloatArray | None,
+        solver: Solver | None = None,
+    ) -> None:
         super().__init__([J], active, widths, weights, solver)
 
     @functools.cached_property
-    def grams(self):
+    def grams(self) -> list[Any]:
         """The diagonal blocks of G."""
         J, C = self.jacobians[0], len(self._widths)
         if hasattr(J, "output_grams"):
@@ -218,20 +288,26 @@ class CoupledEquation(Equation):
         G = kept_gram(J)
         return [np.ascontiguousarray(G[c::C, c::C]) for c in range(C)]
 
-    def gram(self, output=None):
+    def gram(self, output: int | None = None) -> NDArray[np.float64]:
         """Return G, shape (n C, n C) with rows (i, c), or its block (n, n) of one output."""
         if output is None:
             return self.jacobians[0].gram()
         return self.grams[output if len(self.grams) > 1 else 0].copy()
 
-    def solve(self, r, damping):
+    def solve(self, r: ArrayLike, damping: float) -> tuple[FloatArray, int]:
         """Return g (n, C) with (G + mu W^-1) g = r, and the number of iterations."""
         if self._solver is not None:
             return self._solve_by_choice(r, damping)
         n, C = r.shape
         roots = np.ones(n) if self._weights is None else np.sqrt(self._weights)
-        roots = roots[:, None]
-        factors = [DampedCholesky(roots * G * roots.T, damping) for G in self.grams]
+        roots = roots.reshape(n, -1)
+        if roots.shape[1] == 1:
+            factors = [DampedCholesky(roots * G * roots.T, damping) for G in self.grams]
+        else:
+            factors = [
+                DampedCholesky(root[:, None] * self._gram_of(c) * root, damping)
+                for c, root in enumerate(roots.T)
+            ]
         self.report = {"condition": max(factor.condition for factor in factors)}
 
         def matvec(h):
@@ -247,16 +323,22 @@ class CoupledEquation(Equation):
         )
         return roots * solution.x, solution.n_iterations
 
-    def quadratic(self, g):
+    def quadratic(self, g: ArrayLike) -> float:
         """Return g^T G g."""
         return float(np.vdot(g, self.product(g)))
 
-    def product(self, g):
+    def product(self, g: ArrayLike) -> NDArray[np.float64]:
         """Return G g, shape (n, C)."""
         return gram_times(self.jacobians[0], np.ascontiguousarray(g).ravel()).reshape(g.shape)
 
+    def _weights_of_rows(self, C):
+        """The weights of rows (i, c), shape (n C,), or None."""
+        if self._weights is None or self._weights.ndim == 2:
+            return None if self._weights is None else self._weights.ravel()
+        return np.repeat(self._weights, C)
+
     def _solve_by_choice(self, r, damping):
-        weights = None if self._weights is None else np.repeat(self._weights, r.shape[1])
+        weights = self._weights_of_rows(r.shape[1])
         solution = self._solution(self.jacobians[0], r.ravel(), damping, weights)
         self.report = _report(self._solver, [solution])
         return solution.x.reshape(r.shape), solution.n_iterations
@@ -270,7 +352,7 @@ class JointEquation(CoupledEquation):
         if self._solver is not None:
             return self._solve_by_choice(r, damping)
         G = kept_gram(self.jacobians[0])
-        weights = None if self._weights is None else np.repeat(self._weights, r.shape[1])
+        weights = self._weights_of_rows(r.shape[1])
         factor = DampedCholesky(G, damping, weights)
         self.report = {"condition": _condition(G, factor)}
         return factor._solve(r.ravel()).reshape(r.shape), 0

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from subquad.training._losses._misfit import LossMisfit, SquaredMisfit
+
 # A step is compared with the largest of so many accepted residuals.
 _MEMORY = 5
 # A step is refused whose factors, rounded, may change f by this part of |f_0 - y|.
@@ -65,7 +67,10 @@ class Fit:
     target : ndarray, shape (n, C)
         y, or y + f_0 if centred.
     norm, initial_norm, rounding : float
-        |f - target|, each row times the root of its sample weight: now, at first, at the least.
+        |f - target|, each row times the root of its sample weight: now, at first, at the least. Of
+        other losses than the squared one, the root of twice the loss.
+    misfit : SquaredMisfit
+        The loss, its targets, and what it is near the last linearisation.
     recent : deque of float
         Norms of the last accepted iterates.
     square_of_change : float
@@ -81,11 +86,14 @@ class Fit:
         best iterate.
     """
 
-    def __init__(self, state, y, weights, centred, moves=None):
+    def __init__(self, state, y, weights, centred, moves=None, loss=None):
         self.state = state
-        self._roots = None if weights is None else np.sqrt(weights)[:, None]
         self.offset = state.outputs.copy() if centred else np.zeros_like(y)
-        self.target = y + self.offset
+        if loss is None or loss.name == "squared":
+            self.misfit = SquaredMisfit(y, self.offset, weights)
+        else:
+            self.misfit = LossMisfit(loss, y, self.offset, weights)
+        self.target = self.misfit.target
         self.square_of_change = 0.0
         with np.errstate(over="ignore", invalid="ignore"):
             self.norm = self.initial_norm = self.norm_of(state.outputs)
@@ -94,8 +102,7 @@ class Fit:
                 "X, or the layer, must give outputs whose squares float64 holds; got a residual of "
                 f"norm {self.norm}. Scale the rows."
             )
-        # Below this a residual is rounding of the sums behind f: nothing is left to reduce.
-        self.rounding = 16 * np.finfo(np.float64).eps * self.norm_of(2 * self.target)
+        self.rounding = self.misfit.rounding()
         self.recent = deque([self.norm], maxlen=_MEMORY)
         self.lost = 0.0
         self.start, self.moves = state.outputs, moves
@@ -104,28 +111,20 @@ class Fit:
 
     @property
     def residual(self):
-        """f - target, shape (n, C)."""
-        return self.state.outputs - self.target
+        """f - target, shape (n, C); of other losses than the squared one l' / h."""
+        return self.misfit.residual(self.state.outputs)
 
     def norm_of(self, outputs):
-        """|outputs - target|, weighted."""
-        return self.weighted_norm(outputs - self.target)
+        """|outputs - target|, weighted; of other losses the root of twice the loss."""
+        return self.misfit.norm_of(outputs)
 
-    def weighted_norm(self, residual):
-        """|residual|, each row times the root of its sample weight."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            weighted = residual if self._roots is None else self._roots * residual
-            return float(np.linalg.norm(weighted))
+    def linearise(self, rule):
+        """Return the equation of a step at the present iterate, as a rule wants it.
 
-    def times_weights(self, v):
-        """W v, v of shape (n, C)."""
-        return v if self._roots is None else self._roots**2 * v
-
-    def over_weights(self, v):
-        """W^-1 v; 0 where the weight is 0."""
-        if self._roots is None:
-            return v
-        return np.divide(v, self._roots**2, out=np.zeros_like(v), where=self._roots > 0)
+        Until the next one, `misfit` stands for the loss near these outputs.
+        """
+        equation, mu = self.state.linearise(), rule.regularization
+        return self.misfit.linearise(equation, self.state.outputs, mu, rule.caution)
 
     def objective(self, mu):
         """|f - target|^2 + mu ||W - W(0)||^2."""
@@ -136,7 +135,7 @@ class Fit:
         rounding = getattr(trial, "rounding", None)
         if rounding is None:
             return True
-        return self.weighted_norm(rounding) <= _LARGEST_ROUNDING * self.initial_norm
+        return self.misfit.change_by(rounding) <= _LARGEST_ROUNDING * self.initial_norm
 
     def accept(self, move, mu):
         """Move the state, and remember it if it is the best so far."""
@@ -156,9 +155,11 @@ class Fit:
         leaves it worse than the start, the start is the best there is.
         """
         self._keep(None, mu)
-        believed = self.best.objective
+        believed = self.best.norm**2 + (mu or 0.0) * self.best.square_of_change
         with np.errstate(over="ignore", invalid="ignore"):
             if not self._evaluate_anew(self.best, mu):
+                if mu != self._mu:
+                    self._remember(mu)
                 return
             raised = self.best.objective - believed
             self.lost = ratio(raised, self.initial_norm**2)
@@ -179,7 +180,7 @@ class Fit:
             self.moves.append((move, mu))
 
     def _remember(self, mu):
-        state = self.state
+        state, self._mu = self.state, mu
         self.best = Best(
             state.terms, state.outputs, self.norm, self.objective(mu), self.square_of_change
         )

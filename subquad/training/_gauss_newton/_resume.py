@@ -101,7 +101,7 @@ def _repeat(trainer, state):
     at = integer(state["linearised_at"], "linearised_at", minimum=0, maximum=len(moves))
     for i in range(len(moves) + 1):
         if i == at and state["history"]:
-            equation = fit.state.linearise()
+            equation = fit.linearise(rule)
             _ = equation.mean_eigenvalue  # formed now: its bits are overwritten later
             rule.linearise(fit, equation)
         if i == len(moves):

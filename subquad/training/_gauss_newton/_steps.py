@@ -22,6 +22,14 @@ _FAR, _RECENT = 0.1, 3
 _RIGHT, _WRONG = 0.9, 0.5
 # Refine a rough solution so many times at most before a fit settles on it.
 _REFINEMENTS = 3
+# With other losses than the squared one, weights change with the fit, and so does the mu of least
+# leave-one-out loss: it is chosen anew, at most so often, where no more than this part of |r_0|^2
+# is promised, until it is the same within this factor.
+_MOST_CHOICES, _NEAR, _SAME = 4, 1e-2, 1.5
+# Curvatures of the loss are not raised by less than this part of what is safe, and by three times
+# less after each step that does as promised, nine times more after one that does not: with factors
+# of 10 and 100 the Huber loss took twice the steps.
+_LEAST_CAUTION, _CAUTION = 1e-2, 3.0
 _EPS = np.finfo(np.float64).eps
 
 
@@ -36,7 +44,7 @@ class LevenbergMarquardt:
     than any monotone rule.
     """
 
-    regularization = 0.0
+    regularization, caution = 0.0, 1.0
     settled = searching = False
     stationarity = None
 
@@ -103,16 +111,26 @@ class RegularisedStep:
 
     Attributes
     ----------
+    caution : float
+        How far curvatures of the loss are raised, from 1 down to 0 while steps do what was
+        promised. The squared loss needs none.
     stationarity : float or None
         What the linearisation without damping promises as the decrease of F, as a fraction of
         |r_0|^2: 0 at a minimum that lies on no kink. The fit has settled where it is at most `tol`.
         None while kinks are searched.
+        Of other losses F is 2 sum_i w_i l(f_i, y_i) + mu ||W - W(0)||^2, its linearisation is that
+        of f under the parabolas of l, and |r|^2 is twice the loss.
         A solver that leaves a residual rho = y - f + L - (G + mu W^-1) g hides up to rho . W rho
         more, which counts; a fit that would settle but for this has its g refined first.
     """
 
-    def __init__(self, regularization, tol, repeats=None, search_kinks=True):
+    def __init__(self, regularization, tol, repeats=None, search_kinks=True, curved=False):
         self._repeats = repeats
+        # How often mu may still be chosen anew; and how many steps there were when it last was.
+        self._choices = _MOST_CHOICES if curved and regularization == "loo" else 0
+        self._n_moves = self.chosen_at = 0
+        self.caution = 1.0 if curved else 0.0
+        self._most_cautious = self.caution
         self.regularization = None if regularization == "loo" else regularization
         self._tol, self._damping = tol, 0.0
         self.settled = self.stuck = False
@@ -139,12 +157,13 @@ class RegularisedStep:
         """Return what the linearised fit aims at, and choose mu for it if that is still open."""
         target = fit.state.linear - fit.residual
         if self.regularization is None:
-            self.regularization = _chosen_regularization(equation, target, self._repeats)
-        self._last, self._errors = (equation, target), None
+            self.regularization = _chosen_regularization(fit, equation, target, self._repeats)
+        self._last, self._errors = (equation, target, fit.misfit), None
         return target
 
     def move(self, fit, equation, watch):
         """Return the first acceptable `Move`, or notice that the fit has settled."""
+        self._n_moves += 1
         if self._search.under_way:
             self.linearise(fit, equation)
             move = self._search.move(fit, equation, self.regularization, self._model, watch)
@@ -156,7 +175,12 @@ class RegularisedStep:
             g, model, square, iterations = self._undamped(fit, equation, target)
         mu, now = self.regularization, fit.objective(self.regularization)
         self._recent.append(now)
+        if self._choices and self.stationarity <= max(self._tol, _NEAR) and self._anew(fit):
+            return Move(None, 0.0, 0.0, 0, iterations)
         if self.stationarity <= self._tol:
+            if self.caution:  # raised curvatures promise less than there may be
+                self.caution = 0.0
+                return Move(None, 0.0, 0.0, 0, iterations)
             return self._settle(fit, mu, iterations)
         bound = now if now - model > _FAR * now else max(self._recent)
         for trials in range(1, _MAX_TRIALS + 1):
@@ -175,9 +199,27 @@ class RegularisedStep:
             if sound and 0 < promise and after <= bound - 1e-4 * promise:
                 self._adapt(ratio(now - after, promise), equation)
                 return Move(trial, damping, 1.0, trials, iterations, square, g, keep)
+            if self.caution < self._most_cautious:
+                self.caution = self._more_caution()
+                return Move(None, damping, 0.0, trials, iterations)
             self._damping = max(10 * damping, self._least_damping(equation))
         self.stuck = True
         return Move(None, damping, 0.0, _MAX_TRIALS, iterations)
+
+    def _anew(self, fit):
+        """Choose mu once more, under the weights at hand; return whether it is another one."""
+        with_weights = self._last[:2]
+        mu = fit.misfit.choose_regularization(*with_weights, self._repeats)
+        if 1 / _SAME < mu / self.regularization < _SAME:
+            self._choices = 0
+            return False
+        self._choices -= 1
+        self.regularization, self._damping = mu, 0.0
+        self._recent, self.stationarity = deque(maxlen=_RECENT), None
+        self.chosen_at = self._n_moves
+        self._errors = None
+        fit.return_to_best(mu)
+        return True
 
     def _undamped(self, fit, equation, target):
         """Solve without damping, and well enough to tell whether the fit has settled."""
@@ -202,10 +244,10 @@ class RegularisedStep:
         With S = W^1/2 G W^1/2 it is rho . W^1/2 S (S + mu)^-1 W^1/2 rho, which is no more. Nothing
         where rho lies in the null space of S to rounding, as it may for repeated data points.
         """
-        square = fit.weighted_norm(rho) ** 2
+        square = fit.misfit.weighted_norm(rho) ** 2
         if not square > max(bearable, 0.0):
             return square
-        v = fit.times_weights(rho)
+        v = fit.misfit.times_weights(rho)
         v = v / math.sqrt(float(np.abs(rho * v).max()))  # the largest entry of W^1/2 rho is 1
         size = equation.mean_eigenvalue * rho.size
         vanishes = float(np.vdot(v, equation.product(v))) <= _EPS * rho.size**2 * size
@@ -213,19 +255,19 @@ class RegularisedStep:
 
     def loo_error(self):
         """Mean squared leave-one-out error of the last linearised fit; None before the first."""
-        errors = self._left_out()
-        return None if errors is None else self._last[0].mean_square(errors, self._repeats)
+        return self._left_out()[1]
 
     def loo_residuals(self):
         """The errors one by one, shape (n_observations, C); None before the first."""
-        errors = self._left_out()
-        return None if errors is None else errors.T
+        return self._left_out()[0]
 
     def _left_out(self):
-        """Leave-one-out errors of the last linearised fit, found once, or None."""
-        if self._last is not None and self._errors is None:
-            equation, target = self._last
-            self._errors = equation.leave_one_out(target, self.regularization, self._repeats)
+        """Leave-one-out errors of the last linearised fit and their mean, found once, or None."""
+        if self._last is None:
+            return None, None
+        if self._errors is None:
+            equation, target, misfit = self._last
+            self._errors = misfit.left_out(equation, target, self.regularization, self._repeats)
         return self._errors
 
     def state(self):
@@ -234,6 +276,7 @@ class RegularisedStep:
             **{"regularization": self.regularization, "damping": self._damping},
             **{"settled": self.settled, "stuck": self.stuck, "stationarity": self.stationarity},
             **{"recent": list(self._recent), "n_recent": self._recent.maxlen},
+            "choices": [self._choices, self._n_moves, self.chosen_at, self.caution],
             "search": self._search.state(),
         }
 
@@ -244,6 +287,10 @@ class RegularisedStep:
         self.stationarity = state["stationarity"]
         self._recent = deque(state["recent"], maxlen=state["n_recent"])
         self._search.restore(state["search"])
+        # Of the squared loss, which earlier versions knew alone, nothing is chosen anew.
+        self._choices, self._n_moves, self.chosen_at, self.caution = state.get(
+            "choices", (0, 0, 0, 0.0)
+        )
 
     def _settle(self, fit, mu, iterations):
         """End here, or at the best iterate if that is another one: then look around there."""
@@ -257,10 +304,17 @@ class RegularisedStep:
     def _adapt(self, reached, equation):
         """Trust the linearisation as far as it was right."""
         if reached > _RIGHT:
+            caution = self.caution / _CAUTION
+            self.caution = caution if caution >= _LEAST_CAUTION else 0.0
             damping = self._damping / 10
             self._damping = damping if damping >= 1e-9 * equation.mean_eigenvalue else 0.0
+        elif reached < _WRONG and self.caution < self._most_cautious:
+            self.caution = self._more_caution()
         elif reached < _WRONG:
             self._damping = max(2 * self._damping, self._least_damping(equation))
+
+    def _more_caution(self):
+        return min(max(_CAUTION**2 * self.caution, _LEAST_CAUTION), 1.0)
 
     def _least_damping(self, equation):
         return max(1e-6 * equation.mean_eigenvalue, 1e-3 * self.regularization)
@@ -275,16 +329,17 @@ class RegularisedStep:
         if keep:
             square += keep**2 * fit.square_of_change
             square += 2 * keep * float(np.vdot(g, fit.state.linear))
-        left = (1 - keep) * fit.state.linear - fit.residual - product
-        rho = left - self.regularization * fit.over_weights(g)
-        return fit.weighted_norm(left) ** 2 + self.regularization * square, square, rho
+        misfit = fit.misfit
+        modelled, left = misfit.model(fit.state.outputs, (1 - keep) * fit.state.linear, product)
+        rho = left - self.regularization * misfit.over_weights(g)
+        return modelled + self.regularization * square, square, rho
 
 
-def _chosen_regularization(equation, target, repeats):
+def _chosen_regularization(fit, equation, target, repeats):
     """The mu of least leave-one-out error."""
     if equation.mean_eigenvalue == 0:
         raise ValueError(
             "layer must have a neuron that fires at some data point; got none. Raise width or "
             "lower shift."
         )
-    return equation.choose_regularization(target, repeats)
+    return fit.misfit.choose_regularization(equation, target, repeats)

@@ -4,6 +4,10 @@ Most of the file is the class docstring; steps, what decides about them, and wha
 beside it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import integer
 from subquad.activations import is_smooth
@@ -14,6 +18,19 @@ from subquad.training._gauss_newton import GaussNewtonTrainer, resume, state_of
 from subquad.training.last_layer._dense import DenseState, MaintainedState
 from subquad.training.last_layer._separable import SeparableState
 from subquad.training.last_layer._smooth import SmoothState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal
+
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray
+    from subquad.solvers import Repeats, Solver
+    from subquad.training._gauss_newton._trainer import State
+    from subquad.training._losses import Loss
+    from subquad.training._records import StepRecord
 
 
 class LastLayerGaussNewton(GaussNewtonTrainer):
@@ -32,10 +49,16 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         n data points, `width` neurons, C outputs.
     y : array_like, shape (n,) or (n, C)
         Targets, in float32 or float64.
+    loss : {"squared", "logistic", "huber"} or Loss
+        What is minimised, for each output by itself: 2 sum_i w_i l(f_i, y_i) + mu ||W - W(0)||_F^2,
+        which is the objective below for the squared loss. The logistic loss takes labels -1 and 1,
+        or 0 and 1; "huber" is `HuberLoss(delta=1)`.
     regularization : float or "loo"
         mu of the objective |f - y|^2 + mu ||W - W(0)||_F^2. 0 is the papers' interpolation;
         "loo" takes the mu whose leave-one-out error is least at the first linearisation (with
-        several outputs, under the mean of their Gram matrices).
+        several outputs, under the mean of their Gram matrices). With other losses than the squared
+        one it is the loss of the predictions that leave a row out, and mu is chosen anew near the
+        minimum, under the weights there.
     damping : float
         First Levenberg-Marquardt damping, only with regularization=0.
     tol : float or None
@@ -51,7 +74,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     centred : bool
         Fit f - f_0 instead of f: the network as drawn is noise of the size of the targets.
     sample_weight : array_like, shape (n,), optional
-        Weights w_i >= 0 of the squared residuals.
+        Weights w_i >= 0 of the squared residuals, or losses.
     repeats : Repeats, optional
         Observations that the data points stand for, of which leave-one-out leaves out one at a
         time: see `subquad.solvers.merge_repeats`, which also gives y and `sample_weight`.
@@ -60,6 +83,9 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         `solve(J, c, damping)`, which returns a `Solution`; those of `subquad.solvers` take
         sketch sizes and seeds. "exact" measured fastest here at every size: K is known and the
         Gram matrix of U costs one population count per 64 neurons.
+    rng : int, numpy.random.Generator or None
+        Draws the sketches of a `solver` given by name: with a seed, equal calls give equal fits. An
+        object has an rng of its own.
     maintenance : LowRankMaintenance, optional
         Holds W(0), without change: then every step is its `update` and every forward pass its
         `query`, as printed in [SZZ24]. The same trajectory to rounding, much slower.
@@ -70,6 +96,10 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         At most so many; small fits use fewer. Results do not depend on it.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        Whether each `StepRecord` has `Diagnostics`: lambda_min of G, its distance from that of the
+        network as it came, moves of rows, flips, rank. They change no step, and take longer than
+        one where n is large: their costs are stated there.
 
     Attributes
     ----------
@@ -77,7 +107,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     outputs : ndarray, shape (n, C)
         f, or f - f_0 if centred, of the best iterate.
     residual_norm, relative_residual, change_norm : float
-        |r|, |r| / |r_0| and ||W - W(0)||_F of the best iterate.
+        |r|, |r| / |r_0| and ||W - W(0)||_F of the best iterate. Of other losses than the squared
+        one |r|^2 stands for 2 sum_i w_i l(f_i, y_i), here and in records.
     converged : bool
         Whether the goal set by `tol` is reached.
     stationarity : float or None
@@ -122,6 +153,15 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     Regularised steps are damped towards the present iterate, by the ratio of the decrease reached
     to the one promised.
 
+    Other losses than the squared one: the generalised Gauss-Newton method (Schraudolph, 2002). With
+    slopes l' and second derivatives h of the loss a step is that of weighted least squares,
+
+        (G + mu (W H)^-1) g = l' / h,
+
+    solved as W^1/2 H^1/2 G H^1/2 W^1/2 + mu I, so that vanishing h do no harm. Without
+    regularization the logistic loss of labels that f can separate tends to 0 while f grows: the run
+    ends at `tol`, and its message says so.
+
     Examples
     --------
     >>> import numpy as np
@@ -140,26 +180,30 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
 
     def __init__(
         self,
-        layer,
-        y,
+        layer: LastLayer,
+        y: ArrayLike,
         *,
-        regularization=0.0,
-        damping=0.0,
-        tol=None,
-        max_steps=50,
-        search_kinks=True,
-        centred=False,
-        sample_weight=None,
-        repeats=None,
-        solver="exact",
-        maintenance=None,
-        min_active=16,
-        n_threads=None,
-        callback=None,
-    ):
+        regularization: float | Literal["loo"] = 0.0,
+        damping: float = 0.0,
+        tol: float | None = None,
+        max_steps: int = 50,
+        search_kinks: bool = True,
+        centred: bool = False,
+        loss: Literal["squared", "logistic", "huber"] | Loss = "squared",
+        sample_weight: ArrayLike | None = None,
+        repeats: Repeats | None = None,
+        solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
+        maintenance: LowRankMaintenance | None = None,
+        min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         if not isinstance(layer, LastLayer):
             raise TypeError(f"layer must be a LastLayer; got {type(layer).__name__}.")
-        y = _arguments.targets(y, layer, layer.n)
+        loss = _arguments.gauss_newton_loss(loss, repeats)
+        y = _arguments.targets(y, layer, layer.n, loss)
         weights = _arguments.sample_weight(sample_weight, layer.n)
         self._set_options(
             layer.dtype,
@@ -170,8 +214,10 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             callback,
             repeats=repeats,
             search_kinks=search_kinks,
+            loss=loss,
+            diagnostics=diagnostics,
         )
-        solver = _arguments.chosen_solver(solver)
+        solver = _arguments.chosen_solver(solver, rng)
         _arguments.require_active_neurons(layer, integer(min_active, "min_active", minimum=0))
         _arguments.require_memory_for(layer, layer.n, chooses=isinstance(regularization, str))
         n_threads = resolve_threads(n_threads)
@@ -179,7 +225,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             state = last_layer_state(layer, weights, n_threads, maintenance, solver)
         self._begin(state, y, weights, centred)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return where the fit stands after its last whole step, to go on from there elsewhere.
 
         Returns
@@ -208,7 +254,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         """
         return state_of(self)
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where another trainer stood, of the same layer, targets and options.
 
         The changes of its steps are made again, without solving for them. `run` then takes the
@@ -228,12 +274,18 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         resume(self, state)
 
     @property
-    def factors(self):
+    def factors(self) -> tuple[FloatArray, FloatArray]:
         """(A, V) of the best iterate: W = W(0) + A^T V, A (n, width), V (n, m_in)."""
         return self._fit.state.factors(self._fit.best.terms)
 
 
-def last_layer_state(layer, weights, n_threads, maintenance, solver):
+def last_layer_state(
+    layer: LastLayer,
+    weights: FloatArray | None,
+    n_threads: int | None,
+    maintenance: LowRankMaintenance | None,
+    solver: Solver | None,
+) -> State:
     """Return the state that suits the readout, or that talks to `maintenance`."""
     if is_smooth(layer.activation):
         if maintenance is not None:
@@ -250,7 +302,7 @@ def last_layer_state(layer, weights, n_threads, maintenance, solver):
         raise TypeError(
             f"maintenance must be a LowRankMaintenance; got {type(maintenance).__name__}."
         )
-    shape = (layer.width, layer.features.shape[1])
+    shape = (layer.width, layer._inputs.shape[1])
     if maintenance.shape != shape:
         raise ValueError(f"maintenance must have shape {shape}; got {maintenance.shape}.")
     return MaintainedState(layer, weights, n_threads, maintenance, solver)

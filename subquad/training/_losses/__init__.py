@@ -1,20 +1,24 @@
-"""Losses of half-space SGD, one module each: l(f, y), convex in f, and its slope in f.
+"""Losses l(f, y), convex in f, with their first and second derivatives in f.
 
 _loss        Loss: what they share, and the checks of arguments
-_squared     SquaredLoss      (f - y)^2 / 2       not Lipschitz
-_absolute    AbsoluteLoss     |f - y|             1-Lipschitz
-_huber       HuberLoss        one, then the other delta-Lipschitz
-_labels      LabelLoss        what the two losses of labels share
-_logistic    LogisticLoss     log(1 + exp(-y f))  1-Lipschitz
-_hinge       HingeLoss        max(0, 1 - y f)     1-Lipschitz
+_regression  SquaredLoss      (f - y)^2 / 2       not Lipschitz
+             AbsoluteLoss     |f - y|             1-Lipschitz
+             HuberLoss        one, then the other delta-Lipschitz
+_labels      LogisticLoss     log(1 + exp(-y f))  1-Lipschitz
+             HingeLoss        max(0, 1 - y f)     1-Lipschitz
+_misfit      SquaredMisfit, LossMisfit: a loss as Gauss-Newton steps see it
 """
 
-from subquad.training.half_space._losses._absolute import AbsoluteLoss
-from subquad.training.half_space._losses._hinge import HingeLoss
-from subquad.training.half_space._losses._huber import HuberLoss
-from subquad.training.half_space._losses._logistic import LogisticLoss
-from subquad.training.half_space._losses._loss import Loss
-from subquad.training.half_space._losses._squared import SquaredLoss
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from subquad.training._losses._labels import HingeLoss, LogisticLoss
+from subquad.training._losses._loss import Loss
+from subquad.training._losses._regression import AbsoluteLoss, HuberLoss, SquaredLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "AbsoluteLoss",
@@ -31,7 +35,7 @@ _LOSSES = {
 }
 
 
-def as_loss(loss, names=tuple(_LOSSES)):
+def as_loss(loss: str | Loss, names: Sequence[str] = tuple(_LOSSES)) -> Loss:
     """Return the loss that a name stands for; itself if it is one.
 
     Parameters

@@ -1,8 +1,15 @@
 """What the losses share: their border, behind which each knows its formulas."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._validation import as_array, require_finite, require_in_range
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 class Loss:
@@ -11,7 +18,7 @@ class Loss:
     Attributes
     ----------
     name : str
-        What `HalfSpaceSGD(loss=)` calls it.
+        What trainers call it in `loss=`.
     lipschitz : float
         The least L with |l(f, y) - l(f', y)| <= L |f - f'| for all f, f' and y; inf if there is
         none. For C outputs, whose losses are added, sqrt(C) L in the Euclidean norm.
@@ -22,7 +29,7 @@ class Loss:
     name = ""
     lipschitz = curvature = np.inf
 
-    def value(self, f, y):
+    def value(self, f: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """Return l(f, y), entry by entry.
 
         Parameters
@@ -46,7 +53,7 @@ class Loss:
         with np.errstate(over="ignore"):
             return require_in_range(self._value(f, y), "f and y", "the loss")
 
-    def derivative(self, f, y):
+    def derivative(self, f: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """Return d l / d f, entry by entry; a subgradient where there is a kink.
 
         Parameters
@@ -68,6 +75,29 @@ class Loss:
         f, y = self._checked(f, y)
         with np.errstate(over="ignore"):
             return require_in_range(self._derivative(f, y), "f and y", "the derivative")
+
+    def second_derivative(self, f: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+        """Return d^2 l / d f^2, entry by entry; 0 at a kink of the loss.
+
+        Parameters
+        ----------
+        f : array_like
+            Outputs, finite.
+        y : array_like, of the same shape
+            Targets.
+
+        Returns
+        -------
+        ndarray of float64, of the same shape
+            At least 0, and at most `curvature`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `value`.
+        """
+        f, y = self._checked(f, y)
+        return self._second_derivative(f, y)
 
     def _checked(self, f, y):
         """Return f and y in trusted form."""
@@ -95,6 +125,18 @@ class Loss:
         """Trusted twin of `derivative`."""
         raise NotImplementedError
 
-    def __repr__(self):
+    def _second_derivative(self, f, y):
+        """Trusted twin of `second_derivative`."""
+        return np.zeros_like(f)
+
+    def _safe_curvature(self, f, y):
+        """Return positive curvatures, with which a step of l' / h does not go too far.
+
+        At least the second derivative. Where that vanishes far from the minimum, it is the
+        curvature of the parabola above l that touches it at f.
+        """
+        return self._second_derivative(f, y)
+
+    def __repr__(self) -> str:
         """Name of the class, with its parameters."""
         return f"{type(self).__name__}()"
