@@ -275,6 +275,7 @@ def test_an_encoding_of_unknown_origin_is_refused(capsys, csv, change):
     assert "the model must tell how its columns are read" in sentence
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("n_done", [0, 1])
 def test_ctrl_c_in_a_comparison_keeps_the_best_so_far_or_says_there_is_none(
     capsys, csv, monkeypatch, n_done
@@ -300,6 +301,7 @@ def test_ctrl_c_in_a_comparison_keeps_the_best_so_far_or_says_there_is_none(
         assert "there is nothing to save" in text
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_completes_options_and_their_words(capsys, shell):
     assert run("completion", shell) == 0
@@ -315,6 +317,7 @@ def test_a_shell_completes_options_and_their_words(capsys, shell):
 # The page.
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("target", ["price", "city"])
 def test_a_page_about_the_fit_asks_nothing_of_anybody(capsys, csv, target):
     pytest.importorskip("matplotlib")
