@@ -39,7 +39,9 @@ def fit(args):
     encoding = Encoding.fit(split.X, table.frame, keep_all=args.source in BUILT_IN)
     describe.columns(report, table.frame, encoding)
     job = _Job(args, report, table, split, task, encoding)
-    return job.fit_network(Recipe("gn")) if kind == "gn" else job.fit_best(kind)
+    if kind == "gn":
+        return job.fit_network(Recipe("gn", options=network.asked_for(args)))
+    return job.fit_best(kind)
 
 
 class _Job:

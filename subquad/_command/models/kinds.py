@@ -57,9 +57,7 @@ def fit(recipe, encoding, frame, y, task, args, learn=scales.learned):
     encoding, given = scaled(recipe, encoding, X, y, task, args, learn)
     X = X if encoding.center is None else (X - encoding.center) / encoding.scale
     estimator = make(recipe.kind, task, args, {**given, **recipe.options})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return Model(recipe, encoding, estimator.fit(X, y))
+    return Model(recipe, encoding, estimator.fit(X, y))
 
 
 def quietly_fitted(*data):
