@@ -257,3 +257,19 @@ def test_ratios_are_drawn_and_tables_without_them_are_not(script, tmp_path):
     assert page.plot(heads, rows, tmp_path / "a.svg")
     assert "<svg" in (tmp_path / "a.svg").read_text()
     assert not page.plot(["n", "time"], [["1", "2"]], tmp_path / "b.svg")
+
+
+@pytest.mark.parametrize("name", ["rents", "loans"])
+def test_the_command_is_measured_beside_ridge_and_boosting(script, monkeypatch, capsys, name):
+    for package in ("sklearn", "pandas", "pyarrow"):
+        pytest.importorskip(package)
+    quality = script("quality_tables")
+    X, y = getattr(quality, name)(32)
+    masks = [[i % 4 == split for i in range(32)] for split in range(2)]
+    masks = quality.np.array(masks)
+    monkeypatch.setattr(quality, "load", lambda *_: (X, y, masks))
+    quality.main(["--data", name])
+    [(heads, [row])] = tables_in(capsys.readouterr().out, script)
+    assert heads == list(quality.HEADS)
+    assert row[:4] == [name, "32", "2", "RMSE" if name == "rents" else "share wrong"]
+    assert row[-1].split()[0] in ("better", "level", "worse")
