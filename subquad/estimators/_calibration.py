@@ -103,10 +103,14 @@ class CalibratedClassifier(OutputsClassifier):
             units = repeats.shares * repeats.totals[repeats.points]
             weights, n = repeats.weights, (repeats.weights / units).sum()
             T = T[repeats.points] + repeats.deviations
-        targets, scores = self._scaling.unscaled(T), self._scaling.unscaled(T - errors)
+        targets, scores = self._scored(T, T - errors)
         if np.isfinite(scores).all():
             labels = _of_classes(targets).argmax(axis=1)
             self.calibration_ = calibration(scores, labels, weights, n)
+
+    def _scored(self, T, predictions):
+        """Targets and leave-one-out predictions in the units of the `decision_function`."""
+        return self._scaling.unscaled(T), self._scaling.unscaled(predictions)
 
 
 def with_class_weight(parameters):

@@ -3,6 +3,8 @@
 The file is long because scikit-learn wants every parameter of two classes documented in place.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -18,6 +20,7 @@ from subquad.estimators._calibration import (
 )
 from subquad.estimators._last_layer_systems import last_layer_systems
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
+from subquad.estimators._log_odds import LOGISTIC_TOL, LogOdds, fitted_loss, prior_log_odds
 from subquad.estimators._many_rows import (
     ROWS_FOR_QUICK_CHOICE,
     STEP_SOLVER,
@@ -30,7 +33,7 @@ from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
 from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import LastLayer, WideNetwork
 from subquad.solvers.nystrom import RepeatablePcgSolver
-from subquad.training import LastLayerGaussNewton
+from subquad.training import HuberLoss, LastLayerGaussNewton, SquaredLoss
 
 _PARAMETERS = (
     """
@@ -51,13 +54,16 @@ _PARAMETERS = (
         `WideNetwork`.
     regularization : "loo" or float
         mu of |f - y|^2 + mu ||W - W(0)||_F^2, on the scaled targets. "loo" takes the mu of least
-        leave-one-out error of the linearised fit; 0 interpolates, as the papers do."""
+        leave-one-out error of the linearised fit; 0 interpolates, as the papers do. Of other
+        losses |f - y|^2 is replaced by twice their sum; leave-one-out then chooses once more where
+        the fit ends, under the weights there."""
     + SCALE_FEATURES
     + CONSTANT
     + """
         Without regularization, "loo" is 1."""
     + STEP_SOLVER
     + """
+    loss : {LOSSES}
     max_steps : int
         Largest number of Gauss-Newton steps.
     tol : "auto", float or None
@@ -93,7 +99,7 @@ _PARAMETERS = (
         The mu used.
     loo_error_ : float or None
         Mean squared leave-one-out error of the last linearised fit, as a fraction of the variance
-        of the targets (so that 1 - loo_error_ is a leave-one-out R^2). None for interpolation,
+        of the targets (so that 1 - loo_error_ is a leave-one-out R^2). {LOO}None for interpolation,
         and after a warm start, when the linearised fit is only of what the model still lacked. Of
         "pcg", that of the first linearised fit of the rows by which mu was chosen, which is larger.
     solver_ : {"exact", "pcg"}
@@ -103,6 +109,19 @@ _PARAMETERS = (
     feature_names_in_ : ndarray
 """
 )
+
+
+_REGRESSION = """{"squared", "huber"} or HuberLoss
+        What is minimised. "huber" is `HuberLoss(delta=1)`: targets are then scaled by their median
+        and by 1.4826 times the median distance from it, in which unit delta is, and not by mean and
+        standard deviation, which outliers would move."""
+_CLASSIFICATION = """{"squared", "log_loss"}
+        What is minimised: squared errors of indicators, or the logistic loss of each class against
+        the rest, of which the outputs are the log-odds."""
+_HUBER_LOO = """With the Huber
+        loss twice the mean loss, in the unit of its scaled targets. """
+_LOG_LOO = """With "log_loss"
+        the mean logistic loss of a row and output. """
 
 
 class _GaussNewtonModel(LinearisedModel, SteppedModel):
@@ -122,6 +141,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         scale_features="auto",
         constant="auto",
         solver="auto",
+        loss="squared",
         max_steps=20,
         tol="auto",
         dtype="float64",
@@ -140,6 +160,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         self.scale_features = scale_features
         self.constant = constant
         self.solver = solver
+        self.loss = loss
         self.max_steps = max_steps
         self.tol = tol
         self.dtype = dtype
@@ -154,13 +175,15 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         warm = self._is_warm()
         weights = self._checked_weights(X, sample_weight)
         one_of(self.solver, "solver", ("auto", "exact", "pcg"))
+        self._fitted_loss = fitted_loss(self.loss, self._losses)
         if warm:
             self._require_same_shape(T)
         else:
             vars(self).pop("factors_", None)  # they belong to another network
-        scalings = [self._scaling] if warm else self._measure(X, T, weights)
-        given = scalings[0].scaled(T)
-        X, T, totals, repeats, places = merge_observations(X, given, weights)
+        scalings = [self._scaling] if warm else self._measured(X, T, weights)
+        given = self._given(scalings[0], T)
+        merges = not isinstance(self._fitted_loss, HuberLoss)
+        X, T, totals, repeats, places = merge_observations(X, given, weights, merges)
         observed = (places, weights, given - T[places]), (T, totals, repeats)
         coupled = self.readout != "partition" and T.shape[1] > 1
         self.solver_ = step_solver_for(self.solver, len(X), coupled, self.regularization)
@@ -169,6 +192,22 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             trainer = self._continue(*data) if warm else self._begin(*data, scalings)
             self._run(trainer, observed, earlier=self.factors_ if warm else None)
         return self
+
+    def _measured(self, X, T, weights):
+        """The scalings to choose from, with targets scaled as the loss asks for."""
+        scalings = self._measure(X, T, weights)
+        if isinstance(self._fitted_loss, LogOdds):
+            prior = prior_log_odds(T, weights)
+            scales = np.full(T.shape[1], self._fitted_loss.scale)
+            return [replace(s, target_mean=prior, target_scale=scales) for s in scalings]
+        if isinstance(self._fitted_loss, HuberLoss):
+            robust = [s.with_robust_targets(T) for s in scalings]
+            return [replace(s, target_scale=s.target_scale / TARGET_DEVIATION) for s in robust]
+        return scalings
+
+    def _given(self, scaling, T):
+        """Targets as the trainer is given them: labels as they are, numbers in its units."""
+        return T if isinstance(self._fitted_loss, LogOdds) else scaling.scaled(T)
 
     def _is_warm(self):
         """Whether a fit continues an earlier one."""
@@ -205,14 +244,17 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
 
         Of those before the last, layer and mu are kept alone: they take a third of a trainer.
         """
-        found = []
+        found, squares = [], self._squares(T, weights)
         for self._scaling in scalings:
             trainer, layer = None, self._layer(X)  # the trainer before this one is given up
-            trainer = self._trainer(layer, T, weights, repeats)
+            trainer = self._trainer(layer, squares[0], weights, repeats, loss=squares[1])
             error = trainer.choose_regularization()
             found.append((error, self._scaling, layer, trainer.regularization_))
             found = [min(found, key=lambda entry: entry[0])]
         _, best, layer, mu = found.pop()
+        if self._fitted_loss is not squares[1]:  # which chooses mu by itself
+            self._scaling, trainer = best, None
+            return self._trainer(layer, T, weights, repeats)
         if best is not self._scaling:
             self._scaling, trainer = best, None
             trainer = self._trainer(layer, T, weights, repeats, mu)
@@ -221,17 +263,32 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
     def _choose_on_few(self, X, T, weights, repeats, scalings):
         """Keep the scaling of least leave-one-out error on some of the rows; return its mu."""
         X, *data = some_of(X, T, weights, repeats, ROWS_FOR_QUICK_CHOICE)
-        found = []
+        found, squares = [], self._squares(data[0], data[1])
         with blas_threads_for(len(X)):
             for self._scaling in scalings:
-                trainer = self._trainer(self._layer(X), *data, solver="exact")
+                given = squares[0], *data[1:]
+                trainer = self._trainer(self._layer(X), *given, solver="exact", loss=squares[1])
                 error = trainer.choose_regularization()
                 errors = trainer.loo_residuals if self._needs_errors else None
                 found.append((error, trainer.regularization_, self._scaling, errors))
-        error, mu, self._scaling, errors = min(found, key=lambda entry: entry[0])
-        self.loo_error_ = error / TARGET_DEVIATION**2
+            error, mu, self._scaling, errors = min(found, key=lambda entry: entry[0])
+            if self._fitted_loss is not squares[1]:
+                trainer = self._trainer(self._layer(X), *data, solver="exact").run()
+                error, mu, errors = (
+                    trainer.loo_error,
+                    trainer.regularization_,
+                    trainer.loo_residuals,
+                )
+        self.loo_error_ = self._in_units(error)
         self._calibrate(errors, *data)
         return mu
+
+    def _squares(self, T, weights):
+        """Targets and the squared loss, by which scalings are compared whatever the loss is."""
+        if not isinstance(self._fitted_loss, LogOdds):
+            squared = isinstance(self._fitted_loss, SquaredLoss)
+            return T, self._fitted_loss if squared else SquaredLoss()
+        return T - np.average(T, axis=0, weights=weights), SquaredLoss()
 
     def _layer(self, X):
         """The last layer of the network at the rows of X, in the present scaling."""
@@ -249,17 +306,27 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             weight_std=layer.weight_std,
             thresholds=layer.thresholds,
         )
-        T = T - (moved.outputs() - layer.outputs())
+        start = layer.outputs()
+        if not isinstance(self._fitted_loss, LogOdds):
+            T, start = T - (moved.outputs() - start), None
         # To choose mu anew would take an eigendecomposition of all rows.
         mu = self.regularization_ if self.solver_ == "pcg" and self._chooses() else None
-        return self._trainer(moved, T, weights, repeats, mu)
+        return self._trainer(moved, T, weights, repeats, mu, start=start)
 
     def _chooses(self):
         """Whether leave-one-out chooses mu."""
         return isinstance(self.regularization, str)
 
-    def _trainer(self, layer, T, weights, repeats, mu=None, solver=None):
-        """A trainer; of the solver that the rows ask for, unless one is given."""
+    def _trainer(self, layer, T, weights, repeats, mu=None, solver=None, start=None, loss=None):
+        """A trainer; of the solver that the rows ask for and the loss, unless others are given.
+
+        `start` are outputs of the network as drawn, if the layer has moved since.
+        """
+        centred, loss = True, self._fitted_loss if loss is None else loss
+        if isinstance(loss, LogOdds):
+            scaling = self._scaling
+            start = layer.outputs() if start is None else start
+            centred = start - scaling.target_mean / scaling.target_scale
         if solver is None:
             solver = "exact" if self.solver_ == "exact" else RepeatablePcgSolver()
         return LastLayerGaussNewton(
@@ -269,7 +336,8 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             tol=self._tolerance(),
             max_steps=self.max_steps,
             search_kinks=False,  # ten times the steps, for the same test errors
-            centred=True,
+            centred=centred,
+            loss=loss,
             sample_weight=weights,
             repeats=repeats,
             solver=solver,
@@ -292,7 +360,9 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
     def _adopt(self, trainer, observed, earlier):
         """Take over what a trainer found."""
         (places, weights, deviations), merged = observed
-        self._keep_observations(places, weights, trainer.linear_targets[places] + deviations)
+        vars(self).pop("_observations", None)
+        if isinstance(self._fitted_loss, SquaredLoss):
+            self._keep_observations(places, weights, trainer.linear_targets[places] + deviations)
         A, V = trainer.factors
         if earlier is not None and np.array_equal(V, earlier[1]):
             A = A + earlier[0]
@@ -309,11 +379,24 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             self.loo_error_ = None
         elif self.solver_ == "exact":
             error = trainer.loo_error  # None where the targets were met before the first step
-            self.loo_error_ = None if error is None else error / TARGET_DEVIATION**2
+            self.loo_error_ = None if error is None else self._in_units(error)
         if self.solver_ == "exact" or self.loo_error_ is None:  # else few rows have told
             # What is pulled towards earlier weights has seen each row before.
             known = self._needs_errors and earlier is None
             self._calibrate(trainer.loo_residuals if known else None, *merged)
+
+    def _in_units(self, error):
+        """The leave-one-out error in units of the variance, or as a loss of log-odds."""
+        if isinstance(self._fitted_loss, LogOdds):
+            return error / 2
+        return error / TARGET_DEVIATION**2
+
+    def _tolerance(self):
+        """Return `tol` as the trainer takes it."""
+        logistic = isinstance(self._fitted_loss, LogOdds) and self.regularization != 0
+        if logistic and isinstance(self.tol, str) and self.tol == "auto":
+            return LOGISTIC_TOL
+        return super()._tolerance()
 
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
@@ -346,7 +429,7 @@ class GaussNewtonRegressor(LinearisedRegressor, _GaussNewtonModel):
 
     f(x) - f_0(x) with f_0 the network as drawn, fitted to scaled targets by the regularised
     Gauss-Newton steps of `LastLayerGaussNewton`.
-{_PARAMETERS}
+{_PARAMETERS.replace("{LOSSES}", _REGRESSION).replace("{LOO}", _HUBER_LOO)}
     Notes
     -----{REPEATED_ROWS}
     Examples
@@ -356,6 +439,8 @@ class GaussNewtonRegressor(LinearisedRegressor, _GaussNewtonModel):
     >>> model.score(X, X[:, 0] * X[:, 1]) > 0.9
     True
     """
+
+    _losses = "squared", "huber"
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -391,7 +476,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`, with
     f(x) - f_0(x) fitted as in `GaussNewtonRegressor`.
-{with_class_weight(_PARAMETERS)}
+{with_class_weight(_PARAMETERS.replace("{LOSSES}", _CLASSIFICATION).replace("{LOO}", _LOG_LOO))}
     classes_ : ndarray, shape (n_classes,){CALIBRATION}
 
     Notes
@@ -408,6 +493,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     True
     """
 
+    _losses = "squared", "log_loss"
     _no_scores = (
         "a fit without regularization, or one that a warm start continued. Fit anew with "
         "regularization='loo' and warm_start=False"
@@ -425,6 +511,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
         scale_features="auto",
         constant="auto",
         solver="auto",
+        loss="squared",
         max_steps=20,
         tol="auto",
         dtype="float64",
@@ -445,6 +532,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
             scale_features=scale_features,
             constant=constant,
             solver=solver,
+            loss=loss,
             max_steps=max_steps,
             tol=tol,
             dtype=dtype,
@@ -489,6 +577,12 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
             self._set_classes(classes)
         weights = self._weights_by_class(y, sample_weight)
         return self._fit(X, self._indicators(y), weights)
+
+    def _scored(self, T, predictions):
+        """Targets and leave-one-out predictions in the units of the `decision_function`."""
+        if isinstance(self._fitted_loss, LogOdds):  # predictions have the classes' frequencies
+            return T, predictions * self._fitted_loss.scale
+        return super()._scored(T, predictions)
 
     def _require_known(self, classes):
         """Refuse a warm start with classes that have no output."""

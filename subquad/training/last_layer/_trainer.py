@@ -54,8 +54,9 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         cease to fire, looks around it once by some hundreds of steps, which `max_steps` does not
         count. The objective ends up to half lower, mostly by some percent; on the tables tried,
         test errors did not change by more than 0.2 %.
-    centred : bool
-        Fit f - f_0 instead of f: the network as drawn is noise of the size of the targets.
+    centred : bool or array_like, shape (n, C)
+        Fit f - f_0 instead of f: the network as drawn is noise of the size of the targets. Or fit f
+        minus these numbers.
     sample_weight : array_like, shape (n,), optional
         Weights w_i >= 0 of the squared residuals, or losses.
     repeats : Repeats, optional
@@ -196,7 +197,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         n_threads = resolve_threads(n_threads)
         with blas_threads_for(layer.n):
             state = last_layer_state(layer, weights, n_threads, maintenance, solver)
-        self._begin(state, y, weights, centred)
+        self._begin(state, y, weights, _arguments.offset(centred, y))
 
     def state_dict(self):
         """Return where the fit stands after its last whole step, to go on from there elsewhere.
