@@ -11,7 +11,7 @@ from subquad.training import HuberLoss, LogisticLoss, SquaredLoss, as_loss
 # linearisation, where leave-one-out chooses mu.
 LOG_ODDS = 50.0
 # A fit by log-loss ends when its linearisation promises no more than this part of the first loss.
-LOGISTIC_TOL = 1e-4
+LOGISTIC_TOL = 1e-3
 
 
 class LogOdds(LogisticLoss):
