@@ -58,6 +58,7 @@ numpydoc_xref_aliases = {
 default_role = "py:obj"  # a name in single backticks is a link where it is a name of the package
 toc_object_entries_show_parents = "hide"
 autodoc_member_order = "groupwise"
+autodoc_typehints = "none"  # the sections of parameters and results say more
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 

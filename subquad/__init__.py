@@ -42,7 +42,10 @@ Bibliography
     [AS22]    Ailon, Shit: Efficient NTK using dimensionality reduction. 2022, arXiv:2210.04807.
 """
 
+from __future__ import annotations
+
 import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -53,9 +56,37 @@ _HOME = {
     "fwht": "subquad.hadamard",
     "show_config": "subquad._config",
 }
-_MODULES = (
+if TYPE_CHECKING:
+    from subquad import (
+        activations,
+        estimators,
+        hadamard,
+        halfspace,
+        interop,
+        io,
+        jacobian,
+        lowrank,
+        networks,
+        ntk,
+        plotting,
+        sketch,
+        solvers,
+        training,
+        weights,
+    )
+    from subquad._config import show_config
+    from subquad.hadamard import fwht
+    from subquad.halfspace import HalfSpaceReport
+    from subquad.jacobian import KhatriRao
+    from subquad.lowrank import LowRankMaintenance
+
+__all__ = [
+    "HalfSpaceReport",
+    "KhatriRao",
+    "LowRankMaintenance",
     "activations",
     "estimators",
+    "fwht",
     "hadamard",
     "halfspace",
     "interop",
@@ -65,16 +96,16 @@ _MODULES = (
     "networks",
     "ntk",
     "plotting",
+    "show_config",
     "sketch",
     "solvers",
     "training",
     "weights",
-)
+]
+_MODULES = tuple(name for name in __all__ if name not in _HOME)
 
-__all__ = ["HalfSpaceReport", "KhatriRao", "LowRankMaintenance", "fwht", "show_config", *_MODULES]
 
-
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     # Imported on first use: `subquad --help` need not wait for scipy, nor a kernel's user for
     # scikit-learn.
     if name in _HOME:
@@ -87,5 +118,5 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

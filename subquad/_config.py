@@ -1,6 +1,9 @@
 """What this installation consists of."""
 
+from __future__ import annotations
+
 import platform
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
@@ -10,8 +13,11 @@ from subquad._kernels import _simd
 from subquad._parallel import resolve_threads
 from subquad.sketch import fft_backend
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def show_config():
+
+def show_config() -> dict[str, Any]:
     """Print versions, instruction set, OpenMP, BLAS and threads: what a bug report needs.
 
     Examples

@@ -1,6 +1,9 @@
 """Random weights that are never stored: every entry is a function of seed, row and column."""
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,14 @@ from subquad._parallel import blocks, resolve_threads
 from subquad._products import DenseRows, SparseRows
 from subquad._shapes import as_dtype, as_shape, multiply_rows, require_matrix_memory
 from subquad._validation import integer, one_of, real, require_memory
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from subquad._typing import FloatArray, MatrixLike
+
 
 # Making the keys of so many columns takes about 0.1 s.
 _COLUMNS_PER_CALL = 2**24
@@ -69,7 +80,15 @@ class GaussianWeights:
     True
     """
 
-    def __init__(self, shape, seed, grid="int8", *, std=1.0, dtype=np.float64):
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        seed: int,
+        grid: Literal["int8", "float32"] = "int8",
+        *,
+        std: float = 1.0,
+        dtype: DTypeLike = np.float64,
+    ) -> None:
         self.shape = as_shape(shape)
         self.seed = integer(seed, "seed", minimum=0, maximum=2**64 - 1)
         self.grid = one_of(grid, "grid", ("int8", "float32"))
@@ -91,17 +110,17 @@ class GaussianWeights:
         return _column_keys(self.seed, first, stop), start - first
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory of the keys, in bytes."""
         return _BYTES_PER_COLUMN * _whole_tiles(self.shape[1])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"GaussianWeights(shape={self.shape}, seed={self.seed}, grid={self.grid!r}, "
             f"std={self.std}, dtype={self.dtype})"
         )
 
-    def columns(self, start, stop, n_threads=None):
+    def columns(self, start: int, stop: int, n_threads: int | None = None) -> FloatArray:
         """Return the columns start to stop - 1 of W as rows.
 
         Parameters
@@ -130,7 +149,7 @@ class GaussianWeights:
         require_matrix_memory((stop - start, self.shape[0]), self.dtype)
         return columns_block(self, start, stop, resolve_threads(n_threads))
 
-    def integers(self, start, stop, n_threads=None):
+    def integers(self, start: int, stop: int, n_threads: int | None = None) -> NDArray[np.int8]:
         """Return Q, W = step * Q, for the columns start to stop - 1, as rows; int8 grid only.
 
         Parameters
@@ -153,7 +172,7 @@ class GaussianWeights:
         require_matrix_memory((stop - start, self.shape[0]), np.int8)
         return integers_block(self, start, stop, resolve_threads(n_threads))
 
-    def to_dense(self):
+    def to_dense(self) -> FloatArray:
         """Return W as a new array, shape (m_out, m_in)."""
         require_matrix_memory(self.shape, self.dtype)
         dense = np.empty(self.shape, self.dtype)
@@ -162,7 +181,7 @@ class GaussianWeights:
             dense[:, columns] = columns_block(self, columns.start, columns.stop, n_threads).T
         return dense
 
-    def apply(self, H, n_threads=None):
+    def apply(self, H: MatrixLike, n_threads: int | None = None) -> FloatArray:
         """Return W h_i for every data point i.
 
         Parameters
@@ -199,7 +218,7 @@ class GaussianWeights:
         """Return rows W h_i of H in CSR."""
         return product(self, SparseRows(indptr, indices, values), n_threads, transposed=False)
 
-    def apply_transposed(self, G, n_threads=None):
+    def apply_transposed(self, G: MatrixLike, n_threads: int | None = None) -> FloatArray:
         """Return W^T g_i for every data point i.
 
         Parameters
@@ -235,7 +254,7 @@ class GaussianWeights:
         """Return rows W^T g_i of G in CSR."""
         return product(self, SparseRows(indptr, indices, values), n_threads, transposed=True)
 
-    def add_low_rank(self, U, V):
+    def add_low_rank(self, U: MatrixLike, V: MatrixLike) -> None:
         """Refuse to change W, which is nowhere stored.
 
         Parameters

@@ -1,8 +1,11 @@
 """Lazy maintenance of a weight matrix that changes by low-rank updates ([SZZ24], Section C.1)."""
 
+from __future__ import annotations
+
 import copy as copying
 import math
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
@@ -12,6 +15,14 @@ from subquad._products import SparseRows, dense_rows
 from subquad._shapes import multiply_rows
 from subquad._validation import as_csr, as_matrix, integer, one_of, real
 from subquad.weights import DenseWeights, GaussianWeights
+
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray, MatrixLike
+    from subquad.weights import Weights
 
 
 class LowRankMaintenance:
@@ -83,7 +94,15 @@ class LowRankMaintenance:
     1
     """
 
-    def __init__(self, W, *, rank_budget=None, when_full="flush", rtol=None, copy=False):
+    def __init__(
+        self,
+        W: ArrayLike | Weights,
+        *,
+        rank_budget: float | None = None,
+        when_full: Literal["flush", "recompress"] = "flush",
+        rtol: float | None = None,
+        copy: bool = False,
+    ) -> None:
         owned = not isinstance(W, (DenseWeights, GaussianWeights))
         if owned:
             W = DenseWeights(as_matrix(W, "W"))
@@ -107,47 +126,47 @@ class LowRankMaintenance:
         self.__dict__.update(state, _lock=threading.RLock())
 
     @property
-    def weights(self):
+    def weights(self) -> Weights:
         """W as of the last flush."""
         with self._lock:
             self._owns_weights = False  # the caller may keep them
             return self._weights
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """(m_out, m_in)."""
         return self._weights.shape
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Dtype of W, of the factors and of every product."""
         return self._weights.dtype
 
     @property
-    def rank(self):
+    def rank(self) -> int:
         """How many rows the factors of dW have."""
         return self._change.rank
 
     @property
-    def factors(self):
+    def factors(self) -> tuple[FloatArray, FloatArray]:
         """Copies of U (rank, m_out) and V (rank, m_in): dW = U^T V since the last flush."""
         with self._lock:
             return self._change.U.copy(), self._change.V.copy()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"LowRankMaintenance(shape={self.shape}, dtype={self.dtype}, rank={self.rank}, "
             f"rank_budget={self.rank_budget})"
         )
 
-    def to_dense(self):
+    def to_dense(self) -> FloatArray:
         """Return W + dW as a new array, shape (m_out, m_in)."""
         with self._lock:
             dense = self._weights.to_dense()
             self._change.add_to(dense)
             return dense
 
-    def update(self, U, V):
+    def update(self, U: MatrixLike, V: MatrixLike) -> None:
         """Add U^T V to the matrix, by appending U and V to the factors.
 
         Parameters
@@ -192,7 +211,7 @@ class LowRankMaintenance:
                 if self.rank > self.rank_budget // 2:  # or one recompression would follow another
                     self.flush()
 
-    def query(self, Y, n_threads=None):
+    def query(self, Y: MatrixLike, n_threads: int | None = None) -> FloatArray:
         """Return (W + dW) y_i for every data point i.
 
         Parameters
@@ -238,7 +257,7 @@ class LowRankMaintenance:
                     self._change.add_product(out[rows], Y)
             return out
 
-    def query_transposed(self, X, n_threads=None):
+    def query_transposed(self, X: MatrixLike, n_threads: int | None = None) -> FloatArray:
         """Return (W + dW)^T x_i for every data point i: the backward pass.
 
         Parameters
@@ -281,7 +300,7 @@ class LowRankMaintenance:
                     self._change.add_transposed_product(out[rows], X)
             return out
 
-    def flush(self):
+    def flush(self) -> None:
         """Add dW to W, and continue with rank 0.
 
         Raises
@@ -308,7 +327,7 @@ class LowRankMaintenance:
             self._change.clear()
             self.n_flushes += 1
 
-    def recompress(self, rtol=None):
+    def recompress(self, rtol: float | None = None) -> float:
         """Replace the factors by the shortest ones that represent dW up to rounding.
 
         With U^T = Q_u R_u, V^T = Q_v R_v and R_u R_v^T = X diag(s) Y^T, the change is

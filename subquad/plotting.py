@@ -8,16 +8,29 @@
 Matplotlib is imported by the first picture.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from subquad._validation import as_gram, as_matrix, as_vector, even_array
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from subquad.ntk import Spectrum
+    from subquad.training import StepRecord
+
+
 __all__ = ["active_fraction", "kernel_convergence", "residuals", "spectrum"]
 
 
-def residuals(history, ax=None):
+def residuals(history: Sequence[StepRecord], ax: Axes | None = None) -> Axes:
     """Draw the relative residual ``|r_t| / |r_0|`` after every step, on a logarithmic scale.
 
     Parameters
@@ -62,7 +75,7 @@ def residuals(history, ax=None):
     return ax
 
 
-def spectrum(kernel_or_eigenvalues, ax=None):
+def spectrum(kernel_or_eigenvalues: ArrayLike, ax: Axes | None = None) -> Spectrum:
     """Draw eigenvalues from the largest down, on a logarithmic scale.
 
     Parameters
@@ -120,7 +133,7 @@ def spectrum(kernel_or_eigenvalues, ax=None):
     return ax
 
 
-def kernel_convergence(widths, errors, ax=None):
+def kernel_convergence(widths: ArrayLike, errors: ArrayLike, ax: Axes | None = None) -> Axes:
     """Draw the error of finite-width kernels against the width, beside the m^-1/2 law.
 
     Parameters
@@ -180,7 +193,7 @@ def kernel_convergence(widths, errors, ax=None):
     return ax
 
 
-def active_fraction(history, ax=None):
+def active_fraction(history: Sequence[StepRecord], ax: Axes | None = None) -> Axes:
     """Draw the fraction of the neurons that fire, before every step.
 
     Parameters

@@ -8,6 +8,10 @@ Long because each public product documents its shapes, cost and errors in place;
 lives in `_products` and `_compact`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._compact import (
@@ -31,6 +35,15 @@ from subquad._products import (
 )
 from subquad._shapes import MAX_SIZE, as_dtype, as_shape, multiply_rows, require_matrix_memory
 from subquad._validation import as_matrix, generator, real
+
+if TYPE_CHECKING:
+    from typing import Any, Literal, TypeAlias
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad._typing import FloatArray, MatrixLike
+
+    Weights: TypeAlias = "DenseWeights | GaussianWeights"
 
 __all__ = ["DenseWeights", "GaussianWeights"]
 
@@ -81,7 +94,9 @@ class DenseWeights:
     array([[1., 3., 5.]])
     """
 
-    def __init__(self, matrix, storage=None):
+    def __init__(
+        self, matrix: ArrayLike, storage: Literal["bfloat16", "int8"] | None = None
+    ) -> None:
         matrix, storage = as_matrix(matrix, "matrix"), _as_storage(storage)
         _require_shape(matrix.shape, STORAGES.get(storage, matrix.dtype))
         if storage is None:
@@ -98,7 +113,15 @@ class DenseWeights:
         return self
 
     @classmethod
-    def gaussian(cls, shape, *, std, rng=None, dtype=None, storage=None):
+    def gaussian(
+        cls,
+        shape: tuple[int, int],
+        *,
+        std: float,
+        rng: int | np.random.Generator | None = None,
+        dtype: DTypeLike | None = None,
+        storage: Literal["bfloat16", "int8"] | None = None,
+    ) -> DenseWeights:
         """Return weights with independent entries from N(0, std^2).
 
         Parameters
@@ -154,35 +177,35 @@ class DenseWeights:
         return cls._from_columns(columns)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """(m_out, m_in)."""
         return self._columns.shape[::-1]
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Dtype of the weights and of every product."""
         return self._columns.dtype
 
     @property
-    def storage(self):
+    def storage(self) -> Literal["bfloat16", "int8"] | None:
         """None, or the name of the compact format the weights are stored in."""
         return getattr(self._columns, "storage", None)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory of the weights, in bytes."""
         return self._columns.nbytes
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         storage = f", storage={self.storage!r}" if self.storage else ""
         return f"DenseWeights(shape={self.shape}, dtype={self.dtype}{storage})"
 
-    def copy(self):
+    def copy(self) -> DenseWeights:
         """Return weights with their own memory."""
         _require_shape(self.shape, STORAGES.get(self.storage, self.dtype))
         return self._from_columns(self._columns.copy(), self.rounding_error)
 
-    def to_dense(self):
+    def to_dense(self) -> FloatArray:
         """Return W as a new array, shape (m_out, m_in)."""
         _require_shape(self.shape, self.dtype)
         if not isinstance(self._columns, CompactColumns):
@@ -192,7 +215,7 @@ class DenseWeights:
             dense[:, which] = self._columns.decoded(which).T
         return dense
 
-    def apply(self, H, n_threads=None):
+    def apply(self, H: MatrixLike, n_threads: int | None = None) -> FloatArray:
         """Return W h_i for every data point i.
 
         Parameters
@@ -230,7 +253,7 @@ class DenseWeights:
         """Return rows W h_i of H in CSR."""
         return multiply_csr(indptr, indices, values, self._columns, n_threads)
 
-    def apply_transposed(self, G, n_threads=None):
+    def apply_transposed(self, G: MatrixLike, n_threads: int | None = None) -> FloatArray:
         """Return W^T g_i for every data point i.
 
         Parameters
@@ -268,7 +291,7 @@ class DenseWeights:
         """Return rows W^T g_i of G in CSR."""
         return multiply_transposed_csr(indptr, indices, values, self._columns, n_threads)
 
-    def add_low_rank(self, U, V):
+    def add_low_rank(self, U: ArrayLike, V: ArrayLike) -> None:
         """Add U^T V to W in place.
 
         Parameters

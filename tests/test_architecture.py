@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # named before it. Files of one room may import each other, without a cycle.
 LEVELS = [
     ["_kernels"],
-    ["_machine", "_sparse", "_validation", "_parallel", "_groups"],
+    ["_typing", "_machine", "_sparse", "_validation", "_parallel", "_groups"],
     [
         "activations",
         "hadamard",
@@ -73,9 +73,21 @@ NAMES = {name_of(path): path for path in SOURCES}
 MODULES = {name.removesuffix(".__init__"): path for name, path in NAMES.items()}
 
 
-def imports_of(path):
+def is_for_type_checkers(node):
+    """Whether it is `if TYPE_CHECKING:`, whose imports never run."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def without_types(tree):
+    """A syntax tree without what is there for type checkers alone."""
+    tree.body = [node for node in tree.body if not is_for_type_checkers(node)]
+    return tree
+
+
+def imports_of(path, *, types=True):
     """Absolute dotted names a source file imports, anywhere in it; a module before its members."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree if types else without_types(tree)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -83,9 +95,9 @@ def imports_of(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def internal_imports_of(path):
+def internal_imports_of(path, *, types=True):
     """Names, inside the package, of the modules a source file imports; a folder for its kernels."""
-    for imported in imports_of(path):
+    for imported in imports_of(path, types=types):
         top, *parts = imported.split(".")
         if top == "subquad" and parts != ["__version__"]:
             while parts and ".".join(parts) not in MODULES:
@@ -104,7 +116,9 @@ def test_a_module_imports_only_rooms_below_its_own(name):
 
 def test_modules_do_not_import_each_other_in_a_circle():
     # A folder's own compiled modules count as the folder itself.
-    graph = {name: {*internal_imports_of(path)} - {name} for name, path in MODULES.items()}
+    graph = {
+        name: {*internal_imports_of(path, types=False)} - {name} for name, path in MODULES.items()
+    }
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
 
 

@@ -7,6 +7,8 @@ An activation is called on pre-activations Z and has a `derivative`. Rows of Z a
 arrays keep their dtype.
 """
 
+from typing import TYPE_CHECKING
+
 from subquad.activations._shifted import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.activations._smooth import (
     GELU,
@@ -18,6 +20,10 @@ from subquad.activations._smooth import (
     has_threshold,
     is_smooth,
 )
+
+if TYPE_CHECKING:
+    from subquad.activations._kinds import Activation as Activation
+    from subquad.activations._kinds import ThresholdActivation as ThresholdActivation
 
 __all__ = [
     "GELU",

@@ -8,15 +8,25 @@ scale s = sqrt(c) keeps norms: for weight_std^2 = 2 / width, E ||phi(W h)||^2 = 
 Rows of Z are data points. Arrays keep their dtype; thresholds are computed in float64.
 """
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy import special
 
 from subquad._validation import as_matrix, as_vector, integer, real
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
+
 
 # No network that fits a computer has a neuron that fires at a larger shift: Q(8) = 6e-16.
 _MAX_SHIFT = 8.0
@@ -36,7 +46,7 @@ class _Activation(ABC):
             raise TypeError(f"relative must be True or False; got {self.relative!r}.")
 
     @classmethod
-    def for_sparsity(cls, alpha, width, **options):
+    def for_sparsity(cls, alpha: float, width: int, **options: Any) -> Self:
         """Return the activation with shift b = sqrt(2 alpha log(width)).
 
         Parameters
@@ -62,25 +72,25 @@ class _Activation(ABC):
         return cls(math.sqrt(2 * alpha * math.log(integer(width, "width"))), **options)
 
     @property
-    def firing_probability(self):
+    def firing_probability(self) -> float:
         """The probability Q(b) that a neuron fires at initialisation."""
         return float(special.ndtr(-self.shift))
 
     @property
-    def norm_constant(self):
+    def norm_constant(self) -> float:
         """The constant c = 1 / (2 E[phi(z)^2 / s^2]) for a standard normal z and tau = b."""
         return 1 / (2 * self._second_moment())
 
     @property
-    def scale(self):
+    def scale(self) -> float:
         """The factor s = sqrt(c) that keeps norms."""
         return math.sqrt(self.norm_constant)
 
-    def expected_active(self, width):
+    def expected_active(self, width: int) -> float:
         """Return width * Q(b), the expected number of neurons that fire on one data point."""
         return integer(width, "width") * self.firing_probability
 
-    def thresholds(self, input_norms, weight_std):
+    def thresholds(self, input_norms: ArrayLike, weight_std: float) -> NDArray[np.float64]:
         """Return tau_i = weight_std * shift * ||h_i||, or weight_std * shift if not relative.
 
         Parameters
@@ -99,7 +109,7 @@ class _Activation(ABC):
         norms = input_norms if self.relative else np.ones_like(input_norms)
         return weight_std * self.shift * norms
 
-    def __call__(self, Z, thresholds):
+    def __call__(self, Z: ArrayLike, thresholds: ArrayLike) -> FloatArray:
         """Return phi(Z), row i against thresholds[i].
 
         Parameters
@@ -113,7 +123,7 @@ class _Activation(ABC):
         """
         return self._apply(*_checked(Z, thresholds))
 
-    def derivative(self, Z, thresholds):
+    def derivative(self, Z: ArrayLike, thresholds: ArrayLike) -> FloatArray:
         """Return phi'(Z) = s * 1[Z > tau], 0 at the threshold; arguments as in a call.
 
         Where phi jumps, the jump is left out of the derivative.
@@ -194,7 +204,7 @@ class ReLU(ShiftedReLU):
     relative: bool = field(default=True, init=False, repr=False)
 
     @classmethod
-    def for_sparsity(cls, alpha, width, **options):
+    def for_sparsity(cls, alpha: float, width: int, **options: Any) -> Self:
         """Refuse to set a shift, which ReLU has not: the answer is always a TypeError."""
         raise TypeError("alpha must be given to an activation with a shift; got it for ReLU.")
 

@@ -5,16 +5,25 @@ use the logistic function s(z) = 1 / (1 + exp(-z)), for which 1 - s(z) = s(-z): 
 the tails, and nothing overflows at any finite z.
 """
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy.special import expit, ndtr
 
 from subquad._validation import as_array, one_of, real, require_finite
 from subquad.activations._shifted import _Activation
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
+    from subquad.activations._kinds import Activation
+
 
 # Beyond so many deviations both forms of GELU equal z or 0 in float64, derivatives 1 or 0.
 _FAR = 40.0
@@ -32,7 +41,7 @@ class _Smooth(ABC):
     scale: ClassVar[float] = 1.0
     firing_probability: ClassVar[float] = 1.0
 
-    def __call__(self, Z):
+    def __call__(self, Z: ArrayLike) -> FloatArray:
         """Return phi(Z).
 
         Parameters
@@ -50,11 +59,11 @@ class _Smooth(ABC):
         """
         return self._apply(_checked(Z))
 
-    def derivative(self, Z):
+    def derivative(self, Z: ArrayLike) -> FloatArray:
         """Return phi'(Z); arguments as in a call."""
         return self._derivative(_checked(Z))
 
-    def thresholds(self, input_norms, weight_std):
+    def thresholds(self, input_norms: ArrayLike, weight_std: float) -> NDArray[np.float64]:
         """Return zeros: there is no threshold."""
         return np.zeros(len(input_norms))
 
@@ -191,7 +200,9 @@ class LeakyReLU(_Smooth):
         return np.where(Z > 0, 1.0, float(self.negative_slope))
 
 
-def as_activation(activation, default, *, smooth=False):
+def as_activation(
+    activation: Activation | None, default: Activation, *, smooth: bool = False
+) -> Activation:
     """Return an activation of this package, `default` for None; anything else is a TypeError.
 
     Without `smooth` it must have a threshold.
@@ -206,12 +217,12 @@ def as_activation(activation, default, *, smooth=False):
     return activation
 
 
-def has_threshold(activation):
+def has_threshold(activation: object) -> bool:
     """Whether it is one of those whose moments and firing are known in closed form."""
     return isinstance(activation, _Activation)
 
 
-def is_smooth(activation):
+def is_smooth(activation: object) -> bool:
     """Whether its derivative must be kept as numbers: it is no ReLU, shifted or not."""
     return isinstance(activation, _Smooth)
 

@@ -3,7 +3,10 @@
 A model has `_outputs(X)`, shape (n, C), in the units of the targets that it was fitted to.
 """
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
@@ -12,6 +15,13 @@ from sklearn.utils.validation import validate_data
 
 from subquad.estimators._preprocessing import holds_text
 from subquad.training import TrainingWarning
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
 
 
 class Model(BaseEstimator):
@@ -40,7 +50,7 @@ class OutputsRegressor(MultiOutputMixin, RegressorMixin):
     # Leave-one-out errors of single rows are for probabilities alone.
     _needs_errors = False
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> FloatArray:
         """Return predictions.
 
         Parameters
@@ -67,7 +77,7 @@ class OutputsRegressor(MultiOutputMixin, RegressorMixin):
 class OutputsClassifier(ClassifierMixin):
     """A classifier with one output per class, or one for two classes."""
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> FloatArray:
         """Return how much each class is favoured.
 
         Parameters
@@ -81,7 +91,7 @@ class OutputsClassifier(ClassifierMixin):
         outputs = self._outputs(X)
         return outputs[:, 0] if len(self.classes_) == 2 else outputs
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the class favoured most.
 
         Parameters

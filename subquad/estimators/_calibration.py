@@ -6,6 +6,10 @@ these scores the one parameter of a logistic model is found. A model with a cons
 measured no better, and its most probable class need not be the one that `predict` names.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import softmax
@@ -15,6 +19,12 @@ from subquad._validation import real
 from subquad.estimators._base import OutputsClassifier
 from subquad.solvers.exact import DampedCholesky
 from subquad.solvers.leave_one_out import left_out_errors
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray
+
 
 # Even where scores tell nothing, probabilities keep their order: t is at least this, in units in
 # which the scores' differences from their mean have the root mean square 1.
@@ -37,7 +47,7 @@ class CalibratedClassifier(OutputsClassifier):
 
     _needs_errors = True
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> FloatArray:
         """Return the probabilities of the classes.
 
         Parameters

@@ -3,6 +3,10 @@
 The file is long because scikit-learn wants every parameter of two classes documented in place.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -23,6 +27,15 @@ from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import FactoredNetwork
 from subquad.solvers import choose_regularization, loo_residuals
 from subquad.training import FactoredGaussNewton, require_active_neurons
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Literal, Self
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad.training import StepRecord
+
 
 # The default of inner_size, where there are as many features.
 _INNER_SIZE = 128
@@ -111,22 +124,22 @@ class _FactoredModel(SteppedModel):
     def __init__(
         self,
         *,
-        width=4096,
-        inner_size=None,
-        outer_size=256,
-        sketch="srht",
-        shift=0.0,
-        regularization="loo",
-        scale_features="auto",
-        constant="auto",
-        max_steps=20,
-        tol="auto",
-        dtype="float64",
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-    ):
+        width: int = 4096,
+        inner_size: int | None = None,
+        outer_size: int | None = 256,
+        sketch: Literal["srht", "gaussian"] = "srht",
+        shift: float = 0.0,
+        regularization: float | Literal["loo"] = "loo",
+        scale_features: bool | Literal["auto"] = "auto",
+        constant: float | Literal["auto", "loo"] = "auto",
+        max_steps: int = 20,
+        tol: float | Literal["auto"] | None = "auto",
+        dtype: DTypeLike = "float64",
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.width = width
         self.inner_size = inner_size
         self.outer_size = outer_size
@@ -267,7 +280,7 @@ class FactoredRegressor(OutputsRegressor, _FactoredModel):
     True
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -319,23 +332,23 @@ class FactoredClassifier(CalibratedClassifier, _FactoredModel):
     def __init__(
         self,
         *,
-        width=4096,
-        inner_size=None,
-        outer_size=256,
-        sketch="srht",
-        shift=0.0,
-        regularization="loo",
-        scale_features="auto",
-        constant="auto",
-        max_steps=20,
-        tol="auto",
-        dtype="float64",
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-        class_weight=None,
-    ):
+        width: int = 4096,
+        inner_size: int | None = None,
+        outer_size: int | None = 256,
+        sketch: Literal["srht", "gaussian"] = "srht",
+        shift: float = 0.0,
+        regularization: float | Literal["loo"] = "loo",
+        scale_features: bool | Literal["auto"] = "auto",
+        constant: float | Literal["auto", "loo"] = "auto",
+        max_steps: int = 20,
+        tol: float | Literal["auto"] | None = "auto",
+        dtype: Literal["float64", "float32"] = "float64",
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        verbose: int = 0,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+    ) -> None:
         super().__init__(
             width=width,
             inner_size=inner_size,
@@ -355,7 +368,7 @@ class FactoredClassifier(CalibratedClassifier, _FactoredModel):
         )
         self.class_weight = class_weight
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters

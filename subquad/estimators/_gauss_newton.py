@@ -3,7 +3,10 @@
 The file is long because scikit-learn wants every parameter of two classes documented in place.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -34,6 +37,15 @@ from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import LastLayer, WideNetwork
 from subquad.solvers.nystrom import RepeatablePcgSolver
 from subquad.training import HuberLoss, LastLayerGaussNewton, SquaredLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Literal, Self
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad.training import StepRecord
+
 
 _PARAMETERS = (
     """
@@ -132,25 +144,25 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
     def __init__(
         self,
         *,
-        width=2048,
-        depth=2,
-        shift=0.0,
-        readout="partition",
-        weights="dense",
-        regularization="loo",
-        scale_features="auto",
-        constant="auto",
-        solver="auto",
-        loss="squared",
-        max_steps=20,
-        tol="auto",
-        dtype="float64",
-        warm_start=False,
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-    ):
+        width: int = 2048,
+        depth: int = 2,
+        shift: float = 0.0,
+        readout: Literal["partition", "dense"] = "partition",
+        weights: Literal["dense", "int8", "implicit"] = "dense",
+        regularization: float | Literal["loo"] = "loo",
+        scale_features: bool | Literal["auto"] = "auto",
+        constant: float | Literal["auto", "loo"] = "auto",
+        solver: Literal["auto", "exact", "pcg"] = "auto",
+        loss: Literal["squared", "huber", "log_loss"] | HuberLoss = "squared",
+        max_steps: int = 20,
+        tol: float | Literal["auto"] | None = "auto",
+        dtype: DTypeLike = "float64",
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.width = width
         self.depth = depth
         self.shift = shift
@@ -175,7 +187,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         warm = self._is_warm()
         weights = self._checked_weights(X, sample_weight)
         one_of(self.solver, "solver", ("auto", "exact", "pcg"))
-        self._fitted_loss = fitted_loss(self.loss, self._losses)
+        _ = self._fitted_loss  # refused here, if it must be
         if warm:
             self._require_same_shape(T)
         else:
@@ -192,6 +204,11 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             trainer = self._continue(*data) if warm else self._begin(*data, scalings)
             self._run(trainer, observed, earlier=self.factors_ if warm else None)
         return self
+
+    @property
+    def _fitted_loss(self):
+        """What is minimised, in the units of the network."""
+        return fitted_loss(self.loss, self._losses)
 
     def _measured(self, X, T, weights):
         """The scalings to choose from, with targets scaled as the loss asks for."""
@@ -252,7 +269,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             found.append((error, self._scaling, layer, trainer.regularization_))
             found = [min(found, key=lambda entry: entry[0])]
         _, best, layer, mu = found.pop()
-        if self._fitted_loss is not squares[1]:  # which chooses mu by itself
+        if not isinstance(self._fitted_loss, SquaredLoss):  # which chooses mu by itself
             self._scaling, trainer = best, None
             return self._trainer(layer, T, weights, repeats)
         if best is not self._scaling:
@@ -272,7 +289,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
                 errors = trainer.loo_residuals if self._needs_errors else None
                 found.append((error, trainer.regularization_, self._scaling, errors))
             error, mu, self._scaling, errors = min(found, key=lambda entry: entry[0])
-            if self._fitted_loss is not squares[1]:
+            if not isinstance(self._fitted_loss, SquaredLoss):
                 trainer = self._trainer(self._layer(X), *data, solver="exact").run()
                 error, mu, errors = (
                     trainer.loo_error,
@@ -285,10 +302,9 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
 
     def _squares(self, T, weights):
         """Targets and the squared loss, by which scalings are compared whatever the loss is."""
-        if not isinstance(self._fitted_loss, LogOdds):
-            squared = isinstance(self._fitted_loss, SquaredLoss)
-            return T, self._fitted_loss if squared else SquaredLoss()
-        return T - np.average(T, axis=0, weights=weights), SquaredLoss()
+        if isinstance(self._fitted_loss, LogOdds):
+            T = T - np.average(T, axis=0, weights=weights)
+        return T, SquaredLoss()
 
     def _layer(self, X):
         """The last layer of the network at the rows of X, in the present scaling."""
@@ -442,7 +458,7 @@ class GaussNewtonRegressor(LinearisedRegressor, _GaussNewtonModel):
 
     _losses = "squared", "huber"
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -502,26 +518,26 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     def __init__(
         self,
         *,
-        width=2048,
-        depth=2,
-        shift=0.0,
-        readout="partition",
-        weights="dense",
-        regularization="loo",
-        scale_features="auto",
-        constant="auto",
-        solver="auto",
-        loss="squared",
-        max_steps=20,
-        tol="auto",
-        dtype="float64",
-        warm_start=False,
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-        class_weight=None,
-    ):
+        width: int = 2048,
+        depth: int = 2,
+        shift: float = 0.0,
+        readout: Literal["partition", "dense"] = "partition",
+        weights: Literal["dense", "int8", "implicit"] = "dense",
+        regularization: float | Literal["loo"] = "loo",
+        scale_features: bool | Literal["auto"] = "auto",
+        constant: float | Literal["auto", "loo"] = "auto",
+        solver: Literal["auto", "exact", "pcg"] = "auto",
+        loss: Literal["squared", "log_loss"] = "squared",
+        max_steps: int = 20,
+        tol: float | Literal["auto"] | None = "auto",
+        dtype: Literal["float64", "float32"] = "float64",
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        verbose: int = 0,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+    ) -> None:
         super().__init__(
             width=width,
             depth=depth,
@@ -544,7 +560,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
         )
         self.class_weight = class_weight
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -581,7 +597,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     def _scored(self, T, predictions):
         """Targets and leave-one-out predictions in the units of the `decision_function`."""
         if isinstance(self._fitted_loss, LogOdds):  # predictions have the classes' frequencies
-            return T, predictions * self._fitted_loss.scale
+            return T, predictions * self._scaling.target_scale
         return super()._scored(T, predictions)
 
     def _require_known(self, classes):

@@ -3,6 +3,10 @@
 The file is long because scikit-learn wants every parameter of two classes documented in place.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.special import expit, log_expit, softmax
 from sklearn.base import RegressorMixin
@@ -20,6 +24,16 @@ from subquad.estimators._scaling import (
 )
 from subquad.networks import PairedNetwork
 from subquad.training import HalfSpaceSGD, as_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal, Self
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad._typing import FloatArray
+    from subquad.training import Loss, SGDRecord
+
 
 _PARAMETERS = (
     """
@@ -101,24 +115,24 @@ class _HalfSpaceModel(Model):
     def __init__(
         self,
         *,
-        width=4096,
-        shift=None,
-        readout_scale=1.0,
-        learning_rate="auto",
-        batch_size=32,
-        n_epochs=100,
-        loss="squared",
-        average=False,
-        dynamics="network",
-        report="auto",
-        scale_features="auto",
-        constant=1.0,
-        dtype="float64",
-        random_state=None,
-        n_threads=None,
-        callback=None,
-        verbose=0,
-    ):
+        width: int = 4096,
+        shift: float | None = None,
+        readout_scale: float = 1.0,
+        learning_rate: float | Literal["auto"] = "auto",
+        batch_size: int = 32,
+        n_epochs: int = 100,
+        loss: Literal["squared", "logistic", "hinge", "huber", "absolute"] | Loss = "squared",
+        average: bool = False,
+        dynamics: Literal["network", "kernel"] = "network",
+        report: Literal["auto", "tree", "scan"] | None = "auto",
+        scale_features: bool | Literal["auto"] = "auto",
+        constant: float = 1.0,
+        dtype: DTypeLike = "float64",
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[SGDRecord], object] | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.width = width
         self.shift = shift
         self.readout_scale = readout_scale
@@ -224,13 +238,13 @@ class _HalfSpaceModel(Model):
             )
 
     @property
-    def history_(self):
+    def history_(self) -> list[SGDRecord]:
         """The steps taken."""
         check_is_fitted(self, "trainer_")
         return self.trainer_.history
 
     @property
-    def n_steps_(self):
+    def n_steps_(self) -> int:
         """How many steps were taken."""
         check_is_fitted(self, "trainer_")
         return self.trainer_.n_steps
@@ -256,7 +270,7 @@ class HalfSpaceSGDRegressor(OutputsRegressor, _HalfSpaceModel):
 
     _losses = "squared", "huber", "absolute"
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit the model.
 
         Parameters
@@ -282,7 +296,7 @@ class HalfSpaceSGDRegressor(OutputsRegressor, _HalfSpaceModel):
         warn_constant(T)
         return self._fit(X, T)
 
-    def partial_fit(self, X, y):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Take one pass over the rows, in their order, from where the model is.
 
         Parameters
@@ -319,7 +333,7 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
 
     _losses = "squared", "logistic", "hinge"
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit the model.
 
         Parameters
@@ -346,7 +360,7 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
         self._set_classes(np.unique(y), "y")
         return self._fit(X, self._indicators(y))
 
-    def partial_fit(self, X, y, classes=None):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Take one pass over the rows, in their order, from where the model is.
 
         Parameters
@@ -375,7 +389,7 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
         return self._partial_fit(X, self._indicators(y))
 
     @available_if(_is_logistic)
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> FloatArray:
         """Return the probabilities of the classes; only with the logistic loss.
 
         Parameters

@@ -9,6 +9,10 @@ diagonal of the Gram matrix of X; `_scaling`, `regularization_` and `_FITTED`, w
 `fit` leaves last. It keeps O(n C) numbers of n training rows; the factor is made when asked for.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -18,6 +22,13 @@ from subquad.estimators._base import OutputsRegressor
 from subquad.solvers import merge_repeats
 from subquad.solvers.influence import influence_as, predictive_variance_as
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray
+
 
 class LinearisedModel:
     """A model whose fit is linear in its parameters, or is linearised at its end."""
@@ -26,7 +37,7 @@ class LinearisedModel:
         """Keep the distinct row, the weight and the target (n, C) of each training row."""
         self._observations = {"places": places, "weights": weights, "targets": targets}
 
-    def influence(self, X):
+    def influence(self, X: ArrayLike) -> FloatArray:
         """Return by how much predictions change when one training row is left out of the fit.
 
         Parameters
@@ -118,7 +129,7 @@ class LinearisedModel:
 class LinearisedRegressor(OutputsRegressor):
     """A regressor that says how sure it is."""
 
-    def predict(self, X, return_std=False):
+    def predict(self, X: ArrayLike, return_std: bool = False) -> Any:
         """Return predictions, and on request their standard deviations.
 
         Parameters

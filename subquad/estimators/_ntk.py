@@ -3,8 +3,11 @@
 The file is long because scikit-learn wants every parameter of two classes documented in place.
 """
 
+from __future__ import annotations
+
 import itertools
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -49,6 +52,15 @@ from subquad.solvers import choose_regularization
 from subquad.solvers.exact import DampedCholesky
 from subquad.solvers.leave_one_out import left_out_errors
 from subquad.training import TrainingWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Literal, Self
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad._typing import FloatArray
+
 
 # The choice is made on at most so many rows: an eigendecomposition of 8,000 would take minutes.
 _ROWS_FOR_CHOICE = 2048
@@ -111,17 +123,17 @@ class _NTKModel(LinearisedModel, Model):
     def __init__(
         self,
         *,
-        depth=(1, 2, 3),
-        shift=0.0,
-        regularization="loo",
-        scale_features="auto",
-        constant="auto",
-        solver="auto",
-        n_landmarks=None,
-        landmarks="uniform",
-        dtype="float64",
-        n_threads=None,
-    ):
+        depth: int | Sequence[int] = (1, 2, 3),
+        shift: float | Sequence[float] = 0.0,
+        regularization: float | Literal["loo"] = "loo",
+        scale_features: bool | Literal["auto", "marginal_likelihood"] = "auto",
+        constant: float | Literal["auto", "loo"] = "auto",
+        solver: Literal["auto", "exact", "pcg", "nystrom"] = "auto",
+        n_landmarks: int | None = None,
+        landmarks: Literal["uniform", "pivoted"] = "uniform",
+        dtype: DTypeLike = "float64",
+        n_threads: int | None = None,
+    ) -> None:
         self.depth = depth
         self.shift = shift
         self.regularization = regularization
@@ -311,7 +323,7 @@ class _NTKModel(LinearisedModel, Model):
         yield slice(None), self._kernel(self.rows_), self._kernel(rows, self.rows_), prior
 
     @property
-    def feature_scales_(self):
+    def feature_scales_(self) -> FloatArray:
         """What the centred features are divided by."""
         check_is_fitted(self, "dual_coef_")
         return self._scaling.scale
@@ -338,7 +350,7 @@ class NTKRegressor(LinearisedRegressor, _NTKModel):
     True
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -393,18 +405,18 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
     def __init__(
         self,
         *,
-        depth=(1, 2, 3),
-        shift=0.0,
-        regularization="loo",
-        scale_features="auto",
-        constant="auto",
-        solver="auto",
-        n_landmarks=None,
-        landmarks="uniform",
-        dtype="float64",
-        n_threads=None,
-        class_weight=None,
-    ):
+        depth: int | Sequence[int] = (1, 2, 3),
+        shift: float | Sequence[float] = 0.0,
+        regularization: float | Literal["loo"] = "loo",
+        scale_features: bool | Literal["auto", "marginal_likelihood"] = "auto",
+        constant: float | Literal["auto", "loo"] = "auto",
+        solver: Literal["auto", "exact", "pcg", "nystrom"] = "auto",
+        n_landmarks: int | None = None,
+        landmarks: Literal["uniform", "pivoted"] = "uniform",
+        dtype: Literal["float64", "float32"] = "float64",
+        n_threads: int | None = None,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+    ) -> None:
         super().__init__(
             depth=depth,
             shift=shift,
@@ -419,7 +431,7 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
         )
         self.class_weight = class_weight
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters

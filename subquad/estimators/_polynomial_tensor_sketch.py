@@ -1,5 +1,9 @@
 """Features whose inner products approximate a polynomial kernel, by TensorSketch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -9,6 +13,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from subquad._sparse import require_sound
 from subquad._validation import integer, real, require_memory
 from subquad.sketch.polynomial import MAX_SIZE, as_rows, encoded, is_finite, polynomial_sketch
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from subquad._typing import FloatArray, MatrixLike
 
 
 class PolynomialTensorSketch(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -64,13 +73,13 @@ class PolynomialTensorSketch(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def __init__(
         self,
         *,
-        gamma=1.0,
-        degree=2,
-        coef0=0.0,
-        n_components=100,
-        random_state=None,
-        n_threads=None,
-    ):
+        gamma: float = 1.0,
+        degree: int = 2,
+        coef0: float = 0.0,
+        n_components: int = 100,
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+    ) -> None:
         self.gamma = gamma
         self.degree = degree
         self.coef0 = coef0
@@ -78,7 +87,7 @@ class PolynomialTensorSketch(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.random_state = random_state
         self.n_threads = n_threads
 
-    def fit(self, X, y=None):
+    def fit(self, X: MatrixLike, y: object = None) -> Self:
         """Draw buckets and signs. Of X, only the number of columns matters.
 
         Parameters
@@ -107,7 +116,7 @@ class PolynomialTensorSketch(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self._n_features_out = self.n_components
         return self
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> FloatArray:
         """Return the features of every row.
 
         Parameters

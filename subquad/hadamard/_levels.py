@@ -1,5 +1,7 @@
 """Products with H_m along axes, by calls of the kernels; and the lengths that there are."""
 
+from __future__ import annotations
+
 import functools
 import itertools
 import math
@@ -20,7 +22,7 @@ _REALS_PER_THREAD = 1 << 20
 _REALS_PER_PIECE = 1 << 21
 
 
-def next_length(m):
+def next_length(m: int) -> int:
     """Return the smallest length of at least m that `fwht` takes.
 
     Examples

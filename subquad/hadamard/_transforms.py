@@ -1,8 +1,10 @@
 """`fwht` and its inverse: arguments in, an array out."""
 
+from __future__ import annotations
+
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,6 +14,15 @@ from subquad.hadamard._exact import transform_integers
 from subquad.hadamard._levels import transform, useful_threads
 from subquad.hadamard._orders import in_order, positions
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray
+
+
 # Accept these beside float32 and float64; bfloat16 is that of the package ml_dtypes.
 _ALSO = ("float16", "bfloat16", "int32", "int64")
 # Ask for the available memory before an array of more bytes than this is allocated.
@@ -19,17 +30,17 @@ _LARGE = 1 << 27
 
 
 def fwht(
-    x,
-    axis=-1,
-    orthonormal=False,
-    out=None,
-    n_threads=None,
+    x: ArrayLike,
+    axis: int = -1,
+    orthonormal: bool = False,
+    out: FloatArray | None = None,
+    n_threads: int | None = None,
     *,
-    axes=None,
-    norm=None,
-    order="natural",
-    signs=None,
-):
+    axes: Sequence[int] | None = None,
+    norm: Literal["backward", "ortho", "forward"] | None = None,
+    order: Literal["natural", "sequency", "dyadic"] = "natural",
+    signs: ArrayLike | None = None,
+) -> FloatArray:
     """Return H_m D x along an axis, or along several, D = diag(signs); scaled as `norm` says.
 
     H_m = H_o (x) H_2 (x) ... (x) H_2 for m = o 2^k, o = 1, 12, 20 or 28, H_2 = [[1, 1], [1, -1]]:
@@ -121,8 +132,16 @@ def fwht(
 
 
 def ifwht(
-    x, axis=-1, *, axes=None, norm=None, order="natural", signs=None, out=None, n_threads=None
-):
+    x: ArrayLike,
+    axis: int = -1,
+    *,
+    axes: Sequence[int] | None = None,
+    norm: Literal["backward", "ortho", "forward"] | None = None,
+    order: Literal["natural", "sequency", "dyadic"] = "natural",
+    signs: ArrayLike | None = None,
+    out: FloatArray | None = None,
+    n_threads: int | None = None,
+) -> FloatArray:
     """Return D^-1 H_m^-1 x along an axis, or along several: x before `fwht` with these options.
 
     H_m^-1 = H_m / m, in every order.

@@ -4,6 +4,10 @@ Each public method checks its arguments and calls a twin that trusts them, in tu
 threads. Docstrings of the public methods make up half of this file, which is long for that reason.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._kernels.half_space_turns import Turns
@@ -13,6 +17,14 @@ from subquad.halfspace._border import as_flag, as_indices, as_thresholds
 from subquad.halfspace._probe import tree_pays
 from subquad.halfspace._search import Search
 from subquad.halfspace._store import LARGE, MOST_IDS, Store
+
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray, IndexArray
+
 
 _METHODS = ("auto", "tree", "scan")
 
@@ -91,7 +103,12 @@ class HalfSpaceReport:
     (array([1, 3]), 2)
     """
 
-    def __init__(self, points, method="auto", n_threads=None):
+    def __init__(
+        self,
+        points: ArrayLike,
+        method: Literal["auto", "tree", "scan"] = "auto",
+        n_threads: int | None = None,
+    ) -> None:
         one_of(method, "method", _METHODS)
         points = as_matrix(points, "points", min_rows=0)
         _require_room(len(points), points.shape[1], points.itemsize)
@@ -100,25 +117,25 @@ class HalfSpaceReport:
         self._turns, self._searches, self.n_tested = Turns(), [], 0
         self._store = self._built(np.arange(len(points)), points.copy(), len(points))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._store.size
 
     @property
-    def dimension(self):
+    def dimension(self) -> int:
         """The number of coordinates of a point."""
         return self._store.dimension
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """The dtype of the points: float32 or float64."""
         return self._store.dtype
 
     @property
-    def engine(self):
+    def engine(self) -> Literal["tree", "scan"]:
         """The engine in use, "tree" or "scan"; "auto" may change it with a query."""
         return "tree" if self._store.n_leaves else "scan"
 
-    def query(self, a, b):
+    def query(self, a: ArrayLike, b: float) -> NDArray[np.intp]:
         """Return the sorted indices of the points with <x, a> >= b.
 
         Parameters
@@ -141,7 +158,9 @@ class HalfSpaceReport:
         a = as_vector(a, "a", size=self.dimension, dtype=self.dtype)
         return self._query_batch(a[None], as_thresholds(b, 1, self.dtype), 1)[1]
 
-    def query_batch(self, A, b, sort=True, n_threads=None):
+    def query_batch(
+        self, A: ArrayLike, b: ArrayLike, sort: bool = True, n_threads: int | None = None
+    ) -> tuple[IndexArray, IndexArray, FloatArray]:
         """Return the answers to several queries as a sparse matrix of the inner products.
 
         Parameters
@@ -185,7 +204,7 @@ class HalfSpaceReport:
         n_threads = resolve_threads(self._n_threads if n_threads is None else n_threads)
         return self._query_batch(A, b, n_threads, sort)
 
-    def insert(self, points):
+    def insert(self, points: ArrayLike) -> NDArray[np.intp]:
         """Add points and return their indices, which follow all indices given out before.
 
         Parameters
@@ -205,7 +224,7 @@ class HalfSpaceReport:
         points = as_matrix(points, "points", n_columns=self.dimension, dtype=self.dtype, min_rows=0)
         return self._turns.alone(self._insert, points)
 
-    def delete(self, indices):
+    def delete(self, indices: ArrayLike) -> None:
         """Take points out. Others keep their indices; deleted indices are never given out again.
 
         Parameters
@@ -219,7 +238,7 @@ class HalfSpaceReport:
         """
         self._turns.alone(self._delete, indices)
 
-    def update(self, indices, new_points):
+    def update(self, indices: ArrayLike, new_points: ArrayLike) -> None:
         """Move points: the point with index indices[i] becomes new_points[i].
 
         Parameters

@@ -1,14 +1,23 @@
 """Layers read from safetensors files, without torch."""
 
+from __future__ import annotations
+
 import json
 import math
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from subquad._validation import as_matrix, as_path
 from subquad.networks import LastLayer
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from subquad.activations import Activation
+
 
 # safetensors allows no larger header.
 _LARGEST_HEADER = 10**8
@@ -36,12 +45,12 @@ class StoredLayer:
     readout: np.ndarray | None
     constant: np.ndarray | None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         width, m_in = self.weight.shape
         head = "" if self.readout is None else f", n_outputs={len(self.readout)}"
         return f"StoredLayer(width={width}, m_in={m_in}{head}, dtype={self.weight.dtype})"
 
-    def last_layer(self, features, activation=None):
+    def last_layer(self, features: ArrayLike, activation: Activation | None = None) -> LastLayer:
         """Return the `LastLayer` of some inputs; its outputs lack `constant`.
 
         Parameters
@@ -67,7 +76,7 @@ class StoredLayer:
         return LastLayer(V, Z, self.readout.astype(V.dtype), activation)
 
 
-def load_layer(file, layer, *, head=None):
+def load_layer(file: str | os.PathLike[str], layer: str, *, head: str | None = None) -> StoredLayer:
     """Read a linear layer from a safetensors file, without torch.
 
     Only the arrays that are asked for are read.

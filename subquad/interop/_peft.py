@@ -1,18 +1,25 @@
 """Changes of a layer as LoRA adapters, the files that PEFT loads."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re
 import secrets
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from subquad._validation import as_path, integer
 from subquad.interop._change import fitted_layer, recompressed
 from subquad.interop._torch import load_torch
+
+if TYPE_CHECKING:
+    import torch
+
+    from subquad.interop._change._layer_change import LayerChange
 
 
 class Exported(NamedTuple):
@@ -29,7 +36,13 @@ class Exported(NamedTuple):
     error: float
 
 
-def export_peft(change, folder, model, *, rank=None):
+def export_peft(
+    change: LayerChange,
+    folder: str | os.PathLike[str],
+    model: torch.nn.Module,
+    *,
+    rank: int | None = None,
+) -> Exported:
     """Write the change that `fit_layer` found as a LoRA adapter, which PEFT loads.
 
     Parameters

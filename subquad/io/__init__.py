@@ -6,9 +6,12 @@
 The file is a zip of a JSON header and plain arrays, which `numpy.load` opens as well.
 """
 
+from __future__ import annotations
+
 import importlib
 import re
 import reprlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +19,11 @@ from subquad.io._checkpoint import Checkpoint, is_checkpoint
 from subquad.io._container import read_container, read_header, write_container
 from subquad.io._header import ModelFileError
 from subquad.io._replacing import check_writable, replacing
+
+if TYPE_CHECKING:
+    import os
+    from typing import Any
+
 
 __all__ = [
     "Checkpoint",
@@ -45,7 +53,9 @@ _PARTS_OF_SCALING = (
 _NOT_SAVED = ("callback",)
 
 
-def save_model(estimator, path, *, notes=None):
+def save_model(
+    estimator: object, path: str | os.PathLike[str], *, notes: dict[str, Any] | None = None
+) -> None:
     """Save a fitted estimator.
 
     Parameters
@@ -114,7 +124,7 @@ def save_model(estimator, path, *, notes=None):
     write_container(path, header, writer.arrays)
 
 
-def load_model(path):
+def load_model(path: str | os.PathLike[str]) -> Any:
     """Return the estimator that `save_model` wrote.
 
     Parameters

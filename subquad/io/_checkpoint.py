@@ -1,14 +1,24 @@
 """A fit's steps in a file, from which it goes on after it was interrupted."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import reprlib
 import time
 import warnings
+from typing import TYPE_CHECKING
 
 from subquad._validation import as_path
 from subquad.io._container import read_container, write_container
 from subquad.io._header import ModelFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from subquad.training import GaussNewtonTrainer, StepRecord
+
 
 CHECKPOINT = "subquad checkpoint"
 # Write no more often than takes this fraction of the time.
@@ -67,7 +77,14 @@ class Checkpoint:
     True
     """
 
-    def __init__(self, path, *, resume=False, about=None, callback=None):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        resume: bool = False,
+        about: dict[str, Any] | None = None,
+        callback: Callable[[Any], object] | None = None,
+    ) -> None:
         if not isinstance(about, (dict, type(None))):
             raise TypeError(f"about must be a dict or None; got {type(about).__name__}.")
         if not isinstance(resume, bool):
@@ -79,7 +96,7 @@ class Checkpoint:
         self.callback, self._trainer = callback, None
         self._written, self._seconds = None, 0.0
 
-    def begin(self, trainer):
+    def begin(self, trainer: GaussNewtonTrainer) -> None:
         """Take the trainer whose steps are to be kept, and bring it to where the file stands."""
         if not hasattr(trainer, "state_dict"):
             kind = type(trainer).__name__
@@ -90,14 +107,14 @@ class Checkpoint:
         if hasattr(self.callback, "begin"):
             self.callback.begin(trainer)
 
-    def __call__(self, record):
+    def __call__(self, record: StepRecord) -> None:
         """Keep a step, if that is due."""
         if self._trainer is not None and time.monotonic() >= self._due():
             self.save()
         if self.callback is not None:
             self.callback(record)
 
-    def save(self):
+    def save(self) -> None:
         """Write the last whole step, unless the file has it; return whether there is one."""
         n_steps = 0 if self._trainer is None else len(self._trainer.history)
         if not n_steps:
@@ -118,7 +135,7 @@ class Checkpoint:
             self._written, self._seconds = (n_steps, ended), ended - started
         return True
 
-    def remove(self):
+    def remove(self) -> None:
         """Remove the file of a fit that needs it no more."""
         with contextlib.suppress(OSError):
             if is_checkpoint(self.path):
@@ -166,7 +183,7 @@ class Checkpoint:
         self._written = len(trainer.history), time.monotonic()
 
 
-def is_checkpoint(path):
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a whole checkpoint."""
     try:
         read_container(path, CHECKPOINT)

@@ -13,7 +13,7 @@ from subquad._validation import as_matrix, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.estimators import Scaling
 from subquad.networks import WideNetwork
-from subquad.training import StepRecord
+from subquad.training import Diagnostics, StepRecord
 from subquad.weights import DenseWeights, GaussianWeights
 
 _ACTIVATIONS = {cls.__name__: cls for cls in (ReLU, ShiftedReLU, ThresholdedReLU)}
@@ -50,7 +50,10 @@ class Writer:
         if isinstance(value, np.ndarray):
             return self._array(name, value)
         if isinstance(value, StepRecord):
-            return {"step": self.encode(name, dataclasses.asdict(value))}
+            fields = dataclasses.asdict(value)
+            if value.diagnostics is None:  # as older versions know it
+                del fields["diagnostics"]
+            return {"step": self.encode(name, fields)}
         if type(value) in _ACTIVATIONS.values():
             fields = {"shift": value.shift, "relative": value.relative}
             return {"activation": self.encode(name, {"class": type(value).__name__, **fields})}
@@ -85,7 +88,7 @@ class Reader:
             "tuple": lambda items: tuple(self.decode(items)),
             "dict": lambda items: {key: self.decode(item) for key, item in items.items()},
             "pairs": lambda pairs: dict(self.decode(pairs)),
-            "step": lambda fields: StepRecord(**self.decode(fields)),
+            "step": lambda fields: _step(**self.decode(fields)),
             "activation": lambda fields: _activation(**self.decode(fields)),
             "scaling": lambda fields: Scaling(**self.decode(fields)),
             "network": lambda parts: _network(**self.decode(parts)),
@@ -108,6 +111,13 @@ def _strings(strings):
     array = np.empty(len(strings), dtype=object)
     array[:] = strings
     return array
+
+
+def _step(diagnostics=None, **fields):
+    """Record of a step; diagnostics are a record within it."""
+    if diagnostics is not None:
+        diagnostics = Diagnostics(**diagnostics)
+    return StepRecord(diagnostics=diagnostics, **fields)
 
 
 def _activation(shift, relative, **names):

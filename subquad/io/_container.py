@@ -5,18 +5,25 @@ so that ``numpy.load`` opens the file as well. Reading trusts nothing: entries, 
 checksums must agree, and no size is believed that the file is too short for.
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 import math
 import os
 import re
 import zipfile
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from subquad._validation import as_path
 from subquad.io._header import MODEL, VERSION, ModelFileError, as_text, checked_header, parsed
 from subquad.io._replacing import replacing
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 HEADER = "header.json"
 LARGEST_HEADER = 2**24
@@ -60,7 +67,7 @@ def write_container(path, header, arrays, kind=MODEL):
         _write_zip(file, text, arrays)
 
 
-def read_header(path):
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the header of a model file; no array is read."""
     with _opened(path, MODEL) as (archive, _):
         return _header(archive, MODEL)

@@ -5,6 +5,8 @@ writer holds a lock on it. A process that is killed loses the lock: the next one
 file finds what it left, and removes it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import glob
@@ -14,8 +16,14 @@ import shutil
 import stat
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from subquad._validation import as_path, real
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
 
 try:
     import fcntl
@@ -28,7 +36,7 @@ _CHARACTERS_OF_NAME = 50
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a binary file that takes the place of `path` when the block ends, whole.
 
     Parameters
@@ -103,7 +111,7 @@ def _naming(path):
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
-def check_writable(path, n_bytes=0, name="path"):
+def check_writable(path: str | os.PathLike[str], n_bytes: int = 0, name: str = "path") -> None:
     """Refuse a path that a file of `n_bytes` could not be written to, before any work is done.
 
     Parameters

@@ -1,5 +1,9 @@
 """Jacobians made of others: rows scaled, layers added."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._validation import as_positions, as_vector, generator
@@ -11,6 +15,14 @@ from subquad.jacobian._protocol import (
     kept_gram,
     sketched_gram,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Literal
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
 
 
 class ScaledRows:
@@ -29,22 +41,22 @@ class ScaledRows:
         If the roots are not a finite real vector of n entries.
     """
 
-    def __init__(self, J, roots):
+    def __init__(self, J: Jacobian, roots: ArrayLike) -> None:
         self._J, self._roots = J, as_vector(roots, "roots", size=J.n, dtype=np.float64)
         self.n, self.shape, self.dtype = J.n, J.shape, J.dtype
 
     def __getattr__(self, name):
         return getattr(self._J, name)
 
-    def matvec(self, X):
+    def matvec(self, X: Any) -> FloatArray:
         """Return diag(roots) J X."""
         return self._roots * self._J.matvec(X)
 
-    def adjoint(self, g):
+    def adjoint(self, g: ArrayLike) -> Any:
         """Return (diag(roots) J)^T g."""
         return self._J.adjoint(self._roots * self._as_vector(g))
 
-    def gram(self, other=None):
+    def gram(self, other: Jacobian | None = None) -> NDArray[np.float64]:
         """Return diag(roots) G diag(roots), or diag(roots) J other^T."""
         if isinstance(other, ScaledRows):
             return self._roots[:, None] * gram_from(self._J, other)
@@ -56,24 +68,24 @@ class ScaledRows:
         """J (diag(roots) self)^T."""
         return J.gram(self._J) * self._roots
 
-    def product(self, g):
+    def product(self, g: ArrayLike) -> NDArray[np.float64]:
         """Return diag(roots) G diag(roots) g."""
         return self._roots * gram_times(self._J, self._roots * self._as_vector(g))
 
-    def diagonal(self):
+    def diagonal(self) -> NDArray[np.float64]:
         """Return its diagonal."""
         return self._roots**2 * self._J.diagonal()
 
-    def columns(self, points):
+    def columns(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return columns of it."""
         points = as_positions(points, "points", self.n)
         return self._roots[:, None] * self._J.columns(points) * self._roots[points]
 
-    def sketch(self, S):
+    def sketch(self, S: Any) -> FloatArray:
         """Return diag(roots) J S^T: a sketch mixes columns, weights scale rows."""
         return self._roots[:, None] * self._J.sketch(S)
 
-    def sketched_gram(self, S):
+    def sketched_gram(self, S: Any) -> NDArray[np.float64]:
         """Return the Gram matrix of that."""
         return self._roots[:, None] * sketched_gram(self._J, S) * self._roots
 
@@ -117,7 +129,7 @@ class JacobianSum(KeepsGram):
     ((1, 4), array([[50.]]))
     """
 
-    def __init__(self, parts):
+    def __init__(self, parts: Sequence[Jacobian]) -> None:
         try:
             self.parts = tuple(parts)
         except TypeError:
@@ -136,27 +148,27 @@ class JacobianSum(KeepsGram):
         self.dtype = np.result_type(*(part.dtype for part in self.parts))
 
     @property
-    def forms_gram(self):
+    def forms_gram(self) -> bool:
         """Whether no part must do without its Gram matrix."""
         return all(getattr(part, "forms_gram", True) for part in self.parts)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """(n, number of weights)."""
         return self.n, sum(part.shape[1] for part in self.parts)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"JacobianSum({list(self.parts)})"
 
-    def matvec(self, X):
+    def matvec(self, X: Any) -> FloatArray:
         """Return sum_l J_l X_l for a sequence X of one argument per layer."""
         return sum(part.matvec(x) for part, x in self._with(X, "X"))
 
-    def adjoint(self, g):
+    def adjoint(self, g: ArrayLike) -> list[Any]:
         """Return [J_l^T g], a pair of factors for each layer."""
         return [part.adjoint(g) for part in self.parts]
 
-    def gram(self, other=None):
+    def gram(self, other: Jacobian | None = None) -> NDArray[np.float64]:
         """Return sum_l J_l J_l^T, or sum_l J_l other_l^T for another JacobianSum, in float64.
 
         The layers of `other` may be of other kinds, grouped or not, and `other` may have weights.
@@ -171,19 +183,19 @@ class JacobianSum(KeepsGram):
             )
         return sum(part.gram(twin) for part, twin in zip(self.parts, other.parts, strict=True))
 
-    def product(self, g):
+    def product(self, g: ArrayLike) -> NDArray[np.float64]:
         """Return G g, shape (n,)."""
         return self._times(as_vector(g, "g", size=self.n, dtype=np.float64))
 
-    def diagonal(self):
+    def diagonal(self) -> NDArray[np.float64]:
         """Return the diagonal of G."""
         return sum(part.diagonal() for part in self.parts)
 
-    def columns(self, points):
+    def columns(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return columns of G, shape (n, len(points))."""
         return sum(part.columns(points) for part in self.parts)
 
-    def sketch(self, S):
+    def sketch(self, S: Any) -> FloatArray:
         """Return sum_l J_l S_l^T for a sequence S of one sketch per layer.
 
         With independent sketches of mean (S_l x) . (S_l y) = x . y, the cross terms of layers
@@ -191,10 +203,17 @@ class JacobianSum(KeepsGram):
         """
         return sum(part.sketch(s) for part, s in self._with(S, "S"))
 
-    def draw_sketch(self, sketch_size, rng):
+    def draw_sketch(
+        self,
+        sketch_size: int,
+        rng: int | np.random.Generator | None,
+        kind: Literal["TensorSketch", "TensorSRHT"] = "TensorSketch",
+    ) -> Any:
         """Return one sketch per layer, independent of each other, for `sketch`."""
         rng = generator(rng)
-        return tuple(part.draw_sketch(sketch_size, rng) for part in self.parts)
+        if kind == "TensorSketch":  # which a layer of a user's own need not name
+            return tuple(part.draw_sketch(sketch_size, rng) for part in self.parts)
+        return tuple(part.draw_sketch(sketch_size, rng, kind) for part in self.parts)
 
     def _form(self):
         G = self.parts[0].gram()

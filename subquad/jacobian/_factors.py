@@ -3,8 +3,11 @@
 Sums of Gram matrices run in float64, blocks of float32 columns being cast as they are met.
 """
 
+from __future__ import annotations
+
 import functools
 from collections import deque
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
@@ -12,6 +15,15 @@ import scipy.sparse
 from subquad._parallel import blocks
 from subquad._products import SPARSE_GRAM_DENSITY, multiply_csr, multiply_dense
 from subquad._validation import as_csr, as_matrix, require_memory
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from subquad._typing import Matrix
+    from subquad.sketch import TensorSketch, TensorSRHT
+
 
 _COLUMNS_PER_CAST = 2048
 # Take as many columns of U at once as stay in cache, since a product with G reads them twice.
@@ -79,7 +91,7 @@ def row_squares(U):
     return np.einsum("ij,ij->i", U, U, dtype=np.float64)
 
 
-def cross_gram(U, other):
+def cross_gram(U: Matrix, other: Matrix) -> NDArray[np.float64]:
     """Return U other^T in float64."""
     if scipy.sparse.issparse(U) or scipy.sparse.issparse(other):
         sparse = [x for x in (U, other) if scipy.sparse.issparse(x)]
@@ -133,21 +145,23 @@ class FixedSide:
         Of V; that of `inputs` by default.
     """
 
-    def __init__(self, inputs, repeats=1, dtype=None):
+    def __init__(
+        self, inputs: Matrix, repeats: int = 1, dtype: np.dtype[Any] | None = None
+    ) -> None:
         self.inputs, self._repeats, self._kept = inputs, repeats, deque(maxlen=2)
         self.dtype = inputs.dtype if dtype is None else np.dtype(dtype)
 
     @functools.cached_property
-    def V(self):
+    def V(self) -> Matrix:
         """The factor, shape (n repeats, m_v)."""
         V = self.inputs.astype(self.dtype, copy=False)
         return V if self._repeats == 1 else np.repeat(V, self._repeats, axis=0)
 
-    def of_one_output(self):
+    def of_one_output(self) -> FixedSide:
         """Return the same for a single output."""
         return FixedSide(self.inputs, dtype=self.dtype)
 
-    def prepared(self, sketch, n_threads):
+    def prepared(self, sketch: TensorSketch | TensorSRHT, n_threads: int | None) -> object:
         """Return `sketch.prepare(V)`, made anew unless this sketch was one of the last two."""
         for known, prepared in self._kept:
             if known is sketch:

@@ -3,7 +3,10 @@
 The only caller of the kernels that count which neurons fire at two data points.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +14,14 @@ from subquad._kernels import coactivation
 from subquad._validation import as_positions
 from subquad.jacobian._factors import FixedSide
 from subquad.jacobian._khatri_rao import KhatriRao
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from subquad._typing import FloatArray
+
 
 # Seconds that the popcount Gram matrix takes for a pair of 64-bit words, on one core.
 _POPCOUNT_SECONDS = 4e-11
@@ -42,7 +53,16 @@ class FiredJacobian(KhatriRao):
         As given.
     """
 
-    def __init__(self, fired, readout, V, K, *, by_neuron=None, n_threads=1):
+    def __init__(
+        self,
+        fired: NDArray[np.uint64],
+        readout: NDArray[np.float64],
+        V: FloatArray | FixedSide,
+        K: NDArray[np.float64],
+        *,
+        by_neuron: NDArray[np.uint64] | None = None,
+        n_threads: int = 1,
+    ) -> None:
         self.fired, self._by_neuron = fired, by_neuron
         self._readout, self._K, self._n_threads = readout, K, n_threads
         self._side = V if isinstance(V, FixedSide) else FixedSide(V)
@@ -52,38 +72,38 @@ class FiredJacobian(KhatriRao):
         self._magnitude = float(magnitudes[0]) if self._is_even else None
 
     @functools.cached_property
-    def active(self):
+    def active(self) -> NDArray[np.int32]:
         """How many neurons fire at each data point, int32."""
         active = np.empty(self.n, np.int32)
         coactivation.count_bits(self.fired, active, self._n_threads)
         return active
 
     @functools.cached_property
-    def U(self):
+    def U(self) -> FloatArray:
         """Row i: the readouts of the neurons that fire at data point i, in the dtype of V."""
         return self._rows(slice(None), self.dtype) * self._readout.astype(self.dtype)
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Dtype of V."""
         return self.V.dtype
 
     @property
-    def nnz_u(self):
+    def nnz_u(self) -> int:
         """Entries of U as it is sketched: dense."""
         return self.n * self.m_u
 
-    def gram_seconds(self):
+    def gram_seconds(self) -> float:
         """Forecast the time that counting bits takes."""
         return _POPCOUNT_SECONDS * self.n**2 * self.fired.shape[1] / 2
 
-    def diagonal(self):
+    def diagonal(self) -> NDArray[np.float64]:
         """Return |v_i|^2 times the squared readouts that fire at i."""
         if self._is_even:
             return self._K.diagonal() * self.active * self._magnitude**2
         return self._K.diagonal() * (self._rows(slice(None)) @ self._readout**2)
 
-    def columns(self, points):
+    def columns(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return columns of G, for an array of indices."""
         points = as_positions(points, "points", self.n)
         counts = (self._rows(slice(None)) * self._readout**2) @ self._rows(points).T
@@ -107,14 +127,16 @@ class FiredJacobian(KhatriRao):
         return bits_as_numbers(self.fired[points], self.m_u, dtype)
 
 
-def transposed_bits(bits, n_columns, n_threads):
+def transposed_bits(bits: NDArray[np.uint64], n_columns: int, n_threads: int) -> NDArray[np.uint64]:
     """Return the transpose of a matrix of bits, its rows padded to whole words."""
     transposed = np.empty((n_columns, (len(bits) + 63) // 64), np.uint64)
     coactivation.transpose_bits(bits, transposed, n_threads)
     return transposed
 
 
-def bits_as_numbers(bits, n_columns, dtype=np.float64):
+def bits_as_numbers(
+    bits: NDArray[np.uint64], n_columns: int, dtype: DTypeLike = np.float64
+) -> FloatArray:
     """Return rows of bits as numbers 0 and 1, shape (len(bits), n_columns)."""
     octets = np.ascontiguousarray(bits).view(np.uint8)
     return np.unpackbits(octets, axis=1, count=n_columns, bitorder="little").astype(dtype)

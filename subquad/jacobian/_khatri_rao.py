@@ -3,6 +3,10 @@
 Long for its docstrings: a method has a few lines, and says its formula, shapes and cost.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.sparse
 
@@ -12,13 +16,22 @@ from subquad._validation import (
     as_matrix,
     as_positions,
     as_vector,
+    one_of,
     require_in_range,
     require_memory,
 )
 from subquad.jacobian import _factors as factors
 from subquad.jacobian import _grouped as grouped
 from subquad.jacobian._protocol import KeepsGram, gram_from
-from subquad.sketch import TensorSketch
+from subquad.sketch import TensorSketch, TensorSRHT
+
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray, IndexArray, Matrix, MatrixLike
+    from subquad.jacobian._protocol import Jacobian
 
 
 class KhatriRao(KeepsGram):
@@ -78,7 +91,7 @@ class KhatriRao(KeepsGram):
 
     _groups = None
 
-    def __init__(self, U, V, groups=None):
+    def __init__(self, U: MatrixLike, V: MatrixLike, groups: ArrayLike | None = None) -> None:
         U = factors.as_factor(U, "U")
         V = factors.as_factor(V, "V", n_rows=U.shape[0])
         groups = as_groups(groups, U.shape[0])
@@ -100,17 +113,17 @@ class KhatriRao(KeepsGram):
         self.m_v = side.inputs.shape[1]
 
     @property
-    def V(self):
+    def V(self) -> Matrix:
         """The second factor."""
         return self._side.V
 
     @property
-    def groups(self):
+    def groups(self) -> IndexArray | None:
         """Where each group begins, and where the last ends; None where every row is one."""
         return None if self._groups is None else self._groups.indptr
 
     @property
-    def n_rows(self):
+    def n_rows(self) -> int:
         """Rows of U and V."""
         return self.n if self._groups is None else self._groups.n_rows
 
@@ -120,31 +133,31 @@ class KhatriRao(KeepsGram):
         return Groups.of_single_rows(self.n) if self._groups is None else self._groups
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """(n, m_u m_v)."""
         return self.n, self.m_u * self.m_v
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Dtype of the factors."""
         return self.U.dtype
 
     @property
-    def nnz_u(self):
+    def nnz_u(self) -> int:
         """Stored entries of U."""
         return factors.stored_entries(self.U)
 
     @property
-    def nnz_v(self):
+    def nnz_v(self) -> int:
         """Stored entries of V."""
         return factors.stored_entries(self.V)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         rows = "" if self._groups is None else f"n_rows={self.n_rows}, "
         sizes = f"n={self.n}, {rows}m_u={self.m_u}, m_v={self.m_v}"
         return f"{type(self).__name__}({sizes}, dtype={self.dtype})"
 
-    def to_dense(self):
+    def to_dense(self) -> FloatArray:
         """Return J as an array, shape (n, m_u m_v): for small checks.
 
         Raises
@@ -159,7 +172,9 @@ class KhatriRao(KeepsGram):
         U, V = factors.dense(self.U), factors.dense(self.V)
         return (U[:, :, None] * V[:, None, :]).reshape(self.shape)
 
-    def matvec(self, X, n_threads=None):
+    def matvec(
+        self, X: ArrayLike | tuple[MatrixLike, MatrixLike], n_threads: int | None = None
+    ) -> FloatArray:
         """Return J vec(X), whose entries are u_i^T X v_i, or sums of these by group.
 
         Parameters
@@ -224,7 +239,7 @@ class KhatriRao(KeepsGram):
         """rowsum((U A^T) o (V B^T))."""
         return np.einsum("ir,ir->i", factors.dense(self.U @ A.T), factors.dense(self.V @ B.T))
 
-    def adjoint(self, g):
+    def adjoint(self, g: ArrayLike) -> tuple[Matrix, Matrix]:
         """Return J^T g as a factor pair (A, B): J^T g = vec(A^T B).
 
         Parameters
@@ -260,7 +275,7 @@ class KhatriRao(KeepsGram):
         """Return g with an entry for every row of the factors."""
         return g if self._groups is None else self._groups.expanded(g)
 
-    def gram(self, other=None):
+    def gram(self, other: Jacobian | None = None) -> NDArray[np.float64]:
         """Return J J^T = (U U^T) o (V V^T), summed by groups, or the cross Gram matrix J other^T.
 
         Parameters
@@ -318,7 +333,7 @@ class KhatriRao(KeepsGram):
             G *= factors.cross_gram(self.V, other.V)
         return require_in_range(G, "U and V", "J J'^T")
 
-    def gram_work(self, other=None):
+    def gram_work(self, other: KhatriRao | None = None) -> dict[str, float]:
         """Return how much work each way to `gram(other)` takes, where rows are grouped.
 
         Parameters
@@ -333,7 +348,7 @@ class KhatriRao(KeepsGram):
         """
         return grouped.gram_work(self, other)
 
-    def product(self, g):
+    def product(self, g: FloatArray) -> NDArray[np.float64]:
         """Return J (J^T g), shape (n,), in float64.
 
         Parameters
@@ -350,7 +365,7 @@ class KhatriRao(KeepsGram):
             product = self._times(g)
         return require_in_range(product, "U, V and g", "J J^T g")
 
-    def diagonal(self):
+    def diagonal(self) -> NDArray[np.float64]:
         """Return the diagonal of J J^T: |u_i|^2 |v_i|^2, or |U_i^T V_i|^2 of group i."""
         with np.errstate(over="ignore", invalid="ignore"):
             if self._groups is not None:
@@ -359,7 +374,7 @@ class KhatriRao(KeepsGram):
                 squares = factors.row_squares(self.U) * factors.row_squares(self.V)
         return require_in_range(squares, "U and V", "J J^T")
 
-    def columns(self, points):
+    def columns(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return columns of J J^T, shape (n, len(points)), for an array of indices."""
         points = as_positions(points, "points", self.n)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -372,7 +387,7 @@ class KhatriRao(KeepsGram):
                 G *= factors.cross_gram(self.V, self.V[points])
         return require_in_range(G, "U and V", "J J^T")
 
-    def sketch(self, S):
+    def sketch(self, S: TensorSketch | TensorSRHT) -> FloatArray:
         """Return J S^T, shape (n, S.sketch_size), for a TensorSketch or TensorSRHT S.
 
         What S keeps of V is made once, for the last two sketches that were used; with groups, T
@@ -381,7 +396,7 @@ class KhatriRao(KeepsGram):
         V, options = self._for_sketch(S)
         return S.apply(self.U, V, n_threads=self._n_threads, **options)
 
-    def sketched_gram(self, S):
+    def sketched_gram(self, S: TensorSketch | TensorSRHT) -> NDArray[np.float64]:
         """Return (J S^T)(J S^T)^T in float64, without the inverse transform of `sketch`."""
         V, options = self._for_sketch(S)
         return np.asarray(S.gram(self.U, V, self._n_threads, **options), np.float64)
@@ -405,9 +420,14 @@ class KhatriRao(KeepsGram):
             return self.V, {"groups": self.groups}
         return self._side.prepared(S, self._n_threads), {}
 
-    def draw_sketch(self, sketch_size, rng):
-        """Return a TensorSketch for `sketch`."""
-        return TensorSketch((self.m_u, self.m_v), sketch_size, rng=rng)
+    def draw_sketch(
+        self,
+        sketch_size: int,
+        rng: int | np.random.Generator | None,
+        kind: Literal["TensorSketch", "TensorSRHT"] = "TensorSketch",
+    ) -> TensorSketch | TensorSRHT:
+        """Return a sketch for `sketch`, a "TensorSketch" or a "TensorSRHT"."""
+        return drawn((self.m_u, self.m_v), sketch_size, rng, kind)
 
     def _form(self):
         if self._groups is not None:
@@ -430,6 +450,12 @@ class KhatriRao(KeepsGram):
             columns = U[:, block].astype(np.float64, copy=False)
             moved += columns @ (columns.T @ weighted)
         return np.einsum("ij,ij->i", moved, V)
+
+
+def drawn(n_features, sketch_size, rng, kind):
+    """Return a sketch of pairs of these lengths."""
+    kinds = {"TensorSketch": TensorSketch, "TensorSRHT": TensorSRHT}
+    return kinds[one_of(kind, "kind", kinds)](n_features, sketch_size, rng=rng)
 
 
 def require_same_layer(J, other):

@@ -1,8 +1,17 @@
 """What a Jacobian can be asked."""
 
-from typing import Protocol, runtime_checkable
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray, IndexArray
 
 
 @runtime_checkable
@@ -37,33 +46,42 @@ class Jacobian(Protocol):
 
     The solvers also use, where an implementation has them: `forms_gram` (False where G must not be
     formed), `gram_seconds()` (a forecast of what forming it takes), `draw_sketch(sketch_size, rng)`
-    (a sketch that `sketch` takes) and `sketched_gram(S)` (the Gram matrix of `sketch(S)`, at less
-    cost). The methods "sketch" and "pcg" with a sketch need `draw_sketch`.
+    (a sketch that `sketch` takes: a TensorSketch unless a third argument asks for a "TensorSRHT")
+    and `sketched_gram(S)` (the Gram matrix of `sketch(S)`, at less cost). The methods "sketch" and
+    "pcg" with a sketch need `draw_sketch`.
     """
 
-    n: int
-    shape: tuple
-    dtype: object
+    @property
+    def n(self) -> int:
+        """Rows."""
 
-    def matvec(self, X):
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, number of weights)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the factors."""
+
+    def matvec(self, X: Any) -> FloatArray:
         """Return J X, shape (n,)."""
 
-    def adjoint(self, g):
+    def adjoint(self, g: FloatArray) -> Any:
         """Return J^T g as a pair of factors."""
 
-    def gram(self, other=None):
+    def gram(self, other: Jacobian | None = None) -> NDArray[np.float64]:
         """Return J J^T, or J other^T, in float64."""
 
-    def product(self, g):
+    def product(self, g: FloatArray) -> NDArray[np.float64]:
         """Return J J^T g, shape (n,), in float64."""
 
-    def diagonal(self):
+    def diagonal(self) -> NDArray[np.float64]:
         """Return the diagonal of J J^T, shape (n,), in float64."""
 
-    def columns(self, points):
+    def columns(self, points: IndexArray) -> NDArray[np.float64]:
         """Return columns of J J^T, shape (n, len(points)), in float64."""
 
-    def sketch(self, S):
+    def sketch(self, S: Any) -> FloatArray:
         """Return J S^T, shape (n, sketch_size)."""
 
 
@@ -82,11 +100,11 @@ class KeepsGram:
     _G = None
 
     @property
-    def formed(self):
+    def formed(self) -> bool:
         """Whether G is kept."""
         return self._G is not None
 
-    def product(self, g):
+    def product(self, g: ArrayLike) -> NDArray[np.float64]:
         """Return G g."""
         return self._times(g)
 
@@ -113,17 +131,17 @@ def gram_from(J, other):
     return other._gram_from(J) if hasattr(other, "_gram_from") else None
 
 
-def kept_gram(J):
+def kept_gram(J: Jacobian) -> NDArray[np.float64]:
     """Return G of any Jacobian, for reading; one of the package's own keeps it."""
     return J._kept_gram() if isinstance(J, KeepsGram) else J.gram()
 
 
-def gram_times(J, g):
+def gram_times(J: Jacobian, g: ArrayLike) -> NDArray[np.float64]:
     """Return G g of any Jacobian for a trusted g; one of the package's own checks nothing."""
     return J._times(g) if isinstance(J, KeepsGram) else J.product(g)
 
 
-def sketched_gram(J, S):
+def sketched_gram(J: Jacobian, S: Any) -> NDArray[np.float64]:
     """Return (J S^T)(J S^T)^T in float64, an array of the caller's own, for any Jacobian."""
     if hasattr(J, "sketched_gram"):
         return J.sketched_gram(S)

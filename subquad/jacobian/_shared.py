@@ -1,6 +1,9 @@
 """Jacobians of several outputs that share the weights: n C rows (i, c), in this order."""
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +11,13 @@ from subquad._parallel import blocks
 from subquad._validation import integer
 from subquad.jacobian import _factors as factors
 from subquad.jacobian._khatri_rao import KhatriRao
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from subquad._typing import FloatArray
+    from subquad.jacobian._factors import FixedSide
+
 
 _NEURONS_PER_BLOCK = 2048
 
@@ -28,17 +38,23 @@ class SharedJacobian(KhatriRao):
     n_threads : int
     """
 
-    def __init__(self, tangents, side, K, n_threads=1):
+    def __init__(
+        self,
+        tangents: list[FloatArray],
+        side: FixedSide,
+        K: NDArray[np.float64],
+        n_threads: int = 1,
+    ) -> None:
         self.n_outputs, self._K, self._tangents = len(tangents), K, tangents
         U = tangents[0] if len(tangents) == 1 else np.stack(tangents, axis=1)
         self._adopt(U.reshape(len(K) * self.n_outputs, -1), side, n_threads)
 
     @property
-    def nnz_v(self):
+    def nnz_v(self) -> int:
         """Entries of V, as often as there are outputs."""
         return self.n * self.m_v
 
-    def output_grams(self):
+    def output_grams(self) -> NDArray[np.float64]:
         """Return the diagonal blocks of G, one n x n matrix for each output."""
         grams = []
         for U in self._tangents:
@@ -81,7 +97,13 @@ class ReadoutJacobian(KhatriRao):
     K : ndarray of float64, shape (n, n)
     """
 
-    def __init__(self, slopes, readout, side, K):
+    def __init__(
+        self,
+        slopes: FloatArray,
+        readout: NDArray[np.float64],
+        side: FixedSide,
+        K: NDArray[np.float64],
+    ) -> None:
         self._slopes, self._readout, self._K = slopes, readout, K
         self.n_outputs, self.m_u = readout.shape
         self._side = side
@@ -89,27 +111,27 @@ class ReadoutJacobian(KhatriRao):
         self._n_threads = 1
 
     @functools.cached_property
-    def U(self):
+    def U(self) -> FloatArray:
         """u_ic, in float64."""
         return (self._slopes[:, None, :] * self._readout).reshape(self.n, self.m_u)
 
     @property
-    def nnz_u(self):
+    def nnz_u(self) -> int:
         """Entries of U."""
         return self.n * self.m_u
 
     @property
-    def nnz_v(self):
+    def nnz_v(self) -> int:
         """Entries of V, as often as there are outputs."""
         return self.n * self.m_v
 
-    def of_output(self, c):
+    def of_output(self, c: int) -> KhatriRao:
         """Return the Jacobian of one output, n rows."""
         c = integer(c, "c", minimum=0, maximum=self.n_outputs - 1)
         side = self._side.of_one_output()
         return ReadoutJacobian(self._slopes, self._readout[c : c + 1], side, self._K)
 
-    def output_grams(self):
+    def output_grams(self) -> NDArray[np.float64]:
         """Return the diagonal blocks of G: one for each output, or one that all share."""
         magnitudes = np.abs(self._readout)
         shared = bool((magnitudes == magnitudes[0]).all())
@@ -123,7 +145,7 @@ class ReadoutJacobian(KhatriRao):
             G *= self._K
         return grams
 
-    def diagonal(self):
+    def diagonal(self) -> NDArray[np.float64]:
         """Return K_ii sum_r (a_cr phi'(z_ir))^2."""
         squares = np.square(self._slopes, dtype=np.float64) @ (self._readout**2).T
         return (squares * self._K.diagonal()[:, None]).ravel()

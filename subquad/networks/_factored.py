@@ -3,7 +3,10 @@
 Most of the file is docstrings, which is why it is long.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
@@ -18,6 +21,15 @@ from subquad.networks._initial import layer_number
 from subquad.networks._last_layer import outputs_in_range
 from subquad.networks._outer import Absent, Dense, HadamardStack
 from subquad.sketch import SRHT, GaussianSketch
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from subquad._typing import FloatArray, MatrixLike
+    from subquad.activations import ThresholdActivation
+
 
 # Take so many points at a time, whose bits take m / 8 bytes each.
 _POINTS_PER_BLOCK = 4096
@@ -90,17 +102,17 @@ class FactoredNetwork:
 
     def __init__(
         self,
-        n_features,
+        n_features: int,
         *,
-        width,
-        inner_size,
-        outer_size=None,
-        sketch="srht",
-        n_outputs=1,
-        activation=None,
-        rng=None,
-        dtype=np.float64,
-    ):
+        width: int,
+        inner_size: int,
+        outer_size: int | None = None,
+        sketch: Literal["srht", "gaussian"] = "srht",
+        n_outputs: int = 1,
+        activation: ThresholdActivation | None = None,
+        rng: int | np.random.Generator | None = None,
+        dtype: DTypeLike = np.float64,
+    ) -> None:
         d, width = integer(n_features, "n_features"), integer(width, "width")
         inner_size = integer(inner_size, "inner_size")
         if inner_size > d:
@@ -141,21 +153,21 @@ class FactoredNetwork:
         self._padded_readout[:, : self.width] = self._scale * self.readout
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """Number of outputs."""
         return len(self.readout)
 
     @property
-    def dtype(self):
+    def dtype(self) -> DTypeLike:
         """float32 or float64."""
         return self.readout.dtype
 
     @property
-    def n_parameters(self):
+    def n_parameters(self) -> int:
         """Entries of B, the numbers that training moves."""
         return self.weights.size
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"FactoredNetwork(n_features={self.n_features}, width={self.width}, "
             f"inner_size={self.inner_size}, outer_size={self.outer_size}, "
@@ -163,7 +175,7 @@ class FactoredNetwork:
             f"activation={self.activation}, dtype={self.dtype})"
         )
 
-    def features(self, X):
+    def features(self, X: MatrixLike) -> FloatArray:
         """Return v_i = C x_i for every data point.
 
         Parameters
@@ -187,7 +199,14 @@ class FactoredNetwork:
             X = as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
         return np.ascontiguousarray(self.inner.apply(X), dtype=self.dtype)
 
-    def outputs(self, X, weights=None, *, centred=False, n_threads=None):
+    def outputs(
+        self,
+        X: ArrayLike,
+        weights: ArrayLike | None = None,
+        *,
+        centred: bool = False,
+        n_threads: int | None = None,
+    ) -> NDArray[np.float64]:
         """Return f(x_i) for every data point, with B = weights if they are given.
 
         Parameters
@@ -222,7 +241,15 @@ class FactoredNetwork:
                 out[points] -= layer.respond(self.weights).outputs
         return out
 
-    def jacobian(self, X, weights=None, *, layer=-1, output=0, n_threads=None):
+    def jacobian(
+        self,
+        X: ArrayLike,
+        weights: ArrayLike | None = None,
+        *,
+        layer: int = -1,
+        output: int = 0,
+        n_threads: int | None = None,
+    ) -> KhatriRao:
         """Return the Jacobian of one output by B, as `KhatriRao` (U, V).
 
         Parameters
@@ -259,11 +286,11 @@ class FactoredNetwork:
         """The `FactoredLayer` of this network on the rows of X: what its trainers ask."""
         return FactoredLayer(self, self.features(X), n_threads)
 
-    def inner_matrix(self):
+    def inner_matrix(self) -> FloatArray:
         """Return C, shape (l, d), in float64."""
         return self.inner.matrix()
 
-    def outer_matrix(self):
+    def outer_matrix(self) -> FloatArray:
         """Return A, shape (m, k), in float64; the identity if there is none."""
         return self._outer.matrix()
 

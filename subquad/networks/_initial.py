@@ -1,10 +1,18 @@
 """What random networks have in common: their sizes, the weights they start with, a readout."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._compact import CompactColumns
 from subquad._validation import integer, one_of
 from subquad.weights import DenseWeights, GaussianWeights
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 KINDS = ("dense", "int8", "implicit")
 
@@ -13,27 +21,27 @@ class Network:
     """Sizes of a network, read from its arrays `weights` and `readout`."""
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """d, the number of inputs."""
         return self.weights.shape[1]
 
     @property
-    def width(self):
+    def width(self) -> int:
         """m, the number of neurons of a layer."""
         return self.readout.shape[1]
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """Number of outputs."""
         return len(self.readout)
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """float32 or float64."""
         return self.readout.dtype
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory of the weights, in bytes."""
         return self.weights.nbytes
 

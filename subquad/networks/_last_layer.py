@@ -1,6 +1,9 @@
 """The last hidden layer of a network, as the arrays that its training needs."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +21,15 @@ from subquad._validation import (
 from subquad.activations import ReLU, as_activation, is_smooth
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import layer_number
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
+    from subquad.activations import Activation
+
 
 # Cast so many columns of float32 features to float64 at a time,
 _COLUMNS_PER_BLOCK = 2048
@@ -73,14 +85,14 @@ class LastLayer:
 
     def __init__(
         self,
-        features,
-        preactivations,
-        readout,
-        activation=None,
+        features: ArrayLike,
+        preactivations: ArrayLike,
+        readout: ArrayLike,
+        activation: Activation | None = None,
         *,
-        weight_std=None,
-        thresholds=None,
-    ):
+        weight_std: float | None = None,
+        thresholds: ArrayLike | None = None,
+    ) -> None:
         self.features = as_matrix(features, "features")
         self.n, dtype = len(self.features), self.features.dtype
         self.preactivations = as_matrix(
@@ -116,17 +128,17 @@ class LastLayer:
         return self
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """float32 or float64."""
         return self.features.dtype
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"LastLayer(n={self.n}, width={self.width}, n_outputs={self.n_outputs}, "
             f"activation={self.activation}, dtype={self.dtype})"
         )
 
-    def gram(self):
+    def gram(self) -> NDArray[np.float64]:
         """Return K = V V^T, shape (n, n), summed in float64."""
         if self.dtype == np.float64:
             return self.features @ self.features.T
@@ -137,7 +149,7 @@ class LastLayer:
             K += part @ part.T
         return K
 
-    def outputs(self, factors=None):
+    def outputs(self, factors: tuple[ArrayLike, ArrayLike] | None = None) -> FloatArray:
         """Return f(x_i) for every data point, with W + A^T V_train if factors are given.
 
         Parameters
@@ -162,7 +174,13 @@ class LastLayer:
             factors = as_factors(factors, self.width, self.features.shape[1], self.dtype)
         return outputs_in_range(lambda: self._outputs(factors))
 
-    def jacobian(self, layer=-1, *, factors=None, output=0):
+    def jacobian(
+        self,
+        layer: int = -1,
+        *,
+        factors: tuple[ArrayLike, ArrayLike] | None = None,
+        output: int = 0,
+    ) -> KhatriRao:
         """Return the Jacobian of one output by W, as factors.
 
         Parameters
@@ -209,7 +227,7 @@ class LastLayer:
         return out
 
 
-def is_separable(readout):
+def is_separable(readout: FloatArray) -> bool:
     """Whether no neuron feeds two outputs."""
     return bool((np.count_nonzero(readout, axis=0) <= 1).all())
 

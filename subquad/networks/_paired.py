@@ -1,6 +1,9 @@
 """Two-layer networks of paired neurons, zero as drawn."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
@@ -13,6 +16,10 @@ from subquad._validation import as_matrix, generator, integer, real, require_mem
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import Network, layer_number
 from subquad.networks._last_layer import outputs_in_range, require_preactivations
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
 
 # Take points in blocks of at most so many pre-activations.
 _REALS_PER_BLOCK = 2**22
@@ -82,15 +89,15 @@ class PairedNetwork(Network):
 
     def __init__(
         self,
-        n_features,
+        n_features: int,
         *,
-        width=4096,
-        n_outputs=1,
-        shift=None,
-        scale=8.0,
-        rng=None,
-        dtype=np.float64,
-    ):
+        width: int = 4096,
+        n_outputs: int = 1,
+        shift: float | None = None,
+        scale: float = 8.0,
+        rng: int | np.random.Generator | None = None,
+        dtype: DTypeLike = np.float64,
+    ) -> None:
         n_features = integer(n_features, "n_features")
         width = integer(width, "width", minimum=2, maximum=_MAX_WIDTH)
         if width % 2:
@@ -112,38 +119,38 @@ class PairedNetwork(Network):
         self.weights.flags.writeable = self.signs.flags.writeable = False
 
     @property
-    def width(self):
+    def width(self) -> int:
         """2 m, the number of neurons."""
         return len(self.weights)
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """Number of outputs."""
         return self.signs.shape[1]
 
     @property
-    def dtype(self):
+    def dtype(self) -> DTypeLike:
         """float32 or float64."""
         return self.weights.dtype
 
     @property
-    def firing_probability(self):
+    def firing_probability(self) -> float:
         """Q(b_0), the probability that a neuron fires at a unit vector."""
         return float(special.ndtr(-self.shift))
 
     @property
-    def factor(self):
+    def factor(self) -> float:
         """B / sqrt(2 m), the size of what a neuron adds to an output."""
         return self.scale / math.sqrt(self.width)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"PairedNetwork(n_features={self.n_features}, width={self.width}, "
             f"n_outputs={self.n_outputs}, shift={self.shift:.4g}, scale={self.scale:.4g}, "
             f"dtype={self.dtype})"
         )
 
-    def outputs(self, X, weights=None):
+    def outputs(self, X: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float64]:
         """Return f at the rows of X, evaluating every neuron.
 
         Parameters
@@ -179,7 +186,9 @@ class PairedNetwork(Network):
             out[points] = above @ readout
         return out
 
-    def jacobian(self, X, layer=-1, *, weights=None, output=0):
+    def jacobian(
+        self, X: ArrayLike, layer: int = -1, *, weights: ArrayLike | None = None, output: int = 0
+    ) -> KhatriRao:
         """Return the Jacobian of one output by the weights, as factors.
 
         Parameters

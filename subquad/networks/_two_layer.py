@@ -1,6 +1,9 @@
 """The network of one hidden layer."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +21,13 @@ from subquad.networks._last_layer import (
     require_preactivations,
     thresholds_of,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad._typing import FloatArray
+    from subquad.activations import ThresholdActivation
+
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**24
@@ -67,8 +77,15 @@ class TwoLayerNetwork(Network):
     weight_std = 1.0
 
     def __init__(
-        self, n_features, width=2048, *, activation=None, n_outputs=1, rng=None, dtype=np.float64
-    ):
+        self,
+        n_features: int,
+        width: int = 2048,
+        *,
+        activation: ThresholdActivation | None = None,
+        n_outputs: int = 1,
+        rng: int | np.random.Generator | None = None,
+        dtype: DTypeLike = np.float64,
+    ) -> None:
         n_features, n_outputs = integer(n_features, "n_features"), integer(n_outputs, "n_outputs")
         width, dtype, rng = integer(width, "width"), as_dtype(dtype), generator(rng)
         if width < n_outputs:
@@ -88,13 +105,13 @@ class TwoLayerNetwork(Network):
         """Return the threshold at every row of X, in float64."""
         return thresholds_of(self.activation, _norms(X), self.weight_std, self.dtype)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"TwoLayerNetwork(n_features={self.n_features}, width={self.width}, "
             f"n_outputs={self.n_outputs}, activation={self.activation}, dtype={self.dtype})"
         )
 
-    def last_layer(self, X):
+    def last_layer(self, X: ArrayLike) -> LastLayer:
         """Return the hidden layer on the rows of X as a `LastLayer`, whose V is X.
 
         Parameters
@@ -113,7 +130,13 @@ class TwoLayerNetwork(Network):
             X, X @ self.weights.T, self.readout, self.activation, self.weight_std, thresholds
         )
 
-    def outputs(self, X, factors=None, *, centred=False):
+    def outputs(
+        self,
+        X: ArrayLike,
+        factors: tuple[ArrayLike, ArrayLike] | None = None,
+        *,
+        centred: bool = False,
+    ) -> FloatArray:
         """Return f(x_i) for every data point, with W + A^T V if factors are given.
 
         Parameters
@@ -142,7 +165,14 @@ class TwoLayerNetwork(Network):
         out = outputs_in_range(lambda: self._outputs(X, W))
         return out - outputs_in_range(lambda: self._outputs(X, self.weights)) if centred else out
 
-    def jacobian(self, X, layer=-1, *, factors=None, output=0):
+    def jacobian(
+        self,
+        X: ArrayLike,
+        layer: int = -1,
+        *,
+        factors: tuple[ArrayLike, ArrayLike] | None = None,
+        output: int = 0,
+    ) -> KhatriRao:
         """Return the Jacobian of one output by W, as factors.
 
         Parameters

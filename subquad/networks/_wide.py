@@ -3,7 +3,10 @@
 Long for its docstrings: most methods have a few lines.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +25,16 @@ from subquad.networks._last_layer import (
     thresholds_of,
 )
 from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad._typing import FloatArray
+    from subquad.activations import ThresholdActivation
+
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
 _BYTES_PER_BLOCK = 2**26
@@ -98,17 +111,17 @@ class WideNetwork(Network):
 
     def __init__(
         self,
-        n_features,
+        n_features: int,
         *,
-        width=2048,
-        depth=2,
-        n_outputs=1,
-        activation=None,
-        readout="partition",
-        weights="dense",
-        rng=None,
-        dtype=np.float64,
-    ):
+        width: int = 2048,
+        depth: int = 2,
+        n_outputs: int = 1,
+        activation: ThresholdActivation | None = None,
+        readout: Literal["partition", "dense"] = "partition",
+        weights: Literal["dense", "int8", "implicit"] = "dense",
+        rng: int | np.random.Generator | None = None,
+        dtype: DTypeLike = np.float64,
+    ) -> None:
         n_features = integer(n_features, "n_features")
         depth, n_outputs = (
             integer(depth, "depth", minimum=2, maximum=MAX_DEPTH),
@@ -137,21 +150,21 @@ class WideNetwork(Network):
         return self
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """d, the number of inputs."""
         return self.weights[0].shape[1]
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """L, the number of hidden layers."""
         return len(self.weights)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory of the weights, in bytes."""
         return sum(W.nbytes for W in self.weights)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         kind = kind_of(self.weights[-1])
         weights = f"weights={kind!r}, " if kind != "dense" else ""
         return (
@@ -160,7 +173,7 @@ class WideNetwork(Network):
             f"dtype={self.dtype})"
         )
 
-    def features(self, X, n_threads=None):
+    def features(self, X: ArrayLike, n_threads: int | None = None) -> FloatArray:
         """Return h_{L-1} for every data point: unit rows, or zero where no neuron fires.
 
         Parameters
@@ -188,7 +201,7 @@ class WideNetwork(Network):
         self._require_layers(X, 2 if self.depth > 2 else 1)
         return self._features(X, resolve_threads(n_threads))
 
-    def last_layer(self, X, n_threads=None):
+    def last_layer(self, X: ArrayLike, n_threads: int | None = None) -> LastLayer:
         """Return the `LastLayer` of the network on the rows of X; arguments as in `features`."""
         X = self._as_inputs(X)
         self._require_layers(X, 2)
@@ -201,7 +214,14 @@ class WideNetwork(Network):
             what = f"The layers of {len(X)} rows at width {self.width}"
             require_memory(n_bytes, what, "Take fewer rows, a smaller width, or float32.")
 
-    def outputs(self, X, factors=None, *, centred=False, n_threads=None):
+    def outputs(
+        self,
+        X: ArrayLike,
+        factors: tuple[ArrayLike, ArrayLike] | Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
+        *,
+        centred: bool = False,
+        n_threads: int | None = None,
+    ) -> FloatArray:
         """Return f(x_i) for every data point, with W_L + A^T V if factors are given.
 
         Parameters
@@ -244,7 +264,9 @@ class WideNetwork(Network):
                 out[points] -= layer._outputs()
         return out
 
-    def jacobian(self, X, layer=-1, *, output=0, n_threads=None):
+    def jacobian(
+        self, X: ArrayLike, layer: int = -1, *, output: int = 0, n_threads: int | None = None
+    ) -> KhatriRao:
         """Return the Jacobian of one output by the weights of a hidden layer, as factors.
 
         Parameters

@@ -1,6 +1,9 @@
 """The dual of an activation: its second moments, and its derivative's, under correlated normals."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
@@ -9,6 +12,16 @@ from subquad.activations import ReLU, ThresholdedReLU, has_threshold
 from subquad.ntk import _moments
 from subquad.ntk._distances import squared_distances
 from subquad.ntk._quadrature import expectations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad.activations import ThresholdActivation
+
+    DualLike: TypeAlias = "ThresholdActivation | DualActivation | Callable[[Any], Any]"
 
 # Differences take this step, about the cube root of the rounding error.
 _DIFFERENCE = 6e-6
@@ -60,7 +73,13 @@ class DualActivation:
     (array([0.31831, 1.     ]), array([0.5, 1. ]))
     """
 
-    def __init__(self, activation=None, derivative=None, *, normalize=False):
+    def __init__(
+        self,
+        activation: ThresholdActivation | Callable[[Any], Any] | None = None,
+        derivative: Callable[[Any], Any] | None = None,
+        *,
+        normalize: bool = False,
+    ) -> None:
         self.activation = ReLU() if activation is None else activation
         self._exact = has_threshold(self.activation)
         if self._exact and derivative is not None:
@@ -83,10 +102,17 @@ class DualActivation:
                 )
             self._scale = 1 / math.sqrt(square) if normalize else 1.0
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"DualActivation({self.activation!r})"
 
-    def moments(self, std_x, std_y, correlation=None, *, angle=None):
+    def moments(
+        self,
+        std_x: ArrayLike,
+        std_y: ArrayLike,
+        correlation: ArrayLike | None = None,
+        *,
+        angle: ArrayLike | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return E phi(u) phi(v) and E phi'(u) phi'(v).
 
         Parameters
@@ -127,7 +153,7 @@ class DualActivation:
         return self._moments(*arrays)
 
     @property
-    def homogeneous(self):
+    def homogeneous(self) -> bool:
         """Whether phi of a multiple is that multiple of phi: thresholds follow the deviation."""
         return self._exact and (self.activation.relative or self.activation.shift == 0)
 

@@ -1,5 +1,9 @@
 """Tangent kernels of finite networks, without their Jacobians."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._parallel import blocks, resolve_threads
@@ -7,11 +11,25 @@ from subquad._products import gemm
 from subquad._validation import as_matrix, integer, require_memory
 from subquad.ntk._of_jacobians import holds_jacobians, kernel_of_jacobians
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray, Linearisable
+
+
 # The factors of all layers take at most so many bytes for one block of points.
 _BYTES_PER_BLOCK = 2**27
 
 
-def empirical_ntk(network, X=None, Y=None, layer=None, *, output=0, n_threads=None):
+def empirical_ntk(
+    network: Linearisable,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
+    layer: int | str | None = None,
+    *,
+    output: int = 0,
+    n_threads: int | None = None,
+) -> FloatArray:
     """Return the tangent kernel of a network: of one hidden layer, or of all.
 
     G_l = J_l J_l^T for the Jacobian J_l of an output with respect to W_l, whose rows are of rank

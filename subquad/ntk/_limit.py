@@ -1,5 +1,9 @@
 """Kernels of infinitely wide networks."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from subquad._parallel import resolve_threads
 from subquad._shapes import MAX_DEPTH
 from subquad._validation import integer
@@ -7,8 +11,22 @@ from subquad.ntk._dual import as_dual
 from subquad.ntk._panels import limit_kernels
 from subquad.ntk._points import as_points
 
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
-def layer_kernels(X, Y=None, depth=1, activation=None, *, dtype=None, n_threads=None):
+    from subquad._typing import FloatArray, MatrixLike
+    from subquad.ntk._dual import DualLike
+
+
+def layer_kernels(
+    X: MatrixLike,
+    Y: MatrixLike | None = None,
+    depth: int = 1,
+    activation: DualLike | None = None,
+    *,
+    dtype: DTypeLike | None = None,
+    n_threads: int | None = None,
+) -> FloatArray:
     """Return the covariances K_0, ..., K_L of the layers of an infinitely wide network.
 
     K_0 = X Y^T,  K_l = 2 E phi(u) phi(v)  with (u, v) ~ N(0, K_{l-1}) for each pair of points.
@@ -73,7 +91,15 @@ def layer_kernels(X, Y=None, depth=1, activation=None, *, dtype=None, n_threads=
     return _kernels(X, Y, depth, activation, kinds, dtype, n_threads)
 
 
-def last_layer_ntk(X, Y=None, depth=1, activation=None, *, dtype=None, n_threads=None):
+def last_layer_ntk(
+    X: MatrixLike,
+    Y: MatrixLike | None = None,
+    depth: int = 1,
+    activation: DualLike | None = None,
+    *,
+    dtype: DTypeLike | None = None,
+    n_threads: int | None = None,
+) -> FloatArray:
     """Return K_{L-1} o E phi'(u) phi'(v): the tangent kernel of the last hidden layer over m.
 
     Parameters
@@ -102,7 +128,15 @@ def last_layer_ntk(X, Y=None, depth=1, activation=None, *, dtype=None, n_threads
     return _kernels(X, Y, depth, activation, ["last"], dtype, n_threads)[0]
 
 
-def ntk(X, Y=None, depth=1, activation=None, *, dtype=None, n_threads=None):
+def ntk(
+    X: MatrixLike,
+    Y: MatrixLike | None = None,
+    depth: int = 1,
+    activation: DualLike | None = None,
+    *,
+    dtype: DTypeLike | None = None,
+    n_threads: int | None = None,
+) -> FloatArray:
     """Return the tangent kernel of all layers, Theta_L, of an infinitely wide network.
 
     Theta_0 = K_0,  Theta_l = Theta_{l-1} o 2 E phi'(u) phi'(v) + K_l

@@ -1,5 +1,9 @@
 """Kernels of trusted points: the products of panels of rows, then the profile of each."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._kernels import dual_activation
@@ -9,6 +13,11 @@ from subquad.ntk._dual import as_dual
 from subquad.ntk._pairs import fill_pairs
 from subquad.ntk._points import as_points
 from subquad.ntk._profile import ANGLE, profiles, require_firing, require_range
+
+if TYPE_CHECKING:
+    from subquad._typing import FloatArray
+    from subquad.ntk._dual import DualLike
+
 
 # One call of BLAS makes at most so many multiply-adds: 0.4 s of one thread in float32, 0.8 s in
 # float64.
@@ -112,7 +121,9 @@ def _panels(n, n_columns, n_inputs, symmetric):
     return blocks(n, size)
 
 
-def ntk_and_slope(rows, depth, activation, n_threads):
+def ntk_and_slope(
+    rows: FloatArray, depth: int, activation: DualLike | None, n_threads: int | None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return r, Theta_L and the derivative of Theta_L by r between unit rows, for gradients."""
     points, norms = as_points(rows, "rows"), [np.ones(len(rows))] * 2
     profile = profiles(as_dual(activation), depth, ["ntk"])[0]

@@ -1,7 +1,9 @@
 """Regression by the kernels of infinitely wide networks."""
 
+from __future__ import annotations
+
 import contextlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -13,6 +15,15 @@ from subquad._validation import as_array, as_matrix, integer, one_of, real, requ
 from subquad.ntk._dual import as_dual
 from subquad.ntk._panels import limit_kernels
 from subquad.ntk._points import as_points
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from subquad._typing import MatrixLike
+    from subquad.ntk._dual import DualLike
+
 
 _KERNELS = ("ntk", "nngp")
 # A kernel's entries carry a few roundings each: points count as one where their correlation is 1
@@ -34,18 +45,18 @@ class Prediction(NamedTuple):
 
 
 def predict(
-    X,
-    y,
-    X_test,
-    depth=1,
-    activation=None,
+    X: MatrixLike,
+    y: ArrayLike,
+    X_test: MatrixLike,
+    depth: int = 1,
+    activation: DualLike | None = None,
     *,
-    kernel="ntk",
-    regularization=0.0,
-    return_variance=False,
-    dtype=None,
-    n_threads=None,
-):
+    kernel: Literal["ntk", "nngp"] = "ntk",
+    regularization: float = 0.0,
+    return_variance: bool = False,
+    dtype: DTypeLike | None = None,
+    n_threads: int | None = None,
+) -> Prediction:
     """Predict by kernel ridge regression with a kernel of infinite width.
 
     mean = T_* (T + mu I)^-1 y,  T the kernel of X and T_* that between X_test and X.

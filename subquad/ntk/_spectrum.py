@@ -1,12 +1,21 @@
 """Eigenvalues of a kernel, and the widths that follow from the smallest of them."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from subquad._validation import as_gram, integer, real
 from subquad.activations import ReLU
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from subquad.activations import ThresholdActivation
+
 
 # So many neurons must fire at a point for a network to come near its limit.
 _FEWEST_ACTIVE = 16
@@ -29,34 +38,34 @@ class Spectrum:
     eigenvalues: np.ndarray
 
     @property
-    def smallest(self):
+    def smallest(self) -> float:
         """The smallest eigenvalue; negative where rounding has made the kernel indefinite."""
         return float(self.eigenvalues[-1])
 
     @property
-    def largest(self):
+    def largest(self) -> float:
         """The largest eigenvalue."""
         return float(self.eigenvalues[0])
 
     @property
-    def condition(self):
+    def condition(self) -> float:
         """lambda_max / lambda_min; infinite for a kernel that is not positive definite."""
         return self.largest / self.smallest if self.smallest > 0 else math.inf
 
     @property
-    def effective_rank(self):
+    def effective_rank(self) -> float:
         """(sum lambda)^2 / sum lambda^2: the number of equal eigenvalues that would give it."""
         scaled = np.maximum(self.eigenvalues, 0.0) / (self.largest or 1.0)
         return float(scaled.sum() ** 2 / np.square(scaled).sum()) if self.largest > 0 else 0.0
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"Spectrum(n={len(self.eigenvalues)}, smallest={self.smallest:.3g}, "
             f"condition={self.condition:.3g}, effective_rank={self.effective_rank:.3g})"
         )
 
 
-def spectrum(kernel):
+def spectrum(kernel: ArrayLike) -> Spectrum:
     """Return the `Spectrum` of a symmetric kernel.
 
     Parameters
@@ -113,7 +122,9 @@ class RequiredWidth:
     measured: int
 
 
-def required_width(kernel, depth, activation=None):
+def required_width(
+    kernel: Spectrum | ArrayLike, depth: int, activation: ThresholdActivation | None = None
+) -> RequiredWidth:
     """Return the widths that theory asks for and that measurements suggest.
 
     Parameters

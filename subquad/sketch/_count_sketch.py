@@ -1,6 +1,9 @@
 """CountSketch: one signed entry in every column."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +12,12 @@ from subquad._parallel import blocks
 from subquad.sketch._base import RAISES, useful_threads
 from subquad.sketch._matrix_sketch import PARAMETERS, MatrixSketch
 from subquad.sketch._rows import Rows, entries
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
 
 # A kernel call does at most this many additions: a tenth of a second, half of one in slow memory.
 _ADDITIONS_PER_CALL = 2**27
@@ -89,7 +98,7 @@ def draw(rng, m, s):
     return buckets, signs, encoded(buckets, signs)
 
 
-def encoded(buckets, signs):
+def encoded(buckets: NDArray[Any], signs: NDArray[Any]) -> NDArray[np.int32]:
     """Return buckets and signs as the kernels take them: 2 bucket + (1 where the sign is -1)."""
     return (2 * buckets + (signs < 0)).astype(np.int32)
 

@@ -5,10 +5,13 @@ two thirds of the time of their real transforms. FFTW plans without measuring: t
 the same digits, comes out every time. Set SUBQUAD_FFT_BACKEND to "scipy" or "pyfftw" to choose.
 """
 
+from __future__ import annotations
+
 import functools
 import importlib.util
 import os
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
@@ -18,6 +21,10 @@ from subquad._kernels import half_spectrum
 from subquad._parallel import blocks, map_in_threads
 from subquad.sketch._base import useful_threads
 from subquad.sketch._rows import entries
+
+if TYPE_CHECKING:
+    from typing import Literal
+
 
 BACKENDS = ("pyfftw", "scipy")
 # Keep up to this many workspaces for their next use.
@@ -41,7 +48,7 @@ _idle = []
 _lock = threading.Lock()
 
 
-def fft_backend():
+def fft_backend() -> str:
     """Return the name of the library that transforms: "pyfftw" or "scipy".
 
     Examples
@@ -55,7 +62,7 @@ def fft_backend():
     return _chosen
 
 
-def use_fft_backend(name):
+def use_fft_backend(name: Literal["pyfftw", "scipy"] | None) -> None:
     """Choose the library that transforms from now on; None goes back to the default.
 
     Raises

@@ -1,6 +1,9 @@
 """The sketches of vectors: S (s, m), applied to rows or to columns of a matrix."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +17,12 @@ from subquad.sketch._base import (
     resolve_size,
 )
 from subquad.sketch._rows import Rows, as_rows, is_finite, require_finite_entries
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray, MatrixLike
+
 
 # A subclass adds its own attributes after this text, and then RAISES.
 PARAMETERS = f"""
@@ -34,8 +43,15 @@ class MatrixSketch(Frozen):
     """A sketch of vectors, S (s, m). Subclasses draw it and multiply by it."""
 
     def __init__(
-        self, n_features, sketch_size=None, *, n_points=None, epsilon=None, delta=None, rng=None
-    ):
+        self,
+        n_features: int,
+        sketch_size: int | None = None,
+        *,
+        n_points: int | None = None,
+        epsilon: float | None = None,
+        delta: float | None = None,
+        rng: int | np.random.Generator | None = None,
+    ) -> None:
         n_features = integer(n_features, "n_features")
         require_room(n_features)
         size, guarantee = resolve_size(
@@ -44,11 +60,13 @@ class MatrixSketch(Frozen):
         self._set(n_features=n_features, sketch_size=size, guarantee=guarantee)
         self._draw(generator(rng))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name, m, s = type(self).__name__, self.n_features, self.sketch_size
         return f"{name}(n_features={m}, sketch_size={s})"
 
-    def apply(self, X, out=None, n_threads=None):
+    def apply(
+        self, X: MatrixLike, out: FloatArray | None = None, n_threads: int | None = None
+    ) -> FloatArray:
         """Return X S^T, the sketch of every row.
 
         Parameters
@@ -74,7 +92,9 @@ class MatrixSketch(Frozen):
         shape = X.shape[0], self.sketch_size
         return self._fill(out, shape, X, "X", self._apply, n_threads)
 
-    def apply_columns(self, A, out=None, n_threads=None):
+    def apply_columns(
+        self, A: MatrixLike, out: FloatArray | None = None, n_threads: int | None = None
+    ) -> FloatArray:
         """Return S A, the sketch of every column.
 
         Parameters
@@ -98,7 +118,9 @@ class MatrixSketch(Frozen):
         shape = self.sketch_size, A.shape[1]
         return self._fill(out, shape, A, "A", self._apply_columns, n_threads)
 
-    def apply_transposed(self, Y, out=None, n_threads=None):
+    def apply_transposed(
+        self, Y: ArrayLike, out: FloatArray | None = None, n_threads: int | None = None
+    ) -> FloatArray:
         """Return Y S, what S^T makes of every row.
 
         Parameters
@@ -123,7 +145,7 @@ class MatrixSketch(Frozen):
         shape = Y.shape[0], self.n_features
         return self._fill(out, shape, Y, "Y", self._apply_transposed, n_threads)
 
-    def matrix(self):
+    def matrix(self) -> FloatArray:
         """Return S, shape (s, m), in float64: for small checks.
 
         Raises

@@ -1,11 +1,21 @@
 """Rows of a matrix, dense or sparse, in the form the sketches take."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
 
 from subquad._validation import as_csr, as_matrix, require_finite
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from subquad._typing import FloatArray, MatrixLike
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,9 @@ class Rows:
         out[row, self.indices[stored]] = self.values[stored]
 
 
-def as_rows(X, name, *, n_columns=None, n_rows=None):
+def as_rows(
+    X: MatrixLike, name: str, *, n_columns: int | None = None, n_rows: int | None = None
+) -> FloatArray | Rows:
     """Return X as an ndarray, or as Rows where it is sparse.
 
     A dense X is not inspected for NaN and infinity, which would read all of it once more. They show
@@ -70,7 +82,7 @@ def as_rows(X, name, *, n_columns=None, n_rows=None):
     return Rows(indptr, indices, values, X.shape)
 
 
-def is_finite(result):
+def is_finite(result: NDArray[Any]) -> bool:
     """Return whether the entries of an array, and their sum, are finite."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(result.sum()))

@@ -5,8 +5,11 @@ of U and of V, multiplies the transforms, and writes what the product stands for
 because one class documents four public methods and names what its subclasses define.
 """
 
+from __future__ import annotations
+
 import contextlib
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,6 +34,12 @@ from subquad.sketch._fft import (
 )
 from subquad.sketch._prepared import Prepared, inner_products, same_sketch
 from subquad.sketch._rows import Rows, as_rows, is_finite, require_finite_entries
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray, MatrixLike
+
 
 # A subclass adds its own attributes after this text, and then RAISES.
 PARAMETERS = f"""
@@ -60,8 +69,15 @@ class TensorMap(Frozen):
     """
 
     def __init__(
-        self, n_features, sketch_size=None, *, n_points=None, epsilon=None, delta=None, rng=None
-    ):
+        self,
+        n_features: int | tuple[int, int],
+        sketch_size: int | None = None,
+        *,
+        n_points: int | None = None,
+        epsilon: float | None = None,
+        delta: float | None = None,
+        rng: int | np.random.Generator | None = None,
+    ) -> None:
         lengths = n_features if isinstance(n_features, tuple) else (n_features, n_features)
         if len(lengths) != 2:
             raise ValueError(f"n_features must be a number or a pair; got {len(lengths)} numbers.")
@@ -73,11 +89,19 @@ class TensorMap(Frozen):
         self._set(n_features=lengths, sketch_size=size, guarantee=guarantee)
         self._draw(generator(rng))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name, m, s = type(self).__name__, self.n_features, self.sketch_size
         return f"{name}(n_features={m}, sketch_size={s})"
 
-    def apply(self, U, V, out=None, n_threads=None, *, groups=None):
+    def apply(
+        self,
+        U: MatrixLike,
+        V: MatrixLike | object,
+        out: FloatArray | None = None,
+        n_threads: int | None = None,
+        *,
+        groups: ArrayLike | None = None,
+    ) -> FloatArray:
         """Return J S^T, the sketch of every row J[i] = vec(u_i v_i^T), or of sums of such rows.
 
         Parameters
@@ -125,7 +149,7 @@ class TensorMap(Frozen):
             _require_finite(U, V)
         return deliver(sketches, out)
 
-    def prepare(self, V, n_threads=None):
+    def prepare(self, V: MatrixLike, n_threads: int | None = None) -> object:
         """Return the transforms of the rows of V, for `apply` and `gram`.
 
         Pass them in place of V: this saves half of the work where V stays and U changes.
@@ -165,7 +189,14 @@ class TensorMap(Frozen):
         transforms.flags.writeable = False
         return Prepared(transforms, V.dtype, self)
 
-    def gram(self, U, V, n_threads=None, *, groups=None):
+    def gram(
+        self,
+        U: MatrixLike,
+        V: MatrixLike | object,
+        n_threads: int | None = None,
+        *,
+        groups: ArrayLike | None = None,
+    ) -> FloatArray:
         """Return (J S^T)(J S^T)^T, the Gram matrix of the sketches, shape (n, n).
 
         Parameters
@@ -205,7 +236,7 @@ class TensorMap(Frozen):
             _require_finite(U, V)
         return G
 
-    def matrix(self):
+    def matrix(self) -> FloatArray:
         """Return S, shape (s, m_u m_v), in float64: for small checks.
 
         Raises

@@ -1,7 +1,10 @@
 """The sketch of x (x) ... (x) x: the convolution of any number of count sketches of x."""
 
+from __future__ import annotations
+
 import contextlib
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +19,24 @@ from subquad.sketch._fft import (
 )
 from subquad.sketch._rows import as_rows, is_finite, require_finite_entries
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from subquad._typing import FloatArray
+    from subquad.sketch._rows import Rows
+
+
 __all__ = ["MAX_SIZE", "as_rows", "encoded", "is_finite", "polynomial_sketch"]
 
 
-def polynomial_sketch(X, codes, size, gamma, coef0, n_threads=None):
+def polynomial_sketch(
+    X: FloatArray | Rows,
+    codes: NDArray[np.int32],
+    size: int,
+    gamma: float,
+    coef0: float,
+    n_threads: int | None = None,
+) -> FloatArray:
     """Return sketches of the features of (gamma <x, y> + coef0)^degree, shape (n, size).
 
     X is an ndarray or Rows. Row k of `codes` (degree, m or m + 1) is the code of count sketch k.

@@ -1,10 +1,18 @@
 """Observations at the same data point, merged for a fit and left out one at a time."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from subquad._validation import as_matrix, as_vector, even_array
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray, IndexArray
 
 
 @dataclass(frozen=True)
@@ -45,11 +53,11 @@ class Repeats:
     deviations: np.ndarray
     shares: np.ndarray
 
-    def columns(self, some):
+    def columns(self, some: slice) -> Repeats:
         """Return the same for the targets of a slice."""
         return replace(self, deviations=self.deviations[:, some])
 
-    def of_points(self, kept):
+    def of_points(self, kept: IndexArray) -> Repeats:
         """Return the observations of some points, indices that may come in any order."""
         place = np.full(len(self.totals), -1)
         place[kept] = np.arange(len(kept))
@@ -63,7 +71,7 @@ class Repeats:
             self.shares[some],
         )
 
-    def errors(self, alpha, diagonal, mu):
+    def errors(self, alpha: FloatArray, diagonal: FloatArray, mu: float) -> FloatArray:
         """Return every e_j, shape (n_observations, C).
 
         Parameters
@@ -83,7 +91,9 @@ class Repeats:
         return np.where(alone, (alpha / diagonal[:, None])[i], errors)
 
 
-def merge_repeats(points, T, weights):
+def merge_repeats(
+    points: ArrayLike, T: ArrayLike, weights: ArrayLike
+) -> tuple[FloatArray, FloatArray, Repeats | None]:
     """Merge the observations of every point.
 
     Parameters

@@ -1,12 +1,30 @@
 """Preconditioned conjugate gradients for a system known only by its products."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._validation import even_array, integer, real
 from subquad.solvers._solution import Solution, solved_in_range
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def pcg(matvec, c, *, preconditioner=None, rtol=1e-10, max_iterations=None):
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray
+
+
+def pcg(
+    matvec: Callable[[FloatArray], FloatArray],
+    c: ArrayLike,
+    *,
+    preconditioner: Callable[[FloatArray], FloatArray] | None = None,
+    rtol: float = 1e-10,
+    max_iterations: int | None = None,
+) -> Solution:
     """Solve M x = c for a symmetric positive definite M until ||c - M x|| <= rtol ||c||.
 
     Parameters

@@ -4,6 +4,10 @@ The default of every trainer: for the sizes a Gram matrix fits in memory, formin
 measured faster than any sketched or iterative solver.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import eigh
 from scipy.linalg.blas import dsymv, dtrmv
@@ -19,13 +23,19 @@ from subquad._validation import (
 )
 from subquad.solvers._solution import Solution, solved_in_range
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
 _EPS = np.finfo(np.float64).eps
 _POWER_STEPS = 4
 # A residual of n times so many units in the last place is what a stable factorisation leaves.
 _ROUNDINGS = 8.0
 
 
-def solve_damped(G, c, damping=0.0, weights=None):
+def solve_damped(
+    G: ArrayLike, c: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+) -> Solution:
     """Solve (G + mu W^-1) g = c for a symmetric positive semidefinite G.
 
     Parameters
@@ -117,7 +127,9 @@ class DampedCholesky:
     (array([1. , 0.5]), array([0.5 , 0.25]))
     """
 
-    def __init__(self, G, damping=0.0, weights=None):
+    def __init__(
+        self, G: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+    ) -> None:
         G = as_gram(G, "G")
         self.n = len(G)
         self.damping = real(damping, "damping", minimum=0.0)
@@ -135,7 +147,7 @@ class DampedCholesky:
         self.singular = self.rank < self.n
 
     @property
-    def condition(self):
+    def condition(self) -> float:
         """Estimate of the condition number of W^1/2 M W^1/2, of its range if it is singular.
 
         The largest eigenvalue by a few power steps (at most a few times too small), the smallest
@@ -149,7 +161,7 @@ class DampedCholesky:
         return max(float(np.linalg.norm(x) * self.inverse_norm), 1.0)
 
     @property
-    def message(self):
+    def message(self) -> str:
         """How the matrix was factored, and if it is singular, why it may be and what helps."""
         if not self.singular:
             return (
@@ -160,7 +172,7 @@ class DampedCholesky:
             "are used. Data points may be repeated, or too few neurons fire; damping cures it."
         )
 
-    def solve(self, c):
+    def solve(self, c: ArrayLike) -> NDArray[np.float64]:
         """Return M^-1 c.
 
         Parameters
@@ -177,7 +189,7 @@ class DampedCholesky:
             return self._solve(as_matrix(c, "c", n_rows=self.n, dtype=np.float64))
         return self._solve(as_vector(c, "c", size=self.n, dtype=np.float64))
 
-    def inverse_diagonal(self):
+    def inverse_diagonal(self) -> NDArray[np.float64]:
         """Return the diagonal of M^-1, shape (n,); of its pseudo-inverse if M is singular."""
         if self._eigenvalues is None:
             root, _ = dtrtri(self._factor, lower=0)

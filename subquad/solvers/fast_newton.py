@@ -1,6 +1,9 @@
 """Newton's method whose steps are solved by conjugate gradients, preconditioned by a sketch."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,23 +13,34 @@ from subquad.solvers._newton import Newton, NewtonRecord
 from subquad.solvers._solution import SolverWarning
 from subquad.solvers._tall.kept_preconditioner import KeptPreconditioner
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import Sketch
+    from subquad.solvers._solution import Solution
+    from subquad.solvers.objectives import Objective
+
+
 __all__ = ["NewtonRecord", "fast_newton"]
 
 
 def fast_newton(
-    objective,
-    x0=None,
+    objective: Objective,
+    x0: ArrayLike | None = None,
     *,
-    tol=1e-10,
-    max_steps=100,
-    sketch=None,
-    sketch_size=None,
-    preconditioner="auto",
-    max_iterations=200,
-    callback=None,
-    rng=None,
-    n_threads=None,
-):
+    tol: float = 1e-10,
+    max_steps: int = 100,
+    sketch: Literal["count", "srht", "gaussian"] | Sketch | None = None,
+    sketch_size: int | None = None,
+    preconditioner: Literal["auto", "sketch", "exact"] = "auto",
+    max_iterations: int = 200,
+    callback: Callable[[NewtonRecord], object] | None = None,
+    rng: int | np.random.Generator | None = None,
+    n_threads: int | None = None,
+) -> Solution:
     """Minimise a convex f, given its gradient and the root of its Hessian.
 
     Parameters

@@ -1,6 +1,9 @@
 """Regression with a tall matrix, preconditioned by the QR factorisation of a sketch of it."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,22 +15,33 @@ from subquad.solvers._tall import sketching
 from subquad.solvers._tall.matrices import as_tall
 from subquad.solvers._tall.normal_cg import System, refine
 
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+    from scipy.sparse.linalg import LinearOperator
+
+    from subquad._typing import MatrixLike, Sketch
+    from subquad.jacobian import KhatriRao
+    from subquad.solvers._solution import Solution
+
+
 _MAX_SKETCHES = 3
 
 
 def fast_regression(
-    A,
-    y,
+    A: MatrixLike | KhatriRao | LinearOperator,
+    y: ArrayLike,
     *,
-    damping=0.0,
-    sketch=None,
-    sketch_size=None,
-    preconditioner="auto",
-    rtol=1e-10,
-    max_iterations=200,
-    rng=None,
-    n_threads=None,
-):
+    damping: float = 0.0,
+    sketch: Literal["count", "srht", "gaussian"] | Sketch | None = None,
+    sketch_size: int | None = None,
+    preconditioner: Literal["auto", "sketch", "exact"] = "auto",
+    rtol: float = 1e-10,
+    max_iterations: int = 200,
+    rng: int | np.random.Generator | None = None,
+    n_threads: int | None = None,
+) -> Solution:
     """Solve min ||(A^T A + mu I) x - y|| for tall A until the residual is at most rtol ||y||.
 
     Parameters
@@ -112,18 +126,18 @@ def fast_regression(
 
 
 def fast_least_squares(
-    A,
-    b,
+    A: MatrixLike | KhatriRao | LinearOperator,
+    b: ArrayLike,
     *,
-    damping=0.0,
-    sketch=None,
-    sketch_size=None,
-    preconditioner="auto",
-    rtol=1e-10,
-    max_iterations=200,
-    rng=None,
-    n_threads=None,
-):
+    damping: float = 0.0,
+    sketch: Literal["count", "srht", "gaussian"] | Sketch | None = None,
+    sketch_size: int | None = None,
+    preconditioner: Literal["auto", "sketch", "exact"] = "auto",
+    rtol: float = 1e-10,
+    max_iterations: int = 200,
+    rng: int | np.random.Generator | None = None,
+    n_threads: int | None = None,
+) -> Solution:
     """Solve min ||A x - b||^2 + mu ||x||^2 for tall A until A x is right to about rtol ||b||.
 
     The test is ||N^T (A^T (b - A x) - mu x)|| <= rtol ||b||, N the preconditioner, which makes A N

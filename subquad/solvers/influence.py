@@ -13,17 +13,35 @@ which for s_j = 1 is al_p / (M^-1)_pp: see `loo_residuals`. Without it every pre
 Where outputs are coupled, a point is a block of C rows of J, e_j a vector and S_pp a C x C block.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._validation import as_matrix, as_vector, require_memory
 from subquad.jacobian import Jacobian, kept_gram
 from subquad.solvers._left_out import left_out
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad.solvers._repeats import Repeats
+
+
 # Memory is asked for only above so many bytes: the question itself takes time.
 _ALWAYS_THERE = 2**26
 
 
-def influence(gram, r, damping, cross=None, *, weights=None, repeats=None):
+def influence(
+    gram: ArrayLike | Jacobian,
+    r: ArrayLike,
+    damping: float,
+    cross: ArrayLike | Jacobian | None = None,
+    *,
+    weights: ArrayLike | None = None,
+    repeats: Repeats | None = None,
+) -> NDArray[np.float64]:
     """Return by how much each prediction changes when one observation is left out of the fit.
 
     out[i, j] = f^(-j)(x_i) - f(x_i) = -s_j (K_* M^-1)_ip e_j, exact for the linearised fit
@@ -97,7 +115,17 @@ def influence_as(name, gram, r, damping, cross=None, *, weights=None, repeats=No
     return out[:, :, 0] if np.ndim(r) == 1 else out
 
 
-def predictive_variance(gram, r, damping, cross, prior, *, weights=None, repeats=None, noise=True):
+def predictive_variance(
+    gram: ArrayLike | Jacobian,
+    r: ArrayLike,
+    damping: float,
+    cross: ArrayLike | Jacobian,
+    prior: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    repeats: Repeats | None = None,
+    noise: bool = True,
+) -> NDArray[np.float64]:
     """Return the variance of a new observation at each of some points.
 
     out_ic = s_c^2 (k_i - (K_* M^-1 K_*^T)_ii) + s_c^2 rho_c / w,   rho_c >= mu

@@ -10,11 +10,23 @@ and one eigendecomposition of G gives every e_i for every mu.
 A point may stand for several observations, of which one at a time is left out: see `Repeats`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._validation import as_array, as_gram, as_matrix, as_vector, real, require_in_range
 from subquad.solvers._repeats import in_units
 from subquad.solvers.exact import DampedCholesky, sample_weights, symmetric_product
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad.solvers._repeats import Repeats
+
 
 # Scale what is larger than this, or smaller than the inverse: its square may overflow.
 _LARGE = 1e100
@@ -22,7 +34,14 @@ _LARGE = 1e100
 _GRID = np.logspace(-8, 1, 37)
 
 
-def choose_regularization(grams, r, weights=None, grid=None, *, repeats=None):
+def choose_regularization(
+    grams: Sequence[ArrayLike],
+    r: ArrayLike,
+    weights: ArrayLike | None = None,
+    grid: ArrayLike | None = None,
+    *,
+    repeats: Repeats | None = None,
+) -> tuple[float, float, NDArray[np.float64]]:
     """Choose the mu of least mean squared leave-one-out error, jointly over all outputs.
 
     Parameters
@@ -94,7 +113,14 @@ def choose_regularization(grams, r, weights=None, grid=None, *, repeats=None):
     return float(mus[best]), float(errors[best]), np.column_stack([mus, errors])
 
 
-def loo_residuals(gram, r, mu, weights=None, *, repeats=None):
+def loo_residuals(
+    gram: ArrayLike,
+    r: ArrayLike,
+    mu: float,
+    weights: ArrayLike | None = None,
+    *,
+    repeats: Repeats | None = None,
+) -> NDArray[np.float64]:
     """Return e_i, the error at point i of the fit without it; or e_j, if observations are given.
 
     Parameters

@@ -1,6 +1,8 @@
 """Convex objectives for `fast_newton`: generalised linear models with an L2 penalty."""
 
-from typing import Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import scipy.sparse
@@ -10,6 +12,15 @@ from subquad._parallel import resolve_threads
 from subquad._validation import as_array, as_vector, even_array, real
 from subquad.solvers._tall.dense import DenseTall
 from subquad.solvers._tall.matrices import SparseTall, as_tall
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray, MatrixLike
+    from subquad.jacobian import KhatriRao
+
 
 _PARAMETERS = """
     f(x) = sum_i w_i loss(eta_i, y_i) + l2 / 2 ||x||^2 with eta = X x.
@@ -54,16 +65,21 @@ class Objective(Protocol):
         At least 0.
     """
 
-    n_parameters: int
-    damping: float | np.ndarray
+    @property
+    def n_parameters(self) -> int:
+        """Return k."""
 
-    def value(self, x):
+    @property
+    def damping(self) -> float | FloatArray:
+        """Return the diagonal that is added to B^T B."""
+
+    def value(self, x: FloatArray) -> float:
         """Return f(x), a float; infinite or NaN where f is not defined."""
 
-    def gradient(self, x):
+    def gradient(self, x: FloatArray) -> FloatArray:
         """Return the gradient at x, shape (k,)."""
 
-    def sqrt_hessian(self, x):
+    def sqrt_hessian(self, x: FloatArray) -> Any:
         """Return B(x), shape (N, k): anything that `fast_regression` takes for A."""
 
 
@@ -74,7 +90,16 @@ _ROUNDINGS = 4
 class _LinearModel:
     """What the losses share."""
 
-    def __init__(self, X, y, *, l2=1.0, intercept=False, sample_weight=None, n_threads=None):
+    def __init__(
+        self,
+        X: MatrixLike | KhatriRao,
+        y: ArrayLike,
+        *,
+        l2: float = 1.0,
+        intercept: bool = False,
+        sample_weight: ArrayLike | None = None,
+        n_threads: int | None = None,
+    ) -> None:
         tall = as_tall(X, "X", resolve_threads(n_threads))
         if not isinstance(tall, (DenseTall, SparseTall)):
             raise TypeError(f"X must be an array or a sparse array; got {type(X).__name__}.")
@@ -88,7 +113,7 @@ class _LinearModel:
         self.weights = None if sample_weight is None else _as_weights(sample_weight, n)
         self._seen = None, None
 
-    def value(self, x):
+    def value(self, x: ArrayLike) -> float:
         """Return f(x); infinite where it overflows."""
         x = self._as_parameters(x)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -96,19 +121,19 @@ class _LinearModel:
             total = losses.sum() if self.weights is None else self.weights @ losses
             return float(total + 0.5 * x @ (self.damping * x))
 
-    def gradient(self, x):
+    def gradient(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return the gradient at x, shape (k,)."""
         x = self._as_parameters(x)
         return self._tall.transposed(self._weighted(self._slopes(self.predictor(x)))) + (
             self.damping * x
         )
 
-    def sqrt_hessian(self, x):
+    def sqrt_hessian(self, x: ArrayLike) -> Any:
         """Return diag(sqrt(w h)) X, h the second derivatives of the loss: a matrix like X."""
         weighted = self._weighted_design(x)
         return weighted.dense() if isinstance(weighted, DenseTall) else weighted.scaled()
 
-    def predictor(self, x):
+    def predictor(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return eta, shape (N,)."""
         x = self._as_parameters(x)
         seen, eta = self._seen

@@ -15,6 +15,7 @@
     SquaredLoss, LogisticLoss, HingeLoss, HuberLoss, AbsoluteLoss
                              what HalfSpaceSGD minimises, and, but for hinge and absolute loss,
                              Gauss-Newton; `as_loss` makes a `Loss` of a name
+    Diagnostics              what theorems speak of, on request: G against G_0, moves, flips, rank
     TrainingWarning          a run that cannot or did not reach its goal, with causes and remedies
 
 What happens when `step()` of a Gauss-Newton trainer is called:
@@ -30,6 +31,7 @@ holds the network on its data, knows its Jacobian (`subquad.jacobian`) and moves
 """
 
 from subquad.training._arguments import require_active_neurons
+from subquad.training._diagnostics import Diagnostics
 from subquad.training._equation import CoupledEquation, Equation
 from subquad.training._gauss_newton import State, StateGaussNewton, Trial
 from subquad.training._losses import (
@@ -57,6 +59,7 @@ __all__ = [
     "AllLayersGaussNewton",
     "CoupledEquation",
     "DescentRecord",
+    "Diagnostics",
     "Equation",
     "FactoredGaussNewton",
     "FactoredGradientDescent",

@@ -1,6 +1,9 @@
 """Checks of the arguments that the Gauss-Newton trainers share."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +20,10 @@ from subquad.networks import is_separable
 from subquad.solvers.gram import as_solver
 from subquad.training._losses import as_loss
 from subquad.training._records import TrainingWarning
+
+if TYPE_CHECKING:
+    from subquad.networks import LastLayer
+
 
 # Warn below so many firing neurons: the rate of 1/3 per step was seen from there on.
 _WARN_ACTIVE = 32
@@ -100,7 +107,7 @@ def sample_weight(weights, n):
     return None if (weights == 1).all() else weights
 
 
-def require_active_neurons(layer, minimum):
+def require_active_neurons(layer: LastLayer, minimum: int) -> None:
     """Refuse or warn where too few neurons are expected to fire for an output."""
     feeding = np.count_nonzero(layer.readout, axis=1)
     if not feeding.all():

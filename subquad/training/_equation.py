@@ -4,15 +4,28 @@ W holds the sample weights. Each output has a Jacobian of its own where no neuro
 there is one of n C rows. Without a solver of the user's choice the equation is solved exactly.
 """
 
+from __future__ import annotations
+
 import copy
 import functools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from subquad._parallel import map_in_threads
 from subquad.jacobian import gram_times, kept_gram
 from subquad.solvers import DampedCholesky, choose_regularization, loo_residuals, pcg
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray, IndexArray
+    from subquad.jacobian import Jacobian
+    from subquad.solvers import Repeats, Solver
+
 
 # Stop the iterations for coupled outputs at this relative residual: a step needs no smaller one.
 _COUPLED_RTOL = 1e-8
@@ -36,11 +49,11 @@ class Activity:
         What a `StepRecord` tells of the solution: solver, sketch_size, condition.
     """
 
-    def __init__(self, active, widths):
+    def __init__(self, active: NDArray[np.intp], widths: NDArray[np.intp]) -> None:
         self.active, self._widths, self.report = active, widths, {}
 
     @property
-    def active_fraction(self):
+    def active_fraction(self) -> float:
         """Fraction of (neuron, data point) pairs that fire."""
         return float(self.active.sum() / (len(self.active) * self._widths.sum()))
 
@@ -77,17 +90,25 @@ class Equation(Activity):
         Of W^1/2 G W^1/2: the scale of the damping.
     """
 
-    def __init__(self, jacobians, active, widths, weights, solver=None, n_threads=1):
+    def __init__(
+        self,
+        jacobians: list[Any],
+        active: IndexArray,
+        widths: IndexArray,
+        weights: FloatArray,
+        solver: Solver | None = None,
+        n_threads: int = 1,
+    ) -> None:
         super().__init__(active, widths)
         self.jacobians, self._weights, self._solver = jacobians, weights, solver
         self._n_threads = n_threads if jacobians[0].n >= _LARGE_BLOCK else 1
 
     @functools.cached_property
-    def grams(self):
+    def grams(self) -> list[Any]:
         """The Gram matrix of each output, or one that all outputs share."""
         return [kept_gram(J) for J in self.jacobians]
 
-    def gram(self, output=None):
+    def gram(self, output: int | None = None) -> NDArray[np.float64]:
         """Return G, shape (n C, n C) with rows (i, c), or its block (n, n) of one output."""
         if output is not None:
             return self.jacobians[output].gram()
@@ -99,7 +120,7 @@ class Equation(Activity):
             G[c::C, c::C] = J.gram()
         return G
 
-    def solve(self, r, damping):
+    def solve(self, r: ArrayLike, damping: float) -> tuple[FloatArray, int]:
         """Return g (n, C) with (G_c + mu W^-1) g_c = r_c, and the number of iterations."""
         if self._solver is not None:
             return self._solve_by_choice(r, damping)
@@ -113,18 +134,20 @@ class Equation(Activity):
         self.report = {"condition": max(conditions)}
         return np.column_stack(columns), 0
 
-    def product(self, g):
+    def product(self, g: ArrayLike) -> NDArray[np.float64]:
         """Return G g, shape (n, C)."""
         pairs = zip(np.ascontiguousarray(g.T), self.jacobians, strict=True)
         return np.column_stack([gram_times(J, g_c) for g_c, J in pairs])
 
-    def quadratic(self, g):
+    def quadratic(self, g: ArrayLike) -> float:
         """Return g^T G g, the squared Frobenius norm of the change that g stands for."""
         columns = np.ascontiguousarray(g.T)
         pairs = zip(columns, self.jacobians, strict=True)
         return float(sum(g_c @ gram_times(J, g_c) for g_c, J in pairs))
 
-    def choose_regularization(self, r, repeats=None):
+    def choose_regularization(
+        self, r: ArrayLike, repeats: Repeats | None = None
+    ) -> tuple[float, float, FloatArray]:
         """Return the mu of least leave-one-out error for the targets r, under the mean Gram matrix.
 
         The blocks differ by which neurons they count and by little else: their mean costs one
@@ -135,14 +158,16 @@ class Equation(Activity):
         mu, _, _ = choose_regularization([mean], r, self._weights, repeats=repeats)
         return mu
 
-    def weighted(self, weights):
+    def weighted(self, weights: FloatArray) -> Equation:
         """Return the same equation with weights of each row and output, shape (n, C)."""
         other = copy.copy(self)
         vars(other).pop("mean_eigenvalue", None)
         other._weights = weights
         return other
 
-    def leave_one_out(self, r, mu, repeats=None):
+    def leave_one_out(
+        self, r: ArrayLike, mu: float, repeats: Repeats | list[Repeats] | None = None
+    ) -> FloatArray:
         """Return leave-one-out errors of the linearised fit of r, shape (C, n_observations).
 
         Repeats may be a list, one for each output. None where G must not be formed: it takes the
@@ -159,13 +184,13 @@ class Equation(Activity):
 
         return np.array(self._of_each_output(errors_of, r))
 
-    def mean_square(self, errors, repeats=None):
+    def mean_square(self, errors: FloatArray, repeats: Repeats | None = None) -> float:
         """Return the weighted mean square of errors (C, n_observations)."""
         weights = repeats.weights if repeats else self._weights
         return float(np.average(np.square(errors).mean(axis=0), weights=weights))
 
     @functools.cached_property
-    def mean_eigenvalue(self):
+    def mean_eigenvalue(self) -> float:
         """Of G; formed where it is asked for, since a step that is made again needs none."""
         if self._solver is not None:
             diagonals = [J.diagonal() for J in self.jacobians]
@@ -229,11 +254,18 @@ class CoupledEquation(Equation):
         As in `Equation`.
     """
 
-    def __init__(self, J, active, widths, weights, solver=None):
+    def __init__(
+        self,
+        J: Jacobian,
+        active: IndexArray,
+        widths: IndexArray,
+        weights: FloatArray | None,
+        solver: Solver | None = None,
+    ) -> None:
         super().__init__([J], active, widths, weights, solver)
 
     @functools.cached_property
-    def grams(self):
+    def grams(self) -> list[Any]:
         """The diagonal blocks of G."""
         J, C = self.jacobians[0], len(self._widths)
         if hasattr(J, "output_grams"):
@@ -241,13 +273,13 @@ class CoupledEquation(Equation):
         G = kept_gram(J)
         return [np.ascontiguousarray(G[c::C, c::C]) for c in range(C)]
 
-    def gram(self, output=None):
+    def gram(self, output: int | None = None) -> NDArray[np.float64]:
         """Return G, shape (n C, n C) with rows (i, c), or its block (n, n) of one output."""
         if output is None:
             return self.jacobians[0].gram()
         return self.grams[output if len(self.grams) > 1 else 0].copy()
 
-    def solve(self, r, damping):
+    def solve(self, r: ArrayLike, damping: float) -> tuple[FloatArray, int]:
         """Return g (n, C) with (G + mu W^-1) g = r, and the number of iterations."""
         if self._solver is not None:
             return self._solve_by_choice(r, damping)
@@ -276,11 +308,11 @@ class CoupledEquation(Equation):
         )
         return roots * solution.x, solution.n_iterations
 
-    def quadratic(self, g):
+    def quadratic(self, g: ArrayLike) -> float:
         """Return g^T G g."""
         return float(np.vdot(g, self.product(g)))
 
-    def product(self, g):
+    def product(self, g: ArrayLike) -> NDArray[np.float64]:
         """Return G g, shape (n, C)."""
         return gram_times(self.jacobians[0], np.ascontiguousarray(g).ravel()).reshape(g.shape)
 

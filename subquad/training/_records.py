@@ -4,6 +4,8 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from subquad.training._diagnostics import Diagnostics
+
 
 class TrainingWarning(UserWarning):
     """Training cannot reach, or did not reach, what was asked; the message says why."""
@@ -44,7 +46,7 @@ class StepRecord:
         Decrease of the regularised objective that its linearisation promised before the step, as a
         fraction of |r_0|^2; None without regularisation, and for steps around kinks.
     seconds : dict of str to float
-        "linearise", "solve", "move", "total".
+        "linearise", "solve", "move", "total"; "diagnose" where diagnostics are asked for.
     solver : str
         Name of what solved the linear system.
     sketch_size : int
@@ -52,6 +54,8 @@ class StepRecord:
     condition : float
         Estimate of the condition number of the damped system, to an order of magnitude; of the
         worst output if there are several. NaN where the solver does not tell.
+    diagnostics : Diagnostics or None
+        What theorems speak of, after the step; None unless it is asked for.
     """
 
     step: int
@@ -71,6 +75,7 @@ class StepRecord:
     solver: str = "exact"
     sketch_size: int = 0
     condition: float = float("nan")
+    diagnostics: Diagnostics | None = None
 
 
 class Stopwatch:

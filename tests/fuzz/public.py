@@ -49,6 +49,7 @@ EXCUSED = {
     },
     "training.Trial": "a record",
     "training.DescentRecord": "a record",
+    "training.Diagnostics": "a record",
     "training.SGDRecord": "a record",
     "training.StepRecord": "a record",
     "training.TrainingWarning": "a warning",

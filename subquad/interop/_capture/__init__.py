@@ -12,6 +12,10 @@ What happens when `capture` is called:
     _rows      which of their rows are whose, and where they are kept
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from subquad._validation import integer
 from subquad.interop._capture._collect import collect, sketches_of
 from subquad.interop._capture._layers import find_layers, has_embedding, require_eval_mode
@@ -21,8 +25,27 @@ from subquad.interop._capture._probe import probe
 from subquad.interop._capture._samples import Samples
 from subquad.interop._torch import load_torch
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
-def capture(model, X, layers=None, *, outputs=None, bias=False, batch_size=128, sketch=None):
+    import torch
+    from numpy.typing import ArrayLike
+
+    from subquad.jacobian import KhatriRao
+    from subquad.sketch import TensorSketch, TensorSRHT
+
+
+def capture(
+    model: torch.nn.Module,
+    X: ArrayLike | torch.Tensor | tuple[Any, ...] | Mapping[str, Any],
+    layers: str | Sequence[str] | None = None,
+    *,
+    outputs: int | Sequence[int] | Callable[[Any], torch.Tensor] | None = None,
+    bias: bool = False,
+    batch_size: int = 128,
+    sketch: TensorSketch | TensorSRHT | Mapping[str, TensorSketch | TensorSRHT] | None = None,
+) -> dict[str, KhatriRao]:
     """Return the Jacobian of every linear layer of a torch model, as its factors.
 
     The gradient of an output f in sample i with respect to the weight of a layer is

@@ -1,7 +1,9 @@
 """Changes put into a model: merged with its weights, or beside them."""
 
+from __future__ import annotations
+
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -9,6 +11,10 @@ from subquad.interop._change._factors import matches, recompressed
 from subquad.interop._change._layer_change import LayerChange
 from subquad.interop._model import require_own
 from subquad.interop._torch import load_torch
+
+if TYPE_CHECKING:
+    import torch
+
 
 # Warn where rounding takes more than this fraction of the change.
 _LOST = 0.05
@@ -29,7 +35,7 @@ class Applied(NamedTuple):
     lost: float
 
 
-def apply_change(model, change, *, merge=True):
+def apply_change(model: torch.nn.Module, change: LayerChange, *, merge: bool = True) -> Applied:
     """Put the change that `fit_layer` found into a model, in place.
 
     Parameters

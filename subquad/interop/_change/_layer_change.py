@@ -1,12 +1,20 @@
 """What a fit of a layer gives: factors, how it went, and what it is not sure of."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from subquad.interop._change._deviations import deviations
 from subquad.interop._change._factors import bounded, fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+    from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class LayerChange:
             _print=fingerprint(subject.initial),
         )  # fmt: skip
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"LayerChange(layer={self.layer!r}, rank={self.rank}, bias={self.bias is not None}, "
             f"path={self.path!r}, relative_residual={self.relative_residual:.2g}, "
@@ -95,16 +103,16 @@ class LayerChange:
         )
 
     @property
-    def rank(self):
+    def rank(self) -> int:
         """Rows of A and V."""
         return len(self.A)
 
     @property
-    def factors(self):
+    def factors(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(A, V): W - W(0) = A^T V."""
         return self.A, self.V
 
-    def weight_change(self):
+    def weight_change(self) -> NDArray[np.float64]:
         """Return W - W(0) in the shape of the weight, in float64."""
         D = self.A.T @ self.V
         return np.ascontiguousarray(D.T) if self.transposed else D.reshape(self.shape)
@@ -115,7 +123,13 @@ class LayerChange:
         D = self.A.T @ self.V
         return D if self.bias is None else np.column_stack([D, self.bias])
 
-    def deviations(self, model, X, *, noise=False):
+    def deviations(
+        self,
+        model: torch.nn.Module,
+        X: ArrayLike | torch.Tensor | tuple[Any, ...] | Mapping[str, Any],
+        *,
+        noise: bool = False,
+    ) -> NDArray[np.float64]:
         """Return standard deviations of the outputs of the changed model at other samples.
 
         Parameters

@@ -8,6 +8,10 @@ What happens when `fit_layer` is called:
     interop._change   what came out
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from subquad._validation import integer
 from subquad.interop._change import LayerChange
 from subquad.interop._fit._fast import fit_fast
@@ -15,21 +19,30 @@ from subquad.interop._fit._general import fit_general
 from subquad.interop._model import TorchLayer
 from subquad.interop._torch import load_torch
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Literal
+
+    import torch
+    from numpy.typing import ArrayLike
+
+    from subquad.training import StepRecord
+
 
 def fit_layer(
-    model,
-    X,
-    y,
-    layer,
+    model: torch.nn.Module,
+    X: ArrayLike | torch.Tensor | tuple[Any, ...] | Mapping[str, Any],
+    y: ArrayLike | torch.Tensor,
+    layer: str,
     *,
-    bias=False,
-    regularization="loo",
-    tol=None,
-    max_steps=50,
-    sample_weight=None,
-    batch_size=128,
-    callback=None,
-):
+    bias: bool = False,
+    regularization: float | Literal["loo"] = "loo",
+    tol: float | None = None,
+    max_steps: int = 50,
+    sample_weight: ArrayLike | None = None,
+    batch_size: int = 128,
+    callback: Callable[[StepRecord], object] | None = None,
+) -> LayerChange:
     """Fit the outputs of a torch model to y by Gauss-Newton, moving the weight of one layer.
 
     A step linearises f at the present weight, J[i] = vec(u_i v_i^T), and solves

@@ -5,7 +5,7 @@ ExactSolver, SketchSolver, PcgSolver, AutoSolver        its methods, as objects 
 Solver                                                  what yours must offer to be one of them
 """
 
-from subquad.solvers.gram import cost
+from subquad.solvers.gram import cost, sizes
 from subquad.solvers.gram._auto import AutoSolver, Solver, as_solver
 from subquad.solvers.gram._direct import ExactSolver, SketchSolver
 from subquad.solvers.gram._pcg import PcgSolver
@@ -20,4 +20,5 @@ __all__ = [
     "as_solver",
     "cost",
     "gram_solve",
+    "sizes",
 ]

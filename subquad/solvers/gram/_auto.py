@@ -1,12 +1,22 @@
 """What a solver is, the cheaper of two by forecast, and the solver that a name stands for."""
 
-from typing import Protocol, runtime_checkable
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from subquad.solvers._solution import Solution
 from subquad.solvers.gram import cost
 from subquad.solvers.gram._common import tolerance
 from subquad.solvers.gram._direct import ExactSolver, SketchSolver
 from subquad.solvers.gram._pcg import PcgSolver
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from subquad.jacobian import Jacobian
 
 
 @runtime_checkable
@@ -18,9 +28,13 @@ class Solver(Protocol):
     is 0, so is the entry of x. The Solution's `info` may tell "sketch_size" and "condition".
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What a `StepRecord` calls it."""
 
-    def solve(self, J, c, damping=0.0, weights=None):
+    def solve(
+        self, J: Jacobian, c: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+    ) -> Solution:
         """Return a `Solution` of (J J^T + damping W^-1) x = c."""
 
 
@@ -45,7 +59,13 @@ class AutoSolver:
 
     name = "auto"
 
-    def __init__(self, sketch_size=None, *, rng=None, rtol=1e-3):
+    def __init__(
+        self,
+        sketch_size: int | None = None,
+        *,
+        rng: int | np.random.Generator | None = None,
+        rtol: float = 1e-3,
+    ) -> None:
         self._rtol = tolerance(rtol)
         self._sketch_size = sketch_size
         self._solvers = {
@@ -53,14 +73,16 @@ class AutoSolver:
             "pcg": PcgSolver(sketch_size, rng=rng, rtol=rtol),
         }
 
-    def solve(self, J, c, damping=0.0, weights=None):
+    def solve(
+        self, J: Jacobian, c: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+    ) -> Solution:
         """Return the `Solution` of the method that is forecast to be the cheapest."""
         forecast = self.forecast(J)
         best = min(forecast, key=forecast.get)
         solution = self._solvers[best].solve(J, c, damping, weights)
         return Solution(**{**vars(solution), "info": {**solution.info, "forecast": forecast}})
 
-    def forecast(self, J):
+    def forecast(self, J: Jacobian) -> dict[str, float]:
         """Return the seconds that each method is expected to take, inf where it cannot fit."""
         forecasts = {"exact": cost.exact(J), "pcg": self._pcg_forecast(J)}
         if not getattr(J, "forms_gram", True):
@@ -73,7 +95,10 @@ class AutoSolver:
         return cost.pcg(J, self._sketch_size or 4 * J.n, self._rtol)
 
 
-def as_solver(solver, rng=None):
+def as_solver(
+    solver: Literal["exact", "sketch", "pcg", "auto"] | Solver,
+    rng: int | np.random.Generator | None = None,
+) -> Solver:
     """Return the solver that a name stands for, or a user's own."""
     if isinstance(solver, str):
         if solver == "exact":

@@ -15,16 +15,6 @@ def tolerance(rtol):
     return real(rtol, "rtol", minimum=0.0, maximum=1.0, exclusive_minimum=True)
 
 
-def at_least_n(sketch_size, n):
-    """Return a sketch size that is at least n; a smaller one cannot embed n rows."""
-    if sketch_size < n:
-        raise ValueError(
-            f"sketch_size must be at least n={n}, the number of rows; got {sketch_size}. "
-            f"{2 * n} is the smallest sensible size, {4 * n} a good one."
-        )
-    return sketch_size
-
-
 def in_symmetric_form(solve, J, c, damping, weights):
     """Solve (G + mu W^-1) x = c by (W^1/2 G W^1/2 + mu I) h = W^1/2 c, x = W^1/2 h.
 
@@ -39,31 +29,45 @@ def in_symmetric_form(solve, J, c, damping, weights):
     return Solution(**{**vars(solution), "x": roots * solution.x})
 
 
-def drawn_sketch(J, sketch_size, rng):
+def drawn_sketch(J, sketch_size, rng, kind="TensorSketch"):
     """Return a sketch that `J.sketch` takes."""
     if not hasattr(J, "draw_sketch"):
         raise TypeError(
             f"J must have a method draw_sketch(sketch_size, rng) to be sketched; "
             f"{type(J).__name__} has none. Use 'exact', or 'pcg' with landmarks."
         )
-    return J.draw_sketch(sketch_size, rng)
+    if kind == "TensorSketch":  # which a Jacobian of a user's own need not name
+        return J.draw_sketch(sketch_size, rng)
+    return J.draw_sketch(sketch_size, rng, kind)
 
 
 def sketched(J, s, damping, sketch):
     """Factor (J S^T)(J S^T)^T + damping I; by QR of the sketch where Cholesky is not safe.
 
-    Where the sketch has a lower rank than G, G itself gives the rest.
+    `sketch` is a function that draws S, once the arrays are known to fit. Where S has a lower rank
+    than G, G itself gives the rest.
     """
     n = J.n
     _require(8 * (3 * n * n + 2 * n * s), f"A sketch of {n} x {s}", "Use fewer rows.")
-    if isinstance(sketch, np.random.Generator):
-        sketch = drawn_sketch(J, s, sketch)
+    sketch = sketch()
     G = sketched_gram(J, sketch)
     G.flat[:: n + 1] += damping
     factor = SketchPreconditioner.from_gram(G)
     if factor is None:
         factor = SketchPreconditioner.from_sketch(J.sketch(sketch).T, damping=damping)
     return completed(factor, J)
+
+
+class Unformed:
+    """A Jacobian whose Gram matrix must not be formed: [BPSW21] has products alone."""
+
+    forms_gram = formed = False
+
+    def __init__(self, J):
+        self._J, self.n, self.shape, self.dtype = J, J.n, J.shape, J.dtype
+
+    def __getattr__(self, name):
+        return getattr(self._J, name)
 
 
 def residual_norm(J, x, c, damping):

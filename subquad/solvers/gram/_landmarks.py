@@ -19,6 +19,8 @@ class LandmarkPreconditioner:
     ----------
     size : int
         p.
+    norm_estimate : float
+        Root of the largest eigenvalue of the approximation, nu included.
     condition_estimate : float
         Of G + mu I: the largest eigenvalue of the approximation over nu.
     """
@@ -37,6 +39,7 @@ class LandmarkPreconditioner:
         inner.flat[:: len(inner) + 1] += nu
         self._inner = cho_factor(inner, lower=True, check_finite=False)
         least = least if len(points) == J.n else 0.0
+        self.norm_estimate = float(np.sqrt(largest + nu))
         self.condition_estimate = float((largest + nu) / (least + nu))
         if J.dtype == np.float32 and largest < _SAFE_IN_FLOAT32 * nu:
             self._F = self._F.astype(np.float32)  # reading it is what an application costs

@@ -1,6 +1,9 @@
 """Solve the Gauss-Newton equation of a Jacobian with rank-one rows."""
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,26 +12,35 @@ from subquad._validation import as_vector, integer, real
 from subquad.jacobian import Jacobian, KeepsGram
 from subquad.solvers.exact import sample_weights
 from subquad.solvers.gram._auto import AutoSolver
-from subquad.solvers.gram._common import at_least_n, tolerance
+from subquad.solvers.gram._common import tolerance
 from subquad.solvers.gram._direct import ExactSolver, SketchSolver
 from subquad.solvers.gram._pcg import PcgSolver
+from subquad.solvers.gram.sizes import at_least_n
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from subquad.solvers._solution import Solution
+
 
 _METHODS = ("auto", "exact", "sketch", "pcg")
 
 
 def gram_solve(
-    J,
-    c,
-    method="auto",
+    J: Jacobian,
+    c: ArrayLike,
+    method: Literal["auto", "exact", "sketch", "pcg"] = "auto",
     *,
-    damping=0.0,
-    weights=None,
-    rtol=1e-10,
-    sketch_size=None,
-    rng=None,
-    verify=True,
-    n_threads=None,
-):
+    damping: float = 0.0,
+    weights: ArrayLike | None = None,
+    rtol: float = 1e-10,
+    sketch_size: int | None = None,
+    rng: int | np.random.Generator | None = None,
+    verify: bool = True,
+    n_threads: int | None = None,
+) -> Solution:
     """Solve (J J^T + mu W^-1) x = c for J with rows vec(u_i v_i^T), or sums of these.
 
     Parameters
@@ -109,7 +121,8 @@ def gram_solve(
         weights = sample_weights(weights, J.n)
     damping, rtol = real(damping, "damping", minimum=0.0), tolerance(rtol)
     if sketch_size is not None:
-        sketch_size = at_least_n(integer(sketch_size, "sketch_size"), J.n)
+        sketch_size = integer(sketch_size, "sketch_size")
+        at_least_n(sketch_size, J.n, sketched=method == "sketch")
     n_threads = resolve_threads(n_threads)
     solver = {
         "auto": lambda: AutoSolver(sketch_size, rng=rng, rtol=rtol),

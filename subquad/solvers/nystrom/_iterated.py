@@ -1,11 +1,22 @@
 """The exact equation with all of the kernel, by conjugate gradients that landmarks precondition."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from subquad.jacobian import kept_gram
 from subquad.solvers.gram import PcgSolver
 from subquad.solvers.nystrom._whitening import Whitening
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
+    from subquad.jacobian import Jacobian
+    from subquad.solvers._solution import Solution
 
 
 class RepeatablePcgSolver:
@@ -23,10 +34,12 @@ class RepeatablePcgSolver:
     name = "pcg"
     repeatable = True
 
-    def __init__(self, landmarks=1024, *, rtol=1e-3):
+    def __init__(self, landmarks: int = 1024, *, rtol: float = 1e-3) -> None:
         self._options = {"landmarks": landmarks, "rtol": rtol}
 
-    def solve(self, J, c, damping=0.0, weights=None):
+    def solve(
+        self, J: Jacobian, c: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+    ) -> Solution:
         """Return a `Solution` of (G + damping W^-1) x = c."""
         if getattr(J, "forms_gram", True):
             kept_gram(J)
@@ -48,7 +61,17 @@ class _Preconditioner:
         return R - self._F @ cho_solve(self._inner, self._F.T @ R, check_finite=False)
 
 
-def iterated(K, R, mu, weights, n_landmarks, rng, *, rtol=1e-4, max_iterations=500):
+def iterated(
+    K: FloatArray,
+    R: NDArray[np.float64],
+    mu: float,
+    weights: NDArray[np.float64],
+    n_landmarks: int,
+    rng: np.random.Generator,
+    *,
+    rtol: float = 1e-4,
+    max_iterations: int = 500,
+) -> tuple[NDArray[np.float64], int, float]:
     """Solve (K + mu W^-1) alpha = R for all columns of R side by side.
 
     Parameters

@@ -1,6 +1,9 @@
 """`NystromSolver`: least squares in the span of a few rows of a kernel."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +18,15 @@ from subquad.solvers.nystrom._border import (
 )
 from subquad.solvers.nystrom._equations import Equations
 from subquad.solvers.nystrom._landmarks import checked_landmarks, drawn_landmarks
+
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from numpy.typing import ArrayLike
+
+    from subquad.jacobian import Jacobian
+    from subquad.solvers._repeats import Repeats
+
 
 # Leave-one-out errors of so many rows tell their mean square to about one per cent.
 LEFT_OUT_ROWS = 2**14
@@ -111,15 +123,30 @@ class NystromSolver:
 
     name = "nystrom"
 
-    def __init__(self, n_landmarks=2048, *, landmarks="uniform", rng=None, block_size=None):
+    def __init__(
+        self,
+        n_landmarks: int = 2048,
+        *,
+        landmarks: Literal["uniform", "pivoted"] | ArrayLike = "uniform",
+        rng: int | np.random.Generator | None = None,
+        block_size: int | None = None,
+    ) -> None:
         self.n_landmarks = integer(n_landmarks, "n_landmarks")
         self.landmarks = checked_landmarks(landmarks)
         self._rng = generator(rng)
         self.block_size = None if block_size is None else integer(block_size, "block_size")
 
     def fit(
-        self, kernel, r, damping="loo", weights=None, *, repeats=None, grid=None, residuals=False
-    ):
+        self,
+        kernel: Any,
+        r: ArrayLike,
+        damping: float | Literal["loo"] = "loo",
+        weights: ArrayLike | None = None,
+        *,
+        repeats: Repeats | None = None,
+        grid: ArrayLike | None = None,
+        residuals: bool = False,
+    ) -> NystromFit:
         """Fit r.
 
         Parameters
@@ -183,7 +210,9 @@ class NystromSolver:
             some, one_by_one,
         )  # fmt: skip
 
-    def solve(self, J, c, damping=0.0, weights=None):
+    def solve(
+        self, J: Jacobian, c: ArrayLike, damping: float = 0.0, weights: ArrayLike | None = None
+    ) -> Solution:
         """Return the `Solution` of (J J^T + mu W^-1) x = c of least objective on the landmarks.
 
         x minimises sum_i w_i (c_i - (G x)_i)^2 + mu x^T G x among vectors that are 0 at all other

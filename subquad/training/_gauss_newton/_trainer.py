@@ -5,18 +5,33 @@ asks of a network on its data, and `GaussNewtonTrainer`, which asks it. A traine
 its arguments, builds the state and begins.
 """
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real, require_memory
+from subquad.solvers.gram import sizes
 from subquad.training import _arguments
+from subquad.training._diagnostics import Origin
 from subquad.training._gauss_newton._fit import Fit, ratio
 from subquad.training._gauss_newton._steps import LevenbergMarquardt, RegularisedStep
 from subquad.training._records import StepRecord, Stopwatch, TrainingWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal, Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
+    from subquad.training._equation import Equation
+    from subquad.training._losses import Loss
+
 
 # Training stagnates when so many steps together gain less than 0.1 %.
 _PATIENCE = 20
@@ -41,25 +56,28 @@ class State(Protocol):
     has_kinks : bool, optional
         Whether a regularised fit that gains no more may take some 300 steps to look around kinks;
         False if there is none, or if `terms` would grow with them.
+    firing : tuple of ndarray, optional
+        Arrays of bool, or of words of bits, that say which neurons fire at which data points: what
+        `Diagnostics` counts flips by.
     """
 
-    def linearise(self):
+    def linearise(self) -> Equation:
         """Return the `Equation` (G + mu W^-1) g = r at the current iterate."""
 
-    def propose(self, coefficients, keep):
+    def propose(self, coefficients: FloatArray, keep: float) -> Any:
         """Return what W - W(0) = keep (W - W(0)) + J^T coefficients would give, a `Trial`.
 
         J is that of the last `linearise`, coefficients has shape (n, C); a trial has `outputs`,
         `flips` (how many neurons fire anew or no more) and `terms`, and is valid until the next.
         """
 
-    def accept(self, trial):
+    def accept(self, trial: Any) -> None:
         """Make the last proposal the current iterate."""
 
-    def restore(self, terms):
+    def restore(self, terms: Any) -> bool:
         """Make an earlier iterate the current one; return whether there was anything to do."""
 
-    def factors(self, terms):
+    def factors(self, terms: Any) -> Any:
         """Return (A, V) with W = W(0) + A^T V at an iterate."""
 
 
@@ -77,6 +95,8 @@ class GaussNewtonTrainer:
 
     # Whether `state_dict` can be asked for, to which end the coefficients of all steps are kept.
     _resumable = False
+    # What later iterates are compared with, where diagnostics are asked for.
+    _diagnosed, _origin = False, None
 
     def _set_options(
         self,
@@ -90,6 +110,7 @@ class GaussNewtonTrainer:
         repeats=None,
         search_kinks=False,
         loss="squared",
+        diagnostics=False,
     ):
         """Check what concerns the steps, whatever the network; nothing big is allocated yet."""
         self.loss = _arguments.gauss_newton_loss(loss, repeats)
@@ -100,7 +121,7 @@ class GaussNewtonTrainer:
         self._floor = _ROUNDINGS * np.finfo(dtype).eps
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
-        self._callback = callback
+        self._callback, self._diagnosed = callback, bool(diagnostics)
         damping = real(damping, "damping", minimum=0.0)
         search_kinks = bool(search_kinks)
         if mu == 0:
@@ -123,13 +144,16 @@ class GaussNewtonTrainer:
         moves = [] if self._resumable else None
         self._fit = Fit(state, y, weights, centred, moves, self.loss)
         self._mark_step(0)
+        if self._diagnosed:
+            with blas_threads_for(len(y)), np.errstate(over="ignore", invalid="ignore"):
+                self._origin = Origin(state, self._equation(), self._dtype)
 
     def _mark_step(self, linearised_at):
         """Remember where the last whole step ended, and after how many moves it linearised."""
         if self._resumable:
             self._mark = Mark(len(self._fit.moves), linearised_at, self._rule.state())
 
-    def step(self):
+    def step(self) -> StepRecord:
         """Take one step, and return its `StepRecord`.
 
         Notes
@@ -152,9 +176,18 @@ class GaussNewtonTrainer:
                     fit.accept(move, self.regularization_)
         self._warn_silent(equation.active)
         self._first_of_run += searching  # `max_steps` does not count these
-        return self._note(equation, move, before, watch, n_moves)
+        return self._note(equation, move, before, watch, n_moves, self._diagnose(watch))
 
-    def _note(self, equation, move, before, watch, n_moves):
+    def _diagnose(self, watch):
+        """Return the `Diagnostics` of the present iterate, where they are asked for."""
+        if self._origin is None:
+            return None
+        state = self._fit.state
+        with watch.phase("diagnose"), blas_threads_for(len(self._fit.target)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                return self._origin.compare(state, self._equation())
+
+    def _note(self, equation, move, before, watch, n_moves, diagnostics):
         """Keep the record of a step, and show it."""
         fit = self._fit
         record = StepRecord(
@@ -173,6 +206,7 @@ class GaussNewtonTrainer:
             stationarity=self.stationarity,
             **equation.report,
             seconds=watch.stop(),
+            diagnostics=diagnostics,
         )
         self.history.append(record)
         self._mark_step(n_moves)
@@ -180,7 +214,7 @@ class GaussNewtonTrainer:
             self._callback(record)
         return record
 
-    def choose_regularization(self):
+    def choose_regularization(self) -> float:
         """Fix mu, if it is still to be chosen, and return the leave-one-out error it has here.
 
         Returns
@@ -200,7 +234,7 @@ class GaussNewtonTrainer:
             self._rule.linearise(self._fit, self._fit.linearise(self._rule))
             return self.loo_error
 
-    def run(self):
+    def run(self) -> Self:
         """Take steps until convergence, stagnation or `max_steps`; return the trainer.
 
         Notes
@@ -224,12 +258,12 @@ class GaussNewtonTrainer:
                     self.step()
             finally:
                 self._fit.return_to_best(self.regularization_)
-        self.message = self._closing_message()
+        self.message = self._closing_message() + self._sketch_message()
         if not self.converged and self._max_steps > 0:
             warnings.warn(self.message, TrainingWarning, stacklevel=2)
         return self
 
-    def gram(self, output=None):
+    def gram(self, output: int | None = None) -> NDArray[np.float64]:
         """Return G = J J^T, the tangent kernel of the data points at the present iterate.
 
         That is W(0) before the first step, where a step ended when it calls `callback`, and the
@@ -271,12 +305,12 @@ class GaussNewtonTrainer:
         return self._fit.state.linearise()
 
     @property
-    def outputs(self):
+    def outputs(self) -> NDArray[np.float64]:
         """f, or f - f_0 if centred, at the best iterate, shape (n, C)."""
         return self._fit.best.outputs - self._fit.offset
 
     @property
-    def linear_targets(self):
+    def linear_targets(self) -> NDArray[np.float64]:
         """What the linearised fit at the best iterate aims at, shape (n, C), once `run` has ended.
 
         y - f + J vec(W - W(0)), with f - f_0 for f if centred: the r of (G + mu W^-1) g = r, whose
@@ -285,22 +319,22 @@ class GaussNewtonTrainer:
         return self._fit.state.linear - self._fit.residual
 
     @property
-    def residual_norm(self):
+    def residual_norm(self) -> float:
         """|f - y| at the best iterate, with sample weights; of other losses sqrt(2 loss)."""
         return self._fit.best.norm
 
     @property
-    def relative_residual(self):
+    def relative_residual(self) -> float:
         """`residual_norm` / that of f_0."""
         return ratio(self._fit.best.norm, self._fit.initial_norm)
 
     @property
-    def change_norm(self):
+    def change_norm(self) -> float:
         """||W - W(0)||_F of the best iterate."""
         return float(np.sqrt(max(self._fit.best.square_of_change, 0.0)))
 
     @property
-    def stationarity(self):
+    def stationarity(self) -> float | None:
         """Decrease of the objective that its linearisation still promises, over |r_0|^2.
 
         Before the last step; None before the first, while kinks are searched, and without
@@ -309,12 +343,12 @@ class GaussNewtonTrainer:
         return self._rule.stationarity
 
     @property
-    def regularization_(self):
+    def regularization_(self) -> float | None:
         """The mu in use; None before the first step of "loo"."""
         return self._rule.regularization
 
     @property
-    def loo_error(self):
+    def loo_error(self) -> float | None:
         """Mean squared leave-one-out error at the last linearisation; None if not regularised.
 
         Of other losses, twice the mean loss of the predictions that leave a row out.
@@ -322,7 +356,7 @@ class GaussNewtonTrainer:
         return self._rule.loo_error()
 
     @property
-    def loo_residuals(self):
+    def loo_residuals(self) -> FloatArray | None:
         """The errors of which `loo_error` is the mean square or loss, shape (n, C); None as it is.
 
         Of repeated points, those of observations. y minus these is what the linearised fit without
@@ -331,7 +365,7 @@ class GaussNewtonTrainer:
         return self._rule.loo_residuals()
 
     @property
-    def converged(self):
+    def converged(self) -> bool:
         """Whether the goal set by `tol` is reached."""
         if isinstance(self._rule, RegularisedStep):
             return self._rule.settled and self._fit.lost <= max(self._tol, self._floor)
@@ -387,6 +421,18 @@ class GaussNewtonTrainer:
             "outputs grow as long as steps are taken. Regularization gives one."
         )
 
+    def _sketch_message(self):
+        """Say that a sketch was too small, where a run that it solved for did not converge."""
+        record, n = self.history[-1] if self.history else None, len(self._fit.target)
+        if self.converged or record is None or record.solver != "sketch":
+            return ""
+        if record.sketch_size >= sizes.SKETCHED * n:
+            return ""
+        return (
+            f" A sketch of {record.sketch_size} columns is small for {n} rows: steps converge from "
+            f"{sizes.LEAST_SKETCHED * n} on, and {sizes.SKETCHED * n} is a good size."
+        )
+
     def _regularised_message(self):
         """Why a regularised run ended before it settled."""
         promised = "no step was taken"
@@ -436,7 +482,7 @@ class StateGaussNewton(GaussNewtonTrainer):
     y : array_like, shape (n, C) of `state.outputs`, or (n,)
     dtype : numpy.dtype
         The precision of `state.outputs`, which decides the default of `tol`.
-    regularization, tol, max_steps, search_kinks, sample_weight, loss, callback
+    regularization, tol, max_steps, search_kinks, sample_weight, loss, callback, diagnostics
         As in `LastLayerGaussNewton`.
 
     Raises
@@ -452,18 +498,19 @@ class StateGaussNewton(GaussNewtonTrainer):
 
     def __init__(
         self,
-        state,
-        y,
-        dtype,
+        state: State,
+        y: ArrayLike,
+        dtype: np.dtype[Any],
         *,
-        regularization=0.0,
-        tol=None,
-        max_steps=50,
-        search_kinks=True,
-        sample_weight=None,
-        loss="squared",
-        callback=None,
-    ):
+        regularization: float | Literal["loo"] = 0.0,
+        tol: float | None = None,
+        max_steps: int = 50,
+        search_kinks: bool = True,
+        sample_weight: ArrayLike | None = None,
+        loss: Literal["squared", "logistic", "huber"] | Loss = "squared",
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         n = len(state.outputs)
         loss = _arguments.gauss_newton_loss(loss)
         y = _arguments.targets(y, state, n, loss)
@@ -477,10 +524,11 @@ class StateGaussNewton(GaussNewtonTrainer):
             callback,
             search_kinks=search_kinks,
             loss=loss,
+            diagnostics=diagnostics,
         )
         self._begin(state, y, weights, centred=False)
 
     @property
-    def factors(self):
+    def factors(self) -> Any:
         """(A, V) of the best iterate: W = W(0) + A^T V."""
         return self._fit.state.factors(self._fit.best.terms)

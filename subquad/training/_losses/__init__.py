@@ -9,9 +9,17 @@ _labels      LogisticLoss     log(1 + exp(-y f))  1-Lipschitz
 _misfit      SquaredMisfit, LossMisfit: a loss as Gauss-Newton steps see it
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from subquad.training._losses._labels import HingeLoss, LogisticLoss
 from subquad.training._losses._loss import Loss
 from subquad.training._losses._regression import AbsoluteLoss, HuberLoss, SquaredLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 __all__ = [
     "AbsoluteLoss",
@@ -28,7 +36,7 @@ _LOSSES = {
 }
 
 
-def as_loss(loss, names=tuple(_LOSSES)):
+def as_loss(loss: str | Loss, names: Sequence[str] = tuple(_LOSSES)) -> Loss:
     """Return the loss that a name stands for; itself if it is one.
 
     Parameters

@@ -1,8 +1,15 @@
 """What the losses share: their border, behind which each knows its formulas."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._validation import as_array, require_finite, require_in_range
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 class Loss:
@@ -22,7 +29,7 @@ class Loss:
     name = ""
     lipschitz = curvature = np.inf
 
-    def value(self, f, y):
+    def value(self, f: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """Return l(f, y), entry by entry.
 
         Parameters
@@ -46,7 +53,7 @@ class Loss:
         with np.errstate(over="ignore"):
             return require_in_range(self._value(f, y), "f and y", "the loss")
 
-    def derivative(self, f, y):
+    def derivative(self, f: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """Return d l / d f, entry by entry; a subgradient where there is a kink.
 
         Parameters
@@ -69,7 +76,7 @@ class Loss:
         with np.errstate(over="ignore"):
             return require_in_range(self._derivative(f, y), "f and y", "the derivative")
 
-    def second_derivative(self, f, y):
+    def second_derivative(self, f: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """Return d^2 l / d f^2, entry by entry; 0 at a kink of the loss.
 
         Parameters
@@ -130,6 +137,6 @@ class Loss:
         """
         return self._second_derivative(f, y)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Name of the class, with its parameters."""
         return f"{type(self).__name__}()"

@@ -1,5 +1,7 @@
 """Losses of numbers: squared, absolute, and Huber's between them."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from subquad._validation import real
@@ -87,7 +89,7 @@ class HuberLoss(Loss):
     name = "huber"
     curvature = 1.0
 
-    def __init__(self, delta=1.0):
+    def __init__(self, delta: float = 1.0) -> None:
         self.delta = real(delta, "delta", minimum=0.0, exclusive_minimum=True)
         self.lipschitz = self.delta
 
@@ -105,6 +107,6 @@ class HuberLoss(Loss):
     def _safe_curvature(self, f, y):
         return self.delta / np.maximum(np.abs(f - y), self.delta)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Name of the class, with its parameters."""
         return f"HuberLoss(delta={self.delta})"

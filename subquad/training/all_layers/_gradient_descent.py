@@ -3,9 +3,13 @@
 Half of the file is the class docstring; the layers and their factors live beside it.
 """
 
+from __future__ import annotations
+
+import contextlib
 import itertools
 import math
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,10 +24,20 @@ from subquad._validation import (
 from subquad.lowrank import is_changeable
 from subquad.networks import WideNetwork
 from subquad.training import _arguments
-from subquad.training._batches import in_order, pairs, shuffled
 from subquad.training._records import Stopwatch, TrainingWarning
 from subquad.training.all_layers._maintained import MaintainedNetwork
 from subquad.training.all_layers._record import DescentRecord
+from subquad.training.half_space._batches import in_order, pairs, shuffled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Literal, Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
+    from subquad.lowrank import LowRankMaintenance
+
 
 # Training has diverged when its mean loss is so many times the largest one that f = 0, or the
 # network as drawn, had so far.
@@ -72,6 +86,11 @@ class LowRankGradientDescent:
         Results do not depend on it.
     callback : callable, optional
         Called with the `DescentRecord` after each step.
+    diagnostics : bool
+        Whether each `DescentRecord` has `Diagnostics` of the step's points, with an entry for each
+        layer. That takes two more passes through the network and the products for two Gram
+        matrices; and m^3 operations for the rank of a layer that has been flushed, since its
+        factors are gone: with `rank_budget=inf` none is.
 
     Attributes
     ----------
@@ -128,25 +147,29 @@ class LowRankGradientDescent:
     True
     """
 
+    _diagnosed = False  # of trainers that older versions pickled
+
     def __init__(
         self,
-        network,
+        network: WideNetwork,
         *,
-        step_size,
-        rank_budget=None,
-        when_full="flush",
-        rtol=None,
-        batch_size=None,
-        rng=None,
-        n_threads=None,
-        callback=None,
-    ):
+        step_size: float | Literal["auto"],
+        rank_budget: float | None = None,
+        when_full: Literal["flush", "recompress"] = "flush",
+        rtol: float | None = None,
+        batch_size: int | None = None,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[DescentRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         _require_wide(network)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable; got {type(callback).__name__}.")
         self.step_size = _arguments.positive_or_auto(step_size, "step_size")
         self._batch_size = None if batch_size is None else integer(batch_size, "batch_size")
         self._rng, self._callback = generator(rng), callback
+        self._diagnosed = bool(diagnostics)
         rank_budget = _as_budget(rank_budget, network, when_full)
         options = {"rank_budget": rank_budget, "when_full": when_full}
         self._layers = MaintainedNetwork(network, resolve_threads(n_threads), rtol=rtol, **options)
@@ -155,11 +178,11 @@ class LowRankGradientDescent:
         self._largest, self._idle, self.diverged = 0.0, 0, False
 
     @property
-    def weights(self):
+    def weights(self) -> list[LowRankMaintenance]:
         """W_1 .. W_L of the last iterate."""
         return list(self._layers.weights)
 
-    def step(self, X, y):
+    def step(self, X: ArrayLike, y: ArrayLike) -> DescentRecord:
         """Take one step on a batch.
 
         Parameters
@@ -183,7 +206,8 @@ class LowRankGradientDescent:
     def _step(self, X, y):
         """Trusted twin of `step`."""
         layers, watch = self._layers, Stopwatch()
-        self._require_memory_for(len(X), tangents=self.step_size is None)
+        tangents = self.step_size is None or self._diagnosed
+        self._require_memory_for(len(X), tangents=tangents)
         before = [(W.n_flushes, W.truncation) for W in layers.weights]
         with watch.phase("forward"):
             forward = layers.forward(X)
@@ -198,6 +222,8 @@ class LowRankGradientDescent:
             self.n_steps += 1
             self._idle = 0 if loss == 0 or any(A.any() for A, _ in gradient) else self._idle + 1
             layers.move(gradient, self.step_size)
+        with watch.phase("diagnose") if self._diagnosed else contextlib.nullcontext():
+            diagnosed = layers.diagnostics(X) if self._diagnosed else None
         facts = zip(layers.weights, before, strict=True)
         changed = [(W.n_flushes - flushes, W.truncation - sum_) for W, (flushes, sum_) in facts]
         return self._note(
@@ -208,6 +234,7 @@ class LowRankGradientDescent:
             flushes=tuple(flushes for flushes, _ in changed),
             truncation=tuple(dropped for _, dropped in changed),
             seconds=watch.stop(),
+            diagnostics=diagnosed,
         )
 
     def _note(self, **facts):
@@ -218,7 +245,14 @@ class LowRankGradientDescent:
             self._callback(record)
         return record
 
-    def run(self, X, y=None, *, n_epochs=None, max_steps=None):
+    def run(
+        self,
+        X: ArrayLike | Iterable[Any],
+        y: ArrayLike | None = None,
+        *,
+        n_epochs: int | None = None,
+        max_steps: int | None = None,
+    ) -> Self:
         """Take steps over an array, all of it or in mini-batches, or over a stream of batches.
 
         Parameters
@@ -264,7 +298,7 @@ class LowRankGradientDescent:
             batches = self._batches(*self._batch(X, y), n_epochs)
         return self._follow(itertools.islice(batches, max_steps))
 
-    def partial_fit(self, X, y):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Take one pass over an array in the order given, `batch_size` rows a step.
 
         Parameters
@@ -279,7 +313,7 @@ class LowRankGradientDescent:
         X, y = self._batch(X, y)
         return self._follow(in_order(X, y, self._batch_size or len(X)))
 
-    def outputs(self, X):
+    def outputs(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return f at the rows of X, of the last iterate.
 
         Parameters
@@ -292,7 +326,7 @@ class LowRankGradientDescent:
         """
         return self._layers.outputs(self._inputs(X))
 
-    def tangents(self, X):
+    def tangents(self, X: ArrayLike) -> list[tuple[FloatArray, FloatArray]]:
         """Return h_{i,l-1} and u_{i,l,c} of every layer, at the last iterate.
 
         Parameters
@@ -318,7 +352,7 @@ class LowRankGradientDescent:
             require_in_range(U, "X and the weights", "the derivatives")
         return [(U.reshape(len(H), C, -1), H) for U, H in found]
 
-    def gram(self, X):
+    def gram(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return G = sum_l (U_l U_l^T) o (H_{l-1} H_{l-1}^T), at the last iterate.
 
         Parameters
@@ -342,7 +376,7 @@ class LowRankGradientDescent:
         self._require_memory_for(len(X), tangents=True)
         return self._layers.gram(self._layers.forward(X))
 
-    def gradient(self, X, y):
+    def gradient(self, X: ArrayLike, y: ArrayLike) -> list[tuple[FloatArray, FloatArray]]:
         """Return the gradient of the sum of |f - y|^2 / 2 by every W_l, as factors.
 
         Parameters

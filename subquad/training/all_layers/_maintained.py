@@ -5,6 +5,12 @@ import numpy as np
 from subquad.jacobian import FixedSide, JacobianSum, KhatriRao
 from subquad.lowrank import LowRankMaintenance
 from subquad.networks import WideNetwork
+from subquad.training._diagnostics import (
+    change_of_factors,
+    change_of_matrix,
+    changed,
+    diagnostics,
+)
 
 
 class MaintainedNetwork:
@@ -64,6 +70,24 @@ class MaintainedNetwork:
             for U, H in self.tangents(forward)
         ]
         return JacobianSum(parts).gram()
+
+    def diagnostics(self, X):
+        """Compare W and G at some points with those of the network as it came."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            now, first = self.forward(X), self._network._forward(X, self._n_threads)
+            grams = [[self.gram(forward)] for forward in (now, first)]
+            pairs = zip(self.weights, self._network.weights, strict=True)
+            moves = [self._moved(W, W0) for W, W0 in pairs]
+        flips = sum(map(changed, now.fired, first.fired))
+        return diagnostics(*grams, moves, flips)
+
+    def _moved(self, W, W0):
+        """(largest row move, rank) of W - W(0): of its factors, unless they have been flushed."""
+        stored, change = W._parts()
+        if stored is W0:
+            return change_of_factors(change.U, change.V, W.dtype)
+        first = W0.to_dense().astype(np.float64)
+        return change_of_matrix(W.to_dense() - first, W.dtype, np.linalg.norm(first))
 
     def move(self, pairs, step_size):
         """Subtract step_size A_l^T B_l from every layer."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from subquad.training._diagnostics import Diagnostics
+
 
 @dataclass(frozen=True)
 class DescentRecord:
@@ -23,7 +25,11 @@ class DescentRecord:
         Frobenius norm of what recompression dropped of each change in the step.
     seconds : dict of str to float
         "forward" (outputs and loss), "backward" (u of all layers), "update" (factors, flushes and
-        recompressions), "total".
+        recompressions), "total"; "diagnose" where diagnostics are asked for.
+    diagnostics : Diagnostics or None
+        What theorems speak of, after the step; None unless it is asked for. G, with a row for each
+        output of each point of the batch, is compared with that of the network as it came at the
+        same points.
     """
 
     step: int
@@ -33,3 +39,4 @@ class DescentRecord:
     flushes: tuple
     truncation: tuple
     seconds: dict = field(default_factory=dict, compare=False)
+    diagnostics: Diagnostics | None = None

@@ -65,6 +65,11 @@ class AllLayersState:
         self._adopt((), self._forward(()))
         self.linear = np.zeros_like(self.outputs)
 
+    @property
+    def firing(self):
+        """Who fires in each layer, shapes (n, width)."""
+        return tuple(self._pass.fired)
+
     def linearise(self):
         """Return the equation for G = sum_l (U_l U_l^T) o (V_l V_l^T)."""
         C = self._network.n_outputs

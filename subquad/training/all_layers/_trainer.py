@@ -3,6 +3,10 @@
 Most of the file is the class docstring; the steps are those of all Gauss-Newton trainers.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._parallel import resolve_threads
@@ -11,6 +15,17 @@ from subquad.networks import WideNetwork
 from subquad.training import _arguments
 from subquad.training._gauss_newton import GaussNewtonTrainer
 from subquad.training.all_layers._state import AllLayersState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray
+    from subquad.solvers import Solver
+    from subquad.training._losses import Loss
+    from subquad.training._records import StepRecord
 
 
 class AllLayersGaussNewton(GaussNewtonTrainer):
@@ -37,9 +52,13 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
     regularization, damping, tol, max_steps, centred, loss, sample_weight, solver, min_active
         As in `LastLayerGaussNewton`. Outputs share the lower layers: with C of them the equation
         has n C rows, and leave-one-out errors are those of the outputs one by one.
+    rng : int, numpy.random.Generator or None
+        As in `LastLayerGaussNewton`.
     n_threads : int or None
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        As in `LastLayerGaussNewton`; `Diagnostics` has an entry for each layer.
 
     Attributes
     ----------
@@ -90,22 +109,24 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
 
     def __init__(
         self,
-        network,
-        X,
-        y,
+        network: WideNetwork,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        regularization=0.0,
-        damping=0.0,
-        tol=None,
-        max_steps=50,
-        centred=False,
-        loss="squared",
-        sample_weight=None,
-        solver="exact",
-        min_active=16,
-        n_threads=None,
-        callback=None,
-    ):
+        regularization: float | Literal["loo"] = 0.0,
+        damping: float = 0.0,
+        tol: float | None = None,
+        max_steps: int = 50,
+        centred: bool = False,
+        loss: Literal["squared", "logistic", "huber"] | Loss = "squared",
+        sample_weight: ArrayLike | None = None,
+        solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
+        min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         if not isinstance(network, WideNetwork):
             raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
@@ -113,26 +134,33 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         y = _arguments.targets(y, network, len(X), loss)
         weights = _arguments.sample_weight(sample_weight, len(X))
         self._set_options(
-            network.dtype, regularization, damping, tol, max_steps, callback, loss=loss
+            network.dtype,
+            regularization,
+            damping,
+            tol,
+            max_steps,
+            callback,
+            loss=loss,
+            diagnostics=diagnostics,
         )
-        solver = _arguments.chosen_solver(solver)
+        solver = _arguments.chosen_solver(solver, rng)
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         _require_memory_for(network, len(X))
         state = AllLayersState(network, X, weights, solver, resolve_threads(n_threads))
         self._begin(state, y, weights, centred)
 
     @property
-    def factors(self):
+    def factors(self) -> list[tuple[FloatArray, FloatArray]]:
         """[(A_l, B_l)] of the best iterate: W_l = W_l(0) + A_l^T B_l."""
         return self._fit.state.factors(self._fit.best.terms)
 
     @property
-    def rank(self):
+    def rank(self) -> int:
         """Rows of each factor of the best iterate."""
         return len(self._fit.target) * len(self._fit.best.terms)
 
     @property
-    def layer_changes(self):
+    def layer_changes(self) -> FloatArray:
         """||W_l - W_l(0)||_F of the best iterate, shape (L,)."""
         squares = [np.vdot(A @ A.T, B @ B.T) for A, B in self.factors]
         return np.sqrt(np.maximum(squares, 0.0))

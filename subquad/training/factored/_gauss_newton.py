@@ -3,8 +3,24 @@
 Most of the file is the class docstring; steps, and what holds B, live beside it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from subquad.training import _arguments
 from subquad.training.factored._trainer import FactoredTrainer, require_factored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from subquad.networks import FactoredNetwork
+    from subquad.solvers import Solver
+    from subquad.training._losses import Loss
+    from subquad.training._records import StepRecord
 
 
 class FactoredGaussNewton(FactoredTrainer):
@@ -40,12 +56,16 @@ class FactoredGaussNewton(FactoredTrainer):
         one equation of n C rows: "exact" then takes conjugate gradients to 1e-8, preconditioned by
         the equation of each output, while the others, `ExactSolver()` among them, are given all
         rows at once and may form (n C)^2 numbers.
+    rng : int, numpy.random.Generator or None
+        As in `LastLayerGaussNewton`.
     min_active : int
         Fewest neurons that must be expected to fire at a data point.
     n_threads : int or None
         At most so many; small fits use fewer. Results do not depend on it.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        As in `LastLayerGaussNewton`.
 
     Attributes
     ----------
@@ -102,23 +122,25 @@ class FactoredGaussNewton(FactoredTrainer):
 
     def __init__(
         self,
-        network,
-        X,
-        y,
+        network: FactoredNetwork,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        regularization=0.0,
-        damping=0.0,
-        tol=None,
-        max_steps=50,
-        search_kinks=True,
-        centred=False,
-        loss="squared",
-        sample_weight=None,
-        solver="exact",
-        min_active=16,
-        n_threads=None,
-        callback=None,
-    ):
+        regularization: float | Literal["loo"] = 0.0,
+        damping: float = 0.0,
+        tol: float | None = None,
+        max_steps: int = 50,
+        search_kinks: bool = True,
+        centred: bool = False,
+        loss: Literal["squared", "logistic", "huber"] | Loss = "squared",
+        sample_weight: ArrayLike | None = None,
+        solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
+        min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         require_factored(network)
         self._set_options(
             network.dtype,
@@ -129,6 +151,7 @@ class FactoredGaussNewton(FactoredTrainer):
             callback,
             search_kinks=search_kinks,
             loss=loss,
+            diagnostics=diagnostics,
         )
-        solver = _arguments.chosen_solver(solver)
+        solver = _arguments.chosen_solver(solver, rng)
         self._stand_at(network, X, y, sample_weight, centred, True, solver, min_active, n_threads)

@@ -3,12 +3,25 @@
 Half of the file is the class docstring; what holds B lives beside it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import real
 from subquad.training._gauss_newton import Move
 from subquad.training.factored._trainer import FactoredTrainer, require_factored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
+
+    from subquad.networks import FactoredNetwork
+    from subquad.training._records import StepRecord
+
 
 # Training has diverged when the residual is so many times the first one.
 _DIVERGED = 10.0
@@ -48,6 +61,8 @@ class FactoredGradientDescent(FactoredTrainer):
         At most so many; small fits use fewer. Results do not depend on it.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        As in `LastLayerGaussNewton`; G is made for them in each step.
 
     Attributes
     ----------
@@ -104,22 +119,25 @@ class FactoredGradientDescent(FactoredTrainer):
 
     def __init__(
         self,
-        network,
-        X,
-        y,
+        network: FactoredNetwork,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        learning_rate=None,
-        tol=_TOL,
-        max_steps=200,
-        centred=False,
-        sample_weight=None,
-        min_active=16,
-        n_threads=None,
-        callback=None,
-    ):
+        learning_rate: float | None = None,
+        tol: float = _TOL,
+        max_steps: int = 200,
+        centred: bool = False,
+        sample_weight: ArrayLike | None = None,
+        min_active: int = 16,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         require_factored(network)
         tol = _TOL if tol is None else tol
-        self._set_options(network.dtype, 0.0, 0.0, tol, max_steps, callback)
+        self._set_options(
+            network.dtype, 0.0, 0.0, tol, max_steps, callback, diagnostics=diagnostics
+        )
         if learning_rate is not None:
             learning_rate = real(
                 learning_rate, "learning_rate", minimum=0.0, exclusive_minimum=True
@@ -144,7 +162,7 @@ class FactoredGradientDescent(FactoredTrainer):
         return 1.0 / largest
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> float:
         """eta in use."""
         return self._rule.learning_rate
 

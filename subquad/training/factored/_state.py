@@ -63,6 +63,11 @@ class FactoredState:
         return self._response.active
 
     @property
+    def firing(self):
+        """Bits of who fires, by data point."""
+        return (self._response.fired,)
+
+    @property
     def linear(self):
         """J vec(B - B(0)) at the current iterate, shape (n, C)."""
         return self._product_with(self.terms)

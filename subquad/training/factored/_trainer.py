@@ -1,5 +1,9 @@
 """What the two trainers of a factored network share: their border, and B."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import scipy.sparse
 
 from subquad._parallel import blas_threads_for, resolve_threads
@@ -8,6 +12,9 @@ from subquad.networks import FactoredNetwork
 from subquad.training import _arguments
 from subquad.training._gauss_newton import GaussNewtonTrainer
 from subquad.training.factored._state import EXPLICIT_GRAM, FactoredState
+
+if TYPE_CHECKING:
+    from subquad._typing import FloatArray
 
 
 class FactoredTrainer(GaussNewtonTrainer):
@@ -38,7 +45,7 @@ class FactoredTrainer(GaussNewtonTrainer):
         return self._fit.state.equation()
 
     @property
-    def weights(self):
+    def weights(self) -> FloatArray:
         """B of the best iterate."""
         return self._fit.state.layer.network.weights + self._fit.best.terms
 

@@ -1,6 +1,7 @@
 """Who fires: by a half-space report, or by every inner product."""
 
 import numpy as np
+import scipy.sparse
 
 from subquad._parallel import worth_threads
 from subquad.halfspace import HalfSpaceReport
@@ -90,6 +91,14 @@ class EvaluatedRows:
     def another(self):
         """Itself."""
         return self
+
+
+def coactivation(fired, width):
+    """How many neurons fire at both of two points of a CSR answer, shape (b, b), float64."""
+    indptr, indices, _ = fired
+    shape = len(indptr) - 1, width
+    D = scipy.sparse.csr_array((np.ones(len(indices)), indices, indptr), shape=shape)
+    return (D @ D.T).toarray()
 
 
 def flips(before, after, width):

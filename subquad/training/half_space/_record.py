@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from subquad.training._diagnostics import Diagnostics
+
 
 @dataclass(frozen=True)
 class SGDRecord:
@@ -24,7 +26,11 @@ class SGDRecord:
         Fraction of the inner products that the report computed, where it tells.
     seconds : dict of str to float
         "query" (who fires), "forward" (outputs and loss), "update" (rows of W), "report" (telling
-        the report), "total".
+        the report), "total"; "diagnose" where diagnostics are asked for.
+    diagnostics : Diagnostics or None
+        What theorems speak of, after the step; None unless it is asked for. G is that of the points
+        of the batch, a block that all outputs share, and G_0 that of the network at the same
+        points.
     """
 
     step: int
@@ -34,3 +40,4 @@ class SGDRecord:
     flips: int | None
     tested_fraction: float | None
     seconds: dict = field(default_factory=dict, compare=False)
+    diagnostics: Diagnostics | None = None

@@ -133,6 +133,11 @@ class NetworkRows:
         """W."""
         return self.rows.copy()
 
+    def change(self):
+        """W - W(0) in float64, and the norm of W(0), to whose size it is rounded."""
+        first = self.network.weights.astype(np.float64)
+        return self.rows - first, float(np.linalg.norm(first))
+
     def _with(self, rows):
         """The same with other rows, which will not move."""
         other = copy.copy(self)
@@ -219,6 +224,10 @@ class TangentRows(NetworkRows):
 
     def tell(self, moved):
         """Do nothing: the rows that are searched stay."""
+
+    def change(self):
+        """V in float64, which is rounded to its own size."""
+        return self.rows.astype(np.float64), 0.0
 
     def weights(self):
         """W(0) + V."""

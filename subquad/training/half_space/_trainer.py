@@ -3,11 +3,14 @@
 Half of the file is docstrings; the losses, the rows that move, and who fires, live beside it.
 """
 
+from __future__ import annotations
+
+import contextlib
 import itertools
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 
 from subquad._parallel import resolve_threads
 from subquad._validation import (
@@ -20,12 +23,23 @@ from subquad._validation import (
 )
 from subquad.networks import PairedNetwork
 from subquad.training import _arguments
-from subquad.training._batches import in_order, pairs, shuffled
+from subquad.training._diagnostics import change_of_matrix, diagnostics
 from subquad.training._losses import as_loss
 from subquad.training._records import Stopwatch, TrainingWarning
-from subquad.training.half_space._fired import flips
+from subquad.training.half_space._batches import in_order, pairs, shuffled
+from subquad.training.half_space._fired import EvaluatedRows, coactivation, flips
 from subquad.training.half_space._record import SGDRecord
 from subquad.training.half_space._rows import NetworkRows, TangentRows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Literal, Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from subquad._typing import FloatArray
+    from subquad.training.half_space._losses._loss import Loss
+
 
 _PAIRS_PER_BLOCK = 2**22
 _FEW_FIRING = 16
@@ -86,6 +100,10 @@ class HalfSpaceSGD:
         Results do not depend on it.
     callback : callable, optional
         Called with the `SGDRecord` after each step.
+    diagnostics : bool
+        Whether each `SGDRecord` has `Diagnostics` of the step's points. That takes 2 b m d
+        operations for who fires at the network as drawn, and m d^2 for the rank of W - W(0): more
+        than the step.
 
     Attributes
     ----------
@@ -142,22 +160,25 @@ class HalfSpaceSGD:
     (160, True)
     """
 
+    _diagnosed = False  # of trainers that older versions pickled
+
     def __init__(
         self,
-        network,
+        network: PairedNetwork,
         *,
-        learning_rate=1.0,
-        batch_size=32,
-        loss="squared",
-        dynamics="network",
-        iterate=None,
-        average_from=None,
-        report="auto",
-        count_flips=False,
-        rng=None,
-        n_threads=None,
-        callback=None,
-    ):
+        learning_rate: float | Literal["auto"] = 1.0,
+        batch_size: int = 32,
+        loss: Literal["squared", "logistic", "hinge", "huber", "absolute"] | Loss = "squared",
+        dynamics: Literal["network", "kernel"] = "network",
+        iterate: Literal["last", "averaged", "random"] | None = None,
+        average_from: int | None = None,
+        report: Literal["auto", "tree", "scan"] | None = "auto",
+        count_flips: bool = False,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[SGDRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         if not isinstance(network, PairedNetwork):
             raise TypeError(f"network must be a PairedNetwork; got {type(network).__name__}.")
         if not 1 / _LARGEST_SCALE <= network.scale <= _LARGEST_SCALE:
@@ -173,7 +194,7 @@ class HalfSpaceSGD:
         self.loss = as_loss(loss)
         self._iterate, self._average_from = _iterate(iterate, average_from)
         self.learning_rate = _arguments.positive_or_auto(learning_rate, "learning_rate")
-        self._count_flips = bool(count_flips)
+        self._count_flips, self._diagnosed = bool(count_flips), bool(diagnostics)
         self._rng, self._callback = generator(rng), callback
         self._choice = _spawned(self._rng) if self._iterate == "random" else None
         _require_memory(network, self._iterate)
@@ -182,7 +203,7 @@ class HalfSpaceSGD:
         self._rows = _DYNAMICS[dynamics](network, self._iterate, report, resolve_threads(n_threads))
         self._largest, self._other, self.diverged = 0.0, None, False
 
-    def step(self, X, y):
+    def step(self, X: ArrayLike, y: ArrayLike) -> SGDRecord:
         """Take one step on a mini-batch.
 
         Parameters
@@ -222,6 +243,8 @@ class HalfSpaceSGD:
             moved = rows.move(X, fired, coefficients, self._lateness())
         with watch.phase("report"):
             rows.tell(moved)
+        with watch.phase("diagnose") if self._diagnosed else contextlib.nullcontext():
+            diagnosed = self._diagnostics(X) if self._diagnosed else None
         width = self.network.width
         return self._note(
             step=self.n_steps,
@@ -231,7 +254,20 @@ class HalfSpaceSGD:
             flips=flips(fired, rows.query(X), width) if self._count_flips else None,
             tested_fraction=tested,
             seconds=watch.stop(),
+            diagnostics=diagnosed,
         )
+
+    def _diagnostics(self, X):
+        """Compare W and G at the points of a batch with those of the network as drawn."""
+        rows, network = self._rows, self.network
+        first = EvaluatedRows().query(network.weights, X, network.shift)
+        now = rows.query(X)
+        X = X.astype(np.float64)
+        K = network.factor**2 * (X @ X.T)
+        grams = [K * coactivation(fired, network.width) for fired in (now, first)]
+        change, size = rows.change()
+        move = change_of_matrix(change, network.dtype, size)
+        return diagnostics(grams[:1], grams[1:], [move], flips(now, first, network.width))
 
     def _note(self, **facts):
         """Keep the record of a step, and show it."""
@@ -241,7 +277,14 @@ class HalfSpaceSGD:
             self._callback(record)
         return record
 
-    def run(self, X, y=None, *, n_epochs=1, max_steps=None):
+    def run(
+        self,
+        X: ArrayLike | Iterable[Any],
+        y: ArrayLike | None = None,
+        *,
+        n_epochs: int = 1,
+        max_steps: int | None = None,
+    ) -> Self:
         """Take steps over an array, shuffled, or over a stream of mini-batches.
 
         Parameters
@@ -277,7 +320,7 @@ class HalfSpaceSGD:
             batches = shuffled(*self._batch(X, y), self._batch_size, n_epochs, self._rng)
         return self._follow(itertools.islice(batches, max_steps))
 
-    def partial_fit(self, X, y):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Take one pass over an array in the order given, `batch_size` rows a step.
 
         Parameters
@@ -291,7 +334,7 @@ class HalfSpaceSGD:
         """
         return self._follow(in_order(*self._batch(X, y), self._batch_size))
 
-    def outputs(self, X):
+    def outputs(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return f at the rows of X, of the iterate that is returned.
 
         Parameters
@@ -313,12 +356,12 @@ class HalfSpaceSGD:
         return out
 
     @property
-    def weights(self):
+    def weights(self) -> FloatArray:
         """W of the iterate that is returned, shape (width, n_features)."""
         return self._returned().weights()
 
     @property
-    def engine(self):
+    def engine(self) -> Literal["tree", "scan", "dense"]:
         """How the neurons that fire are found at present: "tree", "scan" or "dense"."""
         return self._rows.engine
 
@@ -445,13 +488,10 @@ def _stable_rate(network, loss, X, fired):
 
     It is 1 where nothing fires.
     """
-    indptr, indices, _ = fired
-    D = scipy.sparse.csr_array(
-        (np.ones(len(indices)), indices, indptr), shape=(len(X), network.width)
-    )
     X = X.astype(np.float64)
+    counts = coactivation(fired, network.width)
     with np.errstate(over="ignore", invalid="ignore"):
-        gram = (X @ X.T) * (D @ D.T).toarray() / (network.width * network.firing_probability)
+        gram = (X @ X.T) * counts / (network.width * network.firing_probability)
     if not np.isfinite(gram).all():
         raise ValueError(
             "X must have rows whose inner products float64 holds; got an overflow. Scale the rows."

@@ -44,6 +44,11 @@ class DenseState:
         self._adopt(self._evaluate(zero, zero))
         self._exact = self.terms  # the iterate of which `_change` is known to be K A
 
+    @property
+    def firing(self):
+        """Who fires, shape (n, width)."""
+        return (self._fired,)
+
     def linearise(self):
         """Return the equation at the current iterate."""
         feeds = (self._readout != 0).T

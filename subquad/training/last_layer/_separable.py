@@ -92,6 +92,11 @@ class SeparableState:
         """Points per row, padding included."""
         return self._base.shape[1]
 
+    @property
+    def firing(self):
+        """Bits of who fires, by neuron."""
+        return (self._fired,)
+
     def linearise(self):
         """Return the equation at the current iterate ([SZZ24], Algorithm 2, lines 11-16)."""
         jacobians = [

@@ -10,6 +10,7 @@ class SmoothState(DenseState):
     """`DenseState` with slopes phi'(Z) in the place of bits; the equations are the same."""
 
     has_kinks = False
+    firing = ()  # no neuron is ever silent
 
     def _evaluate(self, change, terms):
         """Outputs, slopes and linear part at Z0 + change."""

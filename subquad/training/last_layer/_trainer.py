@@ -4,6 +4,10 @@ Most of the file is the class docstring; steps, what decides about them, and wha
 beside it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import integer
 from subquad.activations import is_smooth
@@ -14,6 +18,19 @@ from subquad.training._gauss_newton import GaussNewtonTrainer, resume, state_of
 from subquad.training.last_layer._dense import DenseState, MaintainedState
 from subquad.training.last_layer._separable import SeparableState
 from subquad.training.last_layer._smooth import SmoothState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal
+
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray
+    from subquad.solvers import Repeats, Solver
+    from subquad.training._gauss_newton._trainer import State
+    from subquad.training._losses import Loss
+    from subquad.training._records import StepRecord
 
 
 class LastLayerGaussNewton(GaussNewtonTrainer):
@@ -67,6 +84,9 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         `solve(J, c, damping)`, which returns a `Solution`; those of `subquad.solvers` take
         sketch sizes and seeds. "exact" measured fastest here at every size: K is known and the
         Gram matrix of U costs one population count per 64 neurons.
+    rng : int, numpy.random.Generator or None
+        Draws the sketches of a `solver` given by name: with a seed, equal calls give equal fits. An
+        object has an rng of its own.
     maintenance : LowRankMaintenance, optional
         Holds W(0), without change: then every step is its `update` and every forward pass its
         `query`, as printed in [SZZ24]. The same trajectory to rounding, much slower.
@@ -77,6 +97,10 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         At most so many; small fits use fewer. Results do not depend on it.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        Whether each `StepRecord` has `Diagnostics`: lambda_min of G, its distance from that of the
+        network as it came, moves of rows, flips, rank. They change no step, and take longer than
+        one where n is large: their costs are stated there.
 
     Attributes
     ----------
@@ -157,24 +181,26 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
 
     def __init__(
         self,
-        layer,
-        y,
+        layer: LastLayer,
+        y: ArrayLike,
         *,
-        regularization=0.0,
-        damping=0.0,
-        tol=None,
-        max_steps=50,
-        search_kinks=True,
-        centred=False,
-        loss="squared",
-        sample_weight=None,
-        repeats=None,
-        solver="exact",
-        maintenance=None,
-        min_active=16,
-        n_threads=None,
-        callback=None,
-    ):
+        regularization: float | Literal["loo"] = 0.0,
+        damping: float = 0.0,
+        tol: float | None = None,
+        max_steps: int = 50,
+        search_kinks: bool = True,
+        centred: bool | ArrayLike = False,
+        loss: Literal["squared", "logistic", "huber"] | Loss = "squared",
+        sample_weight: ArrayLike | None = None,
+        repeats: Repeats | None = None,
+        solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "exact",
+        maintenance: LowRankMaintenance | None = None,
+        min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         if not isinstance(layer, LastLayer):
             raise TypeError(f"layer must be a LastLayer; got {type(layer).__name__}.")
         loss = _arguments.gauss_newton_loss(loss, repeats)
@@ -190,8 +216,9 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             repeats=repeats,
             search_kinks=search_kinks,
             loss=loss,
+            diagnostics=diagnostics,
         )
-        solver = _arguments.chosen_solver(solver)
+        solver = _arguments.chosen_solver(solver, rng)
         _arguments.require_active_neurons(layer, integer(min_active, "min_active", minimum=0))
         _arguments.require_memory_for(layer, layer.n, chooses=isinstance(regularization, str))
         n_threads = resolve_threads(n_threads)
@@ -199,7 +226,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             state = last_layer_state(layer, weights, n_threads, maintenance, solver)
         self._begin(state, y, weights, _arguments.offset(centred, y))
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return where the fit stands after its last whole step, to go on from there elsewhere.
 
         Returns
@@ -228,7 +255,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         """
         return state_of(self)
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where another trainer stood, of the same layer, targets and options.
 
         The changes of its steps are made again, without solving for them. `run` then takes the
@@ -248,12 +275,18 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         resume(self, state)
 
     @property
-    def factors(self):
+    def factors(self) -> tuple[FloatArray, FloatArray]:
         """(A, V) of the best iterate: W = W(0) + A^T V, A (n, width), V (n, m_in)."""
         return self._fit.state.factors(self._fit.best.terms)
 
 
-def last_layer_state(layer, weights, n_threads, maintenance, solver):
+def last_layer_state(
+    layer: LastLayer,
+    weights: FloatArray | None,
+    n_threads: int | None,
+    maintenance: LowRankMaintenance | None,
+    solver: Solver | None,
+) -> State:
     """Return the state that suits the readout, or that talks to `maintenance`."""
     if is_smooth(layer.activation):
         if maintenance is not None:

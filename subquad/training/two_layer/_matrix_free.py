@@ -42,6 +42,11 @@ class MatrixFreeState:
         self._fired = np.zeros((network.width, (len(X) + 7) // 8), np.uint8)
         self.accept(self._evaluate(np.zeros(network.weights.shape)))
 
+    @property
+    def firing(self):
+        """Bits of who fires, by neuron."""
+        return (self._fired,)
+
     def linearise(self):
         """Return the equation at the current iterate."""
         jacobians = [

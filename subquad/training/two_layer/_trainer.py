@@ -3,10 +3,14 @@
 Most of the file is the class docstring; the trainer is that of the last layer, with V = X.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subquad._parallel import blas_threads_for, resolve_threads
-from subquad._validation import as_matrix, integer, require_memory
+from subquad._validation import as_matrix, integer, one_of, require_memory
 from subquad.networks import TwoLayerNetwork
 from subquad.solvers import PcgSolver
 from subquad.solvers.gram import cost
@@ -15,8 +19,21 @@ from subquad.training._gauss_newton import GaussNewtonTrainer
 from subquad.training.last_layer import last_layer_state
 from subquad.training.two_layer._matrix_free import MatrixFreeState
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from subquad._typing import FloatArray
+    from subquad.solvers import Solver
+    from subquad.training._losses import Loss
+    from subquad.training._records import StepRecord
+
+
 # A forecast counts on so many iterations of conjugate gradients.
 _ITERATIONS = 30
+_NAMES = ("auto", "exact", "sketch", "pcg", "sketch-pcg")
 
 
 class TwoLayerGaussNewton(GaussNewtonTrainer):
@@ -37,10 +54,12 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         Cast to the dtype of the network.
     y : array_like, shape (n,) or (n, C)
         Targets, in float32 or float64.
-    solver : {"auto", "exact", "sketch", "pcg"} or object
+    solver : {"auto", "exact", "sketch", "pcg", "sketch-pcg"} or object
         "exact" and "sketch" form G. "pcg" never does: G is preconditioned by 512 of its columns.
-        "auto" is "exact" or "pcg", by forecast and by what fits. An object is used with G formed,
-        except a `PcgSolver` with landmarks.
+        "sketch-pcg" is [BPSW21] at its own cost: no G either, nor an array of n m numbers, and a
+        TensorSketch of 4 n columns as preconditioner, n^2 numbers and n^3 operations; "exact" and
+        "pcg" measured faster. "auto" is "exact" or "pcg", by forecast and by what fits. An object
+        is used with G formed, except a `PcgSolver` with landmarks or forms_gram=False.
     regularization, damping, tol, max_steps, search_kinks, centred, loss, sample_weight, min_active
         As in `LastLayerGaussNewton`. Without G, regularization="loo" is not available; where n
         exceeds the m d weights, so that J J^T is singular, one of regularization and damping must
@@ -51,11 +70,13 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         Of the kernels; BLAS keeps its own.
     callback : callable, optional
         Called with the `StepRecord` after each step.
+    diagnostics : bool
+        As in `LastLayerGaussNewton`; G is formed for them, also where no step forms it.
 
     Attributes
     ----------
     solver : str
-        What was chosen: "exact", "sketch", "pcg", or the name of the object.
+        What was chosen: a name of those, or that of the object.
     history, outputs, residual_norm, relative_residual, change_norm, converged, stationarity,
     message, regularization_, loo_error
         As in `LastLayerGaussNewton`.
@@ -95,24 +116,25 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
 
     def __init__(
         self,
-        network,
-        X,
-        y,
+        network: TwoLayerNetwork,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        solver="auto",
-        regularization=0.0,
-        damping=0.0,
-        tol=None,
-        max_steps=50,
-        search_kinks=True,
-        centred=False,
-        loss="squared",
-        sample_weight=None,
-        min_active=16,
-        rng=None,
-        n_threads=None,
-        callback=None,
-    ):
+        solver: Literal["exact", "sketch", "pcg", "auto"] | Solver = "auto",
+        regularization: float | Literal["loo"] = 0.0,
+        damping: float = 0.0,
+        tol: float | None = None,
+        max_steps: int = 50,
+        search_kinks: bool = True,
+        centred: bool = False,
+        loss: Literal["squared", "logistic", "huber"] | Loss = "squared",
+        sample_weight: ArrayLike | None = None,
+        min_active: int = 16,
+        rng: int | np.random.Generator | None = None,
+        n_threads: int | None = None,
+        callback: Callable[[StepRecord], object] | None = None,
+        diagnostics: bool = False,
+    ) -> None:
         if not isinstance(network, TwoLayerNetwork):
             raise TypeError(f"network must be a TwoLayerNetwork; got {type(network).__name__}.")
         X = as_matrix(X, "X", n_columns=network.n_features, dtype=network.dtype)
@@ -128,6 +150,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
             callback,
             search_kinks=search_kinks,
             loss=loss,
+            diagnostics=diagnostics,
         )
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         n_threads = resolve_threads(n_threads)
@@ -135,10 +158,13 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         if isinstance(solver, str) and solver == "auto":
             needs_gram = regularization == "loo" or (undamped and _is_singular(network, len(X)))
             solver = "exact" if needs_gram or _exact_is_cheaper(network, len(X)) else "pcg"
+        if isinstance(solver, str):
+            one_of(solver, "solver", _NAMES)
+        self.solver = solver if isinstance(solver, str) else getattr(solver, "name", None)
         solver, matrix_free = _chosen(solver, rng)
-        self.solver = "exact" if solver is None else solver.name
         if matrix_free:
-            _require_matrix_free(network, len(X), regularization, undamped)
+            _require_matrix_free(network, len(X), regularization, undamped, self.solver)
+            _require_memory_for_products(network, len(X), solver)
         else:
             chooses = isinstance(regularization, str)
             _arguments.require_memory_for(network, len(X), makes_layer=True, chooses=chooses)
@@ -151,13 +177,13 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         self._begin(state, y, weights, centred)
 
     @property
-    def change(self):
+    def change(self) -> FloatArray:
         """W - W(0) of the best iterate, shape (width, n_features)."""
         A, V = self._fit.state.factors(self._fit.best.terms)
         return A.T if isinstance(self._fit.state, MatrixFreeState) else A.T @ V
 
     @property
-    def factors(self):
+    def factors(self) -> tuple[FloatArray, FloatArray]:
         """(A, V) of the best iterate: W = W(0) + A^T V, A (d, width) and V the identity."""
         A = np.ascontiguousarray(self.change.T)
         return A, np.eye(len(A), dtype=A.dtype)
@@ -167,8 +193,12 @@ def _chosen(solver, rng):
     """The solver (None: exact, built in), and whether to do without the Gram matrix."""
     if isinstance(solver, str) and solver == "pcg":
         return PcgSolver(landmarks=cost.LANDMARKS, rng=rng), True
+    if isinstance(solver, str) and solver == "sketch-pcg":
+        return PcgSolver(forms_gram=False, rng=rng), True
     solver = _arguments.chosen_solver(solver, rng)
-    return solver, isinstance(solver, PcgSolver) and solver.landmarks is not None
+    if not isinstance(solver, PcgSolver):
+        return solver, False
+    return solver, solver.landmarks is not None or not solver.forms_gram
 
 
 def _exact_is_cheaper(network, n):
@@ -184,7 +214,7 @@ def _is_singular(network, n):
     return n > network.width * network.n_features
 
 
-def _require_matrix_free(network, n, regularization, undamped):
+def _require_matrix_free(network, n, regularization, undamped, name):
     """Refuse what products alone cannot do."""
     m, d = network.width, network.n_features
     if regularization == "loo":
@@ -194,12 +224,20 @@ def _require_matrix_free(network, n, regularization, undamped):
         )
     if undamped and _is_singular(network, n):
         raise ValueError(
-            f"regularization or damping must be positive for solver='pcg' with more data points "
+            f"regularization or damping must be positive for solver={name!r} with more data points "
             f"({n}) than weights ({m * d}); got 0. The network cannot interpolate."
         )
-    itemsize = network.dtype.itemsize
+
+
+def _require_memory_for_products(network, n, solver):
+    """Refuse bits, products and a preconditioner that do not fit."""
+    m, d = network.width, network.n_features
+    preconditioner = 8 * n * network.n_outputs * cost.LANDMARKS
+    if not solver.forms_gram:
+        preconditioner = 8 * n * (3 * n + 2 * solver._size(n))
+    products = 8 * network.dtype.itemsize * n * network.n_outputs * d
     require_memory(
-        n * m // 4 + n * network.n_outputs * (8 * cost.LANDMARKS + 8 * itemsize * d) + 2**24,
+        n * m // 4 + preconditioner + products + 2**24,
         f"Training {n} data points at width {m}",
         "Use fewer data points or a smaller width.",
     )

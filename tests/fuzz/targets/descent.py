@@ -21,6 +21,8 @@ def _options(draw):
         found["rank_budget"] = draw.integer((None, 1, 2, math.inf))
         found["when_full"] = draw.option(("flush", "recompress"))
         found["rtol"] = draw.real((None, 0.0, 1e-6))
+    if draw.chance(0.1):
+        found["diagnostics"] = True
     if draw.chance(0.3):
         found |= {"batch_size": draw.integer((None, 1, 2, 32)), "rng": draw.rng()}
     if draw.chance(0.2):

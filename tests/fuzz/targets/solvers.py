@@ -190,6 +190,13 @@ def _by_solver(draw, attempt, J):
         options["rng"] = draw.rng()
         if draw.chance(0.3):
             options["sketch_size"] = draw.integer((None, 4 * J.n))
+    if kind in (PcgSolver, SketchSolver) and draw.chance(0.3):
+        options["kind"] = draw.option(("TensorSketch", "TensorSRHT"))
+        draw.hostile = True  # a TensorSRHT may have too few coordinates
+    if kind is SketchSolver and "sketch_size" not in options and draw.chance(0.3):
+        options["epsilon"] = draw.real((None, 0.5, "theorem"))
+    if kind is PcgSolver and draw.chance(0.2):
+        options["forms_gram"] = draw.chance(0.5)
     if kind is PcgSolver and draw.chance(0.3):
         options["landmarks"] = draw.integer((None, 1, J.n))
         draw.hostile = True  # with a sketch_size as well

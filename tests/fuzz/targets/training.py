@@ -59,6 +59,8 @@ def _options(draw):
             found["callback"] = draw.choice((3, "callback", (), np.zeros(2)))
     if draw.chance(0.2):
         found |= {"centred": draw.chance(0.5), "n_threads": draw.n_threads()}
+    if draw.chance(0.1):
+        found["diagnostics"] = True
     if draw.chance(0.2):
         found["min_active"] = draw.integer((0, 16))
     return found
@@ -71,6 +73,8 @@ def _targets(draw, C):
 def _solver(draw, own, names):
     if draw.chance(0.3):
         own["solver"] = draw.option(names)
+    if draw.chance(0.2):
+        own["rng"] = draw.rng()
 
 
 def _train(draw, attempt, trainer, outputs):
@@ -133,9 +137,7 @@ def two_layer(draw, attempt):
     if draw.goes_wrong():
         network = draw.choice((None, 3, TwoLayerNetwork, WideNetwork(3, width=8, rng=0)))
     own = _options(draw)
-    _solver(draw, own, ("exact", "sketch", "pcg", "auto"))
-    if draw.chance(0.2):
-        own["rng"] = draw.rng()
+    _solver(draw, own, ("exact", "sketch", "pcg", "auto", "sketch-pcg"))
     X, y = draw.array((5, 3), scales=draw.chance(0.1)), _targets(draw, C)
     draw.hostile |= C > 1 or draw.extreme
     trainer = attempt(TwoLayerGaussNewton, network, X, y, **own)
@@ -186,6 +188,7 @@ def half_space(draw, attempt):
     own = {"learning_rate": draw.real((1.0, 0.5, "auto")), "batch_size": draw.integer((2, 32))}
     own |= {"dynamics": draw.option(("network", "kernel")), "rng": draw.rng()}
     own["report"] = draw.option(("auto", "tree", "scan", None))
+    own["diagnostics"] = draw.chance(0.1)
     if draw.chance(0.3):
         own["average_from"] = draw.integer((None, 0, 1))
         own["count_flips"] = draw.chance(0.5)
