@@ -23,7 +23,13 @@ from subquad.estimators._calibration import (
 )
 from subquad.estimators._last_layer_systems import last_layer_systems
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
-from subquad.estimators._log_odds import LOGISTIC_TOL, LogOdds, fitted_loss, prior_log_odds
+from subquad.estimators._log_odds import (
+    LOGISTIC_TOL,
+    ROWS_OF_A_PATH,
+    LogOdds,
+    fitted_loss,
+    prior_log_odds,
+)
 from subquad.estimators._many_rows import (
     ROWS_FOR_QUICK_CHOICE,
     STEP_SOLVER,
@@ -67,8 +73,8 @@ _PARAMETERS = (
     regularization : "loo" or float
         mu of |f - y|^2 + mu ||W - W(0)||_F^2, on the scaled targets. "loo" takes the mu of least
         leave-one-out error of the linearised fit; 0 interpolates, as the papers do. Of other
-        losses |f - y|^2 is replaced by twice their sum; leave-one-out then chooses once more where
-        the fit ends, under the weights there."""
+        losses |f - y|^2 is replaced by twice their sum; leave-one-out then compares
+        fits from strong regularization down, of at most 512 of the rows."""
     + SCALE_FEATURES
     + CONSTANT
     + """
@@ -248,8 +254,11 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             rng=np.random.default_rng(seed),
             dtype=np.dtype(self.dtype),
         )
-        if self.solver_ == "pcg" and self.regularization != 0:
-            mu = self._choose_on_few(X, T, weights, repeats, scalings)
+        most = ROWS_FOR_QUICK_CHOICE if self.solver_ == "pcg" else ROWS_OF_A_PATH
+        curved = not isinstance(self._fitted_loss, SquaredLoss)
+        path = curved and self._chooses() and len(X) > most
+        if path or (self.solver_ == "pcg" and self.regularization != 0):
+            mu = self._choose_on_few(X, T, weights, repeats, scalings, most)
             return self._trainer(self._layer(X), T, weights, repeats, mu)
         if len(scalings) > 1:
             return self._best_trainer(X, T, weights, repeats, scalings)
@@ -277,9 +286,9 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             trainer = self._trainer(layer, T, weights, repeats, mu)
         return trainer
 
-    def _choose_on_few(self, X, T, weights, repeats, scalings):
+    def _choose_on_few(self, X, T, weights, repeats, scalings, most):
         """Keep the scaling of least leave-one-out error on some of the rows; return its mu."""
-        X, *data = some_of(X, T, weights, repeats, ROWS_FOR_QUICK_CHOICE)
+        X, *data = some_of(X, T, weights, repeats, most)
         found, squares = [], self._squares(data[0], data[1])
         with blas_threads_for(len(X)):
             for self._scaling in scalings:
@@ -499,7 +508,8 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     -----{REPEATED_ROWS}
     Probabilities are calibrated on all rows, each left out of the linearised fit at its end; by
     "pcg" on at most 1,024 rows, each left out of the first linearised fit of these, which is less
-    sure than that of all.
+    sure than that of all. With loss="log_loss" outputs are log-odds by themselves, and t is near 1;
+    it is 1 for a fit without regularization and after a warm start.
 
     Examples
     --------
@@ -593,6 +603,12 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
             self._set_classes(classes)
         weights = self._weights_by_class(y, sample_weight)
         return self._fit(X, self._indicators(y), weights)
+
+    def _known_calibration(self):
+        """Return t; outputs that are log-odds have probabilities also where none was found."""
+        if isinstance(self._fitted_loss, LogOdds) and self.calibration_ is None:
+            return 1.0
+        return super()._known_calibration()
 
     def _scored(self, T, predictions):
         """Targets and leave-one-out predictions in the units of the `decision_function`."""

@@ -12,6 +12,9 @@ from subquad.training import HuberLoss, LogisticLoss, SquaredLoss, as_loss
 LOG_ODDS = 50.0
 # A fit by log-loss ends when its linearisation promises no more than this part of the first loss.
 LOGISTIC_TOL = 1e-3
+# With other losses than the squared one, mu is chosen on so many rows at most: each candidate is a
+# fit of its own.
+ROWS_OF_A_PATH = 512
 
 
 class LogOdds(LogisticLoss):

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _PATIENCE = 20
 # A regularised fit stands at a kink when so many steps together gain less than 0.01 %.
 _KINKED = 10
+# With other losses some steps only learn how far curvatures may be trusted.
+_KINKED_IF_CURVED = 20
 # Rounding a change of weights may raise the objective by so many units in the last place.
 _ROUNDINGS = 16.0
 
@@ -385,7 +387,8 @@ class GaussNewtonTrainer:
         """Whether the last steps together gained next to nothing."""
         if isinstance(self._rule, RegularisedStep):
             since = self.history[self._rule.chosen_at :]
-            values, patience, gain = [r.objective for r in since], _KINKED, 1e-4
+            patience = _KINKED if self.loss.name == "squared" else _KINKED_IF_CURVED
+            values, gain = [r.objective for r in since], 1e-4
         else:
             values, patience, gain = [r.residual_norm for r in self.history], _PATIENCE, 1e-3
             values.insert(0, self._fit.initial_norm)

@@ -57,8 +57,9 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         mu of the objective |f - y|^2 + mu ||W - W(0)||_F^2. 0 is the papers' interpolation;
         "loo" takes the mu whose leave-one-out error is least at the first linearisation (with
         several outputs, under the mean of their Gram matrices). With other losses than the squared
-        one it is the loss of the predictions that leave a row out, and mu is chosen anew near the
-        minimum, under the weights there.
+        one a fit of each mu tells the loss of the predictions that leave a row out, from ten mean
+        eigenvalues down by factors of sqrt(10) until that loss falls by less than 2 %; `max_steps`
+        does not count these steps.
     damping : float
         First Levenberg-Marquardt damping, only with regularization=0.
     tol : float or None
