@@ -15,6 +15,8 @@ LOGISTIC_TOL = 1e-3
 # With other losses than the squared one, mu is chosen on so many rows at most: each candidate is a
 # fit of its own.
 ROWS_OF_A_PATH = 512
+# Take a class of no weight to have this share of it.
+_LEAST_SHARE = 1e-6
 
 
 class LogOdds(LogisticLoss):
@@ -67,8 +69,7 @@ def fitted_loss(loss, names):
 
 
 def prior_log_odds(T, weights):
-    """Return the log-odds of the classes' frequencies, one row taken to be of each kind more."""
+    """Return the log-odds of the classes' weights; of none or all of the weight, finite ones."""
     shares = weights @ (0.5 * (1.0 + T)) / weights.sum()
-    n = np.count_nonzero(weights)
-    shares = (n * shares + 1.0) / (n + 2.0)
+    shares = np.clip(shares, _LEAST_SHARE, 1.0 - _LEAST_SHARE)
     return np.log(shares / (1.0 - shares))

@@ -25,8 +25,9 @@ _REFINEMENTS = 3
 # With other losses than the squared one, weights change with the fit, and leave-one-out tells of
 # each mu where its own fit ends: where no more than this part of |r_0|^2 is promised, or after so
 # many steps. From ten mean eigenvalues down, each mu is by this factor smaller than the one before,
-# until the error rises: below, where nearly all rows are fitted, it may fall again, but is wrong.
-_NEAR, _STEPS_OF_A_CHOICE, _LEAST_GAIN = 1e-3, 6, 0.02
+# until the error rises by 2 %, or has not fallen three times: below, where nearly all rows are
+# fitted, it may fall again, but is wrong. The largest mu is taken whose error is alike.
+_NEAR, _STEPS_OF_A_CHOICE, _ALIKE, _PATIENCE = 1e-3, 6, 1.02, 3
 _LARGEST_CHOICE, _RATIO_OF_CHOICES, _SMALLEST_CHOICE = 10.0, math.sqrt(10.0), 1e-9
 _NEEDS_GRAM = "regularization must be a number where no Gram matrix is formed; got 'loo'."
 # Curvatures of the loss are not raised by less than this part of what is safe, and by three times
@@ -131,7 +132,7 @@ class RegularisedStep:
         self._repeats = repeats
         # Steps in all, when mu was last changed, and since.
         self._n_moves = self.chosen_at = self._n_steps = 0
-        self._choosing, self._least = curved and regularization == "loo", None
+        self._choosing, self._path = curved and regularization == "loo", []
         self.caution = 1.0 if curved else 0.0
         self._most_cautious = self.caution
         self.regularization = None if regularization == "loo" else regularization
@@ -220,12 +221,8 @@ class RegularisedStep:
         error, mu = self.loo_error(), self.regularization
         if error is None:  # no Gram matrix may be formed
             raise ValueError(_NEEDS_GRAM)
-        if self._least is None:
-            self._least, self._smallest = (math.inf, mu), _SMALLEST_CHOICE * mu
-        if error < (1 - _LEAST_GAIN) * self._least[0] and mu > self._smallest:
-            self._least, mu = (error, mu), mu / _RATIO_OF_CHOICES
-        else:
-            mu, self._choosing = self._least[1], False
+        self._path.append((mu, error))
+        mu, self._choosing = _next_choice(self._path)
         self.regularization, self._damping, self._n_steps = mu, 0.0, 0
         self._recent, self.stationarity, self._errors = deque(maxlen=_RECENT), None, None
         self.chosen_at, self.stuck = self._n_moves, False
@@ -289,7 +286,7 @@ class RegularisedStep:
             **{"recent": list(self._recent), "n_recent": self._recent.maxlen},
             "caution": self.caution,
             "choice": [self._n_moves, self.chosen_at, self._n_steps, self._choosing],
-            "least": None if self._least is None else [*self._least, self._smallest],
+            "path": [list(choice) for choice in self._path],
             "search": self._search.state(),
         }
 
@@ -304,8 +301,7 @@ class RegularisedStep:
         self.caution = state.get("caution", 0.0)
         *counts, self._choosing = state.get("choice", (0, 0, 0, False))
         self._n_moves, self.chosen_at, self._n_steps = counts
-        if state.get("least") is not None:
-            *self._least, self._smallest = state["least"]
+        self._path = [tuple(choice) for choice in state.get("path", ())]
 
     def _settle(self, fit, mu, iterations):
         """End here, or at the best iterate if that is another one: then look around there."""
@@ -348,6 +344,16 @@ class RegularisedStep:
         modelled, left = misfit.model(fit.state.outputs, (1 - keep) * fit.state.linear, product)
         rho = left - self.regularization * misfit.over_weights(g)
         return modelled + self.regularization * square, square, rho
+
+
+def _next_choice(path):
+    """The mu to try after those of a path with their errors, or to take; and whether to try it."""
+    errors = [error for _, error in path]
+    least = min(errors)
+    rises = errors[-1] > _ALIKE * least or least not in errors[-_PATIENCE:]
+    if rises or path[-1][0] < _SMALLEST_CHOICE * path[0][0]:
+        return next(mu for mu, error in path if error <= _ALIKE * least), False
+    return path[-1][0] / _RATIO_OF_CHOICES, True
 
 
 def _largest_choice(equation):

@@ -58,8 +58,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         "loo" takes the mu whose leave-one-out error is least at the first linearisation (with
         several outputs, under the mean of their Gram matrices). With other losses than the squared
         one a fit of each mu tells the loss of the predictions that leave a row out, from ten mean
-        eigenvalues down by factors of sqrt(10) until that loss falls by less than 2 %; `max_steps`
-        does not count these steps.
+        eigenvalues down by factors of sqrt(10) until that loss rises, and of those within 2 % of
+        the least the largest mu is taken; `max_steps` does not count these steps.
     damping : float
         First Levenberg-Marquardt damping, only with regularization=0.
     tol : float or None
