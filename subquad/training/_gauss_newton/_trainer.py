@@ -44,6 +44,8 @@ _PATIENCE = 20
 _KINKED = 10
 # Look for data points that share a direction among so many, which takes n^2 numbers.
 _MOST_COMPARED = 4096
+# With other losses some steps only learn how far curvatures may be trusted.
+_KINKED_IF_CURVED = 20
 # Rounding a change of weights may raise the objective by so many units in the last place.
 _ROUNDINGS = 16.0
 
@@ -393,7 +395,8 @@ class GaussNewtonTrainer:
         """Whether the last steps together gained next to nothing."""
         if isinstance(self._rule, RegularisedStep):
             since = self.history[self._rule.chosen_at :]
-            values, patience, gain = [r.objective for r in since], _KINKED, 1e-4
+            patience = _KINKED if self.loss.name == "squared" else _KINKED_IF_CURVED
+            values, gain = [r.objective for r in since], 1e-4
         else:
             values, patience, gain = [r.residual_norm for r in self.history], _PATIENCE, 1e-3
             values.insert(0, self._fit.initial_norm)
@@ -443,6 +446,15 @@ class GaussNewtonTrainer:
             "`constant` of the estimators does. Of equal rows this is the least-squares value."
         )
 
+    def _on_separation(self):
+        """Say that a loss without regularisation has no minimum, if that is so."""
+        if self._rule.regularization != 0 or not self._fit.misfit.separates(self._fit.best.outputs):
+            return ""
+        return (
+            " The outputs separate the labels, so that the loss tends to 0 and has no minimum: "
+            "outputs grow as long as steps are taken. Regularization gives one."
+        )
+
     def _sketch_message(self):
         """Say that a sketch was too small, where a run that it solved for did not converge."""
         record, n = self.history[-1] if self.history else None, len(self._fit.target)
@@ -453,15 +465,6 @@ class GaussNewtonTrainer:
         return (
             f" A sketch of {record.sketch_size} columns is small for {n} rows: steps converge from "
             f"{sizes.LEAST_SKETCHED * n} on, and {sizes.SKETCHED * n} is a good size."
-        )
-
-    def _on_separation(self):
-        """Say that a loss without regularisation has no minimum, if that is so."""
-        if self._rule.regularization != 0 or not self._fit.misfit.separates(self._fit.best.outputs):
-            return ""
-        return (
-            " The outputs separate the labels, so that the loss tends to 0 and has no minimum: "
-            "outputs grow as long as steps are taken. Regularization gives one."
         )
 
     def _regularised_message(self):

@@ -24,10 +24,10 @@ from subquad._validation import (
 from subquad.lowrank import is_changeable
 from subquad.networks import WideNetwork
 from subquad.training import _arguments
-from subquad.training._batches import in_order, pairs, shuffled
 from subquad.training._records import Stopwatch, TrainingWarning
 from subquad.training.all_layers._maintained import MaintainedNetwork
 from subquad.training.all_layers._record import DescentRecord
+from subquad.training.half_space._batches import in_order, pairs, shuffled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
