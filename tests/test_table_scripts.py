@@ -224,3 +224,17 @@ def test_ratios_are_drawn_and_tables_without_them_are_not(script, tmp_path):
     assert page.plot(heads, rows, tmp_path / "a.svg")
     assert "<svg" in (tmp_path / "a.svg").read_text()
     assert not page.plot(["n", "time"], [["1", "2"]], tmp_path / "b.svg")
+
+
+def test_the_quality_of_every_estimator_is_beside_that_of_others(script, monkeypatch, capsys):
+    module = script("quality_table")
+    monkeypatch.delenv("SUBQUAD_DATA", raising=False)
+    models = ["NTK", "ridge", "GP", "boosting"]
+    module.main(["--tables", "yacht", "iris", "--models", *models, "--splits", "2"])
+    text = capsys.readouterr().out
+    assert "SUBQUAD_DATA is not set" in text
+    ((heads, [row]),) = tables_in(text, script)
+    assert heads == ["table", "measure", "splits", *models]
+    assert row[:3] == ["iris", "accuracy", "2"]
+    assert row[5] == ""  # no Gaussian process is measured on classes
+    assert any(cell.startswith("**") for cell in row)

@@ -75,7 +75,8 @@ def scaled(recipe, encoding, X, y, task, args, learn=scales.learned):
         found = learn(encoding, X, y, task, args.seed, args.threads)
         return found[0], {"scale_features": False, "constant": found[1]}
     if encoding.plain or args.scale_features is not None:  # which the estimator sees to
-        return encoding, {}
+        # With a constant of its own choice the kernel learns no scales, which is another recipe.
+        return encoding, {"constant": "loo"} if recipe.kind == "ntk" else {}
     return scales.plain(encoding, X), {"scale_features": False, "constant": "loo"}
 
 
