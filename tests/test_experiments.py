@@ -48,7 +48,7 @@ def test_an_experiment_states_a_claim_its_source_and_a_rule(name):
     for text in (claim.place, claim.statement, claim.measured, claim.rule, module.__doc__):
         assert text
     for text in (claim.statement, claim.measured, claim.rule):
-        assert text.endswith(".")
+        assert text.endswith((".", "?"))
     assert tuple(module.SIZES) == SIZE_NAMES
     for size in SIZE_NAMES:
         seeds = {key: set(seeds_of(module, size, key)) for key in ("a", "b", "fresh")}

@@ -119,7 +119,7 @@ class CalibratedClassifier(OutputsClassifier):
             units = repeats.shares * repeats.totals[repeats.points]
             weights, n = repeats.weights, (repeats.weights / units).sum()
             T = T[repeats.points] + repeats.deviations
-        targets, scores = self._scaling.unscaled(T), self._scaling.unscaled(T - errors)
+        targets, scores = self._scored(T, T - errors)
         if np.isfinite(scores).all():
             self.calibration_ = self._calibrated(scores, targets, weights, n)
 
@@ -130,6 +130,10 @@ class CalibratedClassifier(OutputsClassifier):
         columns = zip(scores.T, targets.T > 0, strict=True)
         each = [calibration(f[:, None], has.astype(int), weights, n) for f, has in columns]
         return np.array(each)
+
+    def _scored(self, T, predictions):
+        """Targets and leave-one-out predictions in the units of the `decision_function`."""
+        return self._scaling.unscaled(T), self._scaling.unscaled(predictions)
 
 
 def with_class_weight(parameters):

@@ -95,6 +95,12 @@ class LinearisedModel:
     def _known_rows(self, X):
         """X, checked, of a model that has kept its observations."""
         check_is_fitted(self, self._FITTED)
+        loss = getattr(self, "loss", "squared")
+        if getattr(loss, "name", loss) != "squared":
+            raise ValueError(
+                f"loss must be 'squared' for deviations and influence; got {loss!r}, whose fit is "
+                "no least squares."
+            )
         if getattr(self, "solver_", "exact") == "nystrom":
             raise ValueError(
                 "solver must be 'exact' or 'pcg' for deviations and influence; got a fit by "

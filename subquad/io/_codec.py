@@ -67,12 +67,16 @@ class Writer:
             return {"step": self.encode(name, fields)}
         if type(value) in _ACTIVATIONS.values():
             fields = {"shift": value.shift, "relative": value.relative}
+            if value.scaling != "norm":  # as older versions know it
+                fields["scaling"] = value.scaling
             return {"activation": self.encode(name, {"class": type(value).__name__, **fields})}
         if isinstance(value, Scaling):
             return {"scaling": self.encode(name, vars(value))}
         if isinstance(value, WideNetwork):
             parts = {"activation": value.activation, "readout": value.readout}
             columns = [_columns_of(weights, name) for weights in value.weights]
+            if not value.normalise:
+                parts["normalise"] = False
             return {"network": self.encode(name, {**parts, "columns": columns})}
         if isinstance(value, Loss):
             fields = {"name": value.name, "delta": getattr(value, "delta", None)}
@@ -194,12 +198,12 @@ def _step(diagnostics=None, **fields):
     return StepRecord(diagnostics=diagnostics, **fields)
 
 
-def _activation(shift, relative, **names):
+def _activation(shift, relative, scaling="norm", **names):
     """Activation of one of the known classes; ReLU has no shift to give."""
     cls = _ACTIVATIONS[names["class"]]
     if not isinstance(relative, bool):
         raise TypeError("relative must be true or false")
-    return cls() if cls is ReLU else cls(shift, relative)
+    return cls(relative=relative) if cls is ReLU else cls(shift, relative, scaling)
 
 
 def _columns_of(W, name):
@@ -215,10 +219,12 @@ def _columns_of(W, name):
     return W._columns
 
 
-def _network(activation, readout, columns):
+def _network(activation, readout, columns, normalise=True):
     """WideNetwork of given weights, once shapes and types fit: the kernels trust them."""
     if type(activation) not in _ACTIVATIONS.values():
         raise TypeError("an activation must be one of the known classes")
+    if not isinstance(normalise, bool):
+        raise TypeError("normalise must be true or false")
     readout = as_matrix(readout, "readout")
     width = readout.shape[1]
     if len(columns) < 2:
@@ -227,7 +233,7 @@ def _network(activation, readout, columns):
     weights = [
         _weights(part, shape, readout.dtype) for part, shape in zip(columns, shapes, strict=True)
     ]
-    return WideNetwork._from_parts(weights, readout, activation)
+    return WideNetwork._from_parts(weights, readout, activation, normalise)
 
 
 def _weights(columns, shape, dtype):
