@@ -68,7 +68,9 @@ def calls():
 @contextlib.contextmanager
 def busy(n_processes):
     """Keep so many processes at work beside this one."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n_processes)]
+    loops = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n_processes)
+    ]
     try:
         time.sleep(0.5 if loops else 0)
         yield
@@ -117,12 +119,17 @@ def main():
         for name, call in calls().items()
         if not options.only or any(word in name for word in options.only)
     }
-    surroundings = [("idle", 0, lambda: time.sleep(PAUSE)), ("after BLAS", 0, lambda: square @ square)]
+    surroundings = [
+        ("idle", 0, lambda: time.sleep(PAUSE)),
+        ("after BLAS", 0, lambda: square @ square),
+    ]
     surroundings += [(f"{k} busy", k, lambda: None) for k in options.busy]
     rows = []
     for where, n_processes, before in surroundings:
         with busy(n_processes):
-            rows += [row(name, call, where, options.repeats, before) for name, call in chosen.items()]
+            rows += [
+                row(name, call, where, options.repeats, before) for name, call in chosen.items()
+            ]
     heads = ["call", "surroundings", "one thread (ms)", "default (ms)", "default takes"]
     print_table([*heads, "worst of one thread", "worst of default"], rows)
 

@@ -259,6 +259,20 @@ def test_ratios_are_drawn_and_tables_without_them_are_not(script, tmp_path):
     assert not page.plot(["n", "time"], [["1", "2"]], tmp_path / "b.svg")
 
 
+def test_the_quality_of_every_estimator_is_beside_that_of_others(script, monkeypatch, capsys):
+    module = script("estimators_table")
+    monkeypatch.delenv("SUBQUAD_DATA", raising=False)
+    models = ["NTK", "ridge", "GP", "boosting"]
+    module.main(["--tables", "yacht", "iris", "--models", *models, "--splits", "2"])
+    text = capsys.readouterr().out
+    assert "SUBQUAD_DATA is not set" in text
+    ((heads, [row]),) = tables_in(text, script)
+    assert heads == ["table", "measure", "splits", *models]
+    assert row[:3] == ["iris", "accuracy", "2"]
+    assert row[5] == ""  # no Gaussian process is measured on classes
+    assert any(cell.startswith("**") for cell in row)
+
+
 @pytest.mark.parametrize("name", ["rents", "loans"])
 def test_the_command_is_measured_beside_ridge_and_boosting(script, monkeypatch, capsys, name):
     for package in ("sklearn", "pandas", "pyarrow"):
