@@ -41,11 +41,37 @@ SZZ24 = {
     "lemma_f28": HOLDS,
 }
 
-BPSW21 = {}
+BPSW21 = {
+    "lemma_b1": HOLDS,
+    "lemma_b2": HOLDS,
+    "lemma_c2": CORRECTED,
+    "lemma_c3": HOLDS,
+    "lemma_c4": HOLDS,
+    "lemma_c5": CORRECTED,
+    "table_1": HOLDS,
+    "theorem_1_1": HOLDS,
+    "theorem_d4": HOLDS,
+}
 
-QSY23 = {}
+QSY23 = {
+    "corollary_6_8": CORRECTED,
+    "definition_1_1": HOLDS,
+    "lemma_5_3": HOLDS,
+    "lemma_6_2": HOLDS,
+    "lemma_6_6": HOLDS,
+    "theorem_1_5": HOLDS,
+    "theorem_5_1": HOLDS,
+    "theorem_5_6": HOLDS,
+}
 
-AS22 = {}
+AS22 = {
+    "equation_20": CORRECTED,
+    "lemma_4_1": CORRECTED,
+    "lemma_4_2": HOLDS,
+    "lemma_5_1": CORRECTED,
+    "theorem_4_1": CORRECTED,
+    "theorem_5_1": CORRECTED,
+}
 
 EXPECTED = {
     f"experiments.{paper}.{name}": verdict
