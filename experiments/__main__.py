@@ -15,7 +15,8 @@ def _order(module: ModuleType) -> tuple:
     """The paper, the section, the number: Theorem 1.2 before Lemma D.5, that before D.10."""
     paper = list(PAPERS).index(module.__name__.split(".")[1])
     section, number = re.search(r" ([A-Z]|\d+)\.?(\d*)", module.CLAIM.place).groups()
-    return paper, section.zfill(2) if section.isdigit() else section, int(number or 0)
+    key = section.zfill(2) if section.isdigit() else section
+    return paper, key, int(number or 0), module.CLAIM.place
 
 
 def discover(paper: str | None = None) -> list[ModuleType]:
