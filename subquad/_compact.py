@@ -91,27 +91,6 @@ def compressed(matrix, storage):
     return columns, error
 
 
-def compact_gaussian(shape, std, rng, storage):
-    """Return CompactColumns (m_in, m_out) with entries of standard deviation std, drawn as stored.
-
-    bfloat16: float32 normals, rounded. int8: the mid-point quantiles of the normal distribution at
-    (k + 1/2) / 256, rounded to multiples of 1/44 of them, one byte of randomness for each.
-    """
-    if storage == "int8":
-        steps, scale = int8_normals()
-        columns = CompactColumns.empty(shape, storage, scale * std)
-        for which in blocks_by_cache(shape):
-            block = columns.stored[which]
-            block[...] = steps[rng.integers(0, 256, block.shape, np.uint8)]
-        return columns
-    columns = CompactColumns.empty(shape, storage)
-    for which in blocks_by_cache(shape):
-        block = rng.standard_normal(columns.stored[which].shape, np.float32)
-        block *= np.float32(std)
-        columns.fill(which, block)
-    return columns
-
-
 def int8_normals():
     """Return 256 equally likely int8 numbers, and the scale that gives them variance one."""
     quantiles = scipy.special.ndtri((np.arange(256) + 0.5) / 256)

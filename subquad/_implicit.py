@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from subquad._fixed import FixedWeights
 from subquad._implicit_products import columns_block, int8_law, integers_block, product
 from subquad._kernels import gaussian
 from subquad._parallel import blocks, resolve_threads
-from subquad._products import DenseRows, SparseRows
+from subquad._products import DenseRows, SparseRows, transposed_into
 from subquad._shapes import as_dtype, as_shape, multiply_rows, require_matrix_memory
 from subquad._validation import integer, one_of, real, require_memory
 
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
     from subquad._typing import FloatArray, MatrixLike
 
 
+# What a file that holds a seed in place of weights says of how they were made. Raise it when any of
+# the numbers that a seed gives changes, and keep what makes the old ones.
+GENERATOR = 1
 # Making the keys of so many columns takes about 0.1 s.
 _COLUMNS_PER_CALL = 2**24
 _BYTES_PER_COLUMN = 12
+# Entries are up to 6.67 std: a largest number over 16 keeps them within the range of its dtype.
+_ROOM = 16
 
 
-class GaussianWeights:
+class GaussianWeights(FixedWeights):
     """A random matrix W with entries of mean 0 and variance std^2 that takes no memory.
 
     W[r, j] is a function of (seed, r, j), made anew in the cache whenever a product needs it: the
@@ -92,8 +98,8 @@ class GaussianWeights:
         self.shape = as_shape(shape)
         self.seed = integer(seed, "seed", minimum=0, maximum=2**64 - 1)
         self.grid = one_of(grid, "grid", ("int8", "float32"))
-        self.std = real(std, "std", minimum=0.0)
         self.dtype = as_dtype(dtype)
+        self.std = real(std, "std", minimum=0.0, maximum=float(np.finfo(self.dtype).max) / _ROOM)
         self._table, scale = int8_law() if grid == "int8" else (None, 1.0)
         self.step = self.std * scale
 
@@ -178,7 +184,8 @@ class GaussianWeights:
         dense = np.empty(self.shape, self.dtype)
         n_threads = resolve_threads()
         for columns in blocks(self.shape[1], gaussian.TILE):
-            dense[:, columns] = columns_block(self, columns.start, columns.stop, n_threads).T
+            block = columns_block(self, columns.start, columns.stop, n_threads)
+            transposed_into(dense[:, columns], block)
         return dense
 
     def apply(self, H: MatrixLike, n_threads: int | None = None) -> FloatArray:
@@ -254,27 +261,15 @@ class GaussianWeights:
         """Return rows W^T g_i of G in CSR."""
         return product(self, SparseRows(indptr, indices, values), n_threads, transposed=True)
 
-    def add_low_rank(self, U: MatrixLike, V: MatrixLike) -> None:
-        """Refuse to change W, which is nowhere stored.
-
-        Parameters
-        ----------
-        U, V
-            As in `DenseWeights.add_low_rank`. Not looked at: the answer is always a TypeError.
-        """
-        self._absorb(U, V)
-
-    def _absorb(self, U, V):
-        """Trusted twin of `add_low_rank`."""
-        raise TypeError(
-            "weights must be DenseWeights to take up a low-rank change; got GaussianWeights. Store "
-            "them, DenseWeights(W.to_dense()), and give those to LowRankMaintenance."
-        )
-
     def _as_range(self, start, stop):
         """Return a range of columns as ints."""
         stop = integer(stop, "stop", minimum=0, maximum=self.shape[1])
         return integer(start, "start", minimum=0, maximum=stop), stop
+
+
+def drawn_seed(rng):
+    """Return a seed of GaussianWeights from a numpy Generator."""
+    return int(rng.integers(2**64, dtype=np.uint64))
 
 
 def _whole_tiles(n_columns):

@@ -242,7 +242,12 @@ def dense_rows(indptr, indices, values, n_columns):
 def transposed_copy(matrix):
     """Return matrix.T as a new C-contiguous array."""
     copy = np.empty(matrix.shape[::-1], matrix.dtype)
+    transposed_into(copy, matrix)
+    return copy
+
+
+def transposed_into(out, matrix):
+    """Write matrix.T into out."""
     for rows in blocks(matrix.shape[0], _TILE):
         for columns in blocks(matrix.shape[1], _TILE):
-            copy[columns, rows] = matrix[rows, columns].T
-    return copy
+            out[columns, rows] = matrix[rows, columns].T

@@ -11,10 +11,11 @@ import numpy as np
 import scipy.sparse
 
 from subquad._factors import LowRankFactors
+from subquad._fixed import FixedWeights
 from subquad._products import SparseRows, dense_rows
 from subquad._shapes import multiply_rows
 from subquad._validation import as_csr, as_matrix, integer, one_of, real
-from subquad.weights import DenseWeights, GaussianWeights
+from subquad.weights import DenseWeights
 
 if TYPE_CHECKING:
     from typing import Any, Literal
@@ -33,10 +34,10 @@ class LowRankMaintenance:
 
     Parameters
     ----------
-    W : DenseWeights, GaussianWeights or array_like, shape (m_out, m_in)
+    W : array_like or one of `subquad.weights`, shape (m_out, m_in)
         The matrix at the start, which is never written to: an array is copied, DenseWeights are
-        copied at the first flush. Compact and implicit weights cannot be flushed into, and need
-        `rank_budget=inf`.
+        copied at the first flush. Compact weights, and those that are not stored or stay in a
+        file, cannot be flushed into, and need `rank_budget=inf`.
     rank_budget : int, inf or None
         Rank at which the factors are given up. None means min(m_out, m_in) / 8, at least 1; inf
         never flushes.
@@ -51,7 +52,7 @@ class LowRankMaintenance:
 
     Attributes
     ----------
-    weights : DenseWeights or GaussianWeights
+    weights : one of `subquad.weights`
         W as of the last flush. Later flushes leave what was handed out as it is.
     rank_budget : int or inf
     n_flushes : int
@@ -103,7 +104,7 @@ class LowRankMaintenance:
         rtol: float | None = None,
         copy: bool = False,
     ) -> None:
-        owned = not isinstance(W, (DenseWeights, GaussianWeights))
+        owned = not isinstance(W, (DenseWeights, FixedWeights))
         if owned:
             W = DenseWeights(as_matrix(W, "W"))
         elif copy and isinstance(W, DenseWeights):

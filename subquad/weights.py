@@ -19,12 +19,13 @@ from subquad._compact import (
     STORAGES,
     CompactColumns,
     blocks_by_cache,
-    compact_gaussian,
     compressed,
 )
 from subquad._factors import absorbing
-from subquad._implicit import GaussianWeights
-from subquad._parallel import blocks
+from subquad._implicit import GaussianWeights, drawn_seed
+from subquad._implicit_products import columns_block, integers_block
+from subquad._mapped import MappedWeights
+from subquad._parallel import resolve_threads
 from subquad._products import (
     blocks_by_work,
     multiply_csr,
@@ -34,6 +35,7 @@ from subquad._products import (
     transposed_copy,
 )
 from subquad._shapes import MAX_SIZE, as_dtype, as_shape, multiply_rows, require_matrix_memory
+from subquad._structured import StructuredWeights
 from subquad._validation import as_matrix, generator, real
 
 if TYPE_CHECKING:
@@ -41,14 +43,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike
 
+    from subquad._fixed import FixedWeights
     from subquad._typing import FloatArray, MatrixLike
 
-    Weights: TypeAlias = "DenseWeights | GaussianWeights"
+    Weights: TypeAlias = "DenseWeights | FixedWeights"
 
-__all__ = ["DenseWeights", "GaussianWeights"]
-
-# Drawing so many normals takes about 0.2 s.
-_NORMALS_PER_CALL = 2**24
+__all__ = ["DenseWeights", "GaussianWeights", "MappedWeights", "StructuredWeights"]
 
 
 class DenseWeights:
@@ -94,6 +94,9 @@ class DenseWeights:
     array([[1., 3., 5.]])
     """
 
+    # The GaussianWeights whose numbers these are, until they are changed in place.
+    _origin = None
+
     def __init__(
         self, matrix: ArrayLike, storage: Literal["bfloat16", "int8"] | None = None
     ) -> None:
@@ -110,6 +113,27 @@ class DenseWeights:
         """Adopt trusted C-contiguous columns (m_in, m_out), without a copy."""
         self = cls.__new__(cls)
         self._columns, self.rounding_error = columns, rounding_error
+        return self
+
+    @classmethod
+    def _storing(cls, W, storage=None):
+        """Return the numbers of GaussianWeights W, stored; those of the int8 grid in a byte each.
+
+        bfloat16 rounds them.
+        """
+        (m_out, m_in), n_threads = W.shape, resolve_threads()
+        _require_shape(W.shape, STORAGES.get(storage, W.dtype))
+        if storage is None:
+            self = cls._from_columns(columns_block(W, 0, m_in, n_threads))
+        elif storage == "int8":
+            integers = integers_block(W, 0, m_in, n_threads)
+            self = cls._from_columns(CompactColumns(integers, W.step))
+        else:
+            columns = CompactColumns.empty((m_in, m_out), storage)
+            for which in blocks_by_cache(columns.shape):
+                columns.fill(which, columns_block(W, which.start, which.stop, n_threads))
+            return cls._from_columns(columns)
+        self._origin = W
         return self
 
     @classmethod
@@ -131,12 +155,12 @@ class DenseWeights:
         std : float
             Standard deviation; sqrt(2 / m_out) in [SZZ24], Section 2.
         rng : int, numpy.random.Generator or None
-            Source of randomness.
+            Source of the seed, one draw of 64 bits.
         dtype : float32, float64 or None
             None means float64, and float32 where `storage` is compact.
         storage : None, "bfloat16" or "int8"
-            Draw on the grid of that storage, so that nothing is rounded afterwards: bfloat16 takes
-            each normal rounded to 8 bits, int8 one of 256 equally likely numbers (see Notes).
+            Make numbers of the grid of that storage, so that nothing is rounded afterwards:
+            bfloat16 takes each normal rounded to 8 bits, int8 those of the int8 grid.
 
         Returns
         -------
@@ -151,9 +175,9 @@ class DenseWeights:
 
         Notes
         -----
-        m_out * m_in draws, in the order of the columns of W. The int8 numbers are the normal
-        quantiles at (k + 1/2) / 256, rounded to 163 levels and scaled to variance std^2: kurtosis
-        2.92 instead of 3, |w| <= 2.89 std.
+        These are the numbers of `GaussianWeights`, of its int8 grid for int8 storage and of its
+        float32 grid otherwise, made by all threads: the same bits for every number of them. In
+        float64 they have the resolution of float32.
 
         Examples
         --------
@@ -166,15 +190,9 @@ class DenseWeights:
         storage = _as_storage(storage)
         dtype = _as_dtype(dtype, storage)
         std, rng = real(std, "std", minimum=0.0), generator(rng)
-        _require_shape((m_out, m_in), STORAGES.get(storage, dtype))
-        if storage is not None:
-            return cls._from_columns(compact_gaussian((m_in, m_out), std, rng, storage))
-        columns = np.empty((m_in, m_out), dtype)
-        entries = columns.reshape(-1)
-        for block in blocks(entries.size, _NORMALS_PER_CALL):
-            rng.standard_normal(out=entries[block], dtype=dtype)
-            entries[block] *= dtype.type(std)
-        return cls._from_columns(columns)
+        grid = "int8" if storage == "int8" else "float32"
+        W = GaussianWeights((m_out, m_in), drawn_seed(rng), grid, std=std, dtype=dtype)
+        return cls._storing(W, storage)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -203,7 +221,9 @@ class DenseWeights:
     def copy(self) -> DenseWeights:
         """Return weights with their own memory."""
         _require_shape(self.shape, STORAGES.get(self.storage, self.dtype))
-        return self._from_columns(self._columns.copy(), self.rounding_error)
+        twin = self._from_columns(self._columns.copy(), self.rounding_error)
+        twin._origin = self._origin
+        return twin
 
     def to_dense(self) -> FloatArray:
         """Return W as a new array, shape (m_out, m_in)."""
@@ -322,6 +342,7 @@ class DenseWeights:
                 f"W must be stored in float32 or float64 to be changed in place; got {self!r}. "
                 "Keep the change in LowRankMaintenance(W, rank_budget=inf), or use storage=None."
             )
+        self._origin = None
         # Weights that joblib maps from a file with mmap_mode="r" cannot be written to.
         self._columns = np.require(self._columns, requirements="W")
         for inputs in blocks_by_work(self.shape[1], len(U) * self.shape[0]):

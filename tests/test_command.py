@@ -10,9 +10,9 @@ import pytest
 from command_line import run
 from layers import quietly
 
-from subquad._command.fit import OPTIONS
 from subquad._command.forecast import EXACT_ROWS, ROWS_FOR_QUICK_CHOICE, Fit, memory
-from subquad._command.scores import of_ridge
+from subquad._command.models.network import OPTIONS
+from subquad._command.models.scores import of_ridge
 from subquad._command.tables import Split
 from subquad.estimators import _many_rows
 
@@ -42,7 +42,7 @@ def fitted(capsys, *words):
 
 
 def test_digits_are_fitted_in_six_steps_and_recognised(capsys):
-    result, _ = fitted(capsys, "digits")
+    result, _ = fitted(capsys, "digits", "--model", "gn")
     assert (result["data"]["rows_train"], result["data"]["rows_test"]) == (1000, 797)
     assert result["network"]["width"] == 2048
     assert result["network"]["shift"] == 0
@@ -198,7 +198,8 @@ def test_ctrl_c_before_the_first_step_ends_with_130_and_leaves_no_file(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("subquad.estimators.GaussNewtonRegressor.fit", interrupt)
-    assert run("fit", table, "--target", "y", "--model", tmp_path / "m.subquad") == 130
+    words = ["--target", "y", "--model", "gn", "--output", tmp_path / "m.subquad"]
+    assert run("fit", table, *words) == 130
     assert "interrupted" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 

@@ -10,10 +10,9 @@ import pytest
 from command_line import SMALL, column, fitted, refusal, run
 from fuzz import mutate_models
 
-from subquad._command import columns
-from subquad._command.delimited import Dialect
 from subquad._command.report import Progress, Report
-from subquad._command.tables import read_features, read_training
+from subquad._command.tables import columns, read_features, read_training
+from subquad._command.tables.delimited import Dialect
 
 pytest.importorskip("sklearn")
 pyarrow = pytest.importorskip("pyarrow")
@@ -83,7 +82,7 @@ def test_the_columns_are_looked_at_once_each(tmp_path, monkeypatch):
         def column(self, name):
             return table.column(str(name))
 
-    monkeypatch.setattr(columns, "_parquet", lambda source: (Table(), set()))
+    monkeypatch.setattr(columns.stored, "read", lambda *_: (Table(), set()))
     columns.features_and_target("t.parquet", ".parquet", "y", [], Dialect())
     columns.features("t.parquet", ".parquet", names, Dialect())
     assert len(counted) < 20 * n

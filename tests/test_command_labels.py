@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from command_line import SMALL, column, fitted, refusal, run
 
-from subquad._command.delimited import Dialect
 from subquad._command.errors import BadInput
 from subquad._command.tables import read_features, read_training
-from subquad._command.targets import as_target, choose_task
+from subquad._command.tables.delimited import Dialect
+from subquad._command.tables.targets import as_target, choose_task
 from subquad.io import load_model, read_header, save_model
 
 pytest.importorskip("sklearn")
@@ -211,9 +211,11 @@ def test_na_leaves_rows_out_and_says_so(capsys, tmp_path):
     entries[4], entries[7], entries[9] = ("4", "-"), ("?", "7"), ("9", "")
     path.write_text("a,y\n" + "".join(f"{a},{y}\n" for a, y in entries))
     result = fitted(capsys, path, "--target", "y", "--na=-", "--na=?")
+    assert result["data"]["rows_left_out"] == 2
+    result = fitted(capsys, path, "--target", "y", "--na=-", "--na=?", "--gaps", "drop")
     assert result["data"]["rows_left_out"] == 3
     assert result["data"]["rows_train"] + result["data"]["rows_test"] == 17
-    table = read_training(str(path), "y", dialect=Dialect(na=("-", "?")))
+    table = read_training(str(path), "y", dialect=Dialect(na=("-", "?")), drop_gaps=True)
     assert 4 not in table.X
     assert as_target(table.y, "regression").tolist() == [
         float(y) for a, y in entries if a not in ("4", "?", "9")

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 GOOD = "a,b,y\n" + "".join(f"{i},{i * i},{i / 3}\n" for i in range(12))
 
+MIXED = "a,b,y\n" + "".join(f"{i},{'$' if i == 7 else ''}{i},{i / 3}\n" for i in range(60))
+
 
 @pytest.fixture
 def no_fit(monkeypatch):
@@ -38,12 +40,10 @@ def write(folder, text, name="table.csv"):
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("a,b,y\n1,,3\n4,5,6\n,NA,9\n", ["missing", "'a' (1, first in row 3)", "'b' (2, first"]),
         ("a,b,y\n1,2,\n4,5,6\n", ["target 'y'", "missing", "first in row 1"]),
         ("a,b,y\n1,2,3\n4,inf,6\n", ["finite", "'b', row 2"]),
-        ("a,city,y\n1,Rome,3\n4,Paris,6\n", ["text", "'city' ('Rome' in row 1)", "--ignore"]),
-        ("a,day,y\n1,2020-01-02,3\n4,2020-01-03,6\n", ["dates", "'day'", "2020-01-02"]),
-        ("a,b,y\n1,2,3\n4,?,6\n", ["'b' ('?' in row 2)"]),
+        (MIXED, ["text", "'b' ('$7' in row 8)", "--na=X", "--ignore"]),
+        ("a,b,y\n1,,3\n1,,6\n", ["tells rows apart", "a (constant), b (empty)"]),
         (",b,y\n0,2,3\n1,5,6\n", ["column 1 has no name", "index"]),
         ("b,b,y\n0,2,3\n1,5,6\n", ["once", "'b' twice"]),
         ("a,b,y\n0,2,3\n1,5\n", ["Expected 3 columns, got 2"]),
@@ -68,6 +68,14 @@ def test_a_table_is_refused_with_its_place_of_trouble(capsys, tmp_path, text, pa
         (["--target", "z"], ["target column", "got z", "a, b, y"]),
         (["--target", "y", "--ignore", "c"], ["ignore", "got c", "a, b, y"]),
         (["--target", "y", "--ignore", "a", "--ignore", "b"], ["besides the target"]),
+        (["--target", "y", "--ignore", "a,b"], ["besides the target"]),
+        (["--target", "y", "--ignore", "a,y"], ["--ignore", "the target", "'y'"]),
+        (["--target", "y", "--cv", 1], ["--cv", "at least 2", "got 1"]),
+        (["--target", "y", "--cv", 3, "--test-fraction", 0.5], ["--cv", "--test-fraction"]),
+        (["--target", "y", "--report", "no/such/page.html"], ["--report", "no/such"]),
+        (["--target", "y", "--report", "table.csv"], ["--report", "the data"]),
+        (["--target", "y", "--model", "ridge", "--width", 64], ["--model", "gn", "--width"]),
+        (["--target", "y", "--no-model", "--model", "m"], ["--no-model", "--model m"]),
         (["--target", "y", "--test-fraction", 1], ["--test-fraction", "got 1.0"]),
         (["--target", "y", "--test-fraction", 0.95], ["2 rows or more", "1 of 12"]),
         (["--target", "y", "--seed", -1], ["--seed", "got -1"]),
@@ -112,7 +120,7 @@ def test_a_size_the_network_cannot_have_is_refused_in_the_words_of_the_library(
     [
         ("digit", "digits, diabetes, breast_cancer; got 'digit'"),
         ("missing.csv", "exists; got 'missing.csv'"),
-        ("table.xlsx", "got 'table.xlsx'"),
+        ("table.pdf", "got 'table.pdf'"),
     ],
 )
 def test_an_unknown_source_is_refused(capsys, source, part):
@@ -133,7 +141,8 @@ def test_a_bundled_data_set_takes_no_column_names(capsys, words):
         ({"X": np.ones((3, 2))}, "the target array must be in"),
         ({"X": np.ones(3), "y": np.ones(3)}, "shape (3,)"),
         ({"X": np.ones((3, 2)), "y": np.ones(4)}, "3 rows of X; got shape (4,)"),
-        ({"X": np.array([[1.0, np.nan]] * 3), "y": np.ones(3)}, "column 1, row 1"),
+        ({"X": np.array([[1.0, np.inf]] * 3), "y": np.ones(3)}, "column 1, row 1"),
+        ({"X": np.array([[1.0, np.nan]] * 3), "y": np.ones(3)}, "0 (constant), 1 (empty)"),
         ({"X": np.ones((3, 2)), "y": np.array([1, 2, np.inf])}, "column 'y', row 3"),
         ({"X": np.ones((3, 2)), "y": np.ones(3) * 1j}, "complex128"),
         ({"X": np.ones((3, 2)), "y": np.array([None] * 3)}, "Object arrays cannot be loaded"),

@@ -7,7 +7,7 @@ import pytest
 
 from subquad._command.errors import BadInput
 from subquad._command.tables import read_features, read_training
-from subquad._command.targets import as_target, choose_task, from_array
+from subquad._command.tables.targets import as_target, choose_task, from_array
 
 pyarrow = pytest.importorskip("pyarrow")
 

@@ -223,12 +223,40 @@ def test_marginal_likelihood_finds_which_features_matter():
     features = rng.standard_normal((200, 6))
     y = np.sin(2 * features[:, 0]) + features[:, 1] ** 2
     train, test = slice(0, 120), slice(120, None)
-    plain = NTKRegressor(depth=1).fit(features[train], y[train])
+    plain = NTKRegressor(depth=1, scale_features=True).fit(features[train], y[train])
     scaled = clone(plain).set_params(scale_features="marginal_likelihood")
     scaled.fit(features[train], y[train])
     assert scaled.feature_scales_[:2].max() < 0.2 * scaled.feature_scales_[2:].min()
     scores = [model.score(features[test], y[test]) for model in (scaled, plain)]
     assert scores[0] > 0.95 > scores[1]
+    default = NTKRegressor(depth=1).fit(features[train], y[train])
+    assert default.learned_scales_
+    np.testing.assert_array_equal(default.predict(features), scaled.predict(features))
+
+
+def test_scales_that_do_not_pay_are_not_learned():
+    rng = np.random.default_rng(1)
+    features = rng.standard_normal((120, 20))
+    y = features[:, 0] + 2 * rng.standard_normal(120)
+    default, plain = (NTKRegressor(scale_features=s).fit(features, y) for s in ("auto", True))
+    assert not default.learned_scales_
+    np.testing.assert_array_equal(default.predict(features), plain.predict(features))
+
+
+@pytest.mark.parametrize(
+    "options", [{"constant": 1.0}, {"regularization": 0.1}, {"scale_features": True}]
+)
+def test_no_scales_are_learned_where_others_are_given(options):
+    assert NTKRegressor(depth=1).fit(X, Y).learned_scales_
+    assert not NTKRegressor(depth=1, **options).fit(X, Y).learned_scales_
+
+
+def test_no_scales_are_learned_of_few_rows_or_features_of_one_unit_or_for_labels():
+    wide = np.random.default_rng(2).standard_normal((30, 20))
+    assert not NTKRegressor(depth=1).fit(wide, wide[:, 0]).learned_scales_
+    pixels = np.random.default_rng(3).integers(0, 17, (60, 16))
+    assert not NTKRegressor(depth=1).fit(pixels, pixels[:, 0]).learned_scales_
+    assert not NTKClassifier(depth=1).fit(X, LABELS).learned_scales_
 
 
 def test_digits_are_recognised():

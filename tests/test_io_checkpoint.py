@@ -1,6 +1,7 @@
 """An interrupted fit goes on after its last whole step and ends as if it had not been."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def test_a_checkpoint_of_another_fit_or_no_checkpoint_is_refused(interrupted, tm
             {"seed": 0},
             {"regularization": 0.5},
             X,
-            r"same regularization; got [\d.]+, and this one has 0\.5",
+            r"same regularization; got ('loo'|[\d.]+), and this one has 0\.5",
         ),
         ({"seed": 0}, {}, X + 1e-9, "same (initial|network)"),
         ({"seed": 0}, {}, X[:-1], "same number of data points"),
@@ -191,6 +192,16 @@ def test_a_checkpoint_of_another_fit_or_no_checkpoint_is_refused(interrupted, tm
         quietly(estimator_with(Checkpoint(interrupted, resume=True)).fit, X, Y)
     with pytest.raises(FileNotFoundError):
         quietly(estimator_with(Checkpoint(tmp_path / "none", resume=True)).fit, X, Y)
+
+
+def test_a_checkpoint_of_networks_with_other_weights_is_refused_with_the_cause():
+    """The file was written by subquad 0.1.0, whose networks drew weights by NumPy's generator."""
+    points = np.linspace(-1, 1, 24).reshape(12, 2) ** 3
+    checkpoint = Checkpoint(Path(__file__).parent / "files" / "version_1.checkpoint", resume=True)
+    options = {"width": 40, "shift": 0.0, "tol": None, "max_steps": 2}
+    cause = r"this fit; state must be .*\. Networks of the subquad that wrote it drew other weights"
+    with pytest.raises(ModelFileError, match=cause):
+        quietly(estimator_with(checkpoint, **options).fit, points, points[:, 0] * points[:, 1])
 
 
 @pytest.mark.parametrize(

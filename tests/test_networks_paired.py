@@ -7,6 +7,7 @@ import pytest
 import reference_half_space_sgd as reference
 
 from subquad.networks import PairedNetwork
+from subquad.weights import GaussianWeights
 
 
 @pytest.mark.parametrize("n_outputs", [1, 4])
@@ -29,7 +30,8 @@ def test_outputs_follow_the_definition(rng, n_outputs):
 
 @pytest.mark.parametrize("d", [1, 2, 3, 9, 60])
 def test_neurons_are_those_drawn_in_another_order(d):
-    drawn = np.random.default_rng(7).standard_normal((500, d))
+    seed = int(np.random.default_rng(7).integers(2**64, dtype=np.uint64))
+    drawn = GaussianWeights((500, d), seed, "float32").to_dense()
     rows = PairedNetwork(d, width=1000, rng=7).weights[:500]
     np.testing.assert_array_equal(rows[np.lexsort(rows.T[::-1])], drawn[np.lexsort(drawn.T[::-1])])
 

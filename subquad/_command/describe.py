@@ -3,12 +3,16 @@
 import time
 
 from subquad._command import forecast
-from subquad._command.report import size
+from subquad._command.report import LABEL_WIDTH, size
+
+# A table may have hundreds of columns: so many get a line.
+MOST_LINES = 30
+CANDIDATE_HEADER = f"{'':<{LABEL_WIDTH}}{'model':<22} {'error':>20} {'seconds':>9}"
 
 
 def data(report, table, split, task, reason):
     """Say what the data set is, how it was divided, and which task it was taken for."""
-    n, d = split.X.shape
+    n, d = len(split.y), len(table.frame.columns)
     n_test = len(split.y_test)
     facts = {"source": table.source, "target": table.y.name, "task": task, "features": d}
     read = "".join(f"; {key.replace('_', ' ')} {value!r}" for key, value in table.read.items())
@@ -18,6 +22,79 @@ def data(report, table, split, task, reason):
         f"{table.source}: {n} training and {n_test} test rows, {d} features; {task} ({reason})"
         f"{read}",
     )
+
+
+def columns(report, frame, encoding):
+    """Say what becomes of columns that are not taken as they stand: one line each."""
+    lines = {c.name: c.said for c in frame.columns if c.said}
+    for column in frame.columns:
+        known = encoding.used.get(column.name)
+        said = f"left out: {encoding.left_out.get(column.name)}" if known is None else _use(known)
+        both = [text for text in (lines.get(column.name), said) if text]
+        if both:
+            lines[column.name] = "; ".join(both)
+    if not lines:
+        return
+    d = len(encoding.labels)
+    report.add("columns", lines, f"{len(encoding.used)} of {len(frame.columns)} used, as {d}")
+    for name, said in [*lines.items()][:MOST_LINES]:
+        report.line(f"{'':<{LABEL_WIDTH}}{name}: {said}")
+    if len(lines) > MOST_LINES:
+        report.line(f"{'':<{LABEL_WIDTH}}and {len(lines) - MOST_LINES} more")
+
+
+def _use(known):
+    """How a column is used, or None if it is as it stands."""
+    gaps = "gaps filled, and told by a column" if known.get("gaps") else None
+    if known["kind"] == "number":
+        return gaps
+    if known["kind"] == "date":
+        parts = f"a date ({known['form']}), as {', '.join(known['parts'])}"
+        return f"{parts}; {gaps}" if gaps else parts
+    n, rare = len(known["categories"]), len(known["rare"])
+    others = f", {rare} rare ones together" if rare else ""
+    return f"text, as {n} categories{others}"
+
+
+def comparison(report, n_recipes, rows, folds, n, seconds, skipped):
+    """Say what is about to be compared, and for how long."""
+    of = f"{rows} of {n}" if rows < n else f"{n}"
+    how = f"{folds}-fold cross-validation" if folds > 1 else "one fit and its predictions"
+    report.add(
+        "compare",
+        {"rows": rows, "folds": folds, "forecast_seconds": seconds},
+        f"{n_recipes} model{'s' * (n_recipes > 1)} by {how} on {of} training rows, about "
+        f"{seconds:.0f} s" + (f"; {skipped}" if skipped else ""),
+    )
+    report.line(CANDIDATE_HEADER)
+
+
+def candidate(report, found):
+    """Say what was found of one."""
+    error = f"{found.error:.4g} ± {found.standard_error:.2g}"
+    report.line(f"{'':<{LABEL_WIDTH}}{found.recipe.name:<22} {error:>20} {found.seconds:>9.2f}")
+
+
+def chosen(report, candidates, best, seconds):
+    """Say which is taken."""
+    report.document["candidates"] = [found.as_json() for found in candidates]
+    report.add("chosen", best.name, f"{best.name}; to fit all training rows takes {seconds:.1f} s")
+
+
+def fit_of(report, model, seconds):
+    """Say how a kernel or ridge was fitted."""
+    estimator = model.estimator
+    facts = {"seconds": seconds, "class": type(estimator).__name__}
+    said = getattr(estimator, "solver_report_", f"{facts['class']}.")
+    for name in ("alpha", "C", "depth_", "regularization_", "loo_error_"):
+        if (value := getattr(estimator, name, None)) is not None:
+            facts[name.removesuffix("_")] = value
+    shown = ", ".join(
+        f"{name.replace('_', ' ')} {value:.3g}"
+        for name, value in facts.items()
+        if name not in ("seconds", "class")
+    )
+    report.add("fit", facts, f"{seconds:.2f} s. {said[0].upper()}{said[1:]} {shown}")
 
 
 def network(report, estimator, fit):
@@ -60,12 +137,22 @@ def solver(report, estimator):
 
 def scores(report, fitted, ridge):
     """Say the scores of the fit and those of ridge."""
-    report.add("scores", fitted, _score_line(fitted))
+    report.add("scores", fitted, score_line(fitted))
     report.add(
         "ridge",
         ridge,
-        f"{_score_line(ridge)} (on the same features, in {ridge['seconds']:.2f} s)",
+        f"{score_line(ridge)} (on the same features, in {ridge['seconds']:.2f} s)",
     )
+
+
+def folds(report, found, count, score):
+    """Say the scores of a cross-validation."""
+    value = {**score, "error": found.error, "standard_error": found.standard_error}
+    said = score_line({"train": None, "test": score})
+    report.add(
+        "cv", {"folds": count, **value}, f"{said} (error {found.error:.4g} ± "
+        f"{found.standard_error:.2g}; every row held out once, in {count} folds)"
+    )  # fmt: skip
 
 
 def memory(report, used):
@@ -99,7 +186,7 @@ def notes(table, split, task, seed, fitted):
     }
 
 
-def _score_line(both):
+def score_line(both):
     """Training and test scores in words."""
     parts = []
     for part, label in (("train", "training"), ("test", "test")):

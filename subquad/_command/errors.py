@@ -1,5 +1,6 @@
 """The exit statuses, what a subcommand raises when it cannot go on, and the checks all share."""
 
+import difflib
 import errno
 import importlib.util
 import os
@@ -9,9 +10,11 @@ import numpy as np
 SUCCESS = 0
 BAD_INPUT = 2
 
-# For each optional module that the command imports: its distribution, and the extra that has it.
+# For each optional module that the command imports: its distribution, and the extra that has it,
+# if one does.
 EXTRAS = {
     "matplotlib": ("matplotlib", "plot"),
+    "openpyxl": ("openpyxl", None),
     "pyarrow": ("pyarrow", "io"),
     "sklearn": ("scikit-learn", "sklearn"),
     "threadpoolctl": ("threadpoolctl", "sklearn"),
@@ -41,6 +44,8 @@ def missing_package(module, purpose):
     if module not in EXTRAS:
         return f"{purpose} needs the Python module {module}, which is not installed"
     distribution, extra = EXTRAS[module]
+    if extra is None:
+        return f"{purpose} needs {distribution}; install it with: pip install {distribution}"
     return (
         f"{purpose} needs {distribution}; install it with: pip install {distribution} "
         f'(or all of its extra: pip install "subquad[{extra}]", in a clone ".[{extra}]")'
@@ -78,8 +83,16 @@ def require_names(source, names, wanted, role):
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise BadInput(
-            f"{role} must be in {source}; got {listed(unknown)}. It has: {listed(names)}"
+            f"{role} must be in {source}; got {listed(unknown)}{_meant(unknown[0], names)}. It "
+            f"has: {listed(names)}"
         )
+
+
+def _meant(unknown, names):
+    """A question about the name that is most like an unknown one, if one is."""
+    by_case = {str(name).lower(): str(name) for name in names}
+    close = difflib.get_close_matches(unknown.strip().lower(), [*by_case], 1)
+    return f" (did you mean {by_case[close[0]]}?)" if close else ""
 
 
 def finite(source, values, names):

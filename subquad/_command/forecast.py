@@ -12,6 +12,7 @@ import numpy as np
 from subquad._command.errors import SUCCESS, BadInput
 from subquad._command.report import as_json, size
 from subquad._machine import available_memory
+from subquad.weights import GaussianWeights
 
 # This many arrays of shape (n, width) are alive at the peak of a step: features, Z0, Z, the factor
 # A, what is proposed in their place, and scratch.
@@ -70,7 +71,9 @@ class Fit:
     @property
     def weight_bytes(self):
         """Bytes of all weights as they are kept."""
-        kept = {"dense": self.itemsize, "int8": 1, "implicit": 0}[self.weights]
+        if self.weights == "implicit":
+            return 0
+        kept = {"dense": self.itemsize, "int8": 1}[self.weights]
         return self.width * self.n_features * self.itemsize + self.hidden_weights * kept
 
     @property
@@ -168,11 +171,12 @@ def probe(dtype):
     rng = np.random.default_rng(0)
     numbers = rng.standard_normal(PROBE_SIZE**2)
     target = np.empty(2**22)
+    made = GaussianWeights((PROBE_SIZE, PROBE_SIZE), 0, "float32", dtype=dtype)
     return Rates(
         products=2 * PROBE_SIZE**3 / _product_seconds(numbers.astype(dtype)),
         products64=2 * PROBE_SIZE**3 / _product_seconds(numbers),
         copied_bytes=target.nbytes / _best(lambda: target.fill(1.0)),
-        normals=numbers.size / _best(lambda: rng.standard_normal(numbers.size, dtype=dtype)),
+        normals=numbers.size / _best(lambda: made.columns(0, PROBE_SIZE)),
     )
 
 

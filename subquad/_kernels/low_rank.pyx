@@ -22,6 +22,12 @@ cdef extern from "low_rank.h" nogil:
     const flush_rows_f32_fn *flush_rows_f32
     const flush_rows_f64_fn *flush_rows_f64
 
+cdef extern from *:
+    """
+    #define sq_lowest_bit(x) __builtin_ctzll(x)
+    """
+    int sq_lowest_bit(uint64_t) noexcept nogil
+
 LARGEST_THIN_RANK = SQ_FLUSH_RANK
 TILE_BYTES = SQ_FLUSH_TILE_BYTES
 
@@ -135,9 +141,15 @@ def accumulate(
 cdef void add_fired(
     const uint64_t *fired, double coefficient, const double *readout, intp_t m, real_t *row,
 ) noexcept nogil:
-    """row[r] += coefficient * readout[r] where fired."""
+    """row[r] += coefficient * readout[r] where fired; bits beyond m are passed over."""
     cdef:
-        intp_t r
-    for r in range(m):
-        if (fired[r >> 6] >> (r & 63)) & 1:
+        intp_t word, r
+        uint64_t bits
+    for word in range((m + 63) >> 6):
+        bits = fired[word]
+        while bits:
+            r = (word << 6) + sq_lowest_bit(bits)
+            if r >= m:
+                break
             row[r] += <real_t>(coefficient * readout[r])
+            bits &= bits - 1

@@ -9,35 +9,60 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import validate_data
 
+from subquad._sparse import canonical, require_sound
 from subquad.estimators._preprocessing import holds_text
 from subquad.training import TrainingWarning
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from subquad._typing import FloatArray
+    from subquad._typing import FloatArray, MatrixLike
 
 
 class Model(BaseEstimator):
-    """An estimator of dense rows."""
+    """An estimator of dense rows, or of sparse ones as well."""
+
+    _accepts_sparse = False
 
     def _validated(self, X, y, *, y_numeric, multi_output, **options):
         """X in float64 and y, in float64 if numeric, refusing text by the argument's name."""
-        options = {"dtype": np.float64, "multi_output": multi_output, **options}
+        options = {**self._row_options(X), "multi_output": multi_output, **options}
         try:
             X, y = validate_data(self, X, y, y_numeric=y_numeric, **options)
-            return X, y.astype(np.float64) if y_numeric else y
+            return _as_rows(X), y.astype(np.float64) if y_numeric else y
         except ValueError as error:
             if "could not convert string" not in str(error):
                 raise
             name = "X" if holds_text(X) else "y"
             raise ValueError(f"{name} must hold numbers; {error}.") from None
+
+    def _new_rows(self, X):
+        """Rows to predict, checked."""
+        return _as_rows(validate_data(self, X, reset=False, **self._row_options(X)))
+
+    def _row_options(self, X):
+        """How scikit-learn is to check rows; refuses sparse ones that would have to be dense."""
+        if scipy.sparse.issparse(X):
+            if not self._accepts_sparse:
+                raise TypeError(
+                    f"X must be dense for {type(self).__name__}; got a sparse {type(X).__name__}. "
+                    "Give X.toarray(), or take NTKRegressor or NTKClassifier, which read sparse "
+                    "rows as they are."
+                )
+            require_sound(X, "X")
+        return {"dtype": np.float64, "accept_sparse": "csr" if self._accepts_sparse else False}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._accepts_sparse
+        return tags
 
     def _rows(self, X):
         """Rows of the network: scaled features and the constant coordinate, of unit norm."""
@@ -50,12 +75,13 @@ class OutputsRegressor(MultiOutputMixin, RegressorMixin):
     # Leave-one-out errors of single rows are for probabilities alone.
     _needs_errors = False
 
-    def predict(self, X: ArrayLike) -> FloatArray:
+    def predict(self, X: MatrixLike) -> FloatArray:
         """Return predictions.
 
         Parameters
         ----------
         X : array_like, shape (n, n_features)
+            Or a sparse array, for models that take them.
 
         Returns
         -------
@@ -75,39 +101,51 @@ class OutputsRegressor(MultiOutputMixin, RegressorMixin):
 
 
 class OutputsClassifier(ClassifierMixin):
-    """A classifier with one output per class, or one for two classes."""
+    """A classifier with one output per class, or one for two classes, or one per label.
 
-    def decision_function(self, X: ArrayLike) -> FloatArray:
+    Rows of `multilabel_` targets, 0 and 1 in columns, have any number of labels.
+    """
+
+    def decision_function(self, X: MatrixLike) -> FloatArray:
         """Return how much each class is favoured.
 
         Parameters
         ----------
         X : array_like, shape (n, n_features)
+            Or a sparse array, for models that take them.
 
         Returns
         -------
         ndarray, shape (n, n_classes), or (n,) for two classes, positive for `classes_[1]`
+            Of multilabel targets (n, n_labels), positive for labels that a row has.
         """
         outputs = self._outputs(X)
-        return outputs[:, 0] if len(self.classes_) == 2 else outputs
+        return outputs[:, 0] if self._has_one_output() else outputs
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the class favoured most.
+    def predict(self, X: MatrixLike) -> NDArray[Any]:
+        """Return the class favoured most, or every label that is favoured.
 
         Parameters
         ----------
         X : array_like, shape (n, n_features)
+            Or a sparse array, for models that take them.
 
         Returns
         -------
         ndarray, shape (n,)
+            Of multilabel targets (n, n_labels), of 0 and 1.
         """
         scores = self.decision_function(X)
+        if self._is_multilabel():
+            return (scores > 0).astype(int)
         best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[best]
 
     def _labels(self, X, y, **options):
-        """X and labels (n,)."""
+        """X and labels (n,), or (n, n_labels) of 0 and 1."""
+        if _is_multilabel(y):
+            X, y = self._validated(X, y, y_numeric=False, multi_output=True, **options)
+            return X, _dense_indicators(y)
         X, y = self._validated(X, y, y_numeric=False, multi_output=False, **options)
         try:
             check_classification_targets(y)
@@ -115,6 +153,22 @@ class OutputsClassifier(ClassifierMixin):
             kinds = sorted({type(label).__name__ for label in y})
             raise TypeError(f"y must hold labels of one kind; got {' and '.join(kinds)}.") from None
         return X, y
+
+    def _learn_classes(self, y):
+        """Take the classes of labels (n,), or number those of labels (n, n_labels)."""
+        self.multilabel_ = y.ndim == 2
+        if self.multilabel_:
+            self.classes_ = np.arange(y.shape[1])
+        else:
+            self._set_classes(np.unique(y))
+
+    def _is_multilabel(self):
+        """Whether rows have any number of labels; models that were saved earlier do not say."""
+        return getattr(self, "multilabel_", False)
+
+    def _has_one_output(self):
+        """Whether the scores have one dimension."""
+        return len(self.classes_) == 2 and not self._is_multilabel()
 
     def _set_classes(self, classes, name="y"):
         """Take sorted, distinct labels as the classes."""
@@ -124,13 +178,56 @@ class OutputsClassifier(ClassifierMixin):
 
     def _indicators(self, y):
         """+1 for the class of a row and -1 for others; a single column for two classes."""
+        self._require_as_learned(y)
+        if self._is_multilabel():
+            return 2.0 * y - 1.0
         T = 2.0 * (y.reshape(-1, 1) == self.classes_) - 1.0
         return T[:, 1:] if len(self.classes_) == 2 else T
+
+    def _require_as_learned(self, y):
+        """Refuse labels of another kind than those that the classes were learned from."""
+        expected = (len(self.classes_),) if self._is_multilabel() else ()
+        if y.shape[1:] != expected:
+            wanted = f"(n, {len(self.classes_)})" if expected else "(n,)"
+            raise ValueError(f"y must have shape {wanted}, as at first; got {y.shape}.")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _is_multilabel(y):
+    """Whether y is a matrix of indicators, of two columns or more."""
+    try:
+        return (scipy.sparse.issparse(y) or np.ndim(y) == 2) and type_of_target(
+            y, "y"
+        ) == "multilabel-indicator"
+    except (TypeError, ValueError):  # no labels at all, which is said later
+        return False
+
+
+def _dense_indicators(y):
+    """Indicators as integers; refuses other pairs of numbers."""
+    y = y.toarray() if scipy.sparse.issparse(y) else np.asarray(y)
+    others = np.setdiff1d(y, [0, 1])
+    if len(others):
+        raise ValueError(f"y must hold 0 and 1 to be multilabel; got {others[0]}.")
+    return y.astype(int)
 
 
 def _listed(classes):
     """The one class that came, or none."""
     return f"the one class {classes.tolist()[0]!r}" if len(classes) else "none"
+
+
+def _as_rows(X):
+    """Dense rows as they are; sparse ones as a csr_array, canonical and without zeros."""
+    if not scipy.sparse.issparse(X):
+        return X
+    rows = scipy.sparse.csr_array(canonical(X), copy=True)
+    rows.eliminate_zeros()
+    return rows
 
 
 def warn_constant(T):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from subquad._validation import real
@@ -21,9 +21,7 @@ from subquad.solvers.exact import DampedCholesky
 from subquad.solvers.leave_one_out import left_out_errors
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from subquad._typing import FloatArray
+    from subquad._typing import FloatArray, MatrixLike
 
 
 # Even where scores tell nothing, probabilities keep their order: t is at least this, in units in
@@ -31,8 +29,9 @@ if TYPE_CHECKING:
 _LEAST = 1e-6
 
 CALIBRATION = """
-    calibration_ : float or None
-        t of the probabilities: see `predict_proba`. None where there are no leave-one-out scores
+    calibration_ : float, ndarray or None
+        t of the probabilities: see `predict_proba`; of multilabel targets an ndarray, shape
+        (n_labels,). None where there are no leave-one-out scores
         to find it by."""
 
 _CLASS_WEIGHT = """
@@ -47,7 +46,7 @@ class CalibratedClassifier(OutputsClassifier):
 
     _needs_errors = True
 
-    def predict_proba(self, X: ArrayLike) -> FloatArray:
+    def predict_proba(self, X: MatrixLike) -> FloatArray:
         """Return the probabilities of the classes.
 
         Parameters
@@ -59,7 +58,8 @@ class CalibratedClassifier(OutputsClassifier):
         ndarray, shape (n, n_classes)
             For two classes 1 / (1 + exp(t f)) and 1 / (1 + exp(-t f)), f being the
             `decision_function`; for more, exp(t f_c) of each class c, divided by their sum. The
-            class of largest probability is that of `predict`.
+            class of largest probability is that of `predict`. Of multilabel targets (n, n_labels),
+            the probability of each label by itself, 1 / (1 + exp(-t_c f_c)).
 
         Raises
         ------
@@ -76,12 +76,18 @@ class CalibratedClassifier(OutputsClassifier):
         other classes, so that t is finite where scores tell all classes apart.
         """
         check_is_fitted(self, self._FITTED)
-        return probabilities(self._outputs(X), self._known_calibration())
+        scores, t = self._outputs(X), self._known_calibration()
+        return expit(t * scores) if self._is_multilabel() else probabilities(scores, t)
 
     def _weights_by_class(self, y, sample_weight):
         """Sample weights times those of the classes."""
         if self.class_weight is None:
             return sample_weight
+        if self._is_multilabel():
+            raise ValueError(
+                "class_weight must be None for multilabel y, whose rows have several labels; got "
+                f"{self.class_weight!r}."
+            )
         weights = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
         labels = np.searchsorted(self.classes_, y)
         return weights * _class_factors(self.class_weight, self.classes_, labels, weights)[labels]
@@ -115,8 +121,15 @@ class CalibratedClassifier(OutputsClassifier):
             T = T[repeats.points] + repeats.deviations
         targets, scores = self._scored(T, T - errors)
         if np.isfinite(scores).all():
-            labels = _of_classes(targets).argmax(axis=1)
-            self.calibration_ = calibration(scores, labels, weights, n)
+            self.calibration_ = self._calibrated(scores, targets, weights, n)
+
+    def _calibrated(self, scores, targets, weights, n):
+        """The t of the classes, or of each label."""
+        if not self._is_multilabel():
+            return calibration(scores, _of_classes(targets).argmax(axis=1), weights, n)
+        columns = zip(scores.T, targets.T > 0, strict=True)
+        each = [calibration(f[:, None], has.astype(int), weights, n) for f, has in columns]
+        return np.array(each)
 
     def _scored(self, T, predictions):
         """Targets and leave-one-out predictions in the units of the `decision_function`."""

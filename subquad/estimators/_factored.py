@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real
@@ -54,7 +54,7 @@ _PARAMETERS = (
     outer_size : int or None
         k of W = A B C, of which k l numbers are trained for each output. None is W = B C, of which
         m l numbers are trained: more accurate, and slower.
-    sketch : {"srht", "gaussian"}
+    sketch : {"srht", "gaussian", "fjlt"}
         How A and C are drawn.
     shift : float
         b of the activation: a fraction Q(b) of the neurons fires; 0 is ReLU.
@@ -127,7 +127,7 @@ class _FactoredModel(SteppedModel):
         width: int = 4096,
         inner_size: int | None = None,
         outer_size: int | None = 256,
-        sketch: Literal["srht", "gaussian"] = "srht",
+        sketch: Literal["srht", "gaussian", "fjlt"] = "srht",
         shift: float = 0.0,
         regularization: float | Literal["loo"] = "loo",
         scale_features: bool | Literal["auto"] = "auto",
@@ -260,7 +260,7 @@ class _FactoredModel(SteppedModel):
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
         check_is_fitted(self, "weights_")
-        rows = self._rows(validate_data(self, X, reset=False, dtype=np.float64))
+        rows = self._rows(self._new_rows(X))
         network, threads = self.network_, self.n_threads
         f = np.hstack([network.outputs(rows, B, n_threads=threads) for B in self.weights_])
         f -= network.outputs(rows, n_threads=threads)
@@ -315,7 +315,10 @@ class FactoredClassifier(CalibratedClassifier, _FactoredModel):
     Least squares on indicators of the classes (+1 and -1 for two), fitted as by
     `FactoredRegressor`.
 {with_class_weight(_PARAMETERS)}
-    classes_ : ndarray, shape (n_classes,){CALIBRATION}
+    classes_ : ndarray, shape (n_classes,)
+        The labels; of multilabel targets the numbers of their columns.
+    multilabel_ : bool
+        Whether rows have any number of labels.{CALIBRATION}
 {_NOTES}
     Probabilities are calibrated on all rows, each left out of the fit linearised at the start.
 
@@ -335,7 +338,7 @@ class FactoredClassifier(CalibratedClassifier, _FactoredModel):
         width: int = 4096,
         inner_size: int | None = None,
         outer_size: int | None = 256,
-        sketch: Literal["srht", "gaussian"] = "srht",
+        sketch: Literal["srht", "gaussian", "fjlt"] = "srht",
         shift: float = 0.0,
         regularization: float | Literal["loo"] = "loo",
         scale_features: bool | Literal["auto"] = "auto",
@@ -374,8 +377,8 @@ class FactoredClassifier(CalibratedClassifier, _FactoredModel):
         Parameters
         ----------
         X : array_like, shape (n, n_features)
-        y : array_like, shape (n,)
-            Labels of at least two classes.
+        y : array_like, shape (n,), or (n, n_labels) of 0 and 1, which may be sparse
+            Labels of at least two classes; or which of at least two labels each row has.
         sample_weight : array_like, shape (n,), optional
 
         Returns
@@ -394,6 +397,6 @@ class FactoredClassifier(CalibratedClassifier, _FactoredModel):
             If few neurons fire, or if `max_steps` end the fit.
         """
         X, y = self._labels(X, y, ensure_min_samples=2)
-        self._set_classes(np.unique(y))
+        self._learn_classes(y)
         weights = self._weights_by_class(y, sample_weight)
         return self._fit(X, self._indicators(y), weights)

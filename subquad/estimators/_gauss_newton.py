@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import one_of
@@ -394,7 +394,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         elif earlier is not None:
             A, V = np.concatenate([earlier[0], A]), np.concatenate([earlier[1], V])
         self.factors_ = A, V
-        self.history_ = trainer.history
+        self.history_: list[StepRecord] = trainer.history
         self.n_iter_ = max(1, len(trainer.history))
         self.regularization_ = trainer.regularization_
         n_iterations = max((record.n_iterations for record in trainer.history), default=0)
@@ -426,7 +426,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
         check_is_fitted(self, "factors_")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = self._new_rows(X)
         f = self.network_.outputs(
             self._rows(X), self.factors_, centred=True, n_threads=self.n_threads
         )
@@ -502,7 +502,10 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`, with
     f(x) - f_0(x) fitted as in `GaussNewtonRegressor`.
 {with_class_weight(_PARAMETERS.replace("{LOSSES}", _CLASSIFICATION).replace("{LOO}", _LOG_LOO))}
-    classes_ : ndarray, shape (n_classes,){CALIBRATION}
+    classes_ : ndarray, shape (n_classes,)
+        The labels; of multilabel targets the numbers of their columns.
+    multilabel_ : bool
+        Whether rows have any number of labels.{CALIBRATION}
 
     Notes
     -----{REPEATED_ROWS}
@@ -576,8 +579,8 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
         Parameters
         ----------
         X : array_like, shape (n, n_features)
-        y : array_like, shape (n,)
-            Labels of at least two classes.
+        y : array_like, shape (n,), or (n, n_labels) of 0 and 1, which may be sparse
+            Labels of at least two classes; or which of at least two labels each row has.
         sample_weight : array_like, shape (n,), optional
 
         Returns
@@ -596,11 +599,10 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
             If few neurons fire, or if `max_steps` end the fit.
         """
         X, y = self._labels(X, y, **self._options())
-        classes = np.unique(y)
         if self._is_warm():
-            self._require_known(classes)
+            self._require_known(np.unique(y))
         else:
-            self._set_classes(classes)
+            self._learn_classes(y)
         weights = self._weights_by_class(y, sample_weight)
         return self._fit(X, self._indicators(y), weights)
 
@@ -618,6 +620,8 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
 
     def _require_known(self, classes):
         """Refuse a warm start with classes that have no output."""
+        if self._is_multilabel():  # whose columns `_indicators` counts
+            return
         unknown = np.setdiff1d(classes, self.classes_).tolist()
         if unknown:
             raise ValueError(

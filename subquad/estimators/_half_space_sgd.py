@@ -12,7 +12,7 @@ from scipy.special import expit, log_expit, softmax
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from subquad._validation import integer, real
 from subquad.estimators._base import Model, OutputsClassifier, OutputsRegressor, warn_constant
@@ -227,7 +227,7 @@ class _HalfSpaceModel(Model):
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
         check_is_fitted(self, "trainer_")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = self._new_rows(X)
         return self._scaling.unscaled(self.trainer_.outputs(self._rows(X)))
 
     def _require_outputs(self, T):
@@ -318,6 +318,9 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
     `HalfSpaceSGD`, by default by least squares.
 {_PARAMETERS.replace("{LOSSES}", _CLASSIFICATION)}
     classes_ : ndarray, shape (n_classes,)
+        The labels; of multilabel targets the numbers of their columns.
+    multilabel_ : bool
+        Whether rows have any number of labels.
 
     Notes
     -----
@@ -339,8 +342,8 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
         Parameters
         ----------
         X : array_like, shape (n, n_features)
-        y : array_like, shape (n,)
-            Labels of at least two classes.
+        y : array_like, shape (n,), or (n, n_labels) of 0 and 1, which may be sparse
+            Labels of at least two classes; or which of at least two labels each row has.
 
         Returns
         -------
@@ -357,7 +360,7 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
             If few neurons fire, or if the loss grows without bound.
         """
         X, y = self._labels(X, y, reset=True)
-        self._set_classes(np.unique(y), "y")
+        self._learn_classes(y)
         return self._fit(X, self._indicators(y))
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
@@ -368,7 +371,8 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
         X : array_like, shape (n, n_features)
         y : array_like, shape (n,)
         classes : array_like, optional
-            All labels that will ever come; needed in the first call.
+            All labels that will ever come; needed in the first call. For multilabel y the numbers
+            of its columns.
 
         Returns
         -------
@@ -381,6 +385,7 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
                     "classes must be given in the first call of partial_fit; got None."
                 )
             self._set_classes(np.unique(classes), "classes")
+            self.multilabel_ = y.ndim == 2
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
                 f"classes must be those of the first call, {self.classes_.tolist()}; got "
@@ -400,16 +405,19 @@ class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
         -------
         ndarray, shape (n, n_classes)
             For two classes 1 / (1 + exp(f)) and 1 / (1 + exp(-f)); for more, 1 / (1 + exp(-f_c))
-            of each class c against the rest, divided by their sum.
+            of each class c against the rest, divided by their sum. Of multilabel targets
+            (n, n_labels), 1 / (1 + exp(-f_c)).
         """
         outputs = self._outputs(X)
+        if self._is_multilabel():
+            return expit(outputs)
         if len(self.classes_) == 2:
             return expit(outputs * [-1.0, 1.0])
         return softmax(log_expit(outputs), axis=1)
 
     def _indicators(self, y):
         """As for any classifier, of labels that `partial_fit` may not have seen before."""
-        unknown = np.setdiff1d(y, self.classes_).tolist()
+        unknown = [] if y.ndim == 2 else np.setdiff1d(y, self.classes_).tolist()
         if unknown:
             raise ValueError(
                 f"y must have no other classes than {self.classes_.tolist()}; got {unknown}."

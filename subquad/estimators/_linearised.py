@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import require_memory
@@ -25,9 +25,7 @@ from subquad.solvers.influence import influence_as, predictive_variance_as
 if TYPE_CHECKING:
     from typing import Any
 
-    from numpy.typing import ArrayLike
-
-    from subquad._typing import FloatArray
+    from subquad._typing import FloatArray, MatrixLike
 
 
 class LinearisedModel:
@@ -37,7 +35,7 @@ class LinearisedModel:
         """Keep the distinct row, the weight and the target (n, C) of each training row."""
         self._observations = {"places": places, "weights": weights, "targets": targets}
 
-    def influence(self, X: ArrayLike) -> FloatArray:
+    def influence(self, X: MatrixLike) -> FloatArray:
         """Return by how much predictions change when one training row is left out of the fit.
 
         Parameters
@@ -72,7 +70,7 @@ class LinearisedModel:
         X = self._known_rows(X)
         seen = self._observations
         kept = np.flatnonzero(seen["places"] >= 0)
-        shape = len(X), len(seen["places"]), seen["targets"].shape[1]
+        shape = X.shape[0], len(seen["places"]), seen["targets"].shape[1]
         n_bytes = 16 * shape[0] * shape[1] * shape[2]
         require_memory(n_bytes, f"Influences of shape {shape}", "Give fewer rows at a time.")
         out = np.zeros(shape)
@@ -87,7 +85,7 @@ class LinearisedModel:
     def _deviations(self, X):
         """Standard deviations (n, C) of new observations, in the units of the targets."""
         X = self._known_rows(X)
-        variances = np.empty((len(X), self._observations["targets"].shape[1]))
+        variances = np.empty((X.shape[0], self._observations["targets"].shape[1]))
         for outputs, system, prior, observed in self._systems(X):
             variances[:, outputs] = predictive_variance_as(
                 "regularization", *system, prior, **observed
@@ -113,7 +111,7 @@ class LinearisedModel:
                 f"{type(self).__name__} must know the targets that it was fitted to; it was saved "
                 "by a version that kept none. Fit it again."
             )
-        return validate_data(self, X, reset=False, dtype=np.float64)
+        return self._new_rows(X)
 
     def _systems(self, X):
         """Yield (outputs, (G, r, mu, K_*), diagonal, observations) for the solvers."""
@@ -129,13 +127,13 @@ class LinearisedModel:
 
     def _has_one_output(self):
         """Whether predictions have one dimension."""
-        return len(self.classes_) == 2 if hasattr(self, "classes_") else self._one_dimensional
+        return self._one_dimensional
 
 
 class LinearisedRegressor(OutputsRegressor):
     """A regressor that says how sure it is."""
 
-    def predict(self, X: ArrayLike, return_std: bool = False) -> Any:
+    def predict(self, X: MatrixLike, return_std: bool = False) -> Any:
         """Return predictions, and on request their standard deviations.
 
         Parameters

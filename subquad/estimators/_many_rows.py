@@ -64,11 +64,15 @@ class KernelRows:
 
     def diagonal(self):
         """Of the kernel of unit rows, and 0 for rows of 0."""
-        present = self.rows.any(axis=1)
-        if not present.any():
-            return np.zeros(len(self.rows))
-        one = self.rows[np.argmax(present)][None]
-        return np.where(present, float(self.kernel(one)[0, 0]), 0.0)
+        return kernel_diagonal(self.rows, self.kernel)
+
+
+def kernel_diagonal(rows, kernel):
+    """The diagonal of a kernel of rows of norm 1, dense or sparse, or 0, whose kernel is 0."""
+    present = abs(rows).sum(axis=1) > 0
+    which = np.flatnonzero(present)[:1]
+    one = float(kernel(rows[which])[0, 0]) if len(which) else 0.0
+    return np.where(present, one, 0.0)
 
 
 def check_solver(solver, n_landmarks, landmarks):
@@ -108,9 +112,10 @@ def step_report(solver, n, n_iterations):
 
 def some_of(X, T, weights, repeats, most):
     """Return the data of at most so many rows, drawn uniformly by one seed."""
-    if len(X) <= most:
+    n = X.shape[0]
+    if n <= most:
         return X, T, weights, repeats
-    some = np.random.default_rng(0).permutation(len(X))[:most]
+    some = np.random.default_rng(0).permutation(n)[:most]
     return X[some], T[some], weights[some], repeats and repeats.of_points(some)
 
 

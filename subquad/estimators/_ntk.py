@@ -10,11 +10,12 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+import scipy.sparse
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from subquad._parallel import blas_threads_for, blocks
-from subquad._shapes import as_dtype
-from subquad._validation import real, require_memory, require_weights_in_range
+from subquad._shapes import MAX_DEPTH, as_dtype
+from subquad._validation import integer, real, require_memory, require_weights_in_range
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import Model
 from subquad.estimators._calibration import (
@@ -23,7 +24,12 @@ from subquad.estimators._calibration import (
     errors_of_fit,
     with_class_weight,
 )
-from subquad.estimators._feature_scales import likely_factors
+from subquad.estimators._feature_scales import (
+    MOST_ROWS,
+    MOST_STEPS,
+    ROWS_PER_FEATURE,
+    likely_factors,
+)
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
 from subquad.estimators._many_rows import (
     DEFAULT_LANDMARKS,
@@ -34,6 +40,7 @@ from subquad.estimators._many_rows import (
     by_iterations,
     by_landmarks,
     check_solver,
+    kernel_diagonal,
     solver_for,
     some_of,
 )
@@ -59,7 +66,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike
 
-    from subquad._typing import FloatArray
+    from subquad._typing import FloatArray, MatrixLike
 
 
 # The choice is made on at most so many rows: an eigendecomposition of 8,000 would take minutes.
@@ -80,7 +87,7 @@ _PARAMETERS = (
     + SCALE_FEATURES.replace('"auto" or bool', '"auto", bool or "marginal_likelihood"')
     + """
         "marginal_likelihood" standardises, and then divides by scales that maximise the marginal
-        likelihood of the targets, found by L-BFGS."""
+        likelihood of the targets, found by L-BFGS.{AUTO}"""
     + CONSTANT
     + """ With scales of maximal likelihood, "auto" and "loo" are 1."""
     + SOLVER
@@ -98,27 +105,40 @@ _PARAMETERS = (
         The distinct training rows, scaled; of "nystrom" the landmarks.
     feature_scales_ : ndarray, shape (n_features,)
         What centred features are divided by.
+    learned_scales_ : bool
+        Whether these maximise the marginal likelihood.
     depth_ : int
     shift_ : float
     regularization_ : float
         The depth, the shift and the mu that are in use.
     loo_error_ : float
         Mean squared leave-one-out error of the fit, as a fraction of the variance of the targets
-        (so that 1 - loo_error_ is a leave-one-out R^2). Of "pcg", that of the fit of at most 1,024
-        rows by which mu was chosen, which is larger; of "nystrom", of at most 16,384 rows left out
-        of the fit."""
+        (so that 1 - loo_error_ is a leave-one-out R^2). Scalings are held, learned scales too,
+        which makes it too small. Of "pcg", that of the fit of at most 1,024 rows by which mu was
+        chosen, which is larger; of "nystrom", of at most 16,384 rows left out of the fit."""
     + SOLVED
     + """
     n_features_in_ : int
     feature_names_in_ : ndarray
 """
 )
+_AUTO = f"""
+        "auto" does the same where it standardises, `constant` is "auto", `regularization` is "loo"
+        and distinct rows are at least {ROWS_PER_FEATURE} times the features; it keeps the d scales
+        if they raise the log marginal likelihood of n rows by more than d log(n) / 2 over one scale
+        for all features."""
+_NOT_AUTO = """
+        "auto" never does so for labels: scales by the likelihood of normal targets measured worse
+        on iris, wine and breast_cancer."""
 
 
 class _NTKModel(LinearisedModel, Model):
     """What regression and classification share: rows in, targets (n, C) out."""
 
     _FITTED = "dual_coef_"
+    _accepts_sparse = True
+    # Whether scale_features="auto" may learn scales.
+    _learns_scales = False
 
     def __init__(
         self,
@@ -156,11 +176,11 @@ class _NTKModel(LinearisedModel, Model):
         variance = np.average(np.square(T), axis=0, weights=weights).mean() or 1.0
         given = weights, T
         X, T, weights, repeats, places = merge_observations(X, T, weights)
-        self.solver_ = solver_for(self.solver, len(X))
-        self._require_room(len(X))
+        self.solver_ = solver_for(self.solver, X.shape[0])
+        self._require_room(X.shape[0])
         solve = {"exact": self._solve, "pcg": self._iterate, "nystrom": self._solve_by_landmarks}
-        with blas_threads_for(len(X)):
-            candidates = self._candidates(scaling, standardise)
+        with blas_threads_for(X.shape[0]):
+            candidates = self._candidates(scaling, standardise, X, T, weights)
             mu = self._choose(candidates, X, T, weights, repeats)
             solve[self.solver_](X, T, weights, repeats, mu)
             self.loo_error_ /= variance
@@ -187,17 +207,35 @@ class _NTKModel(LinearisedModel, Model):
         _several(self.depth, "depth")
         _several(self.shift, "shift")
 
-    def _candidates(self, scaling, standardise):
+    def _candidates(self, scaling, standardise, X, T, weights):
         """Every (depth, shift, scaling) to be tried."""
-        sizes = constants(self.constant, standardise)
-        if self._has_free_scales():  # with them, one constant is as good as another
-            sizes = sizes[:1]
+        depths = [integer(d, "depth", maximum=MAX_DEPTH) for d in _several(self.depth, "depth")]
         shifts = [real(shift, "shift", minimum=0.0) for shift in _several(self.shift, "shift")]
-        scalings = [scaling.with_constant(size) for size in sizes]
-        return list(itertools.product(_several(self.depth, "depth"), shifts, scalings))
+        scalings = [scaling.with_constant(size) for size in constants(self.constant, standardise)]
+        learned = None
+        if self._may_learn(standardise, X.shape[0]):
+            learned = self._learned(scalings[0], X, T, weights, depths[0], shifts[0])
+        self.learned_scales_ = learned is not None
+        # With learned scales, one constant is as good as another.
+        scalings = [learned] if self.learned_scales_ else scalings
+        return list(itertools.product(depths, shifts, scalings))
 
-    def _has_free_scales(self):
-        return self.scale_features == "marginal_likelihood"
+    def _may_learn(self, standardise, n):
+        """Whether scales are to be learned, or by default may be, from n distinct rows."""
+        if self.scale_features == "marginal_likelihood":
+            return True
+        chosen = self.constant == "auto" and self.regularization == "loo"
+        enough = n >= ROWS_PER_FEATURE * self.n_features_in_
+        by_default = self._learns_scales and isinstance(self.scale_features, str)
+        return by_default and standardise and chosen and enough
+
+    def _learned(self, scaling, X, T, weights, depth, shift):
+        """Return the scaling with likely scales, or None by default if they do not pay."""
+        rows, activation = scaling.rows(X), ShiftedReLU(shift)
+        with blas_threads_for(min(X.shape[0], MOST_ROWS)):
+            found = likely_factors(rows, T, weights, depth, activation, self.n_threads)
+        pay = found.pay or self.scale_features == "marginal_likelihood"
+        return scaling.with_factors(found.factors) if pay else None
 
     def _choose(self, candidates, X, T, weights, repeats):
         """Keep the candidate of least leave-one-out error; return its mu."""
@@ -205,18 +243,18 @@ class _NTKModel(LinearisedModel, Model):
             self.regularization != "loo" and self.solver_ == "exact"
         )
         if len(candidates) == 1 and known:  # what more there is to choose is the solver's
-            self._adopt(candidates[0], X, T, weights)
+            self.depth_, self.shift_, self._scaling = candidates[0]
             return self.regularization
         most = _ROWS_FOR_CHOICE if self.solver_ == "exact" else ROWS_FOR_QUICK_CHOICE
         few = some_of(X, T, weights, repeats, most)
-        with blas_threads_for(len(few[0])):
+        with blas_threads_for(few[0].shape[0]):
             return self._chosen(candidates, *few)
 
     def _chosen(self, candidates, X, T, weights, repeats):
         """The same for few rows."""
         found = []
         for candidate in candidates:
-            self._adopt(candidate, X, T, weights)
+            self.depth_, self.shift_, self._scaling = candidate
             K = self._kernel(self._rows(X))
             grid = None
             if self.regularization != "loo":
@@ -231,21 +269,13 @@ class _NTKModel(LinearisedModel, Model):
             self._calibrate(errors_of_fit(K, T, mu, weights, repeats), T, weights, repeats)
         return mu
 
-    def _adopt(self, candidate, X, T, weights):
-        """Take a candidate's depth, shift and scaling; find the latter's free scales, if any."""
-        self.depth_, self.shift_, self._scaling = candidate
-        if self._has_free_scales():
-            rows, activation = self._scaling.rows(X), ShiftedReLU(self.shift_)
-            factors = likely_factors(rows, T, weights, self.depth_, activation, self.n_threads)
-            self._scaling = self._scaling.with_factors(factors)
-
     def _solve_by_landmarks(self, X, T, weights, repeats, mu):
         """Least squares on the landmarks, which also tell the mu of least leave-one-out error."""
         damping = self.regularization if self.regularization == "loo" else float(mu)
         kernel = KernelRows(self._rows(X), self._kernel)
         count = self.n_landmarks
         if count is None or self.solver == "auto":
-            count = min(count or DEFAULT_LANDMARKS, len(X))
+            count = min(count or DEFAULT_LANDMARKS, X.shape[0])
         data = T, damping, weights, repeats
         found = by_landmarks(kernel, *data, count, self.landmarks, self._needs_errors)
         self.rows_, self.dual_coef_ = kernel.rows[found.points], found.coefficients
@@ -272,7 +302,7 @@ class _NTKModel(LinearisedModel, Model):
 
     def _solve(self, X, T, weights, repeats, mu):
         """Solve for all targets at once."""
-        self.solver_report_, self.missed_trace_ = f"Solved exactly for {len(X)} rows.", 0.0
+        self.solver_report_, self.missed_trace_ = f"Solved exactly for {X.shape[0]} rows.", 0.0
         self.rows_, mu = self._rows(X), float(mu)
         factor = DampedCholesky(self._kernel(self.rows_), mu, weights)
         if factor.singular:
@@ -303,23 +333,24 @@ class _NTKModel(LinearisedModel, Model):
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets, a block of rows at a time."""
         check_is_fitted(self, "dual_coef_")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
-        out = np.empty((len(X), self.dual_coef_.shape[1]))
-        for rows in blocks(len(X), max(1, 2**24 // len(self.rows_))):
+        X = self._new_rows(X)
+        out = np.empty((X.shape[0], self.dual_coef_.shape[1]))
+        for rows in blocks(X.shape[0], max(1, 2**24 // self.rows_.shape[0])):
             kernel = self._kernel(self._scaling.rows(X[rows], self.rows_.dtype), self.rows_)
             out[rows] = kernel @ self.dual_coef_
         return self._scaling.unscaled(out)
 
+    def _new_rows(self, X):
+        """Rows to predict, checked; sparse ones where the training rows are kept so."""
+        X = super()._new_rows(X)
+        return scipy.sparse.csr_array(X) if scipy.sparse.issparse(self.rows_) else X
+
     def _linear_systems(self, X):
         """One system for all outputs."""
         rows = self._scaling.rows(X, self.rows_.dtype)
-        n, k = len(self.rows_), len(rows)
+        n, k = self.rows_.shape[0], rows.shape[0]
         require_memory(8 * (3 * n * n + 3 * n * k), f"Kernels of {n} rows", "Give fewer rows.")
-        # Rows have one norm, 1, and so one diagonal entry; or are 0, and so is their kernel.
-        present = np.flatnonzero(rows.any(axis=1))
-        prior = np.zeros(k)
-        if len(present):
-            prior[present] = self._kernel(rows[present[:1]])
+        prior = kernel_diagonal(rows, self._kernel)
         yield slice(None), self._kernel(self.rows_), self._kernel(rows, self.rows_), prior
 
     @property
@@ -331,16 +362,22 @@ class _NTKModel(LinearisedModel, Model):
 
 class NTKRegressor(LinearisedRegressor, _NTKModel):
     __doc__ = f"""Regression by a network of infinite width: kernel ridge with its tangent kernel.
-{_PARAMETERS}
+{_PARAMETERS.replace("{AUTO}", _AUTO)}
     Notes
     -----
     "exact": O(n^2 d + n^3) operations and four n x n matrices. Candidates and the regularisation
     are chosen by closed-form leave-one-out, one eigendecomposition each, on at most 2,048 of the
     rows (1,024 for the other solvers); then one Cholesky factorisation serves all rows and
     targets. "nystrom" chooses the regularisation anew, by leave-one-out from all rows.
+
+    Sparse rows stay sparse: kernels need their inner products alone, and features are left as they
+    are, whatever their units. `rows_` is then a csr_array.
 {REPEATED_ROWS}
-    Marginal likelihood: Rasmussen and Williams (2006), Section 5.4; on at most 1,024 of the rows,
-    one n^3 gradient for each of up to 60 steps, for each depth, shift and constant.
+    Marginal likelihood: Rasmussen and Williams (2006), Section 5.4, with the first depth and shift,
+    on at most {MOST_ROWS:,} of the rows; one n^3 gradient for each of up to {MOST_STEPS} steps.
+    Departures: a normal prior of deviation 1 on the logarithms of the scales, around their mean,
+    without which scales of features that do not matter followed the noise; and whether they pay is
+    told by the criterion of Schwarz (1978).
 
     Examples
     --------
@@ -350,12 +387,14 @@ class NTKRegressor(LinearisedRegressor, _NTKModel):
     True
     """
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    _learns_scales = True
+
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters
         ----------
-        X : array_like, shape (n, n_features)
+        X : array_like or sparse array, shape (n, n_features)
         y : array_like, shape (n,) or (n, n_outputs)
         sample_weight : array_like, shape (n,), optional
 
@@ -383,8 +422,11 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
     __doc__ = f"""Classification by a network of infinite width, with its tangent kernel.
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`.
-{with_class_weight(_PARAMETERS)}
-    classes_ : ndarray, shape (n_classes,){CALIBRATION}
+{with_class_weight(_PARAMETERS.replace("{AUTO}", _NOT_AUTO))}
+    classes_ : ndarray, shape (n_classes,)
+        The labels; of multilabel targets the numbers of their columns.
+    multilabel_ : bool
+        Whether rows have any number of labels.{CALIBRATION}
 
     Notes
     -----
@@ -431,14 +473,14 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
         )
         self.class_weight = class_weight
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters
         ----------
-        X : array_like, shape (n, n_features)
-        y : array_like, shape (n,)
-            Labels of at least two classes.
+        X : array_like or sparse array, shape (n, n_features)
+        y : array_like, shape (n,), or (n, n_labels) of 0 and 1, which may be sparse
+            Labels of at least two classes; or which of at least two labels each row has.
         sample_weight : array_like, shape (n,), optional
 
         Returns
@@ -459,7 +501,7 @@ class NTKClassifier(CalibratedClassifier, _NTKModel):
             If the kernel is numerically singular, so that its solution of least norm is used.
         """
         X, y = self._labels(X, y, ensure_min_samples=2)
-        self._set_classes(np.unique(y))
+        self._learn_classes(y)
         weights = self._weights_by_class(y, sample_weight)
         return self._fit(X, self._indicators(y), weights)
 

@@ -1,6 +1,7 @@
 """Equal rows merged into one, and text told from numbers."""
 
 import numpy as np
+import scipy.sparse
 
 from subquad.solvers import merge_repeats
 
@@ -28,12 +29,24 @@ def merge_observations(X, T, weights, merges=True):
     """
     kept = weights > 0
     if merges:
-        rows, points = np.unique(X[kept], axis=0, return_inverse=True)
+        rows, points = _distinct(X[kept])
     else:
         rows, points = X[kept], np.arange(np.count_nonzero(kept))
-    places = np.full(len(X), -1)
+    places = np.full(X.shape[0], -1)
     places[kept] = points.ravel()
     return rows, *merge_repeats(places[kept], T[kept], weights[kept]), places
+
+
+def _distinct(X):
+    """Return each distinct row of X once, and which of these each row is."""
+    if not scipy.sparse.issparse(X):
+        return np.unique(X, axis=0, return_inverse=True)
+    seen, points = {}, np.empty(X.shape[0], dtype=np.intp)
+    for i, (start, stop) in enumerate(zip(X.indptr[:-1], X.indptr[1:], strict=True)):
+        row = X.indices[start:stop].tobytes(), X.data[start:stop].tobytes()
+        points[i] = seen.setdefault(row, len(seen))
+    first = np.unique(points, return_index=True)[1]
+    return X[first], points
 
 
 def holds_text(X):

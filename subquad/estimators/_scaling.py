@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.sparse
 
 from subquad._validation import real
 
@@ -70,7 +71,8 @@ class Scaling:
         center, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
         if standardise:
             center, scale = _moments(X, weights)
-        size = _root_mean_square((X - center) / scale, weights) or 1.0
+        units = (X - center) / scale if standardise else X
+        size = _root_mean_square(units, weights) or 1.0
         mean, deviation = np.zeros(T.shape[1]), np.ones(T.shape[1])
         if target_deviation is not None:
             mean, deviation = _moments(T, weights)
@@ -93,8 +95,13 @@ class Scaling:
     def rows(self, X, dtype=np.float64, n_columns=None):
         """Return the rows of X, scaled, with the constant coordinate, and of unit norm.
 
-        Their shape is (n, n_columns), padded with zeros; (n, n_features + 1) if not given.
+        Their shape is (n, n_columns), padded with zeros; (n, n_features + 1) if not given. Sparse
+        rows stay sparse if the features are left as they are, and are not padded.
         """
+        if scipy.sparse.issparse(X):
+            if self.leaves_features():
+                return self._sparse_rows(X, dtype)
+            X = X.toarray()
         d = X.shape[1]
         padded = np.zeros((len(X), d + 1 if n_columns is None else n_columns))
         rows = padded[:, : d + 1]
@@ -105,6 +112,19 @@ class Scaling:
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         rows /= np.where(norms > 0, norms, 1.0)
         return padded.astype(dtype, copy=False)
+
+    def leaves_features(self):
+        """Whether features are neither centred nor divided by anything."""
+        return not self.center.any() and bool((self.scale == 1.0).all())
+
+    def _sparse_rows(self, X, dtype):
+        """The same for a csr_array."""
+        column = np.full((X.shape[0], 1), self.constant)
+        rows = scipy.sparse.hstack([X, scipy.sparse.csr_array(column)], format="csr")
+        largest = abs(rows).max(axis=1).toarray().ravel()
+        _divide_rows(rows, largest)
+        _divide_rows(rows, np.sqrt(rows.multiply(rows).sum(axis=1)))
+        return rows.astype(dtype, copy=False)
 
     def scaled(self, T):
         """Return targets (n, C) in the units of the network."""
@@ -119,8 +139,16 @@ def standardises(scale_features, X, weights):
     """Whether features are to be standardised: as asked, or for "auto" unless they have one unit.
 
     Columns have one unit where at least 16 of them vary and at least half of these have a range,
-    with 0 in it, of at least 0.9 of the largest. A row of weight 0 is absent.
+    with 0 in it, of at least 0.9 of the largest. A row of weight 0 is absent. Sparse features stay
+    as they are: centred, they would not be sparse.
     """
+    if scipy.sparse.issparse(X):
+        if scale_features not in ("auto", False):
+            raise ValueError(
+                "scale_features must be 'auto' or False for sparse X, whose zeros centring would "
+                f"fill; got {scale_features!r}."
+            )
+        return False
     if not isinstance(scale_features, str):
         return bool(scale_features)
     if scale_features != "auto":
@@ -177,8 +205,14 @@ def _robust_moments(A):
     return median * size, np.where(distance > 1e-12, distances, deviation)
 
 
+def _divide_rows(rows, numbers):
+    """Divide the rows of a csr_array by numbers in place; a row whose number is 0 is 0."""
+    rows.data /= np.repeat(np.where(numbers > 0, numbers, 1.0), np.diff(rows.indptr))
+
+
 def _root_mean_square(A, weights):
     """Return sqrt(mean A_ij^2), the rows weighted."""
-    size = np.abs(A).max() or 1.0
-    squares = np.square(A / size).mean(axis=1)
+    size = abs(A).max() or 1.0
+    units = A / size
+    squares = (units * units).mean(axis=1)
     return float(size * np.sqrt(np.average(squares, weights=weights)))

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from subquad._tensor_files import Tensors
 from subquad._validation import as_matrix, as_path
 from subquad.networks import LastLayer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from subquad._typing import FloatArray
     from subquad.activations import Activation
-
-
-# safetensors allows no larger header.
-_LARGEST_HEADER = 10**8
-_PREFIX = 8
-_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +34,10 @@ class StoredLayer:
         The bias of the head.
     """
 
-    weight: np.ndarray
-    bias: np.ndarray
-    readout: np.ndarray | None
-    constant: np.ndarray | None
+    weight: FloatArray
+    bias: FloatArray
+    readout: FloatArray | None
+    constant: FloatArray | None
 
     def __repr__(self) -> str:
         width, m_in = self.weight.shape
@@ -110,7 +104,7 @@ def load_layer(file: str | os.PathLike[str], layer: str, *, head: str | None = N
     """
     file = as_path(file, "file")
     with open(file, "rb") as opened:
-        tensors = _Tensors(opened, os.fsdecode(file))
+        tensors = Tensors(opened, os.fsdecode(file))
         weight, bias = _linear(tensors, layer, "layer")
         readout = constant = None
         if head is not None:
@@ -141,75 +135,3 @@ def _linear(tensors, name, argument):
             f"{argument} must have a bias of shape {weight.shape[:1]}; got {bias.shape}."
         )
     return weight, bias
-
-
-class _Tensors:
-    """The arrays of an open safetensors file; nothing in it is trusted."""
-
-    def __init__(self, opened, path):
-        self._file, self._path = opened, path
-        self._size = os.fstat(opened.fileno()).st_size
-        length = int.from_bytes(opened.read(_PREFIX), "little")
-        self._start = _PREFIX + length
-        if self._size < _PREFIX or not 0 < length <= _LARGEST_HEADER or self._start > self._size:
-            raise self._damaged("its header does not fit")
-        try:
-            header = json.loads(opened.read(length))
-            self._entries = {k: v for k, v in header.items() if k != "__metadata__"}
-        except (ValueError, AttributeError, RecursionError):
-            raise self._damaged("its header is not the JSON of one") from None
-        for name in self._entries:
-            self._described(name)
-
-    def has(self, name):
-        """Whether the file has this array."""
-        return name in self._entries
-
-    def read(self, name, argument):
-        """Return an array in float32 or float64."""
-        if name not in self._entries:
-            names = sorted(
-                k.removesuffix(".weight") for k in self._entries if k.endswith(".weight")
-            )
-            listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-            raise ValueError(
-                f"{argument} must be one of the layers of {self._path}; got {name!r}, which is not "
-                f"there. It has: {listed or 'none'}."
-            )
-        kind, shape, start, n_bytes = self._described(name)
-        if kind not in _DTYPES:
-            raise ValueError(
-                f"{argument} must hold numbers in F64, F32, F16 or BF16; got {name!r} in {kind}, "
-                "which is quantized, or newer than this version."
-            )
-        if n_bytes != math.prod(shape) * np.dtype(_DTYPES[kind]).itemsize:
-            raise self._damaged(f"{name!r} has another size than its shape")
-        self._file.seek(self._start + start)
-        x = np.frombuffer(self._file.read(n_bytes), _DTYPES[kind]).reshape(shape)
-        return _widened(x, kind)
-
-    def _described(self, name):
-        """Return (type, shape, start, bytes) of an array within the file."""
-        try:
-            entry = self._entries[name]
-            kind, shape = str(entry["dtype"]), tuple(entry["shape"])
-            start, end = entry["data_offsets"]
-            sound = all(type(k) is int and k >= 0 for k in (*shape, start, end))
-        except (KeyError, TypeError, ValueError):
-            sound = False
-        if not sound or not start <= end <= self._size - self._start:
-            raise self._damaged(f"{name!r} does not lie within it")
-        return kind, shape, start, end - start
-
-    def _damaged(self, reason):
-        return ValueError(
-            f"file must be a safetensors file; got {self._path}, of another kind, truncated or "
-            f"damaged: {reason}."
-        )
-
-
-def _widened(x, kind):
-    """Return numbers in native float32 or float64, which hold the narrower types exactly."""
-    if kind == "BF16":  # the upper half of a float32
-        return (x.astype(np.uint32) << 16).view(np.float32)
-    return x.astype(np.float64 if kind == "F64" else np.float32)

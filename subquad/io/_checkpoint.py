@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CHECKPOINT = "subquad checkpoint"
 # Write no more often than takes this fraction of the time.
 SHARE = 0.1
+# From this format on, networks are made of the weights that the same options give now.
+_SEEDED = 2
 
 
 class Checkpoint:
@@ -177,8 +179,11 @@ class Checkpoint:
         except (MemoryError, ImportError):
             raise
         except Exception as error:  # parts of unknown origin may make the trainer raise anything
+            old = header["format_version"] < _SEEDED
+            remark = " Networks of the subquad that wrote it drew other weights." if old else ""
+            reason = str(error).removesuffix(".")
             raise ModelFileError(
-                f"{self.path} must be a checkpoint of this fit; {str(error).removesuffix('.')}."
+                f"{self.path} must be a checkpoint of this fit; {reason}.{remark}"
             ) from error
         self._written = len(trainer.history), time.monotonic()
 

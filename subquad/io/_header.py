@@ -4,7 +4,8 @@ import json
 import reprlib
 
 MODEL = "subquad model"
-VERSION = 1
+# 2: weights that a seed gives are kept as that seed, whether they were stored or not.
+VERSION = 2
 # Python makes a few dozen bytes of each value, so many megabytes of the shortest ones.
 MOST_VALUES = 2**19
 # Readers call themselves once for each level; a header of our own has a dozen.

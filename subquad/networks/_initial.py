@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from subquad._compact import CompactColumns
+from subquad._fixed import FixedWeights
+from subquad._implicit import drawn_seed
 from subquad._validation import integer, one_of
 from subquad.weights import DenseWeights, GaussianWeights
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 
 KINDS = ("dense", "int8", "implicit")
+GRIDS = ("int8", "float32")
 
 
 class Network:
@@ -57,22 +59,66 @@ def as_kind(kind, dtype):
     return kind
 
 
+def as_grid(grid, kind):
+    """Return the grid of the weights between hidden layers, that of their storage by default."""
+    one_of(grid, "grid", (None, *GRIDS))
+    own = {"dense": "float32", "int8": "int8"}.get(kind)
+    if own is not None and grid not in (None, own):
+        raise ValueError(
+            f"grid must be None or {own!r} with weights={kind!r}; got {grid!r}. "
+            "weights='implicit' takes either."
+        )
+    return own or grid or "int8"
+
+
 def kind_of(W):
     """Return which kind weights are of, or None for one that no network draws."""
     if isinstance(W, GaussianWeights):
         return "implicit"
-    return {None: "dense", "int8": "int8"}.get(W.storage)
+    return {None: "dense", "int8": "int8"}.get(getattr(W, "storage", "none"))
 
 
-def hidden_weights(kind, shape, std, rng, dtype):
-    """Return random weights of mean 0 and variance std^2; "int8" stores what "implicit" makes."""
-    if kind == "dense":
-        return DenseWeights.gaussian(shape, std=std, rng=rng, dtype=dtype)
-    seed = int(rng.integers(2**64, dtype=np.uint64))
-    W = GaussianWeights(shape, seed, std=std, dtype=dtype)
+def as_layers(weights):
+    """Return weights W_1 (m, d), W_2 .. W_L (m, m) of one dtype, arrays among them as DenseWeights.
+
+    L is at least 2.
+    """
+    if not isinstance(weights, (list, tuple)):
+        raise TypeError(f"weights must be a list of layers; got {type(weights).__name__}.")
+    if len(weights) < 2:
+        raise ValueError(f"weights must be of at least 2 layers; got {len(weights)}.")
+    known = (DenseWeights, FixedWeights)
+    layers = [W if isinstance(W, known) else DenseWeights(W) for W in weights]
+    width, dtype = layers[0].shape[0], layers[0].dtype
+    for i, W in enumerate(layers):
+        if W.dtype != dtype:
+            raise TypeError(f"weights must be of one dtype; got {dtype} and {W.dtype}.")
+        if i and W.shape != (width, width):
+            raise ValueError(
+                f"weights must have shape {(width, width)} from the second layer on; got {W.shape}."
+            )
+    return layers
+
+
+def random_weights(kind, grid, shape, std, rng, dtype):
+    """Return weights of a seed from rng, with mean 0 and variance std^2, kept as their kind says.
+
+    "int8" keeps a byte each only of those of the int8 grid.
+    """
+    W = GaussianWeights(shape, drawn_seed(rng), grid, std=std, dtype=dtype)
+    return kept_as(kind, W)
+
+
+def kept_as(kind, W):
+    """Return the numbers of GaussianWeights W as weights of a kind."""
     if kind == "implicit":
         return W
-    return DenseWeights._from_columns(CompactColumns(W.integers(0, shape[1]), W.step))
+    return DenseWeights._storing(W, "int8" if (kind, W.grid) == ("int8", "int8") else None)
+
+
+def normals(shape, rng, dtype):
+    """Return an array of standard normals, of a seed from rng, made by all threads."""
+    return GaussianWeights(shape, drawn_seed(rng), "float32", dtype=dtype).to_dense()
 
 
 def signs(n_outputs, width, kind, rng):

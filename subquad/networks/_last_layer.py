@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse
 
 from subquad._parallel import blocks
-from subquad._products import gemm
+from subquad._products import dense_rows, gemm
 from subquad._validation import (
     as_array,
     as_matrix,
@@ -93,13 +94,13 @@ class LastLayer:
         weight_std: float | None = None,
         thresholds: ArrayLike | None = None,
     ) -> None:
-        self.features = as_matrix(features, "features")
+        self._inputs = as_matrix(features, "features")
         self.n, dtype = len(self.features), self.features.dtype
-        self.preactivations = as_matrix(
+        self.preactivations: FloatArray = as_matrix(
             preactivations, "preactivations", dtype=dtype, n_rows=self.n
         )
-        self.width = self.preactivations.shape[1]
-        self.readout = _as_readout(readout, self.width, dtype)
+        self.width: int = self.preactivations.shape[1]
+        self.readout: FloatArray = as_readout(readout, self.width, dtype)
         self.n_outputs = len(self.readout)
         self.activation = as_activation(activation, ReLU(), smooth=True)
         if thresholds is not None and is_smooth(self.activation):
@@ -111,7 +112,7 @@ class LastLayer:
             if weight_std is None
             else real(weight_std, "weight_std", minimum=0.0, exclusive_minimum=True)
         )
-        self.thresholds = (
+        self.thresholds: FloatArray | None = (
             thresholds_of(self.activation, _norms(self.features), self.weight_std, self.dtype)
             if thresholds is None
             else as_vector(thresholds, "thresholds", size=self.n, dtype=np.float64)
@@ -119,18 +120,37 @@ class LastLayer:
 
     @classmethod
     def _trusted(cls, features, preactivations, readout, activation, weight_std, thresholds):
-        """Adopt arrays in the form that the constructor would give them."""
+        """Adopt arrays in the form that the constructor would give them; features also in CSR."""
         self = cls.__new__(cls)
-        self.features, self.preactivations, self.readout = features, preactivations, readout
+        self._inputs, self.preactivations, self.readout = features, preactivations, readout
         self.activation, self.weight_std, self.thresholds = activation, weight_std, thresholds
         self.n, self.width = preactivations.shape
         self.n_outputs = len(readout)
         return self
 
     @property
+    def features(self) -> FloatArray:
+        """V, shape (n, m_in). Where few of its entries are not 0, the array is made when asked."""
+        if not scipy.sparse.issparse(self._inputs):
+            return self._inputs
+        if self._dense is None:
+            self._dense = self._rows(slice(0, self.n))
+        return self._dense
+
+    # What `features` has made of inputs in CSR.
+    _dense = None
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64."""
-        return self.features.dtype
+        return self._inputs.dtype
+
+    def _rows(self, points):
+        """Some of the features, dense."""
+        V = self._inputs
+        if not scipy.sparse.issparse(V):
+            return V[points]
+        return dense_rows(V.indptr[points.start : points.stop + 1], V.indices, V.data, V.shape[1])
 
     def __repr__(self) -> str:
         return (
@@ -140,6 +160,9 @@ class LastLayer:
 
     def gram(self) -> NDArray[np.float64]:
         """Return K = V V^T, shape (n, n), summed in float64."""
+        if scipy.sparse.issparse(self._inputs):
+            V = self._inputs.astype(np.float64)
+            return (V @ V.T).toarray()
         if self.dtype == np.float64:
             return self.features @ self.features.T
         K = np.zeros((self.n, self.n))
@@ -171,7 +194,7 @@ class LastLayer:
         O(n r (m_in + width)) operations.
         """
         if factors is not None:
-            factors = as_factors(factors, self.width, self.features.shape[1], self.dtype)
+            factors = as_factors(factors, self.width, self._inputs.shape[1], self.dtype)
         return outputs_in_range(lambda: self._outputs(factors))
 
     def jacobian(
@@ -221,7 +244,7 @@ class LastLayer:
             Z = self.preactivations[points]
             if factors is not None:
                 A, V = factors
-                Z = Z + gemm(gemm(self.features[points], V.T), A)
+                Z = Z + gemm(gemm(self._rows(points), V.T), A)
                 require_preactivations(Z)
             out[points] = self.activation._apply(Z, self.thresholds[points]) @ self.readout.T
         return out
@@ -241,7 +264,7 @@ def as_factors(factors, width, m_in, dtype):
     return A, as_matrix(factors[1], "factors[1]", n_columns=m_in, n_rows=len(A), dtype=dtype)
 
 
-def _as_readout(readout, width, dtype):
+def as_readout(readout, width, dtype):
     """Return the readout as a matrix (n_outputs, width)."""
     readout = as_array(readout, "readout")
     shape = readout.shape

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subquad._parallel import blocks
-from subquad._shapes import as_dtype
+from subquad._shapes import MAX_SIZE, as_dtype
 from subquad._validation import as_matrix, generator, integer, require_memory
 from subquad.activations import ReLU, ShiftedReLU
 from subquad.jacobian import KhatriRao
-from subquad.networks._initial import Network, layer_number, signs
+from subquad.networks._initial import Network, layer_number, normals, signs
 from subquad.networks._last_layer import (
     LastLayer,
     _norms,
@@ -97,9 +97,12 @@ class TwoLayerNetwork(Network):
             )
         size = width * (n_features + n_outputs) * 8
         require_memory(size, f"Weights of shape {(width, n_features)}", "Use a smaller width.")
-        self.weights = rng.standard_normal((width, n_features)).astype(dtype, copy=False)
+        integer(width, "width", maximum=MAX_SIZE)
+        self.weights: FloatArray = normals((width, n_features), rng, dtype)
         self.weights.flags.writeable = False
-        self.readout = (signs(n_outputs, width, "partition", rng) / math.sqrt(width)).astype(dtype)
+        self.readout: FloatArray = (
+            signs(n_outputs, width, "partition", rng) / math.sqrt(width)
+        ).astype(dtype)
 
     def _thresholds(self, X):
         """Return the threshold at every row of X, in float64."""

@@ -9,22 +9,44 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse
 
 from subquad._kernels.coactivation import gather_fired, mark_fired
 from subquad._parallel import blocks, resolve_threads, worth_threads
-from subquad._shapes import MAX_DEPTH, as_dtype
-from subquad._validation import as_matrix, generator, integer, one_of, require_memory
+from subquad._products import SPARSE_GRAM_DENSITY
+from subquad._shapes import MAX_DEPTH, MAX_SIZE, as_dtype
+from subquad._validation import (
+    as_matrix,
+    generator,
+    integer,
+    one_of,
+    real,
+    require_memory,
+    true_or_false,
+)
 from subquad.activations import ShiftedReLU, as_activation
 from subquad.jacobian import KhatriRao
-from subquad.networks._initial import Network, as_kind, hidden_weights, kind_of, layer_number, signs
+from subquad.networks._initial import (
+    Network,
+    as_grid,
+    as_kind,
+    as_layers,
+    kind_of,
+    layer_number,
+    random_weights,
+    signs,
+)
 from subquad.networks._last_layer import (
     LastLayer,
     _norms,
+    as_readout,
     outputs_in_range,
     require_preactivations,
     thresholds_of,
 )
 from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
+from subquad.networks._silence import warn_of_silence
+from subquad.weights import StructuredWeights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +56,7 @@ if TYPE_CHECKING:
 
     from subquad._typing import FloatArray
     from subquad.activations import ThresholdActivation
+    from subquad.weights import Weights
 
 
 # Take points in blocks whose arrays of shape (n, width) have at most so many bytes.
@@ -56,6 +79,8 @@ class WideNetwork(Network):
 
     h_0 = x;  h_l = phi(W_l h_{l-1}), divided by its norm for l < L;  f(x) = a phi(W_L h_{L-1})
 
+    or, with normalise=False, without the division, as it is printed.
+
     with W_l entries from N(0, 2/m) and a of signs. Over the initialisation an output has variance
     1 (one output, or a dense readout) or 1 / n_outputs (a partition).
 
@@ -74,16 +99,25 @@ class WideNetwork(Network):
         "partition": output c reads, with signs, the c-th of n_outputs nearly equal blocks of
         neurons; the outputs are then trained independently and exactly. "dense": every output
         reads every neuron with a sign.
+    normalise : bool
+        Whether h_l is divided by its norm. f then depends on the direction of x alone,
+        f(5 x) = f(x): append a constant column to X where rows share directions. False, with
+        thresholds that are not relative, is the network of [SZZ24]: see below what becomes of it.
     weights : {"dense", "int8", "implicit"}
-        How the m x m matrices are kept. "dense": normals in `dtype`. "implicit": not at all; they
-        are `GaussianWeights` of the int8 grid, made anew in cache for every product. "int8": the
-        same numbers, stored in a byte each (float32 only). W_1 is dense in any case.
+        How the weights are kept. "dense": in `dtype`. "int8": the m x m matrices in a byte for
+        each number (float32 only), W_1 in `dtype`. "implicit": not at all; they are
+        `GaussianWeights`, made anew in cache for every product.
+    grid : {None, "int8", "float32"}
+        The law of the m x m matrices, see `GaussianWeights`: "float32" are normals, "int8" has 163
+        values. "dense" weights are of the float32 grid, "int8" weights of the int8 grid; "implicit"
+        ones take either, None meaning "int8". W_1 has normals in any case.
     rng : int, numpy.random.Generator or None
+        Source of the seeds of the layers, and of the readout.
     dtype : float32 or float64
 
     Attributes
     ----------
-    weights : list of DenseWeights or GaussianWeights
+    weights : list of `subquad.weights`
         W_1 .. W_L.
     readout : ndarray, shape (n_outputs, width)
 
@@ -94,13 +128,33 @@ class WideNetwork(Network):
     MemoryError
         If the weights do not fit in memory.
 
+    Warns
+    -----
+    NetworkWarning
+        Without normalisation, if a layer is silent at most of the data points that are evaluated.
+
     Notes
     -----
+    [SZZ24] as printed, all with normalise=False, b being in units of sqrt(2 / m):
+
+    ==============================================  ==============================================
+    Section 2, max(x - b, 0)                        ShiftedReLU(b, relative=False, scaling="none")
+    Definition F.3, c_b with the power -1/2         ThresholdedReLU(b, False, scaling="printed")
+    Lemma G.6, the constant that keeps norms        ThresholdedReLU(b, relative=False)
+    ==============================================  ==============================================
+
+    With b = 2.2 the first is silent in layer 2 and the second in layer 3; of the third, norms
+    spread from layer to layer (1.00 +- .10, 1.00 +- .32, 1.12 +- .83), and explode later: a fixed
+    threshold amplifies deviations of |h| from 1.
+
     Departures from [SZZ24], Section 2 and Definition F.3: layers are normalised and thresholds
     follow the norm of the input, since with the printed constants the second layer is silent; a
     partitioned readout is an extension to several outputs. "int8" and "implicit" weights have the
-    mean and variance of the normal law but 163 values (see `GaussianWeights`). Drawing m^2 normals
-    takes far longer than a fit at large widths, making them in cache does not.
+    mean and variance of the normal law but 163 values (see `GaussianWeights`).
+
+    For one `rng` and one grid, all kinds have the same numbers: how they are kept is a matter of
+    memory and speed, and changes outputs by the rounding of sums at most. W_1 has few columns, in
+    which 163 values would be few: with d = 1 no more than 163 neurons would differ.
 
     Examples
     --------
@@ -108,6 +162,8 @@ class WideNetwork(Network):
     >>> network.features(np.eye(3)).shape
     (3, 64)
     """
+
+    normalise = True  # of networks that older versions pickled
 
     def __init__(
         self,
@@ -118,7 +174,9 @@ class WideNetwork(Network):
         n_outputs: int = 1,
         activation: ThresholdActivation | None = None,
         readout: Literal["partition", "dense"] = "partition",
+        normalise: bool = True,
         weights: Literal["dense", "int8", "implicit"] = "dense",
+        grid: Literal["float32", "int8"] | None = None,
         rng: int | np.random.Generator | None = None,
         dtype: DTypeLike = np.float64,
     ) -> None:
@@ -127,26 +185,84 @@ class WideNetwork(Network):
             integer(depth, "depth", minimum=2, maximum=MAX_DEPTH),
             integer(n_outputs, "n_outputs"),
         )
-        width, dtype, rng = integer(width, "width"), as_dtype(dtype), generator(rng)
+        width = integer(width, "width", maximum=MAX_SIZE)
+        dtype, rng = as_dtype(dtype), generator(rng)
         if width < n_outputs:
             raise ValueError(f"width must be at least n_outputs={n_outputs}; got {width}.")
         self.activation = as_activation(activation, ShiftedReLU())
         one_of(readout, "readout", ("partition", "dense"))
+        self.normalise = true_or_false(normalise, "normalise")
         self.weight_std = math.sqrt(2 / width)
-        kinds = ["dense"] + [as_kind(weights, dtype)] * (depth - 1)
+        kind = as_kind(weights, dtype)
+        grids = ["float32"] + [as_grid(grid, kind)] * (depth - 1)
         shapes = [(width, n_features)] + [(width, width)] * (depth - 1)
-        self.weights = [
-            hidden_weights(kind, shape, self.weight_std, rng, dtype)
-            for kind, shape in zip(kinds, shapes, strict=True)
+        self.weights: list[Weights] = [
+            random_weights(kind, grid, shape, self.weight_std, rng, dtype)
+            for grid, shape in zip(grids, shapes, strict=True)
         ]
-        self.readout = signs(n_outputs, width, readout, rng).astype(dtype)
+        self.readout: FloatArray = signs(n_outputs, width, readout, rng).astype(dtype)
 
     @classmethod
-    def _from_parts(cls, weights, readout, activation):
+    def from_weights(
+        cls,
+        weights: Sequence[Weights | ArrayLike],
+        readout: ArrayLike,
+        *,
+        activation: ThresholdActivation | None = None,
+        weight_std: float | None = None,
+        normalise: bool = True,
+    ) -> WideNetwork:
+        """Return the network of given weights.
+
+        Parameters
+        ----------
+        weights : sequence of `subquad.weights` or array_like
+            W_1 (m, d), W_2 .. W_L (m, m), L >= 2, of one dtype; arrays are copied.
+        readout : array_like, shape (n_outputs, m) or (m,)
+            Cast to the dtype of the weights.
+        activation : ReLU, ShiftedReLU or ThresholdedReLU, optional
+            ShiftedReLU(1.0) by default.
+        weight_std : float, optional
+            The unit of shifts, the standard deviation of the weights; sqrt(2 / m) by default.
+        normalise : bool
+            As in the constructor.
+
+        Returns
+        -------
+        WideNetwork
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+
+        Notes
+        -----
+        Files of `save_model` hold networks that were drawn, and not these.
+
+        Examples
+        --------
+        >>> from subquad.weights import StructuredWeights
+        >>> layers = [StructuredWeights((64, d), seed, std=0.2) for seed, d in enumerate((3, 64))]
+        >>> WideNetwork.from_weights(layers, np.ones(64)).outputs(np.eye(3)).shape
+        (3, 1)
+        """
+        activation = as_activation(activation, ShiftedReLU())
+        weights = as_layers(weights)
+        width = weights[0].shape[0]
+        readout = as_readout(readout, width, weights[0].dtype)
+        normalise = true_or_false(normalise, "normalise")
+        self = cls._from_parts(weights, readout, activation, normalise)
+        if weight_std is not None:
+            self.weight_std = real(weight_std, "weight_std", minimum=0.0, exclusive_minimum=True)
+        return self
+
+    @classmethod
+    def _from_parts(cls, weights, readout, activation, normalise=True):
         """Return a network of trusted weights W_1 .. W_L and a readout of their dtype."""
         self = cls.__new__(cls)
         self.weights, self.readout, self.activation = weights, readout, activation
-        self.weight_std = math.sqrt(2 / readout.shape[1])
+        self.weight_std, self.normalise = math.sqrt(2 / readout.shape[1]), normalise
         return self
 
     @property
@@ -165,8 +281,11 @@ class WideNetwork(Network):
         return sum(W.nbytes for W in self.weights)
 
     def __repr__(self) -> str:
-        kind = kind_of(self.weights[-1])
+        W = self.weights[-1]
+        kind = kind_of(W) or type(W).__name__
         weights = f"weights={kind!r}, " if kind != "dense" else ""
+        if not self.normalise:
+            weights = f"normalise=False, {weights}"
         return (
             f"WideNetwork(n_features={self.n_features}, width={self.width}, depth={self.depth}, "
             f"n_outputs={self.n_outputs}, activation={self.activation}, {weights}"
@@ -174,7 +293,9 @@ class WideNetwork(Network):
         )
 
     def features(self, X: ArrayLike, n_threads: int | None = None) -> FloatArray:
-        """Return h_{L-1} for every data point: unit rows, or zero where no neuron fires.
+        """Return h_{L-1} for every data point: zero where no neuron fires, else unit rows.
+
+        Of any norms without normalisation.
 
         Parameters
         ----------
@@ -314,12 +435,25 @@ class WideNetwork(Network):
 
     def _last_layer(self, X, n_threads):
         """Trusted twin of `last_layer`."""
-        return self._layer_above(self._features(X, n_threads), n_threads)
+        if self.activation.firing_probability >= SPARSE_GRAM_DENSITY:
+            return self._layer_above(self._features(X, n_threads), n_threads)
+        V = self._features(X, n_threads)
+        norms, shape, csr = _norms(V), V.shape, self._listed(V, n_threads)
+        del V  # a few times as large as the list, and as large as what comes next
+        Z0 = self.weights[-1]._apply_csr(*csr, n_threads)
+        indptr, indices, values = csr
+        V = scipy.sparse.csr_array((values, indices, indptr), shape=shape)
+        return self._layer_of(V, norms, Z0)
 
     def _layer_above(self, V, n_threads):
         """The last layer on inputs V = h_{L-1}, trusted."""
-        Z0 = self._apply(self.weights[-1], V, n_threads)
-        thresholds = thresholds_of(self.activation, _norms(V), self.weight_std, self.dtype)
+        return self._layer_of(V, _norms(V), self._apply(self.weights[-1], V, n_threads))
+
+    def _layer_of(self, V, norms, Z0):
+        """The last layer on inputs V with these norms and products with W_L."""
+        thresholds = thresholds_of(self.activation, norms, self.weight_std, self.dtype)
+        if not self.normalise:
+            warn_of_silence(self.depth, Z0.max(axis=1) > thresholds, norms)
         return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)
 
     def _forward(self, X, n_threads, changes=None):
@@ -328,32 +462,49 @@ class WideNetwork(Network):
 
     def _features(self, X, n_threads):
         """Trusted twin of `features`."""
-        H = self._respond(self.weights[0]._apply_dense(X, n_threads), _norms(X))
-        for W in self.weights[1:-1]:
-            H = self._respond(self._apply(W, H, n_threads), _norms(H))
+        H = self._respond(self.weights[0]._apply_dense(X, n_threads), _norms(X), 1)
+        for number, W in enumerate(self.weights[1:-1], start=2):
+            H = self._respond(self._apply(W, H, n_threads), _norms(H), number)
         return H
 
-    def _respond(self, Z, input_norms):
-        """Return phi(Z) divided by the norms of its rows, in the memory of Z."""
+    def _respond(self, Z, input_norms, number):
+        """Return phi(Z) of a layer, divided by the norms of its rows, in the memory of Z."""
         thresholds = thresholds_of(self.activation, input_norms, self.weight_std, self.dtype)
         require_preactivations(Z, input_norms)
         H = self.activation._apply(Z, thresholds, out=Z)
         norms = _norms(H)
+        if not self.normalise:
+            warn_of_silence(number, norms, input_norms)
+            return H
         norms[norms == 0] = 1
         H /= norms[:, None].astype(H.dtype)
         return H
 
     def _apply(self, W, H, n_threads):
         """Return rows W h_i; the neurons that fired are found in one pass where they are few."""
-        if self.activation.firing_probability > _FEW and kind_of(W) == "dense":
+        full = self.activation.firing_probability > _FEW and kind_of(W) == "dense"
+        if full or isinstance(W, StructuredWeights):
             return W._apply_dense(H, n_threads)
-        step = max(_FEWEST_POINTS, _ENTRIES_PER_LIST // H.shape[1])
-        if len(H) <= step:
+        parts = list(_blocks_of_lists(H))
+        if len(parts) == 1:
             return W._apply_csr(*_positive_entries(H, n_threads), n_threads)
         Z = np.empty((len(H), W.shape[0]), H.dtype)
-        for points in blocks(len(H), step):
+        for points in parts:
             Z[points] = W._apply_csr(*_positive_entries(H[points], n_threads), n_threads)
         return Z
+
+    def _listed(self, H, n_threads):
+        """Return (indptr, indices, values) of the neurons that fired at all rows."""
+        lists = [_positive_entries(H[points], n_threads) for points in _blocks_of_lists(H)]
+        pointers, indices, values = zip(*lists, strict=True)
+        counts = np.concatenate([np.diff(p) for p in pointers])
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
+        return indptr, np.concatenate(indices), np.concatenate(values)
+
+
+def _blocks_of_lists(H):
+    """Return slices of the rows whose neurons that fired are listed at once."""
+    return blocks(len(H), max(_FEWEST_POINTS, _ENTRIES_PER_LIST // H.shape[1]))
 
 
 def _positive_entries(H, n_threads):

@@ -31,7 +31,6 @@ holds the network on its data, knows its Jacobian (`subquad.jacobian`) and moves
 """
 
 from subquad.training._arguments import require_active_neurons
-from subquad.training._diagnostics import Diagnostics
 from subquad.training._equation import CoupledEquation, Equation
 from subquad.training._gauss_newton import State, StateGaussNewton, Trial
 from subquad.training._losses import (
@@ -43,7 +42,7 @@ from subquad.training._losses import (
     SquaredLoss,
     as_loss,
 )
-from subquad.training._records import StepRecord, TrainingWarning
+from subquad.training._records import Diagnostics, StepRecord, TrainingWarning
 from subquad.training.all_layers import (
     AllLayersGaussNewton,
     DescentRecord,

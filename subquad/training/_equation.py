@@ -167,7 +167,7 @@ class Equation(Activity):
 
     def leave_one_out(
         self, r: ArrayLike, mu: float, repeats: Repeats | list[Repeats] | None = None
-    ) -> FloatArray:
+    ) -> FloatArray | None:
         """Return leave-one-out errors of the linearised fit of r, shape (C, n_observations).
 
         Repeats may be a list, one for each output. None where G must not be formed: it takes the

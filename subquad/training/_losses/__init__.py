@@ -20,7 +20,6 @@ from subquad.training._losses._regression import AbsoluteLoss, HuberLoss, Square
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
 __all__ = [
     "AbsoluteLoss",
     "HingeLoss",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from subquad.training._diagnostics import Diagnostics
+from subquad.training._records import Diagnostics
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class DescentRecord:
     step: int
     loss: float
     n_points: int
-    ranks: tuple
-    flushes: tuple
-    truncation: tuple
-    seconds: dict = field(default_factory=dict, compare=False)
+    ranks: tuple[int, ...]
+    flushes: tuple[int, ...]
+    truncation: tuple[float, ...]
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
     diagnostics: Diagnostics | None = None

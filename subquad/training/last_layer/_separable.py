@@ -5,6 +5,7 @@ points, grouped by output. The accumulator A is never formed while training: aft
 steps it is a sum of terms (readout o D) diag(g), a bit mask and n numbers each.
 """
 
+import hashlib
 import itertools
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import scipy.sparse
 
 from subquad._kernels import gauss_newton, low_rank
 from subquad._parallel import blocks, worth_threads
+from subquad._products import multiply_csr, nonzeros
 from subquad.jacobian import FiredJacobian, FixedSide, transposed_bits
 from subquad.training._equation import Equation
 from subquad.training._gauss_newton import Trial
@@ -24,6 +26,8 @@ _MOST_TERMS = 64
 _VECTOR_BYTES = 64
 # A thread does so many operations in half a millisecond.
 _OPERATIONS_PER_THREAD = 1.5e7
+# Add the terms of so many entries of A up at a time, in float64.
+_ENTRIES_PER_SUM = 2**21
 # Square so many entries of K at a time.
 _SQUARES_PER_BLOCK = 2**18
 
@@ -54,20 +58,23 @@ class SeparableState:
 
     def __init__(self, layer, weights, n_threads, solver=None):
         self._layer, self._weights, self._solver = layer, weights, solver
-        self._side = FixedSide(layer.features)
+        self._side = FixedSide(layer._inputs)
         fired = layer.n * layer.activation.firing_probability
         operations = layer.n * layer.width * (16 + fired)
         self._n_threads = worth_threads(n_threads, operations, _OPERATIONS_PER_THREAD)
         self.K = layer.gram()
-        self._sums = sums_of_equal_rows(layer.features)
+        self._sums = sums_of_equal_rows(layer._inputs)
         self._neurons, self._edges = _group_by_output(layer.readout)
+        self._in_order = np.array_equal(self._neurons, np.arange(layer.width))
         self._chunks, self._first_chunks = _chunks(self._edges)
         scale = layer.activation.scale
         owners = np.repeat(np.arange(layer.n_outputs), np.diff(self._edges))
         self._readout = scale * layer.readout[owners, self._neurons].astype(np.float64)
         self._largest_move = float(np.abs(self.K).max() * np.abs(self._readout).max())
         self._base = self._shifted_preactivations()
-        self._change, self._spare = np.zeros_like(self._base), np.empty_like(self._base)
+        # Pages of zeros that are only read take no memory: the first move writes the spare.
+        self._change = np.zeros(self._base.shape, layer.dtype)
+        self._spare = np.empty_like(self._base)
         tile = min(gauss_newton.tile_points(layer.dtype.itemsize), self._ld)
         self._packed_gram = np.empty(layer.n * self._ld)
         gauss_newton.pack_gram(self.K, tile, self._packed_gram)
@@ -153,7 +160,9 @@ class SeparableState:
         """Make the last proposal the current iterate."""
         self.outputs, self.linear, self.terms = trial.outputs, trial.linear, trial.terms
         if len(self.terms) > _MOST_TERMS:
-            summed = Summed(tuple(self._blocks(self.terms)), self._reach(self.terms))
+            own = [slice(0, own.stop - own.start) for own in self._own_neurons()]
+            sums = tuple(self._block(self.terms, c, some) for c, some in enumerate(own))
+            summed = Summed(sums, self._reach(self.terms))
             self.terms = ((summed, 1.0),)
         self._change, self._spare = self._spare, self._change
         self._fired, self._spare_fired = self._spare_fired, self._fired
@@ -165,12 +174,13 @@ class SeparableState:
         """
         if terms is self._exact or (terms is self.terms and self._layer.dtype == np.float64):
             return False
-        A = self._accumulator(terms)
-        finite = np.isfinite(A).all()
-        for start in range(0, len(self._neurons), _NEURONS_PER_CHUNK):
-            neurons = self._neurons[start : start + _NEURONS_PER_CHUNK]
-            rows = self._change[start : start + _NEURONS_PER_CHUNK, : self._layer.n]
-            rows[...] = A[:, neurons].T.astype(np.float64) @ self.K
+        finite = True
+        for places, block in self._accumulated(terms):
+            # A neuron that was silent throughout has an empty row: these products are sparse.
+            rows = nonzeros(np.ascontiguousarray(block.T, dtype=np.float64))
+            moved = multiply_csr(*rows, self.K, self._n_threads)
+            self._change[places, : self._layer.n] = moved
+            finite = finite and bool(np.isfinite(block).all())
         self.terms = terms
         self.accept(self.propose(np.zeros_like(self.outputs), keep=1.0))
         self._exact = self.terms
@@ -185,25 +195,45 @@ class SeparableState:
     def _accumulator(self, terms):
         """A, added up from the terms."""
         layer = self._layer
-        A = np.zeros((layer.n, layer.width), layer.dtype)
-        for c, block in enumerate(self._blocks(terms)):  # rounded once, at the end
-            neurons = self._neurons[self._edges[c] : self._edges[c + 1]]
-            A[:, neurons] = block if self._sums is None else self._sums @ block
+        A = (np.empty if self._in_order else np.zeros)((layer.n, layer.width), layer.dtype)
+        for places, block in self._accumulated(terms):
+            A[:, self._columns(places)] = block
         return A
 
-    def _blocks(self, terms):
-        """A of the neurons of each output in float64, equal rows apart."""
-        for c in range(self._layer.n_outputs):
-            neurons = slice(self._edges[c], self._edges[c + 1])
-            block = np.zeros((self._layer.n, neurons.stop - neurons.start))
-            for fired, coefficients in terms:
-                if isinstance(fired, Summed):
-                    block += coefficients * fired.blocks[c]
-                    continue
-                low_rank.accumulate(
-                    fired[c], coefficients[c], self._readout[neurons], block, self._n_threads
-                )
-            yield block
+    def _accumulated(self, terms):
+        """Yield slices of the grouped neurons, and A of them, rounded once, when it is summed."""
+        for c, own in enumerate(self._own_neurons()):
+            step = _ENTRIES_PER_SUM // self._layer.n // 64 * 64  # whole words of bits
+            for some in blocks(own.stop - own.start, max(64, step)):
+                block = self._block(terms, c, some)
+                if self._sums is not None:
+                    block = self._sums @ block
+                places = slice(own.start + some.start, own.start + some.stop)
+                yield places, block.astype(self._layer.dtype)
+
+    def _own_neurons(self):
+        """Return the slice of the grouped neurons of each output."""
+        return [slice(start, stop) for start, stop in itertools.pairwise(self._edges)]
+
+    def _columns(self, places):
+        """Return the numbers of grouped neurons, as a slice where they are consecutive."""
+        return places if self._in_order else self._neurons[places]
+
+    def _block(self, terms, c, some):
+        """A of some neurons of an output in float64, equal rows apart; they begin a word of bits.
+
+        `some` counts within the neurons of the output.
+        """
+        own = self._readout[self._edges[c] : self._edges[c + 1]][some]
+        block = np.zeros((self._layer.n, len(own)))
+        words = slice(some.start // 64, -(-some.stop // 64))
+        for fired, coefficients in terms:
+            if isinstance(fired, Summed):
+                block += coefficients * fired.blocks[c][:, some]
+                continue
+            bits = np.ascontiguousarray(fired[c][:, words])
+            low_rank.accumulate(bits, coefficients[c], own, block, self._n_threads)
+        return block
 
     def _reach(self, terms):
         """Estimate sum_r |a_cr A_jr|, shape (n, C), from the neurons that fire now."""
@@ -239,11 +269,12 @@ class SeparableState:
         """Z0^T - thresholds, neurons grouped by output, padded with what never fires."""
         layer = self._layer
         lanes = _VECTOR_BYTES // layer.dtype.itemsize
-        base = np.full((len(self._neurons), -(-layer.n // lanes) * lanes), -np.inf, layer.dtype)
+        base = np.empty((len(self._neurons), -(-layer.n // lanes) * lanes), layer.dtype)
+        base[:, layer.n :] = -np.inf
         thresholds = layer.thresholds[:, None]
-        for start in range(0, len(self._neurons), _NEURONS_PER_CHUNK):
-            block = layer.preactivations[:, self._neurons[start : start + _NEURONS_PER_CHUNK]]
-            base[start : start + _NEURONS_PER_CHUNK, : layer.n] = (block - thresholds).T
+        for some in blocks(len(base), _NEURONS_PER_CHUNK):
+            block = layer.preactivations[:, self._columns(some)]
+            base[some, : layer.n] = (block - thresholds).T
         return base
 
 
@@ -267,14 +298,27 @@ def sums_of_equal_rows(V):
     Rows of equal data points with different targets are large and cancel in A^T V: rounded to
     float32 one by one, they would not. float64 holds them, and they stay as they are.
     """
-    n = len(V)
+    n = V.shape[0]
     if V.dtype == np.float64:
         return None
-    rows = np.ascontiguousarray(V).view(np.dtype((np.void, V.dtype.itemsize * V.shape[1])))
-    _, first, points = np.unique(rows.ravel(), return_index=True, return_inverse=True)
-    if len(first) == n:
+    seen = {}
+    first = [seen.setdefault(key, i) for i, key in enumerate(_digests(V))]
+    if len(seen) == n:
         return None
-    return scipy.sparse.csr_array((np.ones(n), (first[points], np.arange(n))), shape=(n, n))
+    return scipy.sparse.csr_array((np.ones(n), (first, np.arange(n))), shape=(n, n))
+
+
+def _digests(V):
+    """Yield what only equal rows have in common; V is dense, or canonical CSR."""
+    if scipy.sparse.issparse(V):
+        parts = zip(*(np.split(x, V.indptr[1:-1]) for x in (V.indices, V.data)), strict=True)
+    else:
+        parts = ((row,) for row in np.ascontiguousarray(V))
+    for arrays in parts:
+        digest = hashlib.blake2b(digest_size=16)
+        for array in arrays:
+            digest.update(array)
+        yield digest.digest()
 
 
 def _group_by_output(readout):

@@ -304,7 +304,7 @@ def last_layer_state(
         raise TypeError(
             f"maintenance must be a LowRankMaintenance; got {type(maintenance).__name__}."
         )
-    shape = (layer.width, layer.features.shape[1])
+    shape = (layer.width, layer._inputs.shape[1])
     if maintenance.shape != shape:
         raise ValueError(f"maintenance must have shape {shape}; got {maintenance.shape}.")
     return MaintainedState(layer, weights, n_threads, maintenance, solver)

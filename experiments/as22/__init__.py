@@ -1,0 +1,1 @@
+"""[AS22]: two-layer networks whose first layer is a product of thin matrices."""

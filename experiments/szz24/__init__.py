@@ -1,0 +1,1 @@
+"""[SZZ24]: the last layer of a deep network by Gauss-Newton, in subquadratic time a step."""

@@ -1,0 +1,126 @@
+"""The best of a few models: compared on some of the rows, fitted to all, kept if interrupted."""
+
+import time
+from dataclasses import dataclass, field
+
+from subquad._command import describe, forecast
+from subquad._command.errors import BadInput
+from subquad._command.models import compare, kinds, network, scores
+
+
+@dataclass
+class Outcome:
+    """What a comparison came to: candidates, simplest first, the recipe to fit, the model if any.
+
+    `interrupted` if Ctrl-C ended it: the model is then that of some of the rows, or None.
+    """
+
+    candidates: list = field(default_factory=list)
+    recipe: kinds.Recipe | None = None
+    model: kinds.Model | None = None
+    interrupted: bool = False
+
+    @property
+    def best(self):
+        """The candidate of least error, the simplest of equals; None if there is none."""
+        return min(self.candidates, key=lambda found: found.error, default=None)
+
+
+def chosen(args, report, encoding, split, task, kind):
+    """Return the `Outcome` of comparing the models of a kind; nothing is fitted to all rows."""
+    options = network.asked_for(args)
+    recipes, skipped = compare.recipes(kind, encoding, len(split.y), task, options)
+    rows, folds = compare.rows_and_folds(split.y, task, args.seed)
+    outcome = Outcome(recipe=recipes[0] if len(recipes) == 1 else None)
+    if folds is None:
+        outcome.recipe = next(recipe for recipe in recipes if recipe.kind == recipes[-1].kind)
+        if kind == "auto":
+            outcome.recipe = recipes[0]
+        reason = "too few rows, or rows of a class, to compare models"
+        report.add("chosen", outcome.recipe.name, f"{outcome.recipe.name} ({reason})")
+        return outcome
+    rate = forecast.probe("float64").products64
+    n_outputs = n_outputs_of(split.y, task)
+    inside = len(folds[0][0])
+    most = compare.ROWS_FOR_SCALES if len(folds) > 1 else len(rows)
+    forecasts = [
+        len(folds) * compare.seconds_of(recipe, inside, n_outputs, rate, most) for recipe in recipes
+    ]
+    sizes = len(rows), len(folds), len(split.y)
+    describe.comparison(report, len(recipes), *sizes, sum(forecasts), skipped)
+    frame, y, known = split.X.take(rows), split.y[rows], {}
+    try:
+        for recipe in recipes:
+            found = compare.measured(recipe, encoding, frame, y, folds, task, args, known)
+            outcome.candidates.append(found)
+            describe.candidate(report, found)
+    except KeyboardInterrupt:
+        return _interrupted(report, outcome)
+    outcome.recipe = compare.refined(outcome.best)
+    seconds = compare.seconds_of(outcome.recipe, len(split.y), n_outputs, rate)
+    describe.chosen(report, outcome.candidates, outcome.recipe, seconds)
+    return outcome
+
+
+def fitted(args, report, encoding, split, task, outcome):
+    """Fit the recipe to all training rows; an interrupted one leaves the best model so far."""
+    started = time.monotonic()
+    try:
+        with kinds.blas_threads(args.threads):
+            data = encoding, split.X, split.y, task, args
+            outcome.model = kinds.fit(outcome.recipe, *data, *_scales_again(outcome, split))
+    except KeyboardInterrupt:
+        return _interrupted(report, outcome)
+    describe.fit_of(report, outcome.model, time.monotonic() - started)
+    return outcome
+
+
+def _scales_again(outcome, split):
+    """Of many rows, the scales that the comparison learned: on as many rows as would be again."""
+    if outcome.best is None or len(split.y) <= compare.MOST_ROWS:
+        return ()
+    encoding, options = outcome.best.model.encoding, outcome.best.model.estimator.get_params()
+    return (lambda *_: (encoding, options["constant"]),)
+
+
+def n_outputs_of(y, task):
+    """Number of outputs that a target takes."""
+    if task == "regression":
+        return 1
+    n_classes = len(set(y.tolist()))
+    return n_classes if n_classes > 2 else 1
+
+
+def _interrupted(report, outcome):
+    """Keep the best candidate's fit to some of the rows; without one, there is nothing to keep."""
+    if outcome.best is None:
+        report.line("interrupted before a model was fitted; there is nothing to save")
+        raise KeyboardInterrupt
+    outcome.interrupted, outcome.recipe = True, outcome.best.recipe
+    outcome.model = outcome.best.model
+    report.add(
+        "kept", outcome.recipe.name, f"{outcome.recipe.name}, as the comparison fitted it to rows"
+    )
+    return outcome
+
+
+def require_folds(args, n):
+    """Refuse a number of folds that cannot be."""
+    if args.cv is None:
+        return
+    if args.test_fraction is not None:
+        raise BadInput("--cv must come without --test-fraction; it holds every row out once")
+    if not 2 <= args.cv <= n:
+        raise BadInput(f"--cv must be at least 2 and at most the {n} rows; got {args.cv}")
+
+
+def cross_validated(args, report, encoding, split, task, recipe):
+    """Return rows and their predictions by fits without them, and say how good these are."""
+    from sklearn.model_selection import KFold
+
+    folds = [*KFold(args.cv, shuffle=True, random_state=args.seed).split(split.y)]
+    found = compare.measured(recipe, encoding, split.X, split.y, folds, task, args)
+    describe.folds(
+        report, found, args.cv, scores.measure(split.y[found.rows], found.predicted, task)
+    )
+    return found.predicted, found.rows

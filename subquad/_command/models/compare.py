@@ -1,0 +1,167 @@
+"""Which kind of model suits a table: cross-validation on some of the rows, then one fit to all."""
+
+import functools
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from subquad._command.models import kinds, scales
+from subquad._command.models.kinds import Recipe
+
+# Compare on at most so many rows, with as many folds: three where a fit takes longer, and of more
+# rows than that one part of the rows is fitted and the others predicted, which costs least.
+MOST_ROWS = 2048
+FOLDS_OF_FEW, FEW_ROWS, FOLDS = 5, 400, 3
+ROWS_OF_ONE_FIT = 768
+# Inside a fold, learn scales on so many rows: the steps there are five times as fast as on all.
+ROWS_FOR_SCALES = 400
+# A network of finite width is compared up to so many rows: of more its fit takes minutes, and its
+# limit of infinite width, "ntk", seconds.
+MOST_ROWS_OF_NETWORK = 1500
+FEWEST_ROWS = 10
+# For the forecast of seconds: steps of the search for scales, operations of an eigendecomposition
+# in units of n^3, and the seconds that one entry of a kernel takes.
+LIKELIHOOD_STEPS = 50
+EIGEN_OPERATIONS = 5
+SECONDS_OF_AN_ANGLE = 3e-8
+
+
+@dataclass
+class Candidate:
+    """What the comparison has found of a recipe.
+
+    `error` is a root mean squared error or the share of rows told wrong, with its standard error;
+    `model` a fit to the first fold's rows; `predicted` the prediction of each of `rows` without it.
+    """
+
+    recipe: Recipe
+    error: float
+    standard_error: float
+    seconds: float
+    model: kinds.Model
+    predicted: np.ndarray
+    rows: np.ndarray
+
+    def as_json(self):
+        """Return the row of the table."""
+        return {
+            "model": self.recipe.name,
+            "error": self.error,
+            "standard_error": self.standard_error,
+            "seconds": self.seconds,
+        }
+
+
+def recipes(kind, encoding, n, task, options):
+    """Return the recipes of a kind, simplest first, and the reason for one that is left out."""
+    learn = kinds.can_learn_scales(encoding, task)
+    found = []
+    if kind in ("auto", "ridge"):
+        found.append(Recipe("ridge"))
+    if kind in ("auto", "ntk"):
+        found.append(Recipe("ntk"))
+        found += [Recipe("ntk", "learned")] if learn else []
+    if kind == "auto" and n <= MOST_ROWS_OF_NETWORK:
+        found.append(Recipe("gn", "learned" if learn else "plain", options))
+    skipped = kind == "auto" and n > MOST_ROWS_OF_NETWORK
+    why = f"gn is not compared beyond {MOST_ROWS_OF_NETWORK} rows; --model gn fits it all the same"
+    return found, why if skipped else None
+
+
+def rows_and_folds(y, task, seed):
+    """Return the rows that are compared on and the folds of these, or None where there are few."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    rows = np.random.default_rng(seed).permutation(len(y))[:MOST_ROWS]
+    n_folds = FOLDS_OF_FEW if len(rows) <= FEW_ROWS else FOLDS
+    if len(rows) < FEWEST_ROWS:
+        return rows, None
+    if len(y) > MOST_ROWS:
+        places = np.arange(MOST_ROWS)
+        whole = task == "regression" or np.unique(y[rows[:ROWS_OF_ONE_FIT]]).size > 1
+        return rows, [(places[:ROWS_OF_ONE_FIT], places[ROWS_OF_ONE_FIT:])] if whole else None
+    if task == "regression":
+        return rows, [*KFold(n_folds).split(rows)]  # in an order that is random already
+    _, counts = np.unique(y[rows], return_counts=True)
+    if len(counts) < 2 or counts.min() < 2:
+        return rows, None
+    folds = StratifiedKFold(min(n_folds, counts.min()))
+    return rows, [*folds.split(rows, y[rows])]
+
+
+def measured(recipe, encoding, frame, y, folds, task, args, known=None):
+    """Return the `Candidate` of a recipe; `known` keeps what one recipe has learned for the next.
+
+    That is the scales of the columns, by fold.
+    """
+    started, predicted, models = time.process_time(), [], []
+    known, most = {} if known is None else known, len(y)
+    if len(folds) > 1:
+        most = ROWS_FOR_SCALES
+    for fold, (inside, outside) in enumerate(folds):
+        rows = frame.take(inside)
+        learn = functools.partial(scales.learned, most=min(most, scales.ROWS))
+        data = encoding.relearned(rows), rows, y[inside], task, args
+        found = kinds.quietly_fitted(recipe, *data, _remembered(learn, known, fold))
+        with warnings.catch_warnings():  # of categories that these rows do not have
+            warnings.simplefilter("ignore", UserWarning)
+            predicted.append(found.predict(frame.take(outside)))
+        models.append(found)
+    rows, predicted = np.concatenate([f[1] for f in folds]), np.concatenate(predicted)
+    error, spread = error_of(y[rows], predicted, task)
+    seconds = time.process_time() - started
+    return Candidate(recipe, error, spread, seconds, models[0], predicted, rows)
+
+
+def _remembered(learn, known, key):
+    """The same function, which looks first whether it has been called for this key."""
+
+    def found(*data):
+        if key not in known:
+            known[key] = learn(*data)
+        return known[key]
+
+    return found
+
+
+def error_of(y, predicted, task):
+    """Return the error of predictions and its standard error."""
+    if task == "classification":
+        wrong = np.mean(predicted != y)
+        return float(wrong), float(np.sqrt(wrong * (1 - wrong) / len(y)))
+    squares = np.square(predicted - y)
+    rmse = float(np.sqrt(squares.mean()))
+    spread = squares.std() / np.sqrt(len(y)) / (2 * rmse) if rmse > 0 else 0.0
+    return rmse, float(spread)
+
+
+def refined(found):
+    """Return the recipe of a candidate, with the depth and the constant that its fit took."""
+    recipe, estimator = found.recipe, found.model.estimator
+    if recipe.kind != "ntk":
+        return recipe
+    taken = {"depth": estimator.depth_}
+    if recipe.scales == "plain":
+        scaling = estimator._scaling
+        taken["constant"] = scaling.constant / scaling.feature_size
+    return Recipe(recipe.kind, recipe.scales, {**recipe.options, **taken})
+
+
+def seconds_of(recipe, n, n_outputs, rate, most=scales.ROWS):
+    """Return a forecast of a fit's seconds, by counted operations at `rate` in a second."""
+    few = min(n, most)
+    scaling = LIKELIHOOD_STEPS * (4 * few**3 / rate + few**2 * SECONDS_OF_AN_ANGLE)
+    seconds = scaling if recipe.scales == "learned" and recipe.kind == "ntk" else 0.0
+    if recipe.kind == "ridge":
+        return 2e-7 * n * (1 if n_outputs == 1 else 30 * n_outputs) + 0.02
+    tries = 1 if "depth" in recipe.options else 3
+    tries *= 2 if recipe.scales == "plain" and tries > 1 else 1
+    chosen = min(n, MOST_ROWS)
+    seconds += tries * (EIGEN_OPERATIONS * chosen**3 / rate + chosen**2 * SECONDS_OF_AN_ANGLE)
+    if recipe.kind == "gn":
+        return seconds + n_outputs * 2 * EIGEN_OPERATIONS * n**3 / rate + 4 * 2048 * n * n / rate
+    if n > 16384:
+        return seconds + 4 * n * 2048**2 / rate + n * 2048 * SECONDS_OF_AN_ANGLE
+    return seconds + 2 * n**3 / rate + n**2 * SECONDS_OF_AN_ANGLE

@@ -1,0 +1,69 @@
+"""How well a fit predicts, and how well ridge does on the network's own features."""
+
+import time
+
+import numpy as np
+
+from subquad._parallel import blas_threads_for
+
+# Ridge tries these penalties, as multiples of the mean eigenvalue of the centred Gram matrix.
+PENALTIES = np.logspace(-8, 2, 21)
+
+
+def of_fit(estimator, split):
+    """Return the scores on the training and the test rows; None for a part without rows."""
+    return _both(estimator, estimator.predict, split)
+
+
+def of_ridge(estimator, split):
+    """Return the scores of ridge on the features that the fitted layer reads.
+
+    Leave-one-out chooses its penalty, which is returned with them, as are the seconds it took.
+    """
+    from sklearn.linear_model import RidgeClassifierCV, RidgeCV
+
+    started = time.monotonic()
+    with blas_threads_for(len(split.y)):
+        F = _features(estimator, split.X)
+        mean_eigenvalue = max(F.var(axis=0).sum(), np.finfo(np.float64).tiny)
+        kind = RidgeClassifierCV if hasattr(estimator, "classes_") else RidgeCV
+        ridge = kind(alphas=mean_eigenvalue * PENALTIES).fit(F, split.y)
+    both = _both(estimator, lambda X: ridge.predict(_features(estimator, X)), split)
+    return {**both, "penalty": float(ridge.alpha_), "seconds": time.monotonic() - started}
+
+
+def _features(estimator, X):
+    """Hidden features (rows, width) that the last layer reads, in float64."""
+    return estimator.network_.features(estimator._rows(X)).astype(np.float64)
+
+
+def _both(estimator, predict, split):
+    """Scores of a prediction function on both parts."""
+    score = _accuracy if hasattr(estimator, "classes_") else _r2_and_rmse
+    parts = {"train": (split.X, split.y), "test": (split.X_test, split.y_test)}
+    return {name: score(y, predict(X)) if len(y) else None for name, (X, y) in parts.items()}
+
+
+def measure(y, predicted, task):
+    """Return the scores of predictions."""
+    return _accuracy(y, predicted) if task == "classification" else _r2_and_rmse(y, predicted)
+
+
+def _accuracy(y, predicted):
+    """Fraction of rows predicted right."""
+    from sklearn.metrics import accuracy_score
+
+    return {"accuracy": float(accuracy_score(y, predicted))}
+
+
+def _r2_and_rmse(y, predicted):
+    """R^2 and the root mean squared error; None for what is undefined.
+
+    R^2 needs a target that varies, and both need predictions that are finite.
+    """
+    from sklearn.metrics import r2_score, root_mean_squared_error
+
+    if not np.isfinite(predicted).all():
+        return {"r2": None, "rmse": None}
+    r2 = float(r2_score(y, predicted)) if np.ptp(y) > 0 else None
+    return {"r2": r2, "rmse": float(root_mean_squared_error(y, predicted))}
