@@ -171,6 +171,15 @@ def test_probabilities_are_measured_beside_those_of_logistic_regression(script, 
     assert module.calibration_error(proba, module.np.array([1, 0])) == pytest.approx(0.4)
 
 
+def test_log_losses_are_measured_beside_those_of_logistic_regression(script, capsys):
+    pytest.importorskip("sklearn")
+    module = script("log_loss_table")
+    module.main(["--data", "breast_cancer", "--folds", "1", "--small"])
+    ((_, rows),) = tables_in(capsys.readouterr().out, script)
+    assert [row[1] for row in rows] == list(module.NAMES)
+    assert all(0 < float(row[2].split()[0]) < 1.0 for row in rows)
+
+
 def test_pools_are_timed(script):
     table = script("pools_table").measure(256, [8], repeats=1)
     assert all(seconds > 0 for seconds in table[8].values())

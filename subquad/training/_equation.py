@@ -158,7 +158,7 @@ class Equation(Activity):
         mu, _, _ = choose_regularization([mean], r, self._weights, repeats=repeats)
         return mu
 
-    def weighted(self, weights: FloatArray) -> Equation:
+    def _weighted(self, weights: FloatArray) -> Equation:
         """Return the same equation with weights of each row and output, shape (n, C)."""
         other = copy.copy(self)
         vars(other).pop("mean_eigenvalue", None)

@@ -41,6 +41,7 @@ EXCUSED = {
     },
     "training.Loss": "a base class; its kinds are fuzzed",
     "training.Loss.derivative": "as its class",
+    "training.Loss.second_derivative": "as its class",
     "training.Loss.value": "as its class",
     "training.State": "a protocol, which has no instances",
     "training.StateGaussNewton": "a trainer of a caller's own state; its siblings are fuzzed",

@@ -150,7 +150,7 @@ class LossMisfit(SquaredMisfit):
             bound = mu / scale
         self._least = max(_LEAST_OF_DAMPING * bound, _LEAST * self.loss.curvature)
         self._near = self._parabolas(outputs)
-        return equation.weighted(self._near.weights)
+        return equation._weighted(self._near.weights)
 
     def model(self, outputs, aim, product):
         """Twice the parabolas at f + s for s = product - aim, and -(l' / h + s)."""
