@@ -20,8 +20,8 @@ CLAIM = Claim(
     measured="Steps until |f - y| has fallen to ε = 0.01 of the start, gradient descent with "
     "η = 1/λ_max(G_0); sphere d = 16, labels 1 and -1, m = n²/4. Operations: 4mnd for a gradient "
     "or an iteration of conjugate gradients, and 2·16n·n² for the QR of a sketch.",
-    rule="holds if the mean steps of gradient descent grow no faster than n², and those of Gauss-Newton "
-    "are at most log2(1/ε), rounded up, whatever n.",
+    rule="holds if the mean steps of gradient descent grow no faster than n², and those of "
+    "Gauss-Newton are at most log2(1/ε), rounded up, whatever n.",
 )
 SIZES = {
     "smallest": {"points": (16, 48), "n_seeds": 3},
