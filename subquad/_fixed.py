@@ -1,6 +1,15 @@
 """What weights share that are nowhere held as an array that could be changed in place."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from subquad._shapes import multiply_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from subquad._typing import FloatArray, MatrixLike
 
 
 class FixedWeights:
@@ -10,9 +19,15 @@ class FixedWeights:
     `apply_transposed` hand checked rows to.
     """
 
-    nbytes = 0
+    shape: tuple[int, int]
+    dtype: np.dtype
 
-    def apply(self, H, n_threads=None):
+    @property
+    def nbytes(self) -> int:
+        """Memory of the weights, in bytes."""
+        return 0
+
+    def apply(self, H: MatrixLike, n_threads: int | None = None) -> FloatArray:
         """Return W h_i for every data point i.
 
         Parameters
@@ -35,7 +50,7 @@ class FixedWeights:
         shape, twins = self.shape[::-1], (self._apply_dense, self._apply_csr)
         return multiply_rows(H, "H", shape, self.dtype, n_threads, *twins)
 
-    def apply_transposed(self, G, n_threads=None):
+    def apply_transposed(self, G: MatrixLike, n_threads: int | None = None) -> FloatArray:
         """Return W^T g_i for every data point i.
 
         Parameters
@@ -58,7 +73,7 @@ class FixedWeights:
         twins = self._apply_transposed_dense, self._apply_transposed_csr
         return multiply_rows(G, "G", self.shape, self.dtype, n_threads, *twins)
 
-    def add_low_rank(self, U, V):
+    def add_low_rank(self, U: MatrixLike, V: MatrixLike) -> None:
         """Refuse to change W.
 
         Parameters

@@ -1,6 +1,9 @@
 """Weights in a file that is mapped into memory."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,12 @@ from subquad._products import DenseRows, multiply_csr
 from subquad._shapes import MAX_SIZE, as_dtype, require_matrix_memory
 from subquad._tensor_files import DTYPES, Tensors, widened
 from subquad._validation import as_path, require_finite
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from subquad._typing import FloatArray
+
 
 _NPY = b"\x93NUMPY"
 _FLOATS = ("float16", "float32", "float64")
@@ -71,7 +80,13 @@ class MappedWeights(FixedWeights):
     array([[1., 3., 5.]], dtype=float32)
     """
 
-    def __init__(self, file, name=None, *, dtype=np.float32):
+    def __init__(
+        self,
+        file: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
         path = os.fsdecode(as_path(file, "file"))
         self.file, self.name, self.dtype = os.path.abspath(path), name, as_dtype(dtype)
         if not isinstance(name, (str, type(None))):
@@ -94,12 +109,12 @@ class MappedWeights(FixedWeights):
     def __setstate__(self, state):
         self.__init__(**state)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"MappedWeights({self.file!r}, {self.name!r}, shape={self.shape}, dtype={self.dtype})"
         )
 
-    def to_dense(self):
+    def to_dense(self) -> FloatArray:
         """Return W as a new array, shape (m_out, m_in)."""
         require_matrix_memory(self.shape, self.dtype)
         dense = np.empty(self.shape, self.dtype)

@@ -1,6 +1,9 @@
 """Random weights whose products are fast transforms."""
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
@@ -12,6 +15,14 @@ from subquad._products import SparseRows
 from subquad._shapes import as_dtype, as_shape, require_matrix_memory
 from subquad._validation import integer, one_of, real
 from subquad.hadamard import fwht
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import DTypeLike
+
+    from subquad._typing import FloatArray
+
 
 STRUCTURES = ("circulant", "hadamard")
 # Transform so many numbers at a time.
@@ -59,10 +70,10 @@ class StructuredWeights(FixedWeights):
     Notes
     -----
     A product takes O(p log p) operations a vector by `scipy.fft`, or O(p log p) for each block by
-    `fwht`, whether the vector is sparse or not. The structures are those that [SZZ24], section 4
-    points to. Rows of a "hadamard" block have equal inner products with G G alone, so that all
-    blocks together behave more like independent rows than a circulant matrix does; it departs from
-    Fastfood by leaving the rows of a block at one norm.
+    `fwht`, whether the vector is sparse or not. [SZZ24], Section 4, asks for such W(0). The rows of
+    one "hadamard" block have one norm, that of g; Fastfood rescales them, which is left out here.
+    Normals and signs are those of `GaussianWeights` of the same seed, so that equal arguments give
+    equal matrices on every machine, up to the rounding of the transforms.
 
     Examples
     --------
@@ -72,14 +83,22 @@ class StructuredWeights(FixedWeights):
     True
     """
 
-    def __init__(self, shape, seed, structure="circulant", *, std=1.0, dtype=np.float64):
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        seed: int,
+        structure: Literal["circulant", "hadamard"] = "circulant",
+        *,
+        std: float = 1.0,
+        dtype: DTypeLike = np.float64,
+    ) -> None:
         self.shape = as_shape(shape)
         self.seed = integer(seed, "seed", minimum=0, maximum=2**64 - 1)
         self.structure = one_of(structure, "structure", STRUCTURES)
         self.dtype = as_dtype(dtype)
         self.std = real(std, "std", minimum=0.0, maximum=float(np.finfo(self.dtype).max) / 16)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"StructuredWeights(shape={self.shape}, seed={self.seed}, "
             f"structure={self.structure!r}, std={self.std}, dtype={self.dtype})"
@@ -91,11 +110,11 @@ class StructuredWeights(FixedWeights):
         return (_Circulant if self.structure == "circulant" else _Hadamard)(self)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory of the normals and signs, in bytes."""
         return self._factors.nbytes
 
-    def to_dense(self):
+    def to_dense(self) -> FloatArray:
         """Return W as a new array, shape (m_out, m_in)."""
         require_matrix_memory(self.shape, self.dtype)
         dense = np.empty(self.shape, self.dtype)

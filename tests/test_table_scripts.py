@@ -6,6 +6,7 @@ import shutil
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "asv_benches"
@@ -108,6 +109,38 @@ def test_whole_fits_are_timed_and_reach_their_goal(script, capsys):
         assert figures["relative residual"] <= (module.EASY_TOL if "torch" in name else module.TOL)
     module.print_table(["x"] * (9 + len(table) - 3), module.rows([(1, table)]))
     assert capsys.readouterr().out.count("subquad") == 3
+
+
+def test_fits_of_weights_that_are_not_stored_are_measured(script, monkeypatch, capsys, tmp_path):
+    wide = script("wide_table")
+    digits_in(tmp_path)
+    monkeypatch.setenv("SUBQUAD_DATA", str(tmp_path))
+    monkeypatch.setattr(wide, "TOL", 1e-4)  # points without structure, at a small width, in float32
+    monkeypatch.setattr(
+        wide, "apart", lambda _, n, __, *fit: wide.measure(Namespace(threads=[n]), *fit)
+    )
+    wide.main(["--small", "--threads", "1"])
+    ((heads, cells),) = tables_in(capsys.readouterr().out, script)
+    assert [row[0] for row in cells] == list(wide.SMALL)
+    assert all(float(row[heads.index("relative residual")]) <= wide.TOL for row in cells)
+    monkeypatch.delenv("SUBQUAD_DATA")
+    wide.main([])
+    assert "SUBQUAD_DATA must name the folder" in capsys.readouterr().out
+
+
+def digits_in(folder):
+    """Write a file of the form of mnist10k.npz."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (40, 784)) * (rng.random((40, 784)) < 0.2)
+    np.savez(folder / "mnist10k.npz", X=X.astype(np.uint8), y=rng.integers(0, 10, 40))
+
+
+def test_spectra_of_structured_weights_are_compared(script, capsys):
+    pytest.importorskip("sklearn")
+    module = script("spectra_table")
+    module.main(["--points", "12", "--width", "512", "--draws", "2"])
+    ((_, cells),) = tables_in(capsys.readouterr().out, script)
+    assert [row[0] for row in cells] == list(module.KINDS)
 
 
 def test_fits_of_many_rows_are_measured(script, monkeypatch, capsys):
@@ -224,3 +257,19 @@ def test_ratios_are_drawn_and_tables_without_them_are_not(script, tmp_path):
     assert page.plot(heads, rows, tmp_path / "a.svg")
     assert "<svg" in (tmp_path / "a.svg").read_text()
     assert not page.plot(["n", "time"], [["1", "2"]], tmp_path / "b.svg")
+
+
+@pytest.mark.parametrize("name", ["rents", "loans"])
+def test_the_command_is_measured_beside_ridge_and_boosting(script, monkeypatch, capsys, name):
+    for package in ("sklearn", "pandas", "pyarrow"):
+        pytest.importorskip(package)
+    quality = script("quality_tables")
+    X, y = getattr(quality, name)(32)
+    masks = [[i % 4 == split for i in range(32)] for split in range(2)]
+    masks = quality.np.array(masks)
+    monkeypatch.setattr(quality, "load", lambda *_: (X, y, masks))
+    quality.main(["--data", name])
+    [(heads, [row])] = tables_in(capsys.readouterr().out, script)
+    assert heads == list(quality.HEADS)
+    assert row[:4] == [name, "32", "2", "RMSE" if name == "rents" else "share wrong"]
+    assert row[-1].split()[0] in ("better", "level", "worse")

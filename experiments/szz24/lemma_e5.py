@@ -25,7 +25,7 @@ CLAIM = Claim(
 )
 SIZES = {
     "smallest": {"n": 3, "m": 1024, "n_seeds": 10},
-    "default": {"n": 6, "m": 4096, "n_seeds": 6},
+    "default": {"n": 6, "m": 2048, "n_seeds": 12},
     "full": {"n": 16, "m": 16384, "n_seeds": 3},
 }
 B = 0.5

@@ -21,9 +21,7 @@ from subquad.solvers.exact import DampedCholesky
 from subquad.solvers.leave_one_out import left_out_errors
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from subquad._typing import FloatArray
+    from subquad._typing import FloatArray, MatrixLike
 
 
 # Even where scores tell nothing, probabilities keep their order: t is at least this, in units in
@@ -48,7 +46,7 @@ class CalibratedClassifier(OutputsClassifier):
 
     _needs_errors = True
 
-    def predict_proba(self, X: ArrayLike) -> FloatArray:
+    def predict_proba(self, X: MatrixLike) -> FloatArray:
         """Return the probabilities of the classes.
 
         Parameters

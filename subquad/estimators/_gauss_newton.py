@@ -312,7 +312,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         elif earlier is not None:
             A, V = np.concatenate([earlier[0], A]), np.concatenate([earlier[1], V])
         self.factors_ = A, V
-        self.history_ = trainer.history
+        self.history_: list[StepRecord] = trainer.history
         self.n_iter_ = max(1, len(trainer.history))
         self.regularization_ = trainer.regularization_
         n_iterations = max((record.n_iterations for record in trainer.history), default=0)

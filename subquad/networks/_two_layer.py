@@ -87,8 +87,7 @@ class TwoLayerNetwork(Network):
         dtype: DTypeLike = np.float64,
     ) -> None:
         n_features, n_outputs = integer(n_features, "n_features"), integer(n_outputs, "n_outputs")
-        width = integer(width, "width", maximum=MAX_SIZE)
-        dtype, rng = as_dtype(dtype), generator(rng)
+        width, dtype, rng = integer(width, "width"), as_dtype(dtype), generator(rng)
         if width < n_outputs:
             raise ValueError(f"width must be at least n_outputs={n_outputs}; got {width}.")
         self.activation = ReLU() if activation is None else activation
@@ -98,9 +97,12 @@ class TwoLayerNetwork(Network):
             )
         size = width * (n_features + n_outputs) * 8
         require_memory(size, f"Weights of shape {(width, n_features)}", "Use a smaller width.")
-        self.weights = normals((width, n_features), rng, dtype)
+        integer(width, "width", maximum=MAX_SIZE)
+        self.weights: FloatArray = normals((width, n_features), rng, dtype)
         self.weights.flags.writeable = False
-        self.readout = (signs(n_outputs, width, "partition", rng) / math.sqrt(width)).astype(dtype)
+        self.readout: FloatArray = (
+            signs(n_outputs, width, "partition", rng) / math.sqrt(width)
+        ).astype(dtype)
 
     def _thresholds(self, X):
         """Return the threshold at every row of X, in float64."""

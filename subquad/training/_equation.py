@@ -19,6 +19,7 @@ from subquad.solvers import DampedCholesky, choose_regularization, loo_residuals
 from subquad.solvers.leave_one_out import least_loss
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from numpy.typing import ArrayLike, NDArray
@@ -159,7 +160,9 @@ class Equation(Activity):
         mu, _, _ = choose_regularization([mean], r, self._weights, repeats=repeats)
         return mu
 
-    def choose_by_loss(self, r, score, unit, repeats=None):
+    def choose_by_loss(
+        self, r: ArrayLike, score: Callable[..., Any], unit: Any, repeats: Repeats | None = None
+    ) -> Any:
         """Return the mu of least score, a function of c and the leave-one-out errors of output c.
 
         Candidates are in the given unit; repeats are a list, one for each output. Weights that
@@ -172,7 +175,7 @@ class Equation(Activity):
             grams = grams * r.shape[1]
         return least_loss(grams, r, weights, score, unit, repeats)
 
-    def weighted(self, weights):
+    def weighted(self, weights: ArrayLike | None) -> Equation:
         """Return the same equation with weights of each row and output, shape (n, C)."""
         other = copy.copy(self)
         other.unweighted_eigenvalue = self.mean_eigenvalue

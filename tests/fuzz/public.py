@@ -17,6 +17,7 @@ EXCUSED = {
     "jacobian.KeepsGram.product": "as its class",
     "ntk.Prediction": "a record",
     "ntk.RequiredWidth": "a record",
+    "networks.NetworkWarning": "a warning",
     "solvers.NewtonRecord": "a record",
     "solvers.NystromFit": "a record",
     "solvers.Solution": "a record",

@@ -174,7 +174,8 @@ class LowRankGradientDescent:
         options = {"rank_budget": rank_budget, "when_full": when_full}
         self._layers = MaintainedNetwork(network, resolve_threads(n_threads), rtol=rtol, **options)
         _require_memory_for_flushes(network, rank_budget)
-        self.network, self.history, self.n_steps = network, [], 0
+        self.network, self.n_steps = network, 0
+        self.history: list[DescentRecord] = []
         self._largest, self._idle, self.diverged = 0.0, 0, False
 
     @property

@@ -198,7 +198,8 @@ class HalfSpaceSGD:
         self._choice = _spawned(self._rng) if self._iterate == "random" else None
         _require_memory(network, self._iterate)
         _warn_of_few(network)
-        self.network, self.history, self.n_steps = network, [], 0
+        self.network, self.n_steps = network, 0
+        self.history: list[SGDRecord] = []
         self._rows = _DYNAMICS[dynamics](network, self._iterate, report, resolve_threads(n_threads))
         self._largest, self._other, self.diverged = 0.0, None, False
 

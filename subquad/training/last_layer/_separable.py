@@ -72,7 +72,9 @@ class SeparableState:
         self._readout = scale * layer.readout[owners, self._neurons].astype(np.float64)
         self._largest_move = float(np.abs(self.K).max() * np.abs(self._readout).max())
         self._base = self._shifted_preactivations()
-        self._change, self._spare = np.zeros_like(self._base), np.empty_like(self._base)
+        # Pages of zeros that are only read take no memory: the first move writes the spare.
+        self._change = np.zeros(self._base.shape, layer.dtype)
+        self._spare = np.empty_like(self._base)
         tile = min(gauss_newton.tile_points(layer.dtype.itemsize), self._ld)
         self._packed_gram = np.empty(layer.n * self._ld)
         gauss_newton.pack_gram(self.K, tile, self._packed_gram)
