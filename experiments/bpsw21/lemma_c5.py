@@ -63,8 +63,8 @@ def measure(size: str, seeds: Sequence[int]) -> Finding:
         Number(f"||G_W - G_0||_F over λ/2 at the stated width, m = {m}", stated, at_most=1.0),
         Number("||G_W - G_0||_F over λ/2 at the stated width over λ²", corrected, at_most=1.0,
                form="corrected"),
-        Number("exponent of ||G_W - G_0||_F in m", exponents, at_most=-0.3, form="corrected",
-               of="mean"),
+        Number("exponent of ||G_W - G_0||_F in m, the mean", [np.mean(exponents)], at_most=-0.3,
+               form="corrected"),
         Number("λ", limits),
         Number("the width over λ²", wide),
     ]  # fmt: skip
