@@ -67,8 +67,9 @@ def loans(n=1500):
     X = pandas.DataFrame(rng.standard_normal((n, 4)), columns=["income", "debt", "age", "assets"])
     X["job"] = rng.choice(["none", "clerk", "nurse", "pilot", "cook", "farmer"], n)
     X["purpose"] = rng.choice(["car", "house", "study"], n)
-    X["region"] = rng.choice([f"r{i}" for i in range(15)], n)
-    effect = dict(zip(X["region"].unique(), rng.normal(0, 0.7, 15), strict=True))
+    regions = [f"r{i}" for i in range(15)]
+    X["region"] = rng.choice(regions, n)
+    effect = dict(zip(regions, rng.normal(0, 0.7, 15), strict=True))
     z = X["income"] - X["debt"] * (X["purpose"] == "car") + X["region"].map(effect)
     z += 1.5 * (X["job"] == "pilot") - 1.5 * (X["job"] == "none") * (X["assets"] < 0)
     y = np.where(z + rng.logistic(0, 0.7, n) > 0, "repaid", "lost")
