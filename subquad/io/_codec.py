@@ -203,7 +203,7 @@ def _activation(shift, relative, scaling="norm", **names):
     cls = _ACTIVATIONS[names["class"]]
     if not isinstance(relative, bool):
         raise TypeError("relative must be true or false")
-    return cls(relative=relative) if cls is ReLU else cls(shift, relative, scaling)
+    return cls() if cls is ReLU else cls(shift, relative, scaling)
 
 
 def _columns_of(W, name):
