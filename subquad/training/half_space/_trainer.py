@@ -23,9 +23,9 @@ from subquad._validation import (
 )
 from subquad.networks import PairedNetwork
 from subquad.training import _arguments
-from subquad.training._batches import in_order, pairs, shuffled
 from subquad.training._losses import as_loss
 from subquad.training._records import Stopwatch, TrainingWarning, change_of_matrix, diagnostics
+from subquad.training.half_space._batches import in_order, pairs, shuffled
 from subquad.training.half_space._fired import EvaluatedRows, coactivation, flips
 from subquad.training.half_space._record import SGDRecord
 from subquad.training.half_space._rows import NetworkRows, TangentRows
