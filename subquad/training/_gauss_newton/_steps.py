@@ -183,7 +183,7 @@ class RegularisedStep:
             return Move(None, 0.0, 0.0, 0, iterations)
         mu, now = self.regularization, fit.objective(self.regularization)
         self._recent.append(now)
-        if self.stationarity <= self._tol:
+        if self.stationarity <= self._tol and not self._choosing:
             if self.caution:  # raised curvatures promise less than there may be
                 self.caution = 0.0
                 return Move(None, 0.0, 0.0, 0, iterations)
