@@ -3,6 +3,7 @@
 Environment variables
     SUBQUAD_DEBUG=1      bounds and None checks in every kernel, C assertions on
     SUBQUAD_OPENMP=0     build without OpenMP (one thread), without asking the compiler
+    SUBQUAD_OPENMP=system  use the threads of the compiler's OpenMP library, not the package's own
 """
 
 import os
@@ -36,6 +37,11 @@ LINK_FLAGS = [] if DEBUG or sys.platform == "darwin" else ["-s"]
 # Kernels that promise to round each product and each sum, on every instruction set.
 FURTHER_FLAGS = {"half_space": ["-ffp-contract=off"]}
 
+# Flags with which GCC's OpenMP code runs on the package's own threads, and what each kernel then
+# links in place of libgomp.
+OWN_TEAMS = ["-fopenmp", "-DSQ_OWN_TEAMS"]
+TEAMS = KERNELS / "teams"
+
 OPENMP_PROBE = """
 #include <omp.h>
 int main(void) {
@@ -47,31 +53,41 @@ int main(void) {
 """
 
 
+def runs(source, compile_flags, link_flags):
+    """Return whether the C program in this file compiles, links and ends well."""
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    with tempfile.TemporaryDirectory() as folder:
+        program = str(pathlib.Path(folder, "probe"))
+        command = [*compiler.split(), *compile_flags, str(source), "-o", program, *link_flags]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+            subprocess.run([program], check=True, capture_output=True, timeout=60)
+        except (OSError, subprocess.SubprocessError):
+            return False
+    return True
+
+
 def openmp_flags():
     """Return (compile, link) flags under which a small OpenMP program builds and runs, or None."""
     candidates = [(["-fopenmp"], ["-fopenmp"])]
     if sys.platform == "darwin":
         candidates.insert(0, (["-Xpreprocessor", "-fopenmp"], ["-lomp"]))
-    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
     with tempfile.TemporaryDirectory() as folder:
         source = pathlib.Path(folder, "probe.c")
         source.write_text(OPENMP_PROBE)
-        program = str(pathlib.Path(folder, "probe"))
-        for compile_flags, link_flags in candidates:
-            command = [*compiler.split(), *compile_flags, str(source), "-o", program, *link_flags]
-            try:
-                subprocess.run(command, check=True, capture_output=True)
-                subprocess.run([program], check=True, capture_output=True)
-            except (OSError, subprocess.CalledProcessError):
-                continue
-            return compile_flags, link_flags
-    return None
+        return next((flags for flags in candidates if runs(source, *flags)), None)
 
 
-def probed_openmp_flags():
-    """Return the OpenMP flags to use, telling the person who builds when there are none."""
-    if os.environ.get("SUBQUAD_OPENMP", "1") == "0":
-        return [], []
+def threads_flags():
+    """Return (compile, link) flags for parallel regions, and whether their threads are our own.
+
+    Whoever builds is told where there are none.
+    """
+    asked = os.environ.get("SUBQUAD_OPENMP", "1")
+    if asked == "0":
+        return [], [], False
+    if asked != "system" and runs(TEAMS / "probe.c", ["-O3", *OWN_TEAMS], ["-pthread"]):
+        return OWN_TEAMS, ["-pthread"], True
     flags = openmp_flags()
     if flags is None:
         print(
@@ -79,8 +95,8 @@ def probed_openmp_flags():
             "on one thread. Results are the same. On macOS, `brew install libomp` supplies it.",
             file=sys.stderr,
         )
-        return [], []
-    return flags
+        return [], [], False
+    return *flags, False
 
 
 class BuildKernels(build_ext):
@@ -92,17 +108,28 @@ class BuildKernels(build_ext):
         self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self):
-        """Compile, with the OpenMP flags that the probe found."""
+        """Compile, with the threads that the probes found."""
         if self.compiler.compiler_type == "msvc":
             sys.exit(
                 "subquad: the kernels do not compile with Microsoft's compiler yet. On Windows, "
                 "build and run subquad under WSL, with GCC or Clang."
             )
-        compile_flags, link_flags = probed_openmp_flags()
+        compile_flags, link_flags, are_own = threads_flags()
+        entries = self.team_entries(compile_flags) if are_own else []
         for extension in self.extensions:
             extension.extra_compile_args += compile_flags
             extension.extra_link_args += link_flags
+            extension.extra_objects += entries
         super().build_extensions()
+
+    def team_entries(self, compile_flags):
+        """Return the object file that every kernel links in place of libgomp, compiled once."""
+        return self.compiler.compile(
+            [str(TEAMS / "gomp.c")],
+            output_dir=self.build_temp,
+            extra_postargs=[*COMPILE_FLAGS, *compile_flags],
+            depends=[flags_stamp(), str(TEAMS / "teams.h")],
+        )
 
 
 def flags_stamp():
@@ -119,7 +146,7 @@ def flags_stamp():
 def headers_of(path, found):
     """Add to `found` the package's own headers that a source names, and those that they name."""
     for name in re.findall(r'[<"]([\w./]+\.h)[>"]', path.read_text()):
-        for header in (KERNELS / name, KERNELS / "simd" / name):
+        for header in (KERNELS / name, KERNELS / "simd" / name, TEAMS / name):
             if header.exists() and header not in found:
                 found.add(header)
                 headers_of(header, found)
@@ -132,6 +159,8 @@ def kernel(path):
     body = KERNELS / "simd" / f"{path.stem}.c"
     if body.exists():
         sources.append(body)
+    if path.stem == "_teams":
+        sources.append(TEAMS / "pool.c")
     headers = set().union(*(headers_of(source, set()) for source in sources))
     return Extension(
         f"subquad._kernels.{path.stem}",

@@ -10,7 +10,7 @@ have the right size, and "NLPD" the mean of -log N(y; mean, std^2), beside that 
 all rows, the root mean square of the test errors: smaller is better.
 
 ntk             NTKRegressor: defaults
-ntk, scales     NTKRegressor(scale_features="marginal_likelihood")
+ntk, plain      NTKRegressor(scale_features=True)
 gauss-newton    GaussNewtonRegressor: defaults
 """
 

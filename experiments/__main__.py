@@ -15,7 +15,8 @@ def _order(module: ModuleType) -> tuple:
     """The paper, the section, the number: Theorem 1.2 before Lemma D.5, that before D.10."""
     paper = list(PAPERS).index(module.__name__.split(".")[1])
     section, number = re.search(r" ([A-Z]|\d+)\.?(\d*)", module.CLAIM.place).groups()
-    return paper, section.zfill(2) if section.isdigit() else section, int(number or 0)
+    key = section.zfill(2) if section.isdigit() else section
+    return paper, key, int(number or 0), module.CLAIM.place
 
 
 def discover(paper: str | None = None) -> list[ModuleType]:
@@ -36,13 +37,16 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="run all on both seed sets")
     parser.add_argument("--table", type=Path, metavar="PAGE", help="the page to write")
     parser.add_argument("--paper", choices=list(PAPERS), help="only those of one paper")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep each finding there, and resume from it"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes of one thread each")
     options = parser.parse_args()
     if options.all != bool(options.table):
         parser.error("--all and --table PAGE go together.")
     modules = discover(options.paper)
     if options.all:
-        write(options.table, modules, options.jobs)
+        write(options.table, modules, options.jobs, options.keep)
         return
     for module in modules:
         print(f"{module.__name__:<44} [{module.CLAIM.paper}] {module.CLAIM.place}")

@@ -38,20 +38,29 @@ page of [errata](errata.md).
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def findings(modules: Sequence[ModuleType], n_jobs: int = 2) -> dict[str, dict[str, Finding]]:
-    """Run all, each in a process and on one core, n_jobs at a time; by module and seed set."""
-    tasks = [(module.__name__, seeds) for module in modules for seeds in ("a", "b")]
+def finding(name: str, seeds: str, folder: Path | None = None) -> Finding:
+    """Run one experiment in a process and on one core, or read what a run before has kept."""
+    kept = folder / f"{name}.{seeds}.json" if folder else None
+    if kept and kept.exists():
+        return Finding.from_dict(json.loads(kept.read_text(encoding="utf-8")))
+    command = [sys.executable, "-m", name, "--json", "--seeds", seeds]
+    done = subprocess.run(
+        command, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, text=True, check=True
+    )
+    print(f"{name} {seeds}", file=sys.stderr)
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(done.stdout, encoding="utf-8")
+    return Finding.from_dict(json.loads(done.stdout))
 
-    def finding(task: tuple[str, str]) -> Finding:
-        command = [sys.executable, "-m", task[0], "--json", "--seeds", task[1]]
-        done = subprocess.run(
-            command, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, text=True, check=True
-        )
-        print(f"{task[0]} {task[1]}", file=sys.stderr)
-        return Finding.from_dict(json.loads(done.stdout))
 
+def findings(
+    modules: Sequence[ModuleType], n_jobs: int = 2, folder: Path | None = None
+) -> dict[str, dict[str, Finding]]:
+    """Run all on both seed sets, n_jobs at a time; by module and seed set."""
+    tasks = [(module.__name__, seeds) for module in modules for seeds in "ab"]
     with ThreadPoolExecutor(n_jobs) as pool:
-        found = dict(zip(tasks, pool.map(finding, tasks), strict=True))
+        found = dict(zip(tasks, pool.map(lambda task: finding(*task, folder), tasks), strict=True))
     return {m.__name__: {seeds: found[m.__name__, seeds] for seeds in "ab"} for m in modules}
 
 
@@ -113,9 +122,11 @@ def sections_of(page: Path) -> dict[str, str]:
     return {by_title[part.split()[0]]: f"## {part.rstrip()}\n" for part in parts}
 
 
-def write(page: Path, modules: Sequence[ModuleType], n_jobs: int = 2) -> None:
+def write(
+    page: Path, modules: Sequence[ModuleType], n_jobs: int = 2, folder: Path | None = None
+) -> None:
     """Run the modules and put their papers' sections into the page; other papers' stay."""
-    found = findings(modules, n_jobs)
+    found = findings(modules, n_jobs, folder)
     sections = sections_of(page)
     for paper in PAPERS:
         own = [module for module in modules if module.__name__.split(".")[1] == paper]

@@ -8,7 +8,6 @@ from subquad._shapes import multiply_rows
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import ArrayLike
 
     from subquad._typing import FloatArray, MatrixLike
 
@@ -74,7 +73,7 @@ class FixedWeights:
         twins = self._apply_transposed_dense, self._apply_transposed_csr
         return multiply_rows(G, "G", self.shape, self.dtype, n_threads, *twins)
 
-    def add_low_rank(self, U: ArrayLike, V: ArrayLike) -> None:
+    def add_low_rank(self, U: MatrixLike, V: MatrixLike) -> None:
         """Refuse to change W.
 
         Parameters

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from subquad._typing import FloatArray
 
+
 _NPY = b"\x93NUMPY"
 _FLOATS = ("float16", "float32", "float64")
 # What is read of the file at once has about so many entries,

@@ -6,7 +6,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from subquad._kernels import forked
+from subquad._kernels import _teams
 from subquad._machine import available_processors
 from subquad._validation import integer
 
@@ -106,7 +106,7 @@ def _note_fork():
     global _is_forked
     if _threads_allowed:
         _is_forked = True
-        forked.use_one_thread()
+        _teams.use_one_thread()
 
 
 if hasattr(os, "register_at_fork"):

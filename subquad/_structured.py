@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from subquad._typing import FloatArray
 
+
 STRUCTURES = ("circulant", "hadamard")
 # Transform so many numbers at a time.
 _NUMBERS_PER_BLOCK = 2**22

@@ -201,6 +201,13 @@ def real(value, name, *, minimum=None, maximum=None, exclusive_minimum=False):
     return value
 
 
+def true_or_false(value, name):
+    """Return a bool, refusing whatever else counts as true or false."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False; got {value!r}.")
+    return bool(value)
+
+
 def one_of(value, name, options):
     """Return value, which must be one of a few strings, or None where that is among them."""
     if (value is None or isinstance(value, str)) and value in options:

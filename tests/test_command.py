@@ -198,7 +198,8 @@ def test_ctrl_c_before_the_first_step_ends_with_130_and_leaves_no_file(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("subquad.estimators.GaussNewtonRegressor.fit", interrupt)
-    assert run("fit", table, "--target", "y", "--model", tmp_path / "m.subquad") == 130
+    words = ["--target", "y", "--model", "gn", "--output", tmp_path / "m.subquad"]
+    assert run("fit", table, *words) == 130
     assert "interrupted" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 

@@ -201,7 +201,7 @@ def test_a_constant_target_is_named_and_predicted():
         ({"inner_size": 5}, ValueError, "inner_size must be at most 4; got 5"),
         ({"inner_size": 0}, ValueError, "inner_size must be at least 1"),
         ({"outer_size": 257}, ValueError, "outer_size must be at most width=256"),
-        ({"sketch": "count"}, ValueError, "sketch must be 'srht' or 'gaussian'"),
+        ({"sketch": "count"}, ValueError, "sketch must be 'srht', 'gaussian' or 'fjlt'"),
         ({"shift": -1.0}, ValueError, "shift must be at least 0"),
         ({"shift": 5.0}, ValueError, "width must let more neurons fire"),
         ({"regularization": "cv"}, ValueError, "regularization must be 'loo' or a number"),

@@ -16,7 +16,7 @@ sys.path.append(str(ROOT))  # at the end: what is installed comes before the sou
 
 from experiments.__main__ import discover  # noqa: E402
 from experiments._claim import Claim, Finding, Number, Verdict  # noqa: E402
-from experiments._page import section, sections_of  # noqa: E402
+from experiments._page import section, sections_of, write  # noqa: E402
 from experiments._run import SIZE_NAMES, report, run, seeds_of  # noqa: E402
 
 pytestmark = pytest.mark.sources
@@ -48,7 +48,7 @@ def test_an_experiment_states_a_claim_its_source_and_a_rule(name):
     for text in (claim.place, claim.statement, claim.measured, claim.rule, module.__doc__):
         assert text
     for text in (claim.statement, claim.measured, claim.rule):
-        assert text.endswith(".")
+        assert text.endswith((".", "?"))
     assert tuple(module.SIZES) == SIZE_NAMES
     for size in SIZE_NAMES:
         seeds = {key: set(seeds_of(module, size, key)) for key in ("a", "b", "fresh")}
@@ -108,3 +108,16 @@ def test_a_page_keeps_the_sections_of_papers_that_are_not_run_again(tmp_path):
     page.write_text("# Title\n\n## [SZZ24] Training\n\nold\n\n## [AS22] Efficient\n\nkept\n")
     assert sections_of(page)["as22"] == "## [AS22] Efficient\n\nkept\n"
     assert list(sections_of(page)) == ["szz24", "as22"]
+
+
+def test_a_page_is_made_of_kept_findings_and_says_where_seed_sets_disagree(tmp_path):
+    name, folder, page = "experiments.szz24.lemma_d5", tmp_path / "kept", tmp_path / "claims.md"
+    folder.mkdir()
+    for seeds, value in (("a", 1.0), ("b", 3.0)):
+        finding = Finding.judge([Number("x", [value], at_most=2.0)], WHY)
+        text = json.dumps(finding.to_dict())
+        (folder / f"{name}.{seeds}.json").write_text(text, encoding="utf-8")
+    write(page, [MODULES[name]], folder=folder)
+    text = page.read_text(encoding="utf-8")
+    assert "seed sets disagree: a **holds**, b **fails at usable sizes**" in text
+    assert list(sections_of(page)) == ["szz24"]

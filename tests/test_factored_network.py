@@ -152,7 +152,11 @@ def test_it_knows_its_sizes():
         ({"outer_size": 0}, ValueError, "outer_size must be at least 1; got 0"),
         ({"outer_size": 2.5}, TypeError, "outer_size must be an integer"),
         ({"width": None}, TypeError, "width must be an integer"),
-        ({"sketch": "count"}, ValueError, "sketch must be 'srht' or 'gaussian'; got 'count'"),
+        (
+            {"sketch": "count"},
+            ValueError,
+            "sketch must be 'srht', 'gaussian' or 'fjlt'; got 'count'",
+        ),
         ({"activation": "relu"}, TypeError, "activation must be one of subquad.activations"),
         ({"dtype": np.int32}, TypeError, "dtype must be float32 or float64"),
         ({"rng": -1}, ValueError, "rng must be a non-negative seed"),

@@ -171,6 +171,15 @@ def test_probabilities_are_measured_beside_those_of_logistic_regression(script, 
     assert module.calibration_error(proba, module.np.array([1, 0])) == pytest.approx(0.4)
 
 
+def test_log_losses_are_measured_beside_those_of_logistic_regression(script, capsys):
+    pytest.importorskip("sklearn")
+    module = script("log_loss_table")
+    module.main(["--data", "breast_cancer", "--folds", "1", "--small"])
+    ((_, rows),) = tables_in(capsys.readouterr().out, script)
+    assert [row[1] for row in rows] == list(module.NAMES)
+    assert all(0 < float(row[2].split()[0]) < 1.0 for row in rows)
+
+
 def test_pools_are_timed(script):
     table = script("pools_table").measure(256, [8], repeats=1)
     assert all(seconds > 0 for seconds in table[8].values())
@@ -257,3 +266,33 @@ def test_ratios_are_drawn_and_tables_without_them_are_not(script, tmp_path):
     assert page.plot(heads, rows, tmp_path / "a.svg")
     assert "<svg" in (tmp_path / "a.svg").read_text()
     assert not page.plot(["n", "time"], [["1", "2"]], tmp_path / "b.svg")
+
+
+def test_the_quality_of_every_estimator_is_beside_that_of_others(script, monkeypatch, capsys):
+    module = script("estimators_table")
+    monkeypatch.delenv("SUBQUAD_DATA", raising=False)
+    models = ["NTK", "ridge", "GP", "boosting"]
+    module.main(["--tables", "yacht", "iris", "--models", *models, "--splits", "2"])
+    text = capsys.readouterr().out
+    assert "SUBQUAD_DATA is not set" in text
+    ((heads, [row]),) = tables_in(text, script)
+    assert heads == ["table", "measure", "splits", *models]
+    assert row[:3] == ["iris", "accuracy", "2"]
+    assert row[5] == ""  # no Gaussian process is measured on classes
+    assert any(cell.startswith("**") for cell in row)
+
+
+@pytest.mark.parametrize("name", ["rents", "loans"])
+def test_the_command_is_measured_beside_ridge_and_boosting(script, monkeypatch, capsys, name):
+    for package in ("sklearn", "pandas", "pyarrow"):
+        pytest.importorskip(package)
+    quality = script("quality_tables")
+    X, y = getattr(quality, name)(32)
+    masks = [[i % 4 == split for i in range(32)] for split in range(2)]
+    masks = quality.np.array(masks)
+    monkeypatch.setattr(quality, "load", lambda *_: (X, y, masks))
+    quality.main(["--data", name])
+    [(heads, [row])] = tables_in(capsys.readouterr().out, script)
+    assert heads == list(quality.HEADS)
+    assert row[:4] == [name, "32", "2", "RMSE" if name == "rents" else "share wrong"]
+    assert row[-1].split()[0] in ("better", "level", "worse")

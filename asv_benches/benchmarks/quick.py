@@ -1,4 +1,4 @@
-"""One case of each kind, `asv run --bench "^quick"` compares commits by these.
+"""One case of each kind: `asv run --bench "^quick"` compares commits by these.
 
 Each is a suite of another module, with its own kernels or methods alone, at one size that takes
 milliseconds. The other modules compare with other packages, and tell how times grow.
@@ -28,77 +28,83 @@ def at(suite, **chosen):
     return [[chosen.get(name, choices[0])] for name, choices in values]
 
 
-class Hadamard(hadamard.Transform):
+class Once:
+    """A process for each benchmark instead of two, and at most seven samples in five seconds."""
+
+    rounds, repeat = 1, (3, 7, 5.0)
+
+
+class Hadamard(Once, hadamard.Transform):
     params = at(hadamard.Transform, length=1 << 14, rows=64)
 
 
-class GaussianWeights(gaussian.Product):
+class GaussianWeights(Once, gaussian.Product):
     params = at(gaussian.Product, width=4096, n=64)
 
 
-class ColumnProduct(kernels.ColumnProduct):
+class ColumnProduct(Once, kernels.ColumnProduct):
     params = at(kernels.ColumnProduct, width=4096)
 
 
-class FiredNeurons(kernels.FiredNeurons):
+class FiredNeurons(Once, kernels.FiredNeurons):
     params = at(kernels.FiredNeurons, width=8192, n=256)
 
 
-class Gram(kernels.Gram):
+class Gram(Once, kernels.Gram):
     params = at(kernels.Gram, width=4096, n=256)
 
 
-class Flush(kernels.Flush):
+class Flush(Once, kernels.Flush):
     params = at(kernels.Flush, width=4096)
 
 
-class GroupedGram(grouped.Grams):
+class GroupedGram(Once, grouped.Grams):
     params = at(grouped.Grams, size="sequences")
 
 
-class HalfSpaceQueries(halfspace.HalfSpaceQueries):
+class HalfSpaceQueries(Once, halfspace.HalfSpaceQueries):
     params = at(halfspace.HalfSpaceQueries, dimension=8)
 
 
-class CountSketch(sketches.Rows):
+class CountSketch(Once, sketches.Rows):
     params = at(sketches.Rows, sketch_size=1024)
 
 
-class TensorSketch(sketches.Pairs):
+class TensorSketch(Once, sketches.Pairs):
     params = at(sketches.Pairs, width=16384)
 
 
-class TangentKernel(ntk.InfiniteWidth):
+class TangentKernel(Once, ntk.InfiniteWidth):
     params = at(ntk.InfiniteWidth, n=1000)
 
 
-class EmpiricalKernel(ntk.FiniteWidth):
+class EmpiricalKernel(Once, ntk.FiniteWidth):
     params = at(ntk.FiniteWidth)
 
 
-class GramSolve(gram_solvers.Solve):
+class GramSolve(Once, gram_solvers.Solve):
     params = at(gram_solvers.Solve, points=256, width=4096)
 
 
-class Regression(solvers.Regression):
+class Regression(Once, solvers.Regression):
     params = at(solvers.Regression)
 
 
-class LastLayerFit(training.WholeFit):
+class LastLayerFit(Once, training.WholeFit):
     params = at(training.WholeFit)
 
 
-class TwoLayerStep(two_layer.Step):
+class TwoLayerStep(Once, two_layer.Step):
     params = at(two_layer.Step)
 
 
-class FactoredStep(factored.GradientStep):
+class FactoredStep(Once, factored.GradientStep):
     params = at(factored.GradientStep)
 
 
-class LowRankStep(all_layers.Step):
+class LowRankStep(Once, all_layers.Step):
     params = at(all_layers.Step)
 
 
-class HalfSpaceStep(half_space_sgd.Step):
+class HalfSpaceStep(Once, half_space_sgd.Step):
     params = at(half_space_sgd.Step)

@@ -35,14 +35,12 @@ FEATURES, WIDTHS = 16, (1 / 256, 1 / 64, 1 / 16)
 
 def largest_ratio(n: int, width: int, seed: int) -> float:
     """Train, and return the largest |r| / |r before| of all steps."""
-    network = TwoLayerNetwork(FEATURES, width, rng=seed)
-    trainer = TwoLayerGaussNewton(
-        network, sphere(n, FEATURES, seed), signs(n, seed), solver="exact", tol=1e-8,
-        search_kinks=False, min_active=1,
-    )  # fmt: skip
+    network, X = TwoLayerNetwork(FEATURES, width, rng=seed), sphere(n, FEATURES, seed)
+    options = {"solver": "exact", "tol": 1e-8, "search_kinks": False, "min_active": 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrainingWarning)  # narrow networks may not converge
-        return max(record.ratio for record in trainer.run().history)
+        trainer = TwoLayerGaussNewton(network, X, signs(n, seed), **options).run()
+    return max(record.ratio for record in trainer.history)
 
 
 def iterations(n: int, width: int, seed: int) -> tuple[int, float]:

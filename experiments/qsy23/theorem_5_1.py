@@ -27,7 +27,7 @@ CLAIM = Claim(
     "in T is at most -0.4.",
 )
 SIZES = {
-    "smallest": {"accuracies": (0.6, 0.3), "d": 3, "n_seeds": 2},
+    "smallest": {"accuracies": (0.8, 0.4), "d": 3, "n_seeds": 2},
     "default": {"accuracies": (0.4, 0.2, 0.1), "d": 3, "n_seeds": 6},
     "full": {"accuracies": (0.2, 0.1, 0.05), "d": 5, "n_seeds": 6},
 }
@@ -35,7 +35,7 @@ CHECKS, SCALE, BATCH, SHIFT = 20, 32.0, 8, 1.0
 
 
 def norm(shift: float) -> float:
-    """M: the bound of Lemma 3.10 on ||2 x_1 x_2||_K; pdf² is the coefficient of degree 2 of K."""
+    """Return M, the bound of Lemma 3.10 on ||2 x_1 x_2||_K: K has pdf(b_0)² in degree 2."""
     return float(np.sqrt(2) * np.sqrt(2 * np.pi) * np.exp(shift**2 / 2))
 
 

@@ -28,7 +28,7 @@ CLAIM = Claim(
 )
 SIZES = {
     "smallest": {"n": 8, "m": 512, "n_seeds": 3},
-    "default": {"n": 32, "m": 2048, "n_seeds": 8},
+    "default": {"n": 32, "m": 2048, "n_seeds": 5},
     "full": {"n": 64, "m": 8192, "n_seeds": 5},
 }
 SHIFTS = np.arange(0, 3.25, 0.25)

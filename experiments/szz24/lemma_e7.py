@@ -25,7 +25,7 @@ CLAIM = Claim(
 )
 SIZES = {
     "smallest": {"n": 16, "m": 512, "n_seeds": 3},
-    "default": {"n": 64, "m": 2048, "n_seeds": 8},
+    "default": {"n": 64, "m": 2048, "n_seeds": 5},
     "full": {"n": 128, "m": 8192, "n_seeds": 5},
 }
 RADII = (0.05, 0.2)

@@ -23,7 +23,7 @@ CLAIM = Claim(
 )
 SIZES = {
     "smallest": {"m": 512, "n_seeds": 3},
-    "default": {"m": 2048, "n_seeds": 8},
+    "default": {"m": 2048, "n_seeds": 5},
     "full": {"m": 8192, "n_seeds": 5},
 }
 DEPTH, RADII = 3, (0.001, 0.01)

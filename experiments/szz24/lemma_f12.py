@@ -23,7 +23,7 @@ CLAIM = Claim(
 )
 SIZES = {
     "smallest": {"n": 16, "m": 512, "n_seeds": 3},
-    "default": {"n": 64, "m": 2048, "n_seeds": 10},
+    "default": {"n": 64, "m": 2048, "n_seeds": 6},
     "full": {"n": 256, "m": 8192, "n_seeds": 5},
 }
 DELTA = 1e-3

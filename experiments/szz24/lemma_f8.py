@@ -32,7 +32,7 @@ CLAIM = Claim(
 )
 SIZES = {
     "smallest": {"n": 8, "m": 1024, "n_seeds": 3},
-    "default": {"n": 32, "m": 2048, "n_seeds": 6},
+    "default": {"n": 32, "m": 2048, "n_seeds": 5},
     "full": {"n": 64, "m": 8192, "n_seeds": 5},
 }
 B, DEPTH, EPSILON = 1.5, 5, 0.5

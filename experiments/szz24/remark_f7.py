@@ -22,7 +22,7 @@ CLAIM = Claim(
 )
 SIZES = {
     "smallest": {"n": 32, "m": 1024, "n_seeds": 5},
-    "default": {"n": 64, "m": 4096, "n_seeds": 10},
+    "default": {"n": 64, "m": 2048, "n_seeds": 8},
     "full": {"n": 256, "m": 16384, "n_seeds": 3},
 }
 

@@ -25,7 +25,7 @@ CLAIM = Claim(
     "without flushes, whose rank stays n on a fixed sample.",
 )
 SIZES = {
-    "smallest": {"widths": (256, 512, 1024), "n_seeds": 4},
+    "smallest": {"widths": (256, 512, 1024), "n_seeds": 6},
     "default": {"widths": (256, 512, 1024, 2048, 4096), "n_seeds": 5},
     "full": {"widths": (1024, 2048, 4096, 8192, 16384), "n_seeds": 3},
 }

@@ -26,7 +26,7 @@ CLAIM = Claim(
 )
 SIZES = {
     "smallest": {"n": 16, "m": 256, "n_seeds": 10},
-    "default": {"n": 32, "m": 512, "n_seeds": 20},
+    "default": {"n": 32, "m": 512, "n_seeds": 12},
     "full": {"n": 64, "m": 1024, "n_seeds": 20},
 }
 LAW = shifted(1.0, normalised=True)

@@ -2,17 +2,17 @@
 
 ::
 
-    parser        every option and its default
-    fit           subquad fit:  data -> task -> split -> estimator -> scores -> saved model
-    saved         subquad predict and subquad info, what is done with a saved model
+    parser        every subcommand                       options    groups of options
+    fit           subquad fit:  table -> columns -> comparison -> fit -> scores -> saved model
+    saved         subquad predict, evaluate and info, what is done with a saved model
     forecast      subquad plan, and the memory forecast of a fit
+    completion    subquad completion
 
-    tables        a file, or the name of a data set, as a matrix and a target
-      columns     CSV, TSV, Parquet: named columns         arrays      NPZ
-      delimited   the text of CSV and TSV as it stands     targets     labels, numbers, the task
-    scores        of a fit, and of ridge beside it
-    report        lines for a person, or JSON              describe    the sentence of each fact
-    errors        exit statuses and the checks all share
+    tables/       a file, or the name of a data set, as typed columns and a target
+    models/       columns as a matrix, the kinds of model, their comparison, the network's steps
+    report        lines for a person, or JSON            describe   the sentence of each fact
+    page          the page of --report                   pictures   its pictures
+    errors        exit statuses and the checks all share stopping   signals
 
 A subcommand returns an exit status. A reason to stop that is the user's to mend is raised as
 ``BadInput`` and becomes one sentence on standard error. Modules here import what is heavy

@@ -63,8 +63,8 @@ def comparison(report, n_recipes, rows, folds, n, seconds, skipped):
     report.add(
         "compare",
         {"rows": rows, "folds": folds, "forecast_seconds": seconds},
-        f"{n_recipes} models by {how} on {of} training rows, about {seconds:.0f} s"
-        + (f"; {skipped}" if skipped else ""),
+        f"{n_recipes} model{'s' * (n_recipes > 1)} by {how} on {of} training rows, about "
+        f"{seconds:.0f} s" + (f"; {skipped}" if skipped else ""),
     )
     report.line(CANDIDATE_HEADER)
 

@@ -10,10 +10,11 @@ import numpy as np
 SUCCESS = 0
 BAD_INPUT = 2
 
-# For each optional module that the command imports: its distribution, and the extra that has it.
+# For each optional module that the command imports: its distribution, and the extra that has it,
+# if one does.
 EXTRAS = {
     "matplotlib": ("matplotlib", "plot"),
-    "openpyxl": ("openpyxl", "io"),
+    "openpyxl": ("openpyxl", None),
     "pyarrow": ("pyarrow", "io"),
     "sklearn": ("scikit-learn", "sklearn"),
     "threadpoolctl": ("threadpoolctl", "sklearn"),
@@ -43,6 +44,8 @@ def missing_package(module, purpose):
     if module not in EXTRAS:
         return f"{purpose} needs the Python module {module}, which is not installed"
     distribution, extra = EXTRAS[module]
+    if extra is None:
+        return f"{purpose} needs {distribution}; install it with: pip install {distribution}"
     return (
         f"{purpose} needs {distribution}; install it with: pip install {distribution} "
         f'(or all of its extra: pip install "subquad[{extra}]", in a clone ".[{extra}]")'

@@ -39,7 +39,9 @@ def fit(args):
     encoding = Encoding.fit(split.X, table.frame, keep_all=args.source in BUILT_IN)
     describe.columns(report, table.frame, encoding)
     job = _Job(args, report, table, split, task, encoding)
-    return job.fit_network(Recipe("gn")) if kind == "gn" else job.fit_best(kind)
+    if kind == "gn":
+        return job.fit_network(Recipe("gn", options=network.asked_for(args)))
+    return job.fit_best(kind)
 
 
 class _Job:
@@ -104,10 +106,11 @@ class _Job:
         best = self.outcome.best
         notes = {
             **describe.notes(self.table, self.split, self.task, self.args.seed, fitted),
-            "model": recipe.name,
-            "deviation": best.error if best is not None and self.task == "regression" else None,
+            "kind": recipe.name,
             "encoding": encoding.as_json(),
         }
+        if best is not None and self.task == "regression":
+            notes["deviation"] = best.error
         if self.table.columns is not None:
             notes["columns"] = [*encoding.used]
         path = self.args.model

@@ -15,7 +15,7 @@ How the instruction sets are served
 """
 
 try:
-    from subquad._kernels import _simd  # noqa: F401
+    from subquad._kernels import _simd, _teams  # noqa: F401
 except ImportError as error:
     raise ImportError(
         "subquad's compiled kernels are not in this folder. Leave the folder of the sources, or "

@@ -15,7 +15,7 @@ cdef extern from "simd/levels.h" nogil:
 
 cdef extern from *:
     """
-    #if defined(_OPENMP) && _OPENMP >= 201307
+    #if defined(_OPENMP) && _OPENMP >= 201307 && !defined(SQ_OWN_TEAMS)
     #include <omp.h>
     static int sq_bound_processors(void) {
         return omp_get_proc_bind() == omp_proc_bind_false ? 0 : omp_get_num_procs();

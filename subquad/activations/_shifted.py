@@ -3,7 +3,8 @@
 An activation acts on pre-activations z = <w, h> with w ~ N(0, weight_std^2 I), so that z has
 standard deviation weight_std * ||h||. It compares z with a threshold tau, `shift` b of these
 standard deviations away from zero: a neuron fires with probability Q(b) = P(N(0, 1) > b). The
-scale s = sqrt(c) keeps norms: for weight_std^2 = 2 / width, E ||phi(W h)||^2 = ||h||^2.
+scale s = sqrt(c) keeps norms: for weight_std^2 = 2 / width, E ||phi(W h)||^2 = ||h||^2. What papers
+print instead is there by name, `scaling`, and loses norms.
 
 Rows of Z are data points. Arrays keep their dtype; thresholds are computed in float64.
 """
@@ -12,13 +13,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from scipy import special
 
-from subquad._validation import as_matrix, as_vector, integer, real
+from subquad._validation import as_matrix, as_vector, integer, one_of, real, true_or_false
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -37,13 +38,21 @@ class _Activation(ABC):
 
     shift: float
     relative: bool
+    scaling: str = "norm"  # of those that older versions pickled
     jumps: ClassVar[bool]
+    _scalings: ClassVar[tuple[str, ...]]
 
     def __post_init__(self):
         """Refuse a shift for which no neuron would ever fire."""
         real(self.shift, "shift", minimum=0.0, maximum=_MAX_SHIFT)
-        if not isinstance(self.relative, (bool, np.bool_)):
-            raise TypeError(f"relative must be True or False; got {self.relative!r}.")
+        true_or_false(self.relative, "relative")
+        one_of(self.scaling, "scaling", self._scalings)
+
+    def __repr__(self) -> str:
+        norm = self.scaling == "norm"
+        shown = [f.name for f in fields(self) if f.repr and not (norm and f.name == "scaling")]
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
+        return f"{type(self).__name__}({values})"
 
     @classmethod
     def for_sparsity(cls, alpha: float, width: int, **options: Any) -> Self:
@@ -83,8 +92,10 @@ class _Activation(ABC):
 
     @property
     def scale(self) -> float:
-        """The factor s = sqrt(c) that keeps norms."""
-        return math.sqrt(self.norm_constant)
+        """The factor s: sqrt(c), which keeps norms, unless `scaling` says otherwise."""
+        if self.scaling == "none":
+            return 1.0
+        return self.norm_constant ** (0.25 if self.scaling == "printed" else 0.5)
 
     def expected_active(self, width: int) -> float:
         """Return width * Q(b), the expected number of neurons that fire on one data point."""
@@ -144,7 +155,7 @@ class _Activation(ABC):
         """E[phi(z)^2] / s^2 for a standard normal z and tau = b."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ShiftedReLU(_Activation):
     """phi(z) = s * max(z - tau, 0): continuous, norm-preserving, sparse.
 
@@ -156,6 +167,8 @@ class ShiftedReLU(_Activation):
     relative : bool
         Whether the threshold follows the norm of the layer's input. A fixed threshold loses the
         norm after a few layers.
+    scaling : {"norm", "none"}
+        "norm": s = sqrt(c), which keeps norms. "none": s = 1, as [SZZ24], Section 2, prints it.
 
     Notes
     -----
@@ -164,7 +177,8 @@ class ShiftedReLU(_Activation):
     below 1e-13 for every accepted shift.
 
     Departures: [SZZ24], Section 2, has s = 1 and a fixed threshold, with which the second hidden
-    layer is dead at practical widths.
+    layer is dead at practical widths: ShiftedReLU(b, relative=False, scaling="none") in a
+    `WideNetwork` with normalise=False. Their b is sqrt(2 / m) times the one here.
 
     Examples
     --------
@@ -177,7 +191,9 @@ class ShiftedReLU(_Activation):
 
     shift: float = 1.0
     relative: bool = True
+    scaling: Literal["norm", "none"] = "norm"
     jumps: ClassVar[bool] = False
+    _scalings: ClassVar[tuple[str, ...]] = ("norm", "none")
 
     def _apply(self, Z, thresholds, out=None):
         out = np.subtract(Z, _column(thresholds, Z.dtype), out=out)
@@ -190,7 +206,7 @@ class ShiftedReLU(_Activation):
         return math.sqrt(2 / math.pi) * math.exp(-b * b / 4) * float(special.pbdv(-3.0, b)[0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReLU(ShiftedReLU):
     """phi(z) = max(z, 0): `ShiftedReLU` with shift 0, for which c = s = 1.
 
@@ -202,6 +218,7 @@ class ReLU(ShiftedReLU):
 
     shift: float = field(default=0.0, init=False, repr=False)
     relative: bool = field(default=True, init=False, repr=False)
+    scaling: str = field(default="norm", init=False, repr=False)
 
     @classmethod
     def for_sparsity(cls, alpha: float, width: int, **options: Any) -> Self:
@@ -209,7 +226,7 @@ class ReLU(ShiftedReLU):
         raise TypeError("alpha must be given to an activation with a shift; got it for ReLU.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ThresholdedReLU(_Activation):
     """phi(z) = s * z * 1[z > tau]: the activation as printed, which jumps by s * tau.
 
@@ -223,13 +240,16 @@ class ThresholdedReLU(_Activation):
     ----------
     shift, relative
         As in `ShiftedReLU`.
+    scaling : {"norm", "printed", "none"}
+        "norm": s = c^(1/2), as Lemma G.6 has it; "printed": s = c^(1/4), as Definition F.3 has it;
+        "none": s = 1.
 
     Notes
     -----
     c = 1 / (2 (Q(b) + b pdf(b))): [SZZ24], Definition F.3 with the constant of Lemma G.6.
 
     Departures: Definition F.3 prints the constant with the power -1/2, and takes its root again;
-    so printed, norms shrink from layer to layer.
+    so printed, norms shrink from layer to layer. Both have a fixed threshold, relative=False here.
 
     Examples
     --------
@@ -240,7 +260,9 @@ class ThresholdedReLU(_Activation):
 
     shift: float = 1.0
     relative: bool = True
+    scaling: Literal["norm", "printed", "none"] = "norm"
     jumps: ClassVar[bool] = True
+    _scalings: ClassVar[tuple[str, ...]] = ("norm", "printed", "none")
 
     def _apply(self, Z, thresholds, out=None):
         out = np.multiply(Z, Z > _column(thresholds, Z.dtype), out=out)

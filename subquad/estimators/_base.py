@@ -21,9 +21,9 @@ from subquad.training import TrainingWarning
 if TYPE_CHECKING:
     from typing import Any
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from subquad._typing import FloatArray
+    from subquad._typing import FloatArray, MatrixLike
 
 
 class Model(BaseEstimator):
@@ -75,12 +75,13 @@ class OutputsRegressor(MultiOutputMixin, RegressorMixin):
     # Leave-one-out errors of single rows are for probabilities alone.
     _needs_errors = False
 
-    def predict(self, X: ArrayLike) -> FloatArray:
+    def predict(self, X: MatrixLike) -> FloatArray:
         """Return predictions.
 
         Parameters
         ----------
         X : array_like, shape (n, n_features)
+            Or a sparse array, for models that take them.
 
         Returns
         -------
@@ -105,12 +106,13 @@ class OutputsClassifier(ClassifierMixin):
     Rows of `multilabel_` targets, 0 and 1 in columns, have any number of labels.
     """
 
-    def decision_function(self, X: ArrayLike) -> FloatArray:
+    def decision_function(self, X: MatrixLike) -> FloatArray:
         """Return how much each class is favoured.
 
         Parameters
         ----------
         X : array_like, shape (n, n_features)
+            Or a sparse array, for models that take them.
 
         Returns
         -------
@@ -120,12 +122,13 @@ class OutputsClassifier(ClassifierMixin):
         outputs = self._outputs(X)
         return outputs[:, 0] if self._has_one_output() else outputs
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: MatrixLike) -> NDArray[Any]:
         """Return the class favoured most, or every label that is favoured.
 
         Parameters
         ----------
         X : array_like, shape (n, n_features)
+            Or a sparse array, for models that take them.
 
         Returns
         -------

@@ -21,9 +21,7 @@ from subquad.solvers.exact import DampedCholesky
 from subquad.solvers.leave_one_out import left_out_errors
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from subquad._typing import FloatArray
+    from subquad._typing import FloatArray, MatrixLike
 
 
 # Even where scores tell nothing, probabilities keep their order: t is at least this, in units in
@@ -48,7 +46,7 @@ class CalibratedClassifier(OutputsClassifier):
 
     _needs_errors = True
 
-    def predict_proba(self, X: ArrayLike) -> FloatArray:
+    def predict_proba(self, X: MatrixLike) -> FloatArray:
         """Return the probabilities of the classes.
 
         Parameters
@@ -121,7 +119,7 @@ class CalibratedClassifier(OutputsClassifier):
             units = repeats.shares * repeats.totals[repeats.points]
             weights, n = repeats.weights, (repeats.weights / units).sum()
             T = T[repeats.points] + repeats.deviations
-        targets, scores = self._scaling.unscaled(T), self._scaling.unscaled(T - errors)
+        targets, scores = self._scored(T, T - errors)
         if np.isfinite(scores).all():
             self.calibration_ = self._calibrated(scores, targets, weights, n)
 
@@ -132,6 +130,10 @@ class CalibratedClassifier(OutputsClassifier):
         columns = zip(scores.T, targets.T > 0, strict=True)
         each = [calibration(f[:, None], has.astype(int), weights, n) for f, has in columns]
         return np.array(each)
+
+    def _scored(self, T, predictions):
+        """Targets and leave-one-out predictions in the units of the `decision_function`."""
+        return self._scaling.unscaled(T), self._scaling.unscaled(predictions)
 
 
 def with_class_weight(parameters):

@@ -54,7 +54,7 @@ _PARAMETERS = (
     outer_size : int or None
         k of W = A B C, of which k l numbers are trained for each output. None is W = B C, of which
         m l numbers are trained: more accurate, and slower.
-    sketch : {"srht", "gaussian"}
+    sketch : {"srht", "gaussian", "fjlt"}
         How A and C are drawn.
     shift : float
         b of the activation: a fraction Q(b) of the neurons fires; 0 is ReLU.
@@ -127,7 +127,7 @@ class _FactoredModel(SteppedModel):
         width: int = 4096,
         inner_size: int | None = None,
         outer_size: int | None = 256,
-        sketch: Literal["srht", "gaussian"] = "srht",
+        sketch: Literal["srht", "gaussian", "fjlt"] = "srht",
         shift: float = 0.0,
         regularization: float | Literal["loo"] = "loo",
         scale_features: bool | Literal["auto"] = "auto",
@@ -338,7 +338,7 @@ class FactoredClassifier(CalibratedClassifier, _FactoredModel):
         width: int = 4096,
         inner_size: int | None = None,
         outer_size: int | None = 256,
-        sketch: Literal["srht", "gaussian"] = "srht",
+        sketch: Literal["srht", "gaussian", "fjlt"] = "srht",
         shift: float = 0.0,
         regularization: float | Literal["loo"] = "loo",
         scale_features: bool | Literal["auto"] = "auto",

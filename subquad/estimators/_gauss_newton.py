@@ -5,6 +5,7 @@ The file is long because scikit-learn wants every parameter of two classes docum
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,13 @@ from subquad.estimators._calibration import (
 )
 from subquad.estimators._last_layer_systems import last_layer_systems
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
+from subquad.estimators._log_odds import (
+    LOGISTIC_TOL,
+    ROWS_OF_A_PATH,
+    LogOdds,
+    fitted_loss,
+    prior_log_odds,
+)
 from subquad.estimators._many_rows import (
     ROWS_FOR_QUICK_CHOICE,
     STEP_SOLVER,
@@ -34,7 +42,7 @@ from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
 from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
 from subquad.networks import LastLayer, WideNetwork
 from subquad.solvers.nystrom import RepeatablePcgSolver
-from subquad.training import LastLayerGaussNewton
+from subquad.training import HuberLoss, LastLayerGaussNewton, SquaredLoss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,13 +72,16 @@ _PARAMETERS = (
         `WideNetwork`.
     regularization : "loo" or float
         mu of |f - y|^2 + mu ||W - W(0)||_F^2, on the scaled targets. "loo" takes the mu of least
-        leave-one-out error of the linearised fit; 0 interpolates, as the papers do."""
+        leave-one-out error of the linearised fit; 0 interpolates, as the papers do. Of other
+        losses |f - y|^2 is replaced by twice their sum; leave-one-out then compares
+        fits from strong regularization down, of at most 512 of the rows."""
     + SCALE_FEATURES
     + CONSTANT
     + """
         Without regularization, "loo" is 1."""
     + STEP_SOLVER
     + """
+    loss : {LOSSES}
     max_steps : int
         Largest number of Gauss-Newton steps.
     tol : "auto", float or None
@@ -106,7 +117,7 @@ _PARAMETERS = (
         The mu used.
     loo_error_ : float or None
         Mean squared leave-one-out error of the last linearised fit, as a fraction of the variance
-        of the targets (so that 1 - loo_error_ is a leave-one-out R^2). None for interpolation,
+        of the targets (so that 1 - loo_error_ is a leave-one-out R^2). {LOO}None for interpolation,
         and after a warm start, when the linearised fit is only of what the model still lacked. Of
         "pcg", that of the first linearised fit of the rows by which mu was chosen, which is larger.
     solver_ : {"exact", "pcg"}
@@ -116,6 +127,19 @@ _PARAMETERS = (
     feature_names_in_ : ndarray
 """
 )
+
+
+_REGRESSION = """{"squared", "huber"} or HuberLoss
+        What is minimised. "huber" is `HuberLoss(delta=1)`: targets are then scaled by their median
+        and by 1.4826 times the median distance from it, in which unit delta is, and not by mean and
+        standard deviation, which outliers would move."""
+_CLASSIFICATION = """{"squared", "log_loss"}
+        What is minimised: squared errors of indicators, or the logistic loss of each class against
+        the rest, of which the outputs are the log-odds."""
+_HUBER_LOO = """With the Huber
+        loss twice the mean loss, in the unit of its scaled targets. """
+_LOG_LOO = """With "log_loss"
+        the mean logistic loss of a row and output. """
 
 
 class _GaussNewtonModel(LinearisedModel, SteppedModel):
@@ -135,6 +159,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         scale_features: bool | Literal["auto"] = "auto",
         constant: float | Literal["auto", "loo"] = "auto",
         solver: Literal["auto", "exact", "pcg"] = "auto",
+        loss: Literal["squared", "huber", "log_loss"] | HuberLoss = "squared",
         max_steps: int = 20,
         tol: float | Literal["auto"] | None = "auto",
         dtype: DTypeLike = "float64",
@@ -153,6 +178,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         self.scale_features = scale_features
         self.constant = constant
         self.solver = solver
+        self.loss = loss
         self.max_steps = max_steps
         self.tol = tol
         self.dtype = dtype
@@ -167,13 +193,15 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         warm = self._is_warm()
         weights = self._checked_weights(X, sample_weight)
         one_of(self.solver, "solver", ("auto", "exact", "pcg"))
+        _ = self._fitted_loss  # refused here, if it must be
         if warm:
             self._require_same_shape(T)
         else:
             vars(self).pop("factors_", None)  # they belong to another network
-        scalings = [self._scaling] if warm else self._measure(X, T, weights)
-        given = scalings[0].scaled(T)
-        X, T, totals, repeats, places = merge_observations(X, given, weights)
+        scalings = [self._scaling] if warm else self._measured(X, T, weights)
+        given = self._given(scalings[0], T)
+        merges = not isinstance(self._fitted_loss, HuberLoss)
+        X, T, totals, repeats, places = merge_observations(X, given, weights, merges)
         observed = (places, weights, given - T[places]), (T, totals, repeats)
         coupled = self.readout != "partition" and T.shape[1] > 1
         self.solver_ = step_solver_for(self.solver, len(X), coupled, self.regularization)
@@ -182,6 +210,27 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             trainer = self._continue(*data) if warm else self._begin(*data, scalings)
             self._run(trainer, observed, earlier=self.factors_ if warm else None)
         return self
+
+    @property
+    def _fitted_loss(self):
+        """What is minimised, in the units of the network."""
+        return fitted_loss(self.loss, self._losses)
+
+    def _measured(self, X, T, weights):
+        """The scalings to choose from, with targets scaled as the loss asks for."""
+        scalings = self._measure(X, T, weights)
+        if isinstance(self._fitted_loss, LogOdds):
+            prior = prior_log_odds(T, weights)
+            scales = np.full(T.shape[1], self._fitted_loss.scale)
+            return [replace(s, target_mean=prior, target_scale=scales) for s in scalings]
+        if isinstance(self._fitted_loss, HuberLoss):
+            robust = [s.with_robust_targets(T) for s in scalings]
+            return [replace(s, target_scale=s.target_scale / TARGET_DEVIATION) for s in robust]
+        return scalings
+
+    def _given(self, scaling, T):
+        """Targets as the trainer is given them: labels as they are, numbers in its units."""
+        return T if isinstance(self._fitted_loss, LogOdds) else scaling.scaled(T)
 
     def _is_warm(self):
         """Whether a fit continues an earlier one."""
@@ -205,8 +254,11 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             rng=np.random.default_rng(seed),
             dtype=np.dtype(self.dtype),
         )
-        if self.solver_ == "pcg" and self.regularization != 0:
-            mu = self._choose_on_few(X, T, weights, repeats, scalings)
+        most = ROWS_FOR_QUICK_CHOICE if self.solver_ == "pcg" else ROWS_OF_A_PATH
+        curved = not isinstance(self._fitted_loss, SquaredLoss)
+        path = curved and self._chooses() and len(X) > most
+        if path or (self.solver_ == "pcg" and self.regularization != 0):
+            mu = self._choose_on_few(X, T, weights, repeats, scalings, most)
             return self._trainer(self._layer(X), T, weights, repeats, mu)
         if len(scalings) > 1:
             return self._best_trainer(X, T, weights, repeats, scalings)
@@ -218,33 +270,50 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
 
         Of those before the last, layer and mu are kept alone: they take a third of a trainer.
         """
-        found = []
+        found, squares = [], self._squares(T, weights)
         for self._scaling in scalings:
             trainer, layer = None, self._layer(X)  # the trainer before this one is given up
-            trainer = self._trainer(layer, T, weights, repeats)
+            trainer = self._trainer(layer, squares[0], weights, repeats, loss=squares[1])
             error = trainer.choose_regularization()
             found.append((error, self._scaling, layer, trainer.regularization_))
             found = [min(found, key=lambda entry: entry[0])]
         _, best, layer, mu = found.pop()
+        if not isinstance(self._fitted_loss, SquaredLoss):  # which chooses mu by itself
+            self._scaling, trainer = best, None
+            return self._trainer(layer, T, weights, repeats)
         if best is not self._scaling:
             self._scaling, trainer = best, None
             trainer = self._trainer(layer, T, weights, repeats, mu)
         return trainer
 
-    def _choose_on_few(self, X, T, weights, repeats, scalings):
+    def _choose_on_few(self, X, T, weights, repeats, scalings, most):
         """Keep the scaling of least leave-one-out error on some of the rows; return its mu."""
-        X, *data = some_of(X, T, weights, repeats, ROWS_FOR_QUICK_CHOICE)
-        found = []
+        X, *data = some_of(X, T, weights, repeats, most)
+        found, squares = [], self._squares(data[0], data[1])
         with blas_threads_for(len(X)):
             for self._scaling in scalings:
-                trainer = self._trainer(self._layer(X), *data, solver="exact")
+                given = squares[0], *data[1:]
+                trainer = self._trainer(self._layer(X), *given, solver="exact", loss=squares[1])
                 error = trainer.choose_regularization()
                 errors = trainer.loo_residuals if self._needs_errors else None
                 found.append((error, trainer.regularization_, self._scaling, errors))
-        error, mu, self._scaling, errors = min(found, key=lambda entry: entry[0])
-        self.loo_error_ = error / TARGET_DEVIATION**2
+            error, mu, self._scaling, errors = min(found, key=lambda entry: entry[0])
+            if not isinstance(self._fitted_loss, SquaredLoss):
+                trainer = self._trainer(self._layer(X), *data, solver="exact").run()
+                error, mu, errors = (
+                    trainer.loo_error,
+                    trainer.regularization_,
+                    trainer.loo_residuals,
+                )
+        self.loo_error_ = self._in_units(error)
         self._calibrate(errors, *data)
         return mu
+
+    def _squares(self, T, weights):
+        """Targets and the squared loss, by which scalings are compared whatever the loss is."""
+        if isinstance(self._fitted_loss, LogOdds):
+            T = T - np.average(T, axis=0, weights=weights)
+        return T, SquaredLoss()
 
     def _layer(self, X):
         """The last layer of the network at the rows of X, in the present scaling."""
@@ -262,17 +331,27 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             weight_std=layer.weight_std,
             thresholds=layer.thresholds,
         )
-        T = T - (moved.outputs() - layer.outputs())
+        start = layer.outputs()
+        if not isinstance(self._fitted_loss, LogOdds):
+            T, start = T - (moved.outputs() - start), None
         # To choose mu anew would take an eigendecomposition of all rows.
         mu = self.regularization_ if self.solver_ == "pcg" and self._chooses() else None
-        return self._trainer(moved, T, weights, repeats, mu)
+        return self._trainer(moved, T, weights, repeats, mu, start=start)
 
     def _chooses(self):
         """Whether leave-one-out chooses mu."""
         return isinstance(self.regularization, str)
 
-    def _trainer(self, layer, T, weights, repeats, mu=None, solver=None):
-        """A trainer; of the solver that the rows ask for, unless one is given."""
+    def _trainer(self, layer, T, weights, repeats, mu=None, solver=None, start=None, loss=None):
+        """A trainer; of the solver that the rows ask for and the loss, unless others are given.
+
+        `start` are outputs of the network as drawn, if the layer has moved since.
+        """
+        centred, loss = True, self._fitted_loss if loss is None else loss
+        if isinstance(loss, LogOdds):
+            scaling = self._scaling
+            start = layer.outputs() if start is None else start
+            centred = start - scaling.target_mean / scaling.target_scale
         if solver is None:
             solver = "exact" if self.solver_ == "exact" else RepeatablePcgSolver()
         return LastLayerGaussNewton(
@@ -282,7 +361,8 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             tol=self._tolerance(),
             max_steps=self.max_steps,
             search_kinks=False,  # ten times the steps, for the same test errors
-            centred=True,
+            centred=centred,
+            loss=loss,
             sample_weight=weights,
             repeats=repeats,
             solver=solver,
@@ -305,14 +385,16 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
     def _adopt(self, trainer, observed, earlier):
         """Take over what a trainer found."""
         (places, weights, deviations), merged = observed
-        self._keep_observations(places, weights, trainer.linear_targets[places] + deviations)
+        vars(self).pop("_observations", None)
+        if isinstance(self._fitted_loss, SquaredLoss):
+            self._keep_observations(places, weights, trainer.linear_targets[places] + deviations)
         A, V = trainer.factors
         if earlier is not None and np.array_equal(V, earlier[1]):
             A = A + earlier[0]
         elif earlier is not None:
             A, V = np.concatenate([earlier[0], A]), np.concatenate([earlier[1], V])
         self.factors_ = A, V
-        self.history_ = trainer.history
+        self.history_: list[StepRecord] = trainer.history
         self.n_iter_ = max(1, len(trainer.history))
         self.regularization_ = trainer.regularization_
         n_iterations = max((record.n_iterations for record in trainer.history), default=0)
@@ -322,11 +404,24 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             self.loo_error_ = None
         elif self.solver_ == "exact":
             error = trainer.loo_error  # None where the targets were met before the first step
-            self.loo_error_ = None if error is None else error / TARGET_DEVIATION**2
+            self.loo_error_ = None if error is None else self._in_units(error)
         if self.solver_ == "exact" or self.loo_error_ is None:  # else few rows have told
             # What is pulled towards earlier weights has seen each row before.
             known = self._needs_errors and earlier is None
             self._calibrate(trainer.loo_residuals if known else None, *merged)
+
+    def _in_units(self, error):
+        """The leave-one-out error in units of the variance, or as a loss of log-odds."""
+        if isinstance(self._fitted_loss, LogOdds):
+            return error / 2
+        return error / TARGET_DEVIATION**2
+
+    def _tolerance(self):
+        """Return `tol` as the trainer takes it."""
+        logistic = isinstance(self._fitted_loss, LogOdds) and self.regularization != 0
+        if logistic and isinstance(self.tol, str) and self.tol == "auto":
+            return LOGISTIC_TOL
+        return super()._tolerance()
 
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
@@ -359,7 +454,7 @@ class GaussNewtonRegressor(LinearisedRegressor, _GaussNewtonModel):
 
     f(x) - f_0(x) with f_0 the network as drawn, fitted to scaled targets by the regularised
     Gauss-Newton steps of `LastLayerGaussNewton`.
-{_PARAMETERS}
+{_PARAMETERS.replace("{LOSSES}", _REGRESSION).replace("{LOO}", _HUBER_LOO)}
     Notes
     -----{REPEATED_ROWS}
     Examples
@@ -369,6 +464,8 @@ class GaussNewtonRegressor(LinearisedRegressor, _GaussNewtonModel):
     >>> model.score(X, X[:, 0] * X[:, 1]) > 0.9
     True
     """
+
+    _losses = "squared", "huber"
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
@@ -404,7 +501,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`, with
     f(x) - f_0(x) fitted as in `GaussNewtonRegressor`.
-{with_class_weight(_PARAMETERS)}
+{with_class_weight(_PARAMETERS.replace("{LOSSES}", _CLASSIFICATION).replace("{LOO}", _LOG_LOO))}
     classes_ : ndarray, shape (n_classes,)
         The labels; of multilabel targets the numbers of their columns.
     multilabel_ : bool
@@ -414,7 +511,8 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     -----{REPEATED_ROWS}
     Probabilities are calibrated on all rows, each left out of the linearised fit at its end; by
     "pcg" on at most 1,024 rows, each left out of the first linearised fit of these, which is less
-    sure than that of all.
+    sure than that of all. With loss="log_loss" outputs are log-odds by themselves, and t is near 1;
+    it is 1 for a fit without regularization and after a warm start.
 
     Examples
     --------
@@ -424,6 +522,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
     True
     """
 
+    _losses = "squared", "log_loss"
     _no_scores = (
         "a fit without regularization, or one that a warm start continued. Fit anew with "
         "regularization='loo' and warm_start=False"
@@ -441,6 +540,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
         scale_features: bool | Literal["auto"] = "auto",
         constant: float | Literal["auto", "loo"] = "auto",
         solver: Literal["auto", "exact", "pcg"] = "auto",
+        loss: Literal["squared", "log_loss"] = "squared",
         max_steps: int = 20,
         tol: float | Literal["auto"] | None = "auto",
         dtype: Literal["float64", "float32"] = "float64",
@@ -461,6 +561,7 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
             scale_features=scale_features,
             constant=constant,
             solver=solver,
+            loss=loss,
             max_steps=max_steps,
             tol=tol,
             dtype=dtype,
@@ -504,6 +605,18 @@ class GaussNewtonClassifier(CalibratedClassifier, _GaussNewtonModel):
             self._learn_classes(y)
         weights = self._weights_by_class(y, sample_weight)
         return self._fit(X, self._indicators(y), weights)
+
+    def _known_calibration(self):
+        """Return t; outputs that are log-odds have probabilities also where none was found."""
+        if isinstance(self._fitted_loss, LogOdds) and self.calibration_ is None:
+            return 1.0
+        return super()._known_calibration()
+
+    def _scored(self, T, predictions):
+        """Targets and leave-one-out predictions in the units of the `decision_function`."""
+        if isinstance(self._fitted_loss, LogOdds):  # predictions have the classes' frequencies
+            return T, predictions * self._scaling.target_scale
+        return super()._scored(T, predictions)
 
     def _require_known(self, classes):
         """Refuse a warm start with classes that have no output."""

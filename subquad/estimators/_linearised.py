@@ -25,9 +25,7 @@ from subquad.solvers.influence import influence_as, predictive_variance_as
 if TYPE_CHECKING:
     from typing import Any
 
-    from numpy.typing import ArrayLike
-
-    from subquad._typing import FloatArray
+    from subquad._typing import FloatArray, MatrixLike
 
 
 class LinearisedModel:
@@ -37,7 +35,7 @@ class LinearisedModel:
         """Keep the distinct row, the weight and the target (n, C) of each training row."""
         self._observations = {"places": places, "weights": weights, "targets": targets}
 
-    def influence(self, X: ArrayLike) -> FloatArray:
+    def influence(self, X: MatrixLike) -> FloatArray:
         """Return by how much predictions change when one training row is left out of the fit.
 
         Parameters
@@ -97,6 +95,12 @@ class LinearisedModel:
     def _known_rows(self, X):
         """X, checked, of a model that has kept its observations."""
         check_is_fitted(self, self._FITTED)
+        loss = getattr(self, "loss", "squared")
+        if getattr(loss, "name", loss) != "squared":
+            raise ValueError(
+                f"loss must be 'squared' for deviations and influence; got {loss!r}, whose fit is "
+                "no least squares."
+            )
         if getattr(self, "solver_", "exact") == "nystrom":
             raise ValueError(
                 "solver must be 'exact' or 'pcg' for deviations and influence; got a fit by "
@@ -129,7 +133,7 @@ class LinearisedModel:
 class LinearisedRegressor(OutputsRegressor):
     """A regressor that says how sure it is."""
 
-    def predict(self, X: ArrayLike, return_std: bool = False) -> Any:
+    def predict(self, X: MatrixLike, return_std: bool = False) -> Any:
         """Return predictions, and on request their standard deviations.
 
         Parameters

@@ -22,10 +22,16 @@ def merge_duplicates(X, T, weights):
     return merge_observations(X, T, weights)[:-1]
 
 
-def merge_observations(X, T, weights):
-    """Return what `merge_duplicates` does, and the place of each row of X: -1 if left out."""
+def merge_observations(X, T, weights, merges=True):
+    """Return what `merge_duplicates` does, and the place of each row of X: -1 if left out.
+
+    Equal rows stay apart, in their order, unless it merges.
+    """
     kept = weights > 0
-    rows, points = _distinct(X[kept])
+    if merges:
+        rows, points = _distinct(X[kept])
+    else:
+        rows, points = X[kept], np.arange(np.count_nonzero(kept))
     places = np.full(X.shape[0], -1)
     places[kept] = points.ravel()
     return rows, *merge_repeats(places[kept], T[kept], weights[kept]), places

@@ -15,6 +15,7 @@ from subquad.networks import LastLayer
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from subquad._typing import FloatArray
     from subquad.activations import Activation
 
 
@@ -33,10 +34,10 @@ class StoredLayer:
         The bias of the head.
     """
 
-    weight: np.ndarray
-    bias: np.ndarray
-    readout: np.ndarray | None
-    constant: np.ndarray | None
+    weight: FloatArray
+    bias: FloatArray
+    readout: FloatArray | None
+    constant: FloatArray | None
 
     def __repr__(self) -> str:
         width, m_in = self.weight.shape

@@ -38,12 +38,28 @@ __all__ = [
 
 # What can be saved, and what `fit` leaves in it last.
 _ESTIMATORS = {
+    "FactoredClassifier": "weights_",
+    "FactoredRegressor": "weights_",
     "GaussNewtonClassifier": "factors_",
     "GaussNewtonRegressor": "factors_",
+    "HalfSpaceSGDClassifier": "trainer_",
+    "HalfSpaceSGDRegressor": "trainer_",
     "NTKClassifier": "dual_coef_",
     "NTKRegressor": "dual_coef_",
     "LogisticRegression": "coef_",
+    "PolynomialTensorSketch": "indexHash_",
     "Ridge": "coef_",
+}
+_NETWORKS = ("FactoredNetwork", "PairedNetwork", "TwoLayerNetwork", "WideNetwork")
+# Steps of scikit-learn's that a pipeline may have, and what `fit` leaves in them; the last step,
+# or any other, may be one of the estimators.
+_STEPS = {
+    "MaxAbsScaler": ("sklearn.preprocessing", "scale_"),
+    "MinMaxScaler": ("sklearn.preprocessing", "scale_"),
+    "Normalizer": ("sklearn.preprocessing", "n_features_in_"),
+    "RobustScaler": ("sklearn.preprocessing", "n_features_in_"),
+    "SimpleImputer": ("sklearn.impute", "statistics_"),
+    "StandardScaler": ("sklearn.preprocessing", "n_features_in_"),
 }
 # Those of scikit-learn, with the one parameter that is kept: others change with its versions.
 _LINEAR = {"LogisticRegression": "C", "Ridge": "alpha"}
@@ -60,13 +76,16 @@ _NOT_SAVED = ("callback",)
 def save_model(
     estimator: object, path: str | os.PathLike[str], *, notes: dict[str, Any] | None = None
 ) -> None:
-    """Save a fitted estimator.
+    """Save a fitted estimator, a pipeline that ends with one, or a network.
 
     Parameters
     ----------
-    estimator : GaussNewtonRegressor, GaussNewtonClassifier, NTKRegressor or NTKClassifier
-        Fitted; or a `Ridge` or a `LogisticRegression` of scikit-learn, of dense rows, of which
-        coefficients, classes and the penalty are kept.
+    estimator : estimator of `subquad.estimators`, Pipeline, or network of `subquad.networks`
+        Fitted, unless it is a network: `WideNetwork`, `FactoredNetwork`, `TwoLayerNetwork` or
+        `PairedNetwork`. A `Pipeline` of scikit-learn may have as steps, beside the estimators,
+        `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`, `Normalizer`,
+        `SimpleImputer` of numbers, and "passthrough". Or a `Ridge` or a `LogisticRegression` of
+        dense rows, of which coefficients, classes and the penalty are kept.
     path : str or path-like
         The file to write. An old one is replaced whole, once the new one is complete: see
         `replacing` for what is kept of it, and what of other names it has. A device such as
@@ -88,7 +107,9 @@ def save_model(
     Weights are saved as the seed that they were made of, with the version of the generator: the
     numbers that `GaussianWeights` makes of it are subquad's own, the same bits on every machine.
     Files of version 0.1.0 hold the numbers themselves, and are read as well. `callback` is not
-    saved, and a `random_state` that is no integer becomes None.
+    saved, and a `random_state` that is no integer becomes None. Of half-space models,
+    `history_` stays behind; what `partial_fit` goes on from does not. Of scikit-learn's steps what
+    they learned is saved, which another version of scikit-learn may not know how to use.
 
     Examples
     --------
@@ -103,33 +124,67 @@ def save_model(
     True
     """
     from subquad.io._codec import Writer
-    from subquad.io._parts import LINEAR_STATE, MOST_LAYERS
 
-    name = type(estimator).__name__
-    if name not in _ESTIMATORS or type(estimator) is not _estimator_class(name):
-        raise TypeError(f"estimator must be one of {', '.join(_ESTIMATORS)}; got {name}.")
-    if not hasattr(estimator, _ESTIMATORS[name]):
-        raise ValueError("estimator must be fitted; got one that is not. Call fit first.")
-    if getattr(estimator, "depth_", 1) > MOST_LAYERS:
-        raise ValueError(
-            f"estimator must have at most {MOST_LAYERS} layers to be saved; got {estimator.depth_}."
-        )
     if not isinstance(notes, (dict, type(None))):
         raise TypeError(f"notes must be a dict or None; got {type(notes).__name__}.")
     writer = Writer()
+    header = {"subquad_version": _version(), **_document(writer, estimator), "notes": notes}
+    write_container(path, header, writer.arrays)
+
+
+def _document(writer, estimator, place=""):
+    """Class, parameters and state of what is saved; `place` begins the names of its arrays."""
+    from subquad.io._parts import LINEAR_STATE
+
+    name = type(estimator).__name__
+    if type(estimator) is not _class_of(name):
+        known = ", ".join((*_ESTIMATORS, "Pipeline", *_NETWORKS))
+        raise TypeError(f"estimator must be one of {known}; got {name}.")
+    if name in _NETWORKS:
+        state = {"network": writer.encode(f"{place}network", estimator)}
+        return {"class": name, "parameters": {}, "state": state}
+    if name == "Pipeline":
+        steps = [
+            [key, step if step in (None, "passthrough") else _step(writer, step, f"{place}{i}.")]
+            for i, (key, step) in enumerate(estimator.steps)
+        ]
+        return {"class": name, "parameters": {}, "state": {"steps": steps}}
+    _require_savable(estimator, name)
     params = estimator.get_params(deep=False)
     state = {key: value for key, value in vars(estimator).items() if key not in params}
     if name in _LINEAR:
         params = {_LINEAR[name]: params[_LINEAR[name]]}
         state = {key: value for key, value in state.items() if key in LINEAR_STATE}
-    header = {
-        "subquad_version": _version(),
+    if "trainer_" in state:  # which knows the network that it began with
+        del state["network_"]
+    kept = _savable(params).items()
+    return {
         "class": name,
-        "parameters": {key: writer.encode(key, value) for key, value in _savable(params).items()},
-        "state": {key: writer.encode(key, value) for key, value in state.items()},
-        "notes": notes,
+        "parameters": {key: writer.encode(f"{place}{key}", value) for key, value in kept},
+        "state": {key: writer.encode(f"{place}{key}", value) for key, value in state.items()},
     }
-    write_container(path, header, writer.arrays)
+
+
+def _step(writer, step, place):
+    """Document of a step of a pipeline."""
+    name = type(step).__name__
+    if name not in (*_STEPS, *_ESTIMATORS):
+        allowed = ", ".join((*_STEPS, *_ESTIMATORS))
+        raise TypeError(f"estimator must have steps out of {allowed}; got {name}.")
+    return _document(writer, step, place)
+
+
+def _require_savable(estimator, name):
+    """Refuse an estimator that is not fitted, or that no file can hold."""
+    from subquad.io._parts import MOST_LAYERS
+
+    last = _ESTIMATORS[name] if name in _ESTIMATORS else _STEPS[name][1]
+    if not hasattr(estimator, last):
+        raise ValueError("estimator must be fitted; got one that is not. Call fit first.")
+    if getattr(estimator, "depth_", 1) > MOST_LAYERS:
+        raise ValueError(
+            f"estimator must have at most {MOST_LAYERS} layers to be saved; got {estimator.depth_}."
+        )
 
 
 def load_model(path: str | os.PathLike[str]) -> Any:
@@ -142,8 +197,8 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    estimator
-        Fitted; predictions are those of the saved one, bit for bit on the same machine.
+    estimator, Pipeline or network
+        As it was saved; predictions are those of the saved one, bit for bit on the same machine.
 
     Raises
     ------
@@ -174,23 +229,49 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 
 
 def _restored(header, arrays):
-    """Estimator of one of the known classes, with the attributes of the header."""
+    """What a header and its arrays stand for; every array must have a use."""
     from subquad.io._codec import Reader
-    from subquad.io._parts import check_model
 
-    if header["class"] not in _ESTIMATORS:
-        raise ValueError(f"unknown class {header['class']!r}")
-    reader, cls = Reader(arrays), _estimator_class(header["class"])
-    estimator = cls(**reader.decode({"dict": header["parameters"]}))
-    for name, value in _with_scaling(header["state"], reader).items():
-        if not _ATTRIBUTE.fullmatch(name) or hasattr(cls, name):
-            raise ValueError(f"unknown attribute {name!r}")
-        setattr(estimator, name, reader.decode(value))
+    reader = Reader(arrays)
+    made = _made(header, reader)
     if reader.unused:
         raise ValueError("arrays without a use")
-    check_model(estimator)
     reader.finish()
+    return made
+
+
+def _made(document, reader, names=None):
+    """Object of one of the known classes, with the attributes of the document."""
+    from subquad.io._parts import check_model
+
+    name = document["class"]
+    if name not in (names or (*_ESTIMATORS, *_NETWORKS, "Pipeline")):
+        raise ValueError(f"unknown class {name!r}")
+    cls, state = _class_of(name), document["state"]
+    if name in _NETWORKS:
+        network = reader.decode(state["network"])
+        if type(network) is not cls:
+            raise ValueError("a network of another class")
+        return network
+    if name == "Pipeline":
+        return cls([(key, _made_step(step, reader)) for key, step in state["steps"]])
+    estimator = cls(**reader.decode({"dict": document["parameters"]}))
+    for key, value in _with_scaling(state, reader).items():
+        if not _ATTRIBUTE.fullmatch(key) or hasattr(cls, key):
+            raise ValueError(f"unknown attribute {key!r}")
+        setattr(estimator, key, reader.decode(value))
+    if "trainer_" in state:
+        estimator.network_ = estimator.trainer_.network
+    if name in _ESTIMATORS:
+        check_model(estimator)
     return estimator
+
+
+def _made_step(step, reader):
+    """A step of a pipeline."""
+    if step in (None, "passthrough"):
+        return step
+    return _made(step, reader, (*_STEPS, *_ESTIMATORS))
 
 
 def _with_scaling(state, reader):
@@ -205,10 +286,19 @@ def _with_scaling(state, reader):
     return {"_scaling": {"scaling": {"dict": parts}}, **state}
 
 
-def _estimator_class(name):
-    """Class of an estimator this version can save, by name."""
-    module = "sklearn.linear_model" if name in _LINEAR else "subquad.estimators"
-    return getattr(importlib.import_module(module), name)
+def _class_of(name):
+    """Class that this version can save, by name, or None."""
+    if name in _STEPS:
+        return getattr(importlib.import_module(_STEPS[name][0]), name)
+    if name == "Pipeline":
+        return importlib.import_module("sklearn.pipeline").Pipeline
+    if name in _NETWORKS:
+        return getattr(importlib.import_module("subquad.networks"), name)
+    if name in _LINEAR:
+        return getattr(importlib.import_module("sklearn.linear_model"), name)
+    if name in _ESTIMATORS:
+        return getattr(importlib.import_module("subquad.estimators"), name)
+    return None
 
 
 def _version():

@@ -4,6 +4,7 @@ What JSON has no word for is an object of one key that says what it is, as {"arr
 """
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -15,8 +16,9 @@ from subquad._sparse import require_sound
 from subquad._validation import as_matrix, integer, real
 from subquad.activations import ReLU, ShiftedReLU, ThresholdedReLU
 from subquad.estimators import Scaling
+from subquad.io._networks import READERS, parts_of
 from subquad.networks import WideNetwork
-from subquad.training import Diagnostics, StepRecord
+from subquad.training import Diagnostics, HuberLoss, Loss, StepRecord, as_loss
 from subquad.weights import DenseWeights, GaussianWeights
 
 _ACTIVATIONS = {cls.__name__: cls for cls in (ReLU, ShiftedReLU, ThresholdedReLU)}
@@ -40,7 +42,7 @@ class Writer:
         if isinstance(value, float):
             return value if math.isfinite(value) else {"float": repr(value)}
         if isinstance(value, (np.dtype, type)):
-            return {"dtype": np.dtype(value).name}
+            return {"dtype": _dtype_name(name, value)}
         if isinstance(value, list):
             return [self.encode(f"{name}.{i}", item) for i, item in enumerate(value)]
         if isinstance(value, tuple):
@@ -65,13 +67,24 @@ class Writer:
             return {"step": self.encode(name, fields)}
         if type(value) in _ACTIVATIONS.values():
             fields = {"shift": value.shift, "relative": value.relative}
+            if value.scaling != "norm":  # as older versions know it
+                fields["scaling"] = value.scaling
             return {"activation": self.encode(name, {"class": type(value).__name__, **fields})}
         if isinstance(value, Scaling):
             return {"scaling": self.encode(name, vars(value))}
         if isinstance(value, WideNetwork):
             parts = {"activation": value.activation, "readout": value.readout}
             columns = [_columns_of(weights, name) for weights in value.weights]
+            if not value.normalise:
+                parts["normalise"] = False
             return {"network": self.encode(name, {**parts, "columns": columns})}
+        if isinstance(value, Loss):
+            fields = {"name": value.name, "delta": getattr(value, "delta", None)}
+            return {"loss": self.encode(name, fields)}
+        known = parts_of(value)
+        if known is not None:
+            kind, parts = known
+            return {kind: self.encode(name, parts)}
         raise TypeError(f"{name} must be plain to be saved; got {type(value).__name__}.")
 
     def _array(self, name, value):
@@ -115,8 +128,14 @@ class Reader:
             "csr": lambda parts: _sparse_rows(**self.decode(parts)),
             "scaling": lambda fields: Scaling(**self.decode(fields)),
             "network": lambda parts: self._network(**self.decode(parts)),
+            "loss": lambda fields: _loss(**self.decode(fields)),
+            **{kind: functools.partial(self._made, make) for kind, make in READERS.items()},
         }
         self._networks = []
+
+    def _made(self, make, parts):
+        """What a function makes of decoded parts."""
+        return make(**self.decode(parts))
 
     def decode(self, value):
         """Return the value that a piece of JSON stands for."""
@@ -143,6 +162,14 @@ class Reader:
             ]
 
 
+def _dtype_name(name, value):
+    """Name of one of the two dtypes that files know."""
+    dtype = np.dtype(value).name
+    if dtype not in ("float32", "float64"):
+        raise TypeError(f"{name} must be float32 or float64 to be saved; got {dtype}.")
+    return dtype
+
+
 def _strings(strings):
     """Array of objects, all of them strings."""
     if not all(isinstance(string, str) for string in strings):
@@ -150,6 +177,11 @@ def _strings(strings):
     array = np.empty(len(strings), dtype=object)
     array[:] = strings
     return array
+
+
+def _loss(name, delta=None):
+    """Loss of one of the known names."""
+    return as_loss(name) if delta is None else HuberLoss(delta)
 
 
 def _sparse_rows(data, indices, indptr, shape):
@@ -166,12 +198,12 @@ def _step(diagnostics=None, **fields):
     return StepRecord(diagnostics=diagnostics, **fields)
 
 
-def _activation(shift, relative, **names):
+def _activation(shift, relative, scaling="norm", **names):
     """Activation of one of the known classes; ReLU has no shift to give."""
     cls = _ACTIVATIONS[names["class"]]
     if not isinstance(relative, bool):
         raise TypeError("relative must be true or false")
-    return cls(relative=relative) if cls is ReLU else cls(shift, relative)
+    return cls(relative=relative) if cls is ReLU else cls(shift, relative, scaling)
 
 
 def _columns_of(W, name):
@@ -187,10 +219,12 @@ def _columns_of(W, name):
     return W._columns
 
 
-def _network(activation, readout, columns):
+def _network(activation, readout, columns, normalise=True):
     """WideNetwork of given weights, once shapes and types fit: the kernels trust them."""
     if type(activation) not in _ACTIVATIONS.values():
         raise TypeError("an activation must be one of the known classes")
+    if not isinstance(normalise, bool):
+        raise TypeError("normalise must be true or false")
     readout = as_matrix(readout, "readout")
     width = readout.shape[1]
     if len(columns) < 2:
@@ -199,7 +233,7 @@ def _network(activation, readout, columns):
     weights = [
         _weights(part, shape, readout.dtype) for part, shape in zip(columns, shapes, strict=True)
     ]
-    return WideNetwork._from_parts(weights, readout, activation)
+    return WideNetwork._from_parts(weights, readout, activation, normalise)
 
 
 def _weights(columns, shape, dtype):

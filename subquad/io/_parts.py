@@ -10,11 +10,11 @@ import numpy as np
 import scipy.sparse
 
 from subquad._parallel import resolve_threads
-from subquad._validation import as_csr, as_matrix, as_vector, integer, real
+from subquad._validation import as_csr, as_matrix, as_vector, integer, real, require_finite
 from subquad.activations import ShiftedReLU
 from subquad.estimators import Scaling
-from subquad.networks import WideNetwork
-from subquad.training import StepRecord
+from subquad.networks import FactoredNetwork, WideNetwork
+from subquad.training import HalfSpaceSGD, StepRecord
 
 # A kernel of a thousand layers takes seconds for one row. A file that asks for more asks to hang.
 MOST_LAYERS = 1000
@@ -25,21 +25,65 @@ LINEAR_STATE = ("coef_", "intercept_", "classes_", "n_features_in_", "feature_na
 def check_model(estimator):
     """Raise ValueError, TypeError or AttributeError unless the estimator can predict."""
     d = integer(estimator.n_features_in_, "n_features_in_")
+    if hasattr(estimator, "indexHash_"):
+        _check_names(estimator, d)
+        _check_sketch(estimator, d)
+        return
     if not hasattr(estimator, "_scaling"):
         _check_linear_model(estimator, d)
         return
     resolve_threads(estimator.n_threads)
+    _check_names(estimator, d)
     n_outputs = _check_scaling(estimator._scaling, d)
     if hasattr(estimator, "factors_"):
         _check_network_model(estimator, d, n_outputs)
+    elif hasattr(estimator, "trainer_"):
+        _check_trainer(estimator.trainer_, d, n_outputs)
+    elif hasattr(estimator, "weights_"):
+        _check_factored_model(estimator, n_outputs)
     else:
         _check_kernel_model(estimator, d, n_outputs)
-    for name in ("regularization_", "loo_error_"):
+    names = () if hasattr(estimator, "trainer_") else ("regularization_", "loo_error_")
+    for name in names:
         value = getattr(estimator, name)
         if value is not None and not isinstance(value, (float, int)):
             raise TypeError(f"{name} must be a number; got {_short(value)}")
-    _check_names(estimator, d)
     _check_targets(estimator, n_outputs)
+
+
+def _check_sketch(sketch, d):
+    """Check the buckets and signs of a polynomial sketch, which its kernel trusts."""
+    sketch._check_parameters()
+    shape = sketch.degree, d + (sketch.coef0 != 0)
+    for name in ("indexHash_", "bitHash_"):
+        table = getattr(sketch, name)
+        _require_type(table, np.ndarray, name)
+        if table.shape != shape or table.dtype.kind != "i":
+            raise ValueError(f"{name} must be integers of shape {shape}")
+    if not ((sketch.indexHash_ >= 0) & (sketch.indexHash_ < sketch.n_components)).all():
+        raise ValueError(f"indexHash_ must be in [0, {sketch.n_components})")
+    if not (np.abs(sketch.bitHash_) == 1).all():
+        raise ValueError("bitHash_ must be signs")
+
+
+def _check_trainer(trainer, d, n_outputs):
+    """Check the sizes of a half-space network."""
+    _require_type(trainer, HalfSpaceSGD, "trainer_")
+    network = trainer.network
+    if (network.n_features, network.n_outputs) != (d + 1, n_outputs):
+        raise ValueError(f"trainer_ must take {d + 1} features and have {n_outputs} outputs")
+
+
+def _check_factored_model(estimator, n_outputs):
+    """Check a factored network of one output, and the weights of each."""
+    network, weights = estimator.network_, estimator.weights_
+    _require_type(network, FactoredNetwork, "network_")
+    if network.n_features <= estimator.n_features_in_ or network.n_outputs != 1:
+        raise ValueError("network_ must take all features and a constant, and have one output")
+    _require_type(weights, np.ndarray, "weights_")
+    if weights.shape != (n_outputs, *network.weights.shape) or weights.dtype != network.dtype:
+        raise ValueError("weights_ must be those of the network, for each output")
+    require_finite(weights, "weights_")
 
 
 def _check_linear_model(estimator, d):

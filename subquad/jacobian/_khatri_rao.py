@@ -108,9 +108,11 @@ class KhatriRao(KeepsGram):
         return self
 
     def _adopt(self, U, side, n_threads, groups=None):
-        self.U, self._side, self._n_threads, self._groups = U, side, n_threads, groups
-        self.n, self.m_u = U.shape if groups is None else (groups.n, U.shape[1])
-        self.m_v = side.inputs.shape[1]
+        self._side, self._n_threads, self._groups = side, n_threads, groups
+        self.U: Matrix = U
+        self.n: int = U.shape[0] if groups is None else groups.n
+        self.m_u: int = U.shape[1]
+        self.m_v: int = side.inputs.shape[1]
 
     @property
     def V(self) -> Matrix:

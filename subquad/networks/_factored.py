@@ -13,13 +13,14 @@ import scipy.sparse
 
 from subquad._parallel import blocks, resolve_threads
 from subquad._shapes import MAX_SIZE, as_dtype, require_matrix_memory
-from subquad._validation import as_csr, as_matrix, generator, integer, one_of
+from subquad._validation import as_csr, as_matrix, generator, integer, one_of, true_or_false
 from subquad.activations import ReLU, as_activation
+from subquad.hadamard import next_length
 from subquad.jacobian import KhatriRao
 from subquad.networks._factored_layer import FactoredLayer
 from subquad.networks._initial import layer_number, normals
 from subquad.networks._last_layer import outputs_in_range
-from subquad.networks._outer import Absent, Dense, HadamardStack
+from subquad.networks._outer import Absent, Dense, HadamardStack, OneTransform
 from subquad.sketch import SRHT, GaussianSketch
 
 if TYPE_CHECKING:
@@ -51,13 +52,17 @@ class FactoredNetwork:
     width : int
         m.
     inner_size : int
-        l <= d: C has entries of variance 1 / l, so that E[C^T C] = I.
+        l: C has entries of variance 1 / l, so that E[C^T C] = I.
     outer_size : int or None
-        k <= m: A has entries of variance 1 / k. None: there is no A.
-    sketch : {"srht", "gaussian"}
+        k: A has entries of variance 1 / k. None: there is no A.
+    sketch : {"srht", "gaussian", "fjlt"}
         How A and C are drawn. "srht": C is a subsampled randomised Hadamard transform, and A a
-        stack of transforms H D_j with random signs D_j, neither of them stored. "gaussian":
-        dense, with normal entries.
+        stack of transforms H D_j with random signs D_j, neither of them stored. "fjlt": the same C,
+        and A is k columns of one such transform of order m, as printed; it is stored. "gaussian":
+        dense, with normal entries, of any size. A transform has at most its order, so that l is at
+        most d, rounded up to the next order, and k at most m.
+    printed : bool
+        Give C variance l^-1/2 and A variance k^-1/2, as printed, in place of 1 / l and 1 / k.
     n_outputs : int
     activation : ReLU, ShiftedReLU or ThresholdedReLU, optional
         ReLU() by default, as in the paper.
@@ -71,7 +76,7 @@ class FactoredNetwork:
     readout : ndarray, shape (n_outputs, m)
         a.
     inner : SRHT or GaussianSketch
-        C: ``inner.apply(X)`` is X C^T.
+        C: ``inner.apply(X)`` is X C^T, but for the factor l^(1/4) of printed variances.
 
     Raises
     ------
@@ -87,11 +92,11 @@ class FactoredNetwork:
     pre-activations of all points are never in memory.
 
     Departures: variances are 1 / l and 1 / k (the paper prints 1 / sqrt(l) and 1 / sqrt(k), with
-    which norms grow by l^1/4); several outputs; A is made of independent transforms of k neurons
-    each rather than of k rows of one transform of order m. That is as random a matrix, A^T A is
-    m / k times the identity just the same, neurons of a block are orthogonal at the start, and it
-    costs log k instead of log m operations a neuron (the trimmed transform that the paper counts
-    on), without leaving the first-level cache.
+    which norms grow by l^1/4: printed=True); several outputs; with "srht" A is made of independent
+    transforms of k neurons each rather than of k columns of one transform of order m, "fjlt". That
+    is as random a matrix, A^T A is m / k times the identity just the same, neurons of a block are
+    orthogonal at the start, and it costs log k instead of log m operations a neuron (the trimmed
+    transform that the paper counts on), without leaving the first-level cache.
 
     Examples
     --------
@@ -100,6 +105,8 @@ class FactoredNetwork:
     ((64, 8), (16, 1))
     """
 
+    printed = False  # of networks that older versions pickled
+
     def __init__(
         self,
         n_features: int,
@@ -107,7 +114,8 @@ class FactoredNetwork:
         width: int,
         inner_size: int,
         outer_size: int | None = None,
-        sketch: Literal["srht", "gaussian"] = "srht",
+        sketch: Literal["srht", "gaussian", "fjlt"] = "srht",
+        printed: bool = False,
         n_outputs: int = 1,
         activation: ThresholdActivation | None = None,
         rng: int | np.random.Generator | None = None,
@@ -116,35 +124,37 @@ class FactoredNetwork:
         d = integer(n_features, "n_features")
         width = integer(width, "width", maximum=MAX_SIZE)
         inner_size = integer(inner_size, "inner_size")
-        if inner_size > d:
-            raise ValueError(
-                f"inner_size must be at most n_features={d}: C reduces dimensions; "
-                f"got {inner_size}."
-            )
-        if outer_size is not None and integer(outer_size, "outer_size") > width:
-            raise ValueError(
-                f"outer_size must be at most width={width}: A^T reduces dimensions; "
-                f"got {outer_size}."
-            )
-        one_of(sketch, "sketch", ("srht", "gaussian"))
+        one_of(sketch, "sketch", ("srht", "gaussian", "fjlt"))
+        if outer_size is not None:
+            outer_size = integer(outer_size, "outer_size")
+        _require_orders(sketch, d, width, inner_size, outer_size)
+        self.printed = true_or_false(printed, "printed")
         self.activation = as_activation(activation, ReLU())
         n_outputs, dtype, rng = integer(n_outputs, "n_outputs"), as_dtype(dtype), generator(rng)
         self.n_features, self.width, self.inner_size, self.outer_size = d, width, inner_size, None
         self.sketch = sketch
-        rows = width if outer_size is None else integer(outer_size, "outer_size")
+        rows = width if outer_size is None else outer_size
         require_matrix_memory((rows, inner_size), dtype)
         require_matrix_memory((n_outputs, width), np.float64)
-        kind = SRHT if sketch == "srht" else GaussianSketch
+        kind = GaussianSketch if sketch == "gaussian" else SRHT
         self.inner = kind(d, inner_size, rng=rng)
-        self.weights = normals((rows, inner_size), rng, dtype)
+        self.weights: FloatArray = normals((rows, inner_size), rng, dtype)
         self._outer = Absent(width, dtype)
         if outer_size is not None:
             self.outer_size = rows
-            if sketch == "gaussian":
+            if sketch != "srht":
                 require_matrix_memory((width, rows), dtype)
-            self._outer = (HadamardStack if sketch == "srht" else Dense)(width, rows, rng, dtype)
-        self.readout = 2.0 * rng.integers(0, 2, (n_outputs, width), dtype=np.int8) - 1.0
+            outer = {"srht": HadamardStack, "gaussian": Dense, "fjlt": OneTransform}[sketch]
+            self._outer = outer(width, rows, rng, dtype)
+            if self.printed:
+                self._outer.multiply(rows**0.25)
+        self.readout: FloatArray = 2.0 * rng.integers(0, 2, (n_outputs, width), dtype=np.int8) - 1.0
         self._finish(dtype)
+
+    @property
+    def _inner_factor(self):
+        """By how much C as printed is larger."""
+        return self.inner_size**0.25 if self.printed else 1.0
 
     def _finish(self, dtype):
         """Give the readout its dtype, and make the padded, scaled copy that the kernel reads."""
@@ -172,7 +182,8 @@ class FactoredNetwork:
         return (
             f"FactoredNetwork(n_features={self.n_features}, width={self.width}, "
             f"inner_size={self.inner_size}, outer_size={self.outer_size}, "
-            f"sketch={self.sketch!r}, n_outputs={self.n_outputs}, "
+            f"sketch={self.sketch!r}, {'printed=True, ' if self.printed else ''}"
+            f"n_outputs={self.n_outputs}, "
             f"activation={self.activation}, dtype={self.dtype})"
         )
 
@@ -198,7 +209,10 @@ class FactoredNetwork:
             X = scipy.sparse.csr_array((values, indices, indptr), shape=X.shape)
         else:
             X = as_matrix(X, "X", n_columns=self.n_features, dtype=self.dtype)
-        return np.ascontiguousarray(self.inner.apply(X), dtype=self.dtype)
+        V = np.ascontiguousarray(self.inner.apply(X), dtype=self.dtype)
+        if self.printed:
+            V *= V.dtype.type(self._inner_factor)
+        return V
 
     def outputs(
         self,
@@ -289,7 +303,7 @@ class FactoredNetwork:
 
     def inner_matrix(self) -> FloatArray:
         """Return C, shape (l, d), in float64."""
-        return self.inner.matrix()
+        return self._inner_factor * self.inner.matrix()
 
     def outer_matrix(self) -> FloatArray:
         """Return A, shape (m, k), in float64; the identity if there is none."""
@@ -301,3 +315,20 @@ class FactoredNetwork:
             return self.weights
         rows, columns = self.weights.shape
         return as_matrix(weights, "weights", n_rows=rows, n_columns=columns, dtype=self.dtype)
+
+
+def _require_orders(sketch, d, width, inner_size, outer_size):
+    """Refuse more coordinates than a transform has."""
+    if sketch == "gaussian":
+        return
+    most = next_length(d)
+    if inner_size > most:
+        raise ValueError(
+            f"inner_size must be at most n_features={d}, or the next order {most} of a transform; "
+            f"got {inner_size}. sketch='gaussian' takes any."
+        )
+    if outer_size is not None and outer_size > width:
+        raise ValueError(
+            f"outer_size must be at most width={width}: A^T reduces dimensions; got {outer_size}. "
+            "sketch='gaussian' takes any."
+        )

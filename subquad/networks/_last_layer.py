@@ -96,11 +96,11 @@ class LastLayer:
     ) -> None:
         self._inputs = as_matrix(features, "features")
         self.n, dtype = len(self.features), self.features.dtype
-        self.preactivations = as_matrix(
+        self.preactivations: FloatArray = as_matrix(
             preactivations, "preactivations", dtype=dtype, n_rows=self.n
         )
-        self.width = self.preactivations.shape[1]
-        self.readout = as_readout(readout, self.width, dtype)
+        self.width: int = self.preactivations.shape[1]
+        self.readout: FloatArray = as_readout(readout, self.width, dtype)
         self.n_outputs = len(self.readout)
         self.activation = as_activation(activation, ReLU(), smooth=True)
         if thresholds is not None and is_smooth(self.activation):
@@ -112,7 +112,7 @@ class LastLayer:
             if weight_std is None
             else real(weight_std, "weight_std", minimum=0.0, exclusive_minimum=True)
         )
-        self.thresholds = (
+        self.thresholds: FloatArray | None = (
             thresholds_of(self.activation, _norms(self.features), self.weight_std, self.dtype)
             if thresholds is None
             else as_vector(thresholds, "thresholds", size=self.n, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The outer factor A (m, k) of a factored layer: none, dense, or a stack of Hadamard transforms.
+"""The outer factor A (m, k) of a factored layer: none, dense, or of Hadamard transforms.
 
 The rows of each have unit norm, on average, so that neurons start as with independent weights.
 
@@ -13,6 +13,7 @@ import numpy as np
 import scipy.linalg
 
 from subquad.networks._initial import normals
+from subquad.sketch import SRHT
 
 # Neurons are padded to whole words of bits.
 _WORD = 64
@@ -71,9 +72,22 @@ class Dense(_Outer):
         """Return the rows of what came out of the kernel times A."""
         return out[:, : self.width] @ self._matrix
 
+    def multiply(self, factor):
+        """Multiply A by a number."""
+        self._matrix *= self._matrix.dtype.type(factor)
+
     def matrix(self):
         """Return A as an array."""
         return self._matrix.astype(np.float64)
+
+
+class OneTransform(Dense):
+    """A = (P H D / sqrt(k))^T: k columns of one randomised Hadamard transform of order m."""
+
+    def __init__(self, width, outer_size, rng, dtype):
+        _Outer.__init__(self, width, outer_size, dtype)
+        transposed = SRHT(width, outer_size, rng=rng).matrix()
+        self._matrix = np.ascontiguousarray(transposed.T, dtype)
 
 
 class HadamardStack(_Outer):
@@ -90,6 +104,10 @@ class HadamardStack(_Outer):
         bits = rng.integers(0, 2, (used, outer_size), dtype=np.int8)
         signs[:used, :outer_size] = (2.0 * bits - 1.0) / np.sqrt(outer_size)
         self.signs = signs.reshape(-1)
+
+    def multiply(self, factor):
+        """Multiply A by a number."""
+        self.signs *= self.signs.dtype.type(factor)
 
     def matrix(self):
         """Return A as an array."""

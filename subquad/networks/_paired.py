@@ -12,12 +12,14 @@ from scipy import special
 from subquad._kernels.half_space_tree import split
 from subquad._parallel import blocks
 from subquad._shapes import as_dtype
-from subquad._validation import as_matrix, generator, integer, real, require_memory
+from subquad._validation import as_matrix, generator, integer, one_of, real, require_memory
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import Network, layer_number, normals
 from subquad.networks._last_layer import outputs_in_range, require_preactivations
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
@@ -36,7 +38,8 @@ class PairedNetwork(Network):
     f(x) = B / sqrt(2 m) sum_{r < 2 m} a_r max(0, <w_r, x> - b_0)
 
     with w_r from N(0, I_d) and signs a_r drawn for r < m, w_{m + r} = w_r and a_{m + r} = -a_r: as
-    drawn, f is 0. Points are meant to be unit rows; then a neuron fires with probability Q(b_0).
+    drawn, f is 0, unless `pairs` says otherwise. Points are meant to be unit rows; then a neuron
+    fires with probability Q(b_0).
 
     Parameters
     ----------
@@ -52,6 +55,9 @@ class PairedNetwork(Network):
     scale : float
         B, the size of the readout. The larger it is, the less the neurons move while the network
         learns; from about 32 on it learns as its tangent kernel does.
+    pairs : {"opposite", "equal"}
+        "opposite": a_{m + r} = -a_r. "equal": a_{m + r} = a_r, as printed; f is not 0 as drawn,
+        and the two neurons of a pair stay equal whatever is learned: m neurons, counted twice.
     rng : int, numpy.random.Generator or None
     dtype : float32 or float64
 
@@ -73,9 +79,9 @@ class PairedNetwork(Network):
 
     Notes
     -----
-    [QSY23], Definitions 1.2 and 1.3, with a_{m + r} = -a_r: with the printed a_{m + r} = a_r the
-    pairs do not cancel. The pairs are numbered by small cells of space, so that neurons that fire
-    together lie together in memory; their law does not change.
+    [QSY23], Definitions 1.2 and 1.3, with a_{m + r} = -a_r: with the printed a_{m + r} = a_r, which
+    pairs="equal" draws, the pairs do not cancel. The pairs are numbered by small cells of space, so
+    that neurons that fire together lie together in memory; their law does not change.
 
     Examples
     --------
@@ -95,6 +101,7 @@ class PairedNetwork(Network):
         n_outputs: int = 1,
         shift: float | None = None,
         scale: float = 8.0,
+        pairs: Literal["opposite", "equal"] = "opposite",
         rng: int | np.random.Generator | None = None,
         dtype: DTypeLike = np.float64,
     ) -> None:
@@ -106,6 +113,7 @@ class PairedNetwork(Network):
         if shift is None:
             shift = math.sqrt(0.4 * math.log(width))
         self.shift = real(shift, "shift", minimum=0.0, maximum=_MAX_SHIFT)
+        sign = 1 if one_of(pairs, "pairs", ("opposite", "equal")) == "equal" else -1
         self.scale = real(scale, "scale", minimum=0.0, exclusive_minimum=True)
         require_memory(
             2 * width * (n_features * 8 + n_outputs),
@@ -115,7 +123,8 @@ class PairedNetwork(Network):
         rows = normals((width // 2, n_features), rng, np.dtype(np.float64))
         rows = rows[_by_cells(rows)].astype(dtype)
         signs = rng.choice(np.array([-1, 1], np.int8), (width // 2, n_outputs))
-        self.weights, self.signs = np.concatenate([rows, rows]), np.concatenate([signs, -signs])
+        self.weights = np.concatenate([rows, rows])
+        self.signs = np.concatenate([signs, sign * signs])
         self.weights.flags.writeable = self.signs.flags.writeable = False
 
     @property

@@ -5,8 +5,8 @@
     u_L = a o phi'(z_L),
     u_{l-1} = phi'(z_{l-1}) o (P_{l-1} (W_l + dW_l)^T u_l) / |phi(z_{l-1})|
 
-with P_l = I - h_l h_l^T from the division by the norm. The derivative of f by W_l is
-u_l (x) h_{l-1}.
+with P_l = I - h_l h_l^T from the division by the norm, or, in a network without it, P_l = I and no
+denominator. The derivative of f by W_l is u_l (x) h_{l-1}.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ import scipy.sparse
 from subquad._factors import LowRankFactors
 from subquad._validation import as_matrix
 from subquad.networks._last_layer import _norms, thresholds_of
+from subquad.networks._silence import warn_of_silence
 
 # Below this density of u_l the product with W_l^T takes it in CSR.
 _FEW = 0.4
@@ -52,17 +53,20 @@ class ForwardPass:
             if changes is not None:
                 changes[level].add_product(Z, H)
             H = self._respond(Z, H)
-            if level < network.depth - 1:
+            if network.normalise and level < network.depth - 1:
                 H /= self._norms[-1]
         self.response = H
 
     def _respond(self, Z, H):
         """Note which neurons fire, and the norm of their response; return it in the memory of Z."""
         phi = self._network.activation
-        thresholds = thresholds_of(phi, _norms(H), self._network.weight_std, H.dtype)
+        input_norms = _norms(H)
+        thresholds = thresholds_of(phi, input_norms, self._network.weight_std, H.dtype)
         self.fired.append(phi._derivative(Z, thresholds) != 0)
         H = phi._apply(Z, thresholds, out=Z)
         norms = _norms(H)
+        if not self._network.normalise:
+            warn_of_silence(len(self.fired), norms, input_norms)
         norms[norms == 0] = 1  # no neuron fires there: h and its derivative are zero
         self._norms.append(norms[:, None].astype(H.dtype))
         return H
@@ -95,6 +99,8 @@ class ForwardPass:
     def _one_layer_down(self, U, level):
         """Take u of a layer to u of the one below."""
         back = self._transposed(U, level)
+        if not self._network.normalise:
+            return back * np.repeat(self.slopes(level - 1), len(U) // len(self.fired[0]), axis=0)
         n = len(self.fired[0])
         back = back.reshape(n, len(U) // n, -1)
         H = self.inputs[level][:, None, :]

@@ -98,9 +98,11 @@ class TwoLayerNetwork(Network):
         size = width * (n_features + n_outputs) * 8
         require_memory(size, f"Weights of shape {(width, n_features)}", "Use a smaller width.")
         integer(width, "width", maximum=MAX_SIZE)
-        self.weights = normals((width, n_features), rng, dtype)
+        self.weights: FloatArray = normals((width, n_features), rng, dtype)
         self.weights.flags.writeable = False
-        self.readout = (signs(n_outputs, width, "partition", rng) / math.sqrt(width)).astype(dtype)
+        self.readout: FloatArray = (
+            signs(n_outputs, width, "partition", rng) / math.sqrt(width)
+        ).astype(dtype)
 
     def _thresholds(self, X):
         """Return the threshold at every row of X, in float64."""

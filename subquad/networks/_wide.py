@@ -15,7 +15,15 @@ from subquad._kernels.coactivation import gather_fired, mark_fired
 from subquad._parallel import blocks, resolve_threads, worth_threads
 from subquad._products import SPARSE_GRAM_DENSITY
 from subquad._shapes import MAX_DEPTH, MAX_SIZE, as_dtype
-from subquad._validation import as_matrix, generator, integer, one_of, real, require_memory
+from subquad._validation import (
+    as_matrix,
+    generator,
+    integer,
+    one_of,
+    real,
+    require_memory,
+    true_or_false,
+)
 from subquad.activations import ShiftedReLU, as_activation
 from subquad.jacobian import KhatriRao
 from subquad.networks._initial import (
@@ -37,6 +45,7 @@ from subquad.networks._last_layer import (
     thresholds_of,
 )
 from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
+from subquad.networks._silence import warn_of_silence
 from subquad.weights import StructuredWeights
 
 if TYPE_CHECKING:
@@ -70,6 +79,8 @@ class WideNetwork(Network):
 
     h_0 = x;  h_l = phi(W_l h_{l-1}), divided by its norm for l < L;  f(x) = a phi(W_L h_{L-1})
 
+    or, with normalise=False, without the division, as it is printed.
+
     with W_l entries from N(0, 2/m) and a of signs. Over the initialisation an output has variance
     1 (one output, or a dense readout) or 1 / n_outputs (a partition).
 
@@ -88,6 +99,10 @@ class WideNetwork(Network):
         "partition": output c reads, with signs, the c-th of n_outputs nearly equal blocks of
         neurons; the outputs are then trained independently and exactly. "dense": every output
         reads every neuron with a sign.
+    normalise : bool
+        Whether h_l is divided by its norm. f then depends on the direction of x alone,
+        f(5 x) = f(x): append a constant column to X where rows share directions. False, with
+        thresholds that are not relative, is the network of [SZZ24]: see below what becomes of it.
     weights : {"dense", "int8", "implicit"}
         How the weights are kept. "dense": in `dtype`. "int8": the m x m matrices in a byte for
         each number (float32 only), W_1 in `dtype`. "implicit": not at all; they are
@@ -113,8 +128,25 @@ class WideNetwork(Network):
     MemoryError
         If the weights do not fit in memory.
 
+    Warns
+    -----
+    NetworkWarning
+        Without normalisation, if a layer is silent at most of the data points that are evaluated.
+
     Notes
     -----
+    [SZZ24] as printed, all with normalise=False, b being in units of sqrt(2 / m):
+
+    ==============================================  ==============================================
+    Section 2, max(x - b, 0)                        ShiftedReLU(b, relative=False, scaling="none")
+    Definition F.3, c_b with the power -1/2         ThresholdedReLU(b, False, scaling="printed")
+    Lemma G.6, the constant that keeps norms        ThresholdedReLU(b, relative=False)
+    ==============================================  ==============================================
+
+    With b = 2.2 the first is silent in layer 2 and the second in layer 3; of the third, norms
+    spread from layer to layer (1.00 +- .10, 1.00 +- .32, 1.12 +- .83), and explode later: a fixed
+    threshold amplifies deviations of |h| from 1.
+
     Departures from [SZZ24], Section 2 and Definition F.3: layers are normalised and thresholds
     follow the norm of the input, since with the printed constants the second layer is silent; a
     partitioned readout is an extension to several outputs. "int8" and "implicit" weights have the
@@ -131,6 +163,8 @@ class WideNetwork(Network):
     (3, 64)
     """
 
+    normalise = True  # of networks that older versions pickled
+
     def __init__(
         self,
         n_features: int,
@@ -140,6 +174,7 @@ class WideNetwork(Network):
         n_outputs: int = 1,
         activation: ThresholdActivation | None = None,
         readout: Literal["partition", "dense"] = "partition",
+        normalise: bool = True,
         weights: Literal["dense", "int8", "implicit"] = "dense",
         grid: Literal["float32", "int8"] | None = None,
         rng: int | np.random.Generator | None = None,
@@ -156,15 +191,16 @@ class WideNetwork(Network):
             raise ValueError(f"width must be at least n_outputs={n_outputs}; got {width}.")
         self.activation = as_activation(activation, ShiftedReLU())
         one_of(readout, "readout", ("partition", "dense"))
+        self.normalise = true_or_false(normalise, "normalise")
         self.weight_std = math.sqrt(2 / width)
         kind = as_kind(weights, dtype)
         grids = ["float32"] + [as_grid(grid, kind)] * (depth - 1)
         shapes = [(width, n_features)] + [(width, width)] * (depth - 1)
-        self.weights = [
+        self.weights: list[Weights] = [
             random_weights(kind, grid, shape, self.weight_std, rng, dtype)
             for grid, shape in zip(grids, shapes, strict=True)
         ]
-        self.readout = signs(n_outputs, width, readout, rng).astype(dtype)
+        self.readout: FloatArray = signs(n_outputs, width, readout, rng).astype(dtype)
 
     @classmethod
     def from_weights(
@@ -174,6 +210,7 @@ class WideNetwork(Network):
         *,
         activation: ThresholdActivation | None = None,
         weight_std: float | None = None,
+        normalise: bool = True,
     ) -> WideNetwork:
         """Return the network of given weights.
 
@@ -187,6 +224,8 @@ class WideNetwork(Network):
             ShiftedReLU(1.0) by default.
         weight_std : float, optional
             The unit of shifts, the standard deviation of the weights; sqrt(2 / m) by default.
+        normalise : bool
+            As in the constructor.
 
         Returns
         -------
@@ -211,17 +250,19 @@ class WideNetwork(Network):
         activation = as_activation(activation, ShiftedReLU())
         weights = as_layers(weights)
         width = weights[0].shape[0]
-        self = cls._from_parts(weights, as_readout(readout, width, weights[0].dtype), activation)
+        readout = as_readout(readout, width, weights[0].dtype)
+        normalise = true_or_false(normalise, "normalise")
+        self = cls._from_parts(weights, readout, activation, normalise)
         if weight_std is not None:
             self.weight_std = real(weight_std, "weight_std", minimum=0.0, exclusive_minimum=True)
         return self
 
     @classmethod
-    def _from_parts(cls, weights, readout, activation):
+    def _from_parts(cls, weights, readout, activation, normalise=True):
         """Return a network of trusted weights W_1 .. W_L and a readout of their dtype."""
         self = cls.__new__(cls)
         self.weights, self.readout, self.activation = weights, readout, activation
-        self.weight_std = math.sqrt(2 / readout.shape[1])
+        self.weight_std, self.normalise = math.sqrt(2 / readout.shape[1]), normalise
         return self
 
     @property
@@ -243,6 +284,8 @@ class WideNetwork(Network):
         W = self.weights[-1]
         kind = kind_of(W) or type(W).__name__
         weights = f"weights={kind!r}, " if kind != "dense" else ""
+        if not self.normalise:
+            weights = f"normalise=False, {weights}"
         return (
             f"WideNetwork(n_features={self.n_features}, width={self.width}, depth={self.depth}, "
             f"n_outputs={self.n_outputs}, activation={self.activation}, {weights}"
@@ -250,7 +293,9 @@ class WideNetwork(Network):
         )
 
     def features(self, X: ArrayLike, n_threads: int | None = None) -> FloatArray:
-        """Return h_{L-1} for every data point: unit rows, or zero where no neuron fires.
+        """Return h_{L-1} for every data point: zero where no neuron fires, else unit rows.
+
+        Of any norms without normalisation.
 
         Parameters
         ----------
@@ -407,6 +452,8 @@ class WideNetwork(Network):
     def _layer_of(self, V, norms, Z0):
         """The last layer on inputs V with these norms and products with W_L."""
         thresholds = thresholds_of(self.activation, norms, self.weight_std, self.dtype)
+        if not self.normalise:
+            warn_of_silence(self.depth, Z0.max(axis=1) > thresholds, norms)
         return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)
 
     def _forward(self, X, n_threads, changes=None):
@@ -415,17 +462,20 @@ class WideNetwork(Network):
 
     def _features(self, X, n_threads):
         """Trusted twin of `features`."""
-        H = self._respond(self.weights[0]._apply_dense(X, n_threads), _norms(X))
-        for W in self.weights[1:-1]:
-            H = self._respond(self._apply(W, H, n_threads), _norms(H))
+        H = self._respond(self.weights[0]._apply_dense(X, n_threads), _norms(X), 1)
+        for number, W in enumerate(self.weights[1:-1], start=2):
+            H = self._respond(self._apply(W, H, n_threads), _norms(H), number)
         return H
 
-    def _respond(self, Z, input_norms):
-        """Return phi(Z) divided by the norms of its rows, in the memory of Z."""
+    def _respond(self, Z, input_norms, number):
+        """Return phi(Z) of a layer, divided by the norms of its rows, in the memory of Z."""
         thresholds = thresholds_of(self.activation, input_norms, self.weight_std, self.dtype)
         require_preactivations(Z, input_norms)
         H = self.activation._apply(Z, thresholds, out=Z)
         norms = _norms(H)
+        if not self.normalise:
+            warn_of_silence(number, norms, input_norms)
+            return H
         norms[norms == 0] = 1
         H /= norms[:, None].astype(H.dtype)
         return H

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike
 
-    from subquad._typing import MatrixLike
+    from subquad._typing import FloatArray, MatrixLike
     from subquad.ntk._dual import DualLike
 
 
@@ -40,8 +40,8 @@ _ENTRIES_PER_BLOCK = 2**22
 class Prediction(NamedTuple):
     """What a network of infinite width predicts: mean, and variance if it was asked for."""
 
-    mean: np.ndarray
-    variance: np.ndarray | None
+    mean: FloatArray
+    variance: FloatArray | None
 
 
 def predict(

@@ -12,7 +12,7 @@ from subquad._validation import as_gram, integer, real
 from subquad.activations import ReLU
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from subquad.activations import ThresholdActivation
 
@@ -35,7 +35,7 @@ class Spectrum:
         From the largest to the smallest.
     """
 
-    eigenvalues: np.ndarray
+    eigenvalues: NDArray[np.float64]
 
     @property
     def smallest(self) -> float:

@@ -47,11 +47,11 @@ class Repeats:
     share the row and column of S: with one observation at each point, it is the usual one.
     """
 
-    points: np.ndarray
-    weights: np.ndarray
-    totals: np.ndarray
-    deviations: np.ndarray
-    shares: np.ndarray
+    points: IndexArray
+    weights: FloatArray
+    totals: FloatArray
+    deviations: FloatArray
+    shares: FloatArray
 
     def columns(self, some: slice) -> Repeats:
         """Return the same for the targets of a slice."""

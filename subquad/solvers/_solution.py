@@ -1,9 +1,18 @@
 """What every solver returns."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
 
 # Numbers below this one lose digits: they underflow.
 _TINY = np.finfo(np.float64).tiny
@@ -33,12 +42,12 @@ class Solution:
         What else the solver knows about its run.
     """
 
-    x: np.ndarray
+    x: NDArray[np.float64]
     n_iterations: int
     residual_norm: float
     converged: bool
     message: str
-    info: dict = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
 
 
 def solved_in_range(solve, c):

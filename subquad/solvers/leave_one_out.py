@@ -170,46 +170,6 @@ def loo_residuals(
     return require_in_range(errors, "gram and r", "errors")
 
 
-def least_loss(grams, R, weights, score, unit, repeats=None):
-    """Return the mu of least score, of equal candidates the largest; all arguments are trusted.
-
-    Parameters
-    ----------
-    grams : list of ndarray, each of shape (n, n)
-        One that all outputs share together with their weights, or one of each output.
-    R, weights : ndarray, shape (n, C)
-    score : callable
-        score(c, e) is the loss of output c where its leave-one-out errors are e.
-    unit : float
-        Candidates are multiples of it.
-    repeats : list of Repeats, one for each output, or None
-    """
-    mus, total = unit * _GRID, np.zeros(len(_GRID))
-    C = R.shape[1]
-    for i, G in enumerate(grams):
-        columns = range(C) if len(grams) == 1 else [i]
-        roots = np.sqrt(weights[:, columns[0]])
-        eigenvalues, V = np.linalg.eigh(G * roots * roots[:, None])  # of the lower half
-        inverse = 1 / (np.maximum(eigenvalues, 0.0)[:, None] + mus)
-        diagonal = np.square(V) @ inverse
-        for c in columns:
-            solutions = V @ ((V.T @ (roots * R[:, c]))[:, None] * inverse)
-            for k, mu in enumerate(mus):
-                one = repeats and repeats[c]
-                total[k] += score(c, _errors(solutions[:, k], diagonal[:, k], roots, mu, one))
-    total[np.isnan(total)] = np.inf
-    return float(mus[np.flatnonzero(total == total.min())[-1]])
-
-
-def _errors(solution, diagonal, roots, mu, repeats):
-    """The e_i, or e_j of observations, from (B + mu)^-1 W^1/2 r and the diagonal of (B + mu)^-1."""
-    if repeats is not None:
-        alpha = (roots * solution)[:, None]
-        return repeats.errors(alpha, roots**2 * diagonal, mu)[:, 0]
-    # A row of no weight has no part in the score.
-    return np.divide(solution, diagonal * roots, out=np.zeros_like(roots), where=roots > 0)
-
-
 def left_out_errors(factor, alpha, repeats=None):
     """Return e (n_observations, C) from a `DampedCholesky` and alpha = M^-1 r (n, C), trusted.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subquad._validation import (
+    as_matrix,
     as_targets,
     as_vector,
     real,
@@ -54,6 +55,15 @@ def targets(y, network, n, loss=None):
             f"got a largest entry of {largest:.3g}. Scale it: a fit does not depend on units."
         )
     return y if loss is None else loss._admitted(y)
+
+
+def offset(centred, y):
+    """True, False, or what is subtracted from outputs of the shape of y."""
+    if not np.ndim(centred):
+        return bool(centred)
+    return as_matrix(
+        centred, "centred", n_rows=len(y), n_columns=y.shape[1], dtype=np.float64
+    ).copy()
 
 
 def gauss_newton_loss(loss, repeats=None):

@@ -16,7 +16,6 @@ import numpy as np
 from subquad._parallel import map_in_threads
 from subquad.jacobian import gram_times, kept_gram
 from subquad.solvers import DampedCholesky, choose_regularization, loo_residuals, pcg
-from subquad.solvers.leave_one_out import least_loss
 
 if TYPE_CHECKING:
     from typing import Any
@@ -159,24 +158,10 @@ class Equation(Activity):
         mu, _, _ = choose_regularization([mean], r, self._weights, repeats=repeats)
         return mu
 
-    def choose_by_loss(self, r, score, unit, repeats=None):
-        """Return the mu of least score, a function of c and the leave-one-out errors of output c.
-
-        Candidates are in the given unit; repeats are a list, one for each output. Weights that
-        differ between outputs cost an eigendecomposition for each of them.
-        """
-        grams, weights = self.grams, self._weights
-        if (weights == weights[:, :1]).all():
-            grams = [grams[0] if len(grams) == 1 else sum(grams) / len(grams)]
-        elif len(grams) == 1:
-            grams = grams * r.shape[1]
-        return least_loss(grams, r, weights, score, unit, repeats)
-
-    def weighted(self, weights):
+    def _weighted(self, weights: FloatArray) -> Equation:
         """Return the same equation with weights of each row and output, shape (n, C)."""
         other = copy.copy(self)
-        other.unweighted_eigenvalue = self.mean_eigenvalue
-        vars(other).pop("mean_eigenvalue")
+        vars(other).pop("mean_eigenvalue", None)
         other._weights = weights
         return other
 

@@ -57,6 +57,9 @@ ODD_TYPES = ["<U0", "<U999999999", "f8,f8", "", "<f3", "object", "<M8[s]"]
 @functools.cache
 def whole_files():
     """Bytes of one small model of each kind."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     from subquad import estimators
 
     X = np.random.default_rng(0).standard_normal((24, 3))
@@ -69,6 +72,13 @@ def whole_files():
         (estimators.GaussNewtonClassifier(**{**small, "width": 192}), labels),
         (estimators.NTKRegressor(depth=1), X[:, :2] * X[:, 1:]),
         (estimators.NTKClassifier(depth=(1, 2)), labels),
+        (estimators.NTKClassifier(depth=1), np.c_[X[:, 0] > 0, X[:, 1] > 0].astype(int)),
+        (estimators.FactoredRegressor(width=64, outer_size=8, random_state=0), X[:, 0]),
+        (
+            estimators.HalfSpaceSGDRegressor(width=64, shift=0.0, n_epochs=1, random_state=0),
+            X[:, 0],
+        ),
+        (make_pipeline(StandardScaler(), estimators.NTKRegressor(depth=1)), X[:, 0]),
     ]
     files = []
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

@@ -28,7 +28,8 @@ class Outcome:
 
 def chosen(args, report, encoding, split, task, kind):
     """Return the `Outcome` of comparing the models of a kind; nothing is fitted to all rows."""
-    recipes, skipped = compare.recipes(kind, encoding, len(split.y), network.asked_for(args))
+    options = network.asked_for(args)
+    recipes, skipped = compare.recipes(kind, encoding, len(split.y), task, options)
     rows, folds = compare.rows_and_folds(split.y, task, args.seed)
     outcome = Outcome(recipe=recipes[0] if len(recipes) == 1 else None)
     if folds is None:

@@ -54,9 +54,9 @@ class Candidate:
         }
 
 
-def recipes(kind, encoding, n, options):
+def recipes(kind, encoding, n, task, options):
     """Return the recipes of a kind, simplest first, and the reason for one that is left out."""
-    learn = kinds.can_learn_scales(encoding)
+    learn = kinds.can_learn_scales(encoding, task)
     found = []
     if kind in ("auto", "ridge"):
         found.append(Recipe("ridge"))

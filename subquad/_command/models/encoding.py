@@ -5,26 +5,15 @@ model file keeps that as JSON, and the parts are fitted anew to a few rows that 
 so that no part of scikit-learn is ever unpickled.
 """
 
-import re
 import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from subquad._command.errors import BadInput
+from subquad._command.models import learning
 from subquad._command.tables import Frame
 from subquad._command.tables.dates import parts_of
-
-# A category of fewer rows than this share of them, or than `FEWEST_ROWS`, has no column.
-RAREST = 0.005
-FEWEST_ROWS = 2
-MOST_CATEGORIES = 50
-# Numbers that count the rows are left out of a table of at least so many: of a shorter one nobody
-# could tell.
-FEWEST_TO_COUNT = 30
-# A text of which more than this share of the rows has one of its own tells rows apart, not groups.
-MOST_DISTINCT = 0.5
-_IDENTIFIER = re.compile(r"(^|_|\b)(id|uuid|guid|index|rownum|row_number)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -48,18 +37,20 @@ class Encoding:
         `keep_all` leaves none out, for tables that are known.
         """
         used, left_out = {}, {}
-        counting = [] if keep_all else [c.name for c in (whole or frame).columns if _counts(c)]
+        counting = (
+            [] if keep_all else [c.name for c in (whole or frame).columns if learning.counts(c)]
+        )
         for column in frame.columns:
-            known = _learned(column)
-            reason = None if keep_all else _useless(column, known)
+            known = learning.learned(column)
+            reason = None if keep_all else learning.useless(column, known)
             if column.name in counting:
-                reason = COUNTS_ROWS
+                reason = learning.COUNTS_ROWS
             if reason is None:
                 used[column.name] = known
             else:
                 left_out[column.name] = reason
         if not used and counting:  # which may tell something, as nothing else does
-            used = {name: _learned(frame[name]) for name in counting}
+            used = {name: learning.learned(frame[name]) for name in counting}
             left_out = {name: why for name, why in left_out.items() if name not in used}
         if not used:
             why = ", ".join(f"{name} ({reason})" for name, reason in left_out.items())
@@ -71,7 +62,9 @@ class Encoding:
 
     def relearned(self, frame):
         """Return the same columns, learned from other rows; it has no scales."""
-        return Encoding(self.names, {n: _learned(frame[n]) for n in self.used}, self.left_out)
+        return Encoding(
+            self.names, {n: learning.learned(frame[n]) for n in self.used}, self.left_out
+        )
 
     def scaled(self, center, scale):
         """Return the same with centres and scales."""
@@ -115,7 +108,7 @@ class Encoding:
         texts = [name for name, known in self.used.items() if known.get("categories")]
         if texts:
             categories = [self.used[name]["categories"] for name in texts]
-            values = np.column_stack([_filled(frame[name].values) for name in texts])
+            values = np.column_stack([learning.filled(frame[name].values) for name in texts])
             self._tell_unknown(texts, values)
             parts.append(_indicators(categories).transform(values))
         X = np.hstack(parts)
@@ -185,84 +178,9 @@ class Encoding:
                 )
 
 
-COUNTS_ROWS = "counts the rows"
-
-
 def frame_name(name):
     """A column's name in quotes."""
     return f"the column {name!r}"
-
-
-def _counts(column):
-    """Whether numbers count the rows, in the order of the file."""
-    if column.kind != "number" or len(column.values) < FEWEST_TO_COUNT:
-        return False
-    return bool((np.diff(column.values) == 1).all())
-
-
-def _useless(column, known):
-    """Why a column can tell nothing of rows to come, or None."""
-    gaps = column.gaps
-    present = column.values[~gaps]
-    if not len(present):
-        return "empty"
-    if column.kind == "text":
-        n_distinct = len(set(present))
-        if n_distinct > max(MOST_DISTINCT * len(present), MOST_CATEGORIES / 2) or (
-            not known["categories"]
-        ):
-            return f"{n_distinct} different texts in {len(present)} rows"
-    else:
-        n_distinct = len(np.unique(present))
-    if n_distinct == 1 and not gaps.any():
-        return "constant"
-    if column.kind == "number" and n_distinct == len(column.values) >= FEWEST_TO_COUNT:
-        if (present == np.floor(present)).all() and _IDENTIFIER.search(column.name):
-            return "an identifier of each row"
-    return None
-
-
-def _learned(column):
-    """What a column's training rows tell, in plain values."""
-    gaps = column.gaps
-    known = {"kind": column.kind, "gaps": bool(gaps.any())}
-    if column.kind == "text":
-        return {"kind": "text", **_frequent(_filled(column.values))}
-    if column.kind == "number":
-        fill = float(np.median(column.values[~gaps])) if not gaps.all() else 0.0
-        return {**known, "fill": fill}
-    parts = parts_of(column.values)
-    varying = [name for name, values in parts.items() if np.nanmax(values) > np.nanmin(values)]
-    days = parts["time"][~gaps]
-    fill = float(np.median(days)) if len(days) else 0.0
-    return {**known, "form": column.form, "fill": fill, "parts": ["time", *varying[1:]]}
-
-
-def _frequent(values):
-    """Categories of so many rows that each gets a column, and those that are too rare."""
-    from sklearn.preprocessing import OneHotEncoder
-
-    fewest = max(FEWEST_ROWS, round(RAREST * len(values)))
-    encoder = OneHotEncoder(
-        min_frequency=fewest,
-        max_categories=MOST_CATEGORIES,
-        handle_unknown="infrequent_if_exist",
-    )
-    encoder.fit(values[:, None])
-    rare = encoder.infrequent_categories_[0]
-    rare = [] if rare is None else rare.tolist()
-    skipped = set(rare)
-    frequent = [c for c in encoder.categories_[0].tolist() if c not in skipped]
-    more = len(rare) > 20 * MOST_CATEGORIES
-    return {"categories": frequent, "rare": [] if more else rare, "more_rare": more}
-
-
-def _filled(values):
-    """Texts in which an empty one stands for a gap: it is a category like others."""
-    from sklearn.impute import SimpleImputer
-
-    imputer = SimpleImputer(missing_values=None, strategy="constant", fill_value="")
-    return imputer.fit_transform(values[:, None])[:, 0]
 
 
 def _imputer(numbers):

@@ -57,9 +57,7 @@ def fit(recipe, encoding, frame, y, task, args, learn=scales.learned):
     encoding, given = scaled(recipe, encoding, X, y, task, args, learn)
     X = X if encoding.center is None else (X - encoding.center) / encoding.scale
     estimator = make(recipe.kind, task, args, {**given, **recipe.options})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return Model(recipe, encoding, estimator.fit(X, y))
+    return Model(recipe, encoding, estimator.fit(X, y))
 
 
 def quietly_fitted(*data):
@@ -72,10 +70,11 @@ def quietly_fitted(*data):
 def scaled(recipe, encoding, X, y, task, args, learn=scales.learned):
     """Return the encoding with the scales of a recipe, and the options that go with them."""
     if recipe.scales == "learned":
-        found = learn(encoding, X, y, task, args.seed, args.threads)
+        found = learn(encoding, X, y, args.seed, args.threads)
         return found[0], {"scale_features": False, "constant": found[1]}
     if encoding.plain or args.scale_features is not None:  # which the estimator sees to
-        return encoding, {}
+        # Of a constant that is asked for, the kernel learns no scales by itself.
+        return encoding, {"constant": "loo"} if recipe.kind == "ntk" else {}
     return scales.plain(encoding, X), {"scale_features": False, "constant": "loo"}
 
 
@@ -102,9 +101,12 @@ def blas_threads(n_threads):
     return threadpool_limits(resolve_threads(n_threads))
 
 
-def can_learn_scales(encoding):
-    """Whether scales are worth learning of so many columns; of one, no scale matters."""
-    return 1 < len(encoding.labels) <= scales.COLUMNS
+def can_learn_scales(encoding, task):
+    """Whether scales are worth learning: of one column no scale matters.
+
+    For classes, whose indicators are no normal variables, they measured worse than none.
+    """
+    return task == "regression" and 1 < len(encoding.labels) <= scales.COLUMNS
 
 
 def _linear(X, y, task, seed):

@@ -26,26 +26,15 @@ def plain(encoding, X):
     return encoding.scaled(X.mean(axis=0), np.where(constant & ~indicator, 1.0, scale))
 
 
-def learned(encoding, X, y, task, seed, n_threads, most=ROWS):
+def learned(encoding, X, y, seed, n_threads, most=ROWS):
     """Return the encoding with learned scales, and the constant coordinate that they came with."""
-    from subquad.estimators import NTKClassifier, NTKRegressor
+    from subquad.estimators import NTKRegressor
 
     some = np.random.default_rng(seed).permutation(len(X))[:most]
-    if task == "classification":
-        some = _with_two_classes(some, y)
-    kind = NTKRegressor if task == "regression" else NTKClassifier
-    kernel = kind(scale_features="marginal_likelihood", depth=1, n_threads=n_threads)
+    kernel = NTKRegressor(scale_features="marginal_likelihood", depth=1, n_threads=n_threads)
     kernel.fit(X[some], y[some])
     scale = kernel.feature_scales_
     encoding = encoding.scaled(X.mean(axis=0), scale)
     size = np.sqrt(np.mean(np.square((X - encoding.center) / scale)))
     varying = np.mean(np.ptp(X[some], axis=0) > 0)
     return encoding, float(np.sqrt(varying) / size) if size > 0 else 1.0
-
-
-def _with_two_classes(some, y):
-    """Rows among which there are two classes, if there are two at all."""
-    if np.unique(y[some]).size > 1:
-        return some
-    other = np.flatnonzero(y != y[some[0]])[:1]
-    return np.append(some[: len(some) - 1], other)

@@ -1,7 +1,9 @@
 """Where a table comes from: a file by its suffix, standard input, or a bundled data set."""
 
+import atexit
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -67,8 +69,9 @@ def _standard_input():
             raise BadInput("standard input must hold a table; got nothing")
         kinds = (kind for mark, kind in _SIGNATURES.items() if content.startswith(mark))
         suffix = next(kinds, ".csv")
-        folder = tempfile.TemporaryDirectory(prefix="subquad-")
-        path = os.path.join(folder.name, f"standard input{suffix}")
+        folder = tempfile.mkdtemp(prefix="subquad-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        path = os.path.join(folder, f"standard input{suffix}")
         Path(path).write_bytes(content)
-        _kept.update(stream=sys.stdin, folder=folder, path=path, suffix=suffix)
+        _kept.update(stream=sys.stdin, path=path, suffix=suffix)
     return _kept["path"], _kept["suffix"]

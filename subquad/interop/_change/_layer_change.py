@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import ArrayLike, NDArray
 
+    from subquad.training import StepRecord
+
 
 @dataclass(frozen=True)
 class Training:
@@ -59,14 +61,14 @@ class LayerChange:
     """
 
     layer: str
-    A: np.ndarray
-    V: np.ndarray
-    shape: tuple
+    A: NDArray[np.float64]
+    V: NDArray[np.float64]
+    shape: tuple[int, ...]
     transposed: bool
-    bias: np.ndarray | None
-    outputs: np.ndarray
+    bias: NDArray[np.float64] | None
+    outputs: NDArray[np.float64]
     path: str
-    history: list
+    history: list[StepRecord]
     converged: bool
     message: str
     residual_norm: float

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from subquad._typing import FloatArray, IndexArray
     from subquad.jacobian import Jacobian
     from subquad.solvers._repeats import Repeats
 
@@ -61,16 +62,16 @@ class NystromFit:
         Their errors, if asked for; with repeats those of `repeats.of_points(left_out)`.
     """
 
-    points: np.ndarray
-    coefficients: np.ndarray
+    points: IndexArray
+    coefficients: FloatArray
     mu: float
     loo_error: float
-    curve: np.ndarray
+    curve: FloatArray
     missed: float
     rank: int
     message: str = field(repr=False)
-    left_out: np.ndarray = field(repr=False)
-    loo_residuals: np.ndarray | None = field(repr=False)
+    left_out: IndexArray = field(repr=False)
+    loo_residuals: FloatArray | None = field(repr=False)
 
 
 class NystromSolver:

@@ -65,7 +65,7 @@ class Fit:
     Attributes
     ----------
     target : ndarray, shape (n, C)
-        y, or y + f_0 if centred.
+        y, or y + f_0 if centred; or y and what is subtracted from the outputs otherwise.
     norm, initial_norm, rounding : float
         |f - target|, each row times the root of its sample weight: now, at first, at the least. Of
         other losses than the squared one, the root of twice the loss.
@@ -88,7 +88,10 @@ class Fit:
 
     def __init__(self, state, y, weights, centred, moves=None, loss=None):
         self.state = state
-        self.offset = state.outputs.copy() if centred else np.zeros_like(y)
+        if isinstance(centred, np.ndarray):
+            self.offset = centred
+        else:
+            self.offset = state.outputs.copy() if centred else np.zeros_like(y)
         if loss is None or loss.name == "squared":
             self.misfit = SquaredMisfit(y, self.offset, weights)
         else:

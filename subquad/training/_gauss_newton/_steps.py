@@ -22,10 +22,14 @@ _FAR, _RECENT = 0.1, 3
 _RIGHT, _WRONG = 0.9, 0.5
 # Refine a rough solution so many times at most before a fit settles on it.
 _REFINEMENTS = 3
-# With other losses than the squared one, weights change with the fit, and so does the mu of least
-# leave-one-out loss: it is chosen anew, at most so often, where no more than this part of |r_0|^2
-# is promised, until it is the same within this factor.
-_MOST_CHOICES, _NEAR, _SAME = 4, 1e-2, 1.5
+# With other losses than the squared one, weights change with the fit, and leave-one-out tells of
+# each mu where its own fit ends: where no more than this part of |r_0|^2 is promised, or after so
+# many steps. From ten mean eigenvalues down, each mu is by this factor smaller than the one before,
+# until the error rises by 2 %, or has not fallen three times: below, where nearly all rows are
+# fitted, it may fall again, but is wrong. The largest mu is taken whose error is alike.
+_NEAR, _STEPS_OF_A_CHOICE, _ALIKE, _PATIENCE = 1e-3, 6, 1.02, 3
+_LARGEST_CHOICE, _RATIO_OF_CHOICES, _SMALLEST_CHOICE = 10.0, math.sqrt(10.0), 1e-9
+_NEEDS_GRAM = "regularization must be a number where no Gram matrix is formed; got 'loo'."
 # Curvatures of the loss are not raised by less than this part of what is safe, and by three times
 # less after each step that does as promised, nine times more after one that does not: with factors
 # of 10 and 100 the Huber loss took twice the steps.
@@ -126,9 +130,9 @@ class RegularisedStep:
 
     def __init__(self, regularization, tol, repeats=None, search_kinks=True, curved=False):
         self._repeats = repeats
-        # How often mu may still be chosen anew; and how many steps there were when it last was.
-        self._choices = _MOST_CHOICES if curved and regularization == "loo" else 0
-        self._n_moves = self.chosen_at = 0
+        # Steps in all, when mu was last changed, and since.
+        self._n_moves = self.chosen_at = self._n_steps = 0
+        self._choosing, self._path = curved and regularization == "loo", []
         self.caution = 1.0 if curved else 0.0
         self._most_cautious = self.caution
         self.regularization = None if regularization == "loo" else regularization
@@ -141,8 +145,8 @@ class RegularisedStep:
 
     @property
     def searching(self):
-        """Whether the next step looks around kinks, whatever F does."""
-        return self._search.under_way
+        """Whether the next step looks around kinks, whatever F does, or for another mu."""
+        return self._search.under_way or self._choosing
 
     def search(self, fit):
         """Look around the kink that the fit stands at, unless it did; return whether it will."""
@@ -156,6 +160,8 @@ class RegularisedStep:
     def linearise(self, fit, equation):
         """Return what the linearised fit aims at, and choose mu for it if that is still open."""
         target = fit.state.linear - fit.residual
+        if self.regularization is None and self._choosing:
+            self.regularization = _largest_choice(equation)
         if self.regularization is None:
             self.regularization = _chosen_regularization(fit, equation, target, self._repeats)
         self._last, self._errors = (equation, target, fit.misfit), None
@@ -173,10 +179,10 @@ class RegularisedStep:
         with watch.phase("solve"):
             target = self.linearise(fit, equation)
             g, model, square, iterations = self._undamped(fit, equation, target)
+        if self._choosing and self._chooses(fit):
+            return Move(None, 0.0, 0.0, 0, iterations)
         mu, now = self.regularization, fit.objective(self.regularization)
         self._recent.append(now)
-        if self._choices and self.stationarity <= max(self._tol, _NEAR) and self._anew(fit):
-            return Move(None, 0.0, 0.0, 0, iterations)
         if self.stationarity <= self._tol:
             if self.caution:  # raised curvatures promise less than there may be
                 self.caution = 0.0
@@ -206,18 +212,20 @@ class RegularisedStep:
         self.stuck = True
         return Move(None, damping, 0.0, _MAX_TRIALS, iterations)
 
-    def _anew(self, fit):
-        """Choose mu once more, under the weights at hand; return whether it is another one."""
-        with_weights = self._last[:2]
-        mu = fit.misfit.choose_regularization(*with_weights, self._repeats)
-        if 1 / _SAME < mu / self.regularization < _SAME:
-            self._choices = 0
+    def _chooses(self, fit):
+        """Go on to the next mu, if this fit tells enough of the present one; return whether so."""
+        self._n_steps += 1
+        near = self.stationarity <= _NEAR or self._n_steps > _STEPS_OF_A_CHOICE
+        if not (self._choosing and near):
             return False
-        self._choices -= 1
-        self.regularization, self._damping = mu, 0.0
-        self._recent, self.stationarity = deque(maxlen=_RECENT), None
-        self.chosen_at = self._n_moves
-        self._errors = None
+        error, mu = self.loo_error(), self.regularization
+        if error is None:  # no Gram matrix may be formed
+            raise ValueError(_NEEDS_GRAM)
+        self._path.append((mu, error))
+        mu, self._choosing = _next_choice(self._path)
+        self.regularization, self._damping, self._n_steps = mu, 0.0, 0
+        self._recent, self.stationarity, self._errors = deque(maxlen=_RECENT), None, None
+        self.chosen_at, self.stuck = self._n_moves, False
         fit.return_to_best(mu)
         return True
 
@@ -276,7 +284,9 @@ class RegularisedStep:
             **{"regularization": self.regularization, "damping": self._damping},
             **{"settled": self.settled, "stuck": self.stuck, "stationarity": self.stationarity},
             **{"recent": list(self._recent), "n_recent": self._recent.maxlen},
-            "choices": [self._choices, self._n_moves, self.chosen_at, self.caution],
+            "caution": self.caution,
+            "choice": [self._n_moves, self.chosen_at, self._n_steps, self._choosing],
+            "path": [list(choice) for choice in self._path],
             "search": self._search.state(),
         }
 
@@ -288,9 +298,10 @@ class RegularisedStep:
         self._recent = deque(state["recent"], maxlen=state["n_recent"])
         self._search.restore(state["search"])
         # Of the squared loss, which earlier versions knew alone, nothing is chosen anew.
-        self._choices, self._n_moves, self.chosen_at, self.caution = state.get(
-            "choices", (0, 0, 0, 0.0)
-        )
+        self.caution = state.get("caution", 0.0)
+        *counts, self._choosing = state.get("choice", (0, 0, 0, False))
+        self._n_moves, self.chosen_at, self._n_steps = counts
+        self._path = [tuple(choice) for choice in state.get("path", ())]
 
     def _settle(self, fit, mu, iterations):
         """End here, or at the best iterate if that is another one: then look around there."""
@@ -335,11 +346,32 @@ class RegularisedStep:
         return modelled + self.regularization * square, square, rho
 
 
+def _next_choice(path):
+    """The mu to try after those of a path with their errors, or to take; and whether to try it."""
+    errors = [error for _, error in path]
+    least = min(errors)
+    rises = errors[-1] > _ALIKE * least or least not in errors[-_PATIENCE:]
+    if rises or path[-1][0] < _SMALLEST_CHOICE * path[0][0]:
+        return next(mu for mu, error in path if error <= _ALIKE * least), False
+    return path[-1][0] / _RATIO_OF_CHOICES, True
+
+
+def _largest_choice(equation):
+    """The mu from which a choice goes down."""
+    _require_firing(equation)
+    return _LARGEST_CHOICE * equation.mean_eigenvalue
+
+
 def _chosen_regularization(fit, equation, target, repeats):
     """The mu of least leave-one-out error."""
+    _require_firing(equation)
+    return fit.misfit.choose_regularization(equation, target, repeats)
+
+
+def _require_firing(equation):
+    """Refuse a choice of mu where there is nothing to regularise."""
     if equation.mean_eigenvalue == 0:
         raise ValueError(
             "layer must have a neuron that fires at some data point; got none. Raise width or "
             "lower shift."
         )
-    return fit.misfit.choose_regularization(equation, target, repeats)

@@ -19,7 +19,13 @@ from subquad.solvers.gram import sizes
 from subquad.training import _arguments
 from subquad.training._gauss_newton._fit import Fit, ratio
 from subquad.training._gauss_newton._steps import LevenbergMarquardt, RegularisedStep
-from subquad.training._records import Origin, StepRecord, Stopwatch, TrainingWarning
+from subquad.training._records import (
+    Origin,
+    StepRecord,
+    Stopwatch,
+    TrainingWarning,
+    parallel_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +42,10 @@ if TYPE_CHECKING:
 _PATIENCE = 20
 # A regularised fit stands at a kink when so many steps together gain less than 0.01 %.
 _KINKED = 10
+# Look for data points that share a direction among so many, which takes n^2 numbers.
+_MOST_COMPARED = 4096
+# With other losses some steps only learn how far curvatures may be trusted.
+_KINKED_IF_CURVED = 20
 # Rounding a change of weights may raise the objective by so many units in the last place.
 _ROUNDINGS = 16.0
 
@@ -134,7 +144,8 @@ class GaussNewtonTrainer:
         }
         if self.loss.name != "squared":
             self._options["loss"] = repr(self.loss)
-        self.history, self.message = [], "Not run."
+        self.history: list[StepRecord] = []
+        self.message = "Not run."
         self._warned_silent = self._resumed = False
         self._first_of_run = 0
 
@@ -384,7 +395,8 @@ class GaussNewtonTrainer:
         """Whether the last steps together gained next to nothing."""
         if isinstance(self._rule, RegularisedStep):
             since = self.history[self._rule.chosen_at :]
-            values, patience, gain = [r.objective for r in since], _KINKED, 1e-4
+            patience = _KINKED if self.loss.name == "squared" else _KINKED_IF_CURVED
+            values, gain = [r.objective for r in since], 1e-4
         else:
             values, patience, gain = [r.residual_norm for r in self.history], _PATIENCE, 1e-3
             values.insert(0, self._fit.initial_norm)
@@ -404,11 +416,43 @@ class GaussNewtonTrainer:
                 f"Training stopped at max_steps={self._max_steps} with relative residual "
                 f"{relative:.1e}, above tol={self._tol:.0e}; raise max_steps or width."
             ) + self._on_separation()
+        causes = self._shared_directions() or (
+            "Equal data points may have different targets (this is then their least-squares "
+            "value), some may have too few active neurons (raise width or lower shift), or the "
+            "precision is exhausted (float32 ends near 3e-7)."
+        )
         return (
             f"Training stagnates after {steps} steps at relative residual {relative:.1e}, above "
-            f"tol={self._tol:.0e}. Equal data points may have different targets (this is then "
-            "their least-squares value), some may have too few active neurons (raise width or "
-            "lower shift), or the precision is exhausted (float32 ends near 3e-7)."
+            f"tol={self._tol:.0e}. {causes}"
+        )
+
+    def _shared_directions(self):
+        """Say so if most of the residual is at data points whose outputs can but move together."""
+        n = len(self._fit.target)
+        equation = self._equation()
+        if n > _MOST_COMPARED or not getattr(equation, "jacobians", None):
+            return None
+        parallel = parallel_rows(np.asarray(equation.gram(0), np.float64))
+        squares = np.square(self._fit.residual).sum(axis=1)
+        shared = parallel >= 0
+        if not squares[shared].sum() > squares.sum() / 2:
+            return None
+        first = int(np.flatnonzero(shared)[0])
+        return (
+            f"The derivatives of f at {np.count_nonzero(shared)} of {n} data points are multiples "
+            f"of those at others, at {first} and {parallel[first]} for one: their outputs move "
+            "together, and cannot meet different targets. So it is with rows of one direction, "
+            "since without a bias f(5 x) is f(x), or 5 f(x): append a constant column to X, as "
+            "`constant` of the estimators does. Of equal rows this is the least-squares value."
+        )
+
+    def _on_separation(self):
+        """Say that a loss without regularisation has no minimum, if that is so."""
+        if self._rule.regularization != 0 or not self._fit.misfit.separates(self._fit.best.outputs):
+            return ""
+        return (
+            " The outputs separate the labels, so that the loss tends to 0 and has no minimum: "
+            "outputs grow as long as steps are taken. Regularization gives one."
         )
 
     def _sketch_message(self):
@@ -421,15 +465,6 @@ class GaussNewtonTrainer:
         return (
             f" A sketch of {record.sketch_size} columns is small for {n} rows: steps converge from "
             f"{sizes.LEAST_SKETCHED * n} on, and {sizes.SKETCHED * n} is a good size."
-        )
-
-    def _on_separation(self):
-        """Say that a loss without regularisation has no minimum, if that is so."""
-        if self._rule.regularization != 0 or not self._fit.misfit.separates(self._fit.best.outputs):
-            return ""
-        return (
-            " The outputs separate the labels, so that the loss tends to 0 and has no minimum: "
-            "outputs grow as long as steps are taken. Regularization gives one."
         )
 
     def _regularised_message(self):

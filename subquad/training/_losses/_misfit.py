@@ -150,7 +150,7 @@ class LossMisfit(SquaredMisfit):
             bound = mu / scale
         self._least = max(_LEAST_OF_DAMPING * bound, _LEAST * self.loss.curvature)
         self._near = self._parabolas(outputs)
-        return equation.weighted(self._near.weights)
+        return equation._weighted(self._near.weights)
 
     def model(self, outputs, aim, product):
         """Twice the parabolas at f + s for s = product - aim, and -(l' / h + s)."""
@@ -178,17 +178,6 @@ class LossMisfit(SquaredMisfit):
             return False
         margins = self._y * (outputs - self._offset)
         return bool((margins[self._samples[:, 0] > 0] > 0).all())
-
-    def choose_regularization(self, equation, target, repeats):
-        """Return the mu at which the predictions without each row lose least."""
-        observed = self._observed(repeats)
-        total = self._samples.sum() * self._y.shape[1]
-
-        def score(c, errors):
-            return observed.losses(errors, c) / total
-
-        unit = equation.unweighted_eigenvalue * self.loss.curvature
-        return equation.choose_by_loss(target, score, unit, observed.repeats)
 
     def left_out(self, equation, target, mu, repeats):
         """Return y - f^(-i) for each observation, and twice their mean loss; or None twice."""
@@ -261,9 +250,3 @@ class Observed:
     def predictions(self, errors, c):
         """f^(-j) of output c, from leave-one-out errors of the linearised fit."""
         return self.base[:, c] - errors
-
-    def losses(self, errors, c):
-        """Twice the weighted sum of the losses of these predictions."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            losses = self.loss._value(self.predictions(errors, c), self.y[:, c])
-            return 2.0 * float(self.weights @ losses)

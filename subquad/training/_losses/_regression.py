@@ -1,5 +1,7 @@
 """Losses of numbers: squared, absolute, and Huber's between them."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from subquad._validation import real

@@ -11,6 +11,7 @@ from subquad.training._records._diagnostics import (
     change_of_matrix,
     changed,
     diagnostics,
+    parallel_rows,
 )
 from subquad.training._records._step import StepRecord, Stopwatch, TrainingWarning
 
@@ -24,4 +25,5 @@ __all__ = [
     "change_of_matrix",
     "changed",
     "diagnostics",
+    "parallel_rows",
 ]

@@ -10,6 +10,9 @@ import numpy as np
 
 from subquad._validation import require_memory
 
+# Cosines of vectors that are multiples of each other are 1 to so much, in either precision.
+_PARALLEL = 1e-11
+
 
 @dataclass(frozen=True)
 class Diagnostics:
@@ -144,6 +147,19 @@ def change_of_matrix(change, dtype, size=0.0):
     values = np.linalg.svd(change, compute_uv=False)
     tolerance = max(max(change.shape) * values[0], size) * float(np.finfo(dtype).eps)
     return move, int(np.count_nonzero(values > tolerance))
+
+
+def parallel_rows(G):
+    """For each row of J the first other row that is a multiple of it to rounding, or -1.
+
+    By their cosines, G being J J^T; rows of zeros are no multiples.
+    """
+    lengths = np.sqrt(np.maximum(G.diagonal(), 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosines = np.abs(G) / lengths[:, None] / lengths
+    found = cosines > 1 - _PARALLEL
+    np.fill_diagonal(found, False)
+    return np.where(found.any(axis=1), found.argmax(axis=1), -1)
 
 
 def changed(now, before):

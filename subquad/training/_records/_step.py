@@ -71,7 +71,7 @@ class StepRecord:
     n_trials: int
     n_iterations: int
     stationarity: float | None = None
-    seconds: dict = field(default_factory=dict, compare=False)
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
     solver: str = "exact"
     sketch_size: int = 0
     condition: float = float("nan")

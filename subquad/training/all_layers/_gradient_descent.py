@@ -24,10 +24,10 @@ from subquad._validation import (
 from subquad.lowrank import is_changeable
 from subquad.networks import WideNetwork
 from subquad.training import _arguments
-from subquad.training._batches import in_order, pairs, shuffled
 from subquad.training._records import Stopwatch, TrainingWarning
 from subquad.training.all_layers._maintained import MaintainedNetwork
 from subquad.training.all_layers._record import DescentRecord
+from subquad.training.half_space._batches import in_order, pairs, shuffled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -174,7 +174,8 @@ class LowRankGradientDescent:
         options = {"rank_budget": rank_budget, "when_full": when_full}
         self._layers = MaintainedNetwork(network, resolve_threads(n_threads), rtol=rtol, **options)
         _require_memory_for_flushes(network, rank_budget)
-        self.network, self.history, self.n_steps = network, [], 0
+        self.network, self.n_steps = network, 0
+        self.history: list[DescentRecord] = []
         self._largest, self._idle, self.diverged = 0.0, 0, False
 
     @property

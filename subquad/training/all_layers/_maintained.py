@@ -37,7 +37,10 @@ class MaintainedNetwork:
         """Return the `ForwardPass` of the rows of X; it serves until the next `move`."""
         parts = [W._parts() for W in self.weights]
         stored, changes = ([part[i] for part in parts] for i in (0, 1))
-        network = WideNetwork._from_parts(stored, self._network.readout, self._network.activation)
+        first = self._network
+        parts = first.readout, first.activation, first.normalise
+        network = WideNetwork._from_parts(stored, *parts)
+        network.weight_std = first.weight_std
         return network._forward(X, self._n_threads, changes)
 
     def gradient(self, forward, residual):

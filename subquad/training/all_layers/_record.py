@@ -35,8 +35,8 @@ class DescentRecord:
     step: int
     loss: float
     n_points: int
-    ranks: tuple
-    flushes: tuple
-    truncation: tuple
-    seconds: dict = field(default_factory=dict, compare=False)
+    ranks: tuple[int, ...]
+    flushes: tuple[int, ...]
+    truncation: tuple[float, ...]
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
     diagnostics: Diagnostics | None = None

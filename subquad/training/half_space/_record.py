@@ -39,5 +39,5 @@ class SGDRecord:
     moved_fraction: float
     flips: int | None
     tested_fraction: float | None
-    seconds: dict = field(default_factory=dict, compare=False)
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
     diagnostics: Diagnostics | None = None

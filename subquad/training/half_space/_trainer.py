@@ -23,9 +23,9 @@ from subquad._validation import (
 )
 from subquad.networks import PairedNetwork
 from subquad.training import _arguments
-from subquad.training._batches import in_order, pairs, shuffled
 from subquad.training._losses import as_loss
 from subquad.training._records import Stopwatch, TrainingWarning, change_of_matrix, diagnostics
+from subquad.training.half_space._batches import in_order, pairs, shuffled
 from subquad.training.half_space._fired import EvaluatedRows, coactivation, flips
 from subquad.training.half_space._record import SGDRecord
 from subquad.training.half_space._rows import NetworkRows, TangentRows
@@ -198,7 +198,8 @@ class HalfSpaceSGD:
         self._choice = _spawned(self._rng) if self._iterate == "random" else None
         _require_memory(network, self._iterate)
         _warn_of_few(network)
-        self.network, self.history, self.n_steps = network, [], 0
+        self.network, self.n_steps = network, 0
+        self.history: list[SGDRecord] = []
         self._rows = _DYNAMICS[dynamics](network, self._iterate, report, resolve_threads(n_threads))
         self._largest, self._other, self.diverged = 0.0, None, False
 

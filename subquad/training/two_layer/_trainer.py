@@ -60,8 +60,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         TensorSketch of 4 n columns as preconditioner, n^2 numbers and n^3 operations; "exact" and
         "pcg" measured faster. "auto" is "exact" or "pcg", by forecast and by what fits. An object
         is used with G formed, except a `PcgSolver` with landmarks or forms_gram=False.
-    regularization, damping, tol, max_steps, search_kinks, centred, loss, sample_weight,
-    min_active
+    regularization, damping, tol, max_steps, search_kinks, centred, loss, sample_weight, min_active
         As in `LastLayerGaussNewton`. Without G, regularization="loo" is not available; where n
         exceeds the m d weights, so that J J^T is singular, one of regularization and damping must
         be positive then.

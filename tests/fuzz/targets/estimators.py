@@ -61,6 +61,8 @@ def models(draw, attempt):
     elif kind == "HalfSpaceSGD":
         others = ("huber", "absolute") if task == "Regressor" else ("logistic", "hinge")
         options["loss"] = draw.choice(("squared", *others))
+    if kind == "GaussNewton" and draw.chance(0.3):
+        options["loss"] = "huber" if task == "Regressor" else "log_loss"
     model = attempt(cls, **options)
     if draw.goes_wrong():
         _wrong_parameter(draw, model)

@@ -35,7 +35,7 @@ _KINDS = (*_RESIDUALS, *_MARGINS)
 
 @target(
     *(f"training.{kind.__name__}{name}" for kind in _KINDS for name in (
-        "", ".value", ".derivative")),
+        "", ".value", ".derivative", ".second_derivative")),
     "training.as_loss",
     share=20,
 )  # fmt: skip
@@ -48,6 +48,10 @@ def losses(draw, attempt):
     n, C = draw.size(9), draw.size(3)
     f, y = draw.array((n, C)), _labels(draw, (n, C)) if kind in _MARGINS else draw.array((n, C))
     draw.hostile |= draw.extreme
+    if draw.chance(0.2):
+        value = attempt(loss.second_derivative, f, y)
+        attempt.holds(((value >= 0) & (value <= loss.curvature)).all(), "a curvature of the loss")
+        return
     slope = draw.chance(0.5)
     value = attempt(loss.derivative if slope else loss.value, f, y)
     f, y = as_float64(f), as_float64(y)

@@ -34,6 +34,12 @@ def options(draw, *, odd=True, **own):
     return found | own
 
 
+def _fixed_thresholds(draw):
+    """An activation as printed, which loses norms; those that jump have no rounding to speak of."""
+    scaling = draw.choice(("norm", "none"))
+    return ShiftedReLU(draw.choice((0.3, 1.0)), relative=draw.chance(0.5), scaling=scaling)
+
+
 def _rows(draw, n_features):
     return draw.array((draw.size(9), n_features), scales=draw.chance(0.2))
 
@@ -119,6 +125,8 @@ def paired(draw, attempt):
     own = options(draw, odd=False)
     if draw.chance(0.3):
         own |= {"shift": draw.real((0.0, 1.0, 2)), "scale": draw.real((1.0, 8.0))}
+    if draw.chance(0.2):
+        own["pairs"] = draw.option(("opposite", "equal"))
     network = attempt(PairedNetwork, draw.integer((1, 3, 9)), **own)
     X = _rows(draw, network.n_features)
     if draw.chance(0.2):
@@ -150,6 +158,9 @@ def wide(draw, attempt):
     if draw.chance(0.3):
         own["weights"] = draw.option(("dense", "implicit", "int8"))
         draw.hostile = True  # int8 needs float32
+    if draw.chance(0.3):
+        own["normalise"] = draw.chance(0.5)
+        own["activation"] = _fixed_thresholds(draw)
     network = attempt(WideNetwork, draw.integer((1, 3, 9)), **own)
     X = draw.array((draw.size(9), network.n_features), scales=False)
     if draw.chance(0.2):
@@ -167,7 +178,7 @@ def wide(draw, attempt):
     features, sure = _features(network, _cast(X, network.dtype))
     if name != "outputs":
         expected = features
-        size = np.full(expected.shape, 1.0) / sure
+        size = np.full(expected.shape, float(np.abs(expected).max(initial=1.0))) / sure
     else:
         W = as_float64(network.weights[-1].to_dense())
         if factors is not None:
@@ -193,7 +204,8 @@ def _features(network, X):
         norms = _norms(H)[:, None]
         with np.errstate(all="ignore"):
             sure = sure * np.where(size > 0, norms / size, 1.0)
-            H = np.where(norms > 0, H / norms, 0.0)
+            if network.normalise:
+                H = np.where(norms > 0, H / norms, 0.0)
     return H, np.maximum(sure, 1e-300)
 
 
@@ -221,7 +233,8 @@ def factored(draw, attempt):
     own = options(
         draw, inner_size=draw.integer((1, min(d, 4))), outer_size=draw.integer((None, 1, 8))
     )
-    own["sketch"] = draw.option(("srht", "gaussian"))
+    own["sketch"] = draw.option(("srht", "gaussian", "fjlt"))
+    own["printed"] = draw.chance(0.3)
     network = attempt(FactoredNetwork, draw.integer((d,)), **own)
     C, A = attempt(network.inner_matrix), attempt(network.outer_matrix)
     X = rows_of(draw, (draw.size(9), network.n_features), scales=False)

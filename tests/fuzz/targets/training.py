@@ -62,11 +62,16 @@ def _options(draw):
     if draw.chance(0.1):
         found["diagnostics"] = True
     if draw.chance(0.2):
+        found["loss"] = draw.option(("squared", "huber", "logistic"))
+    if draw.chance(0.2):
         found["min_active"] = draw.integer((0, 16))
     return found
 
 
-def _targets(draw, C):
+def _targets(draw, C, loss=None):
+    if loss == "logistic":
+        draw.hostile = True
+        return _labels(draw, C)
     return draw.array((5,) if C == 1 and draw.chance(0.7) else (5, C), scales=draw.chance(0.1))
 
 
@@ -123,7 +128,7 @@ def last_layer(draw, attempt):
         layer = draw.choice((network, None, 3, X, LastLayer))
     own = _options(draw)
     _solver(draw, own, ("exact", "sketch", "pcg", "auto"))
-    y = _targets(draw, C)
+    y = _targets(draw, C, own.get("loss"))
     draw.hostile |= C > 1 or draw.extreme
     trainer = attempt(LastLayerGaussNewton, layer, y, **own)
     centred = own.get("centred", False)
@@ -138,7 +143,8 @@ def two_layer(draw, attempt):
         network = draw.choice((None, 3, TwoLayerNetwork, WideNetwork(3, width=8, rng=0)))
     own = _options(draw)
     _solver(draw, own, ("exact", "sketch", "pcg", "auto", "sketch-pcg"))
-    X, y = draw.array((5, 3), scales=draw.chance(0.1)), _targets(draw, C)
+    X = draw.array((5, 3), scales=draw.chance(0.1))
+    y = _targets(draw, C, own.get("loss"))
     draw.hostile |= C > 1 or draw.extreme
     trainer = attempt(TwoLayerGaussNewton, network, X, y, **own)
     centred = own.get("centred", False)
@@ -150,7 +156,8 @@ def all_layers(draw, attempt):
     C = draw.between(1, 2)
     network = WideNetwork(3, width=_WIDTH, n_outputs=C, rng=0, dtype=draw.dtype())
     X = draw.array((5, 3), scales=draw.chance(0.1))
-    own, y = _options(draw), _targets(draw, C)
+    own = _options(draw)
+    y = _targets(draw, C, own.get("loss"))
     _solver(draw, own, ("exact", "sketch", "pcg", "auto"))
     draw.hostile = True
     trainer = attempt(AllLayersGaussNewton, network, X, y, **own)
@@ -166,13 +173,14 @@ def factored(draw, attempt):
         network = draw.choice((None, 3, FactoredNetwork, WideNetwork(4, width=8, rng=0)))
     own = _options(draw)
     if kind is FactoredGradientDescent:
-        for name in ("regularization", "damping"):
+        for name in ("regularization", "damping", "loss"):
             own.pop(name, None)
         if draw.chance(0.3):
             own["learning_rate"] = draw.real((None, 0.1, 1.0))
     else:
         _solver(draw, own, ("exact", "sketch", "pcg", "auto"))
-    X, y = draw.array((5, 4), scales=draw.chance(0.1)), _targets(draw, C)
+    X = draw.array((5, 4), scales=draw.chance(0.1))
+    y = _targets(draw, C, own.get("loss"))
     draw.hostile = True
     trainer = attempt(kind, network, X, y, **own)
     centred = own.get("centred", False)

@@ -23,7 +23,7 @@ CLAIM = Claim(
     "-0.3 in m.",
 )
 SIZES = {
-    "smallest": {"pairs": 1, "angle": 0.1, "n_seeds": 6},
+    "smallest": {"pairs": 1, "angle": 0.15, "n_seeds": 4},
     "default": {"pairs": 2, "angle": 0.1, "n_seeds": 10},
     "full": {"pairs": 4, "angle": 0.05, "n_seeds": 10},
 }

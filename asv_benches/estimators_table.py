@@ -1,6 +1,6 @@
 """Print, as Markdown, how well every estimator predicts with its defaults, beside scikit-learn's.
 
-    SUBQUAD_DATA=folder python asv_benches/quality_table.py [--tables NAME ...] [--splits K]
+    SUBQUAD_DATA=folder python asv_benches/estimators_table.py [--tables NAME ...] [--splits K]
         [--models NAME ...]
 
 Mean and standard error over the splits of the root mean squared error (tables of numbers) or of the
