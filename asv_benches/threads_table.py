@@ -75,9 +75,9 @@ def busy(n_processes):
         time.sleep(0.5 if loops else 0)
         yield
     finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
+        for process in loops:
+            process.kill()
+            process.wait()
 
 
 def measure(call, repeats, before):
