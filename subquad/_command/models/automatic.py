@@ -56,7 +56,7 @@ def chosen(args, report, encoding, split, task, kind):
             describe.candidate(report, found)
     except KeyboardInterrupt:
         return _interrupted(report, outcome)
-    outcome.recipe = compare.refined(outcome.best)
+    outcome.recipe = compare.refined(outcome.best, len(split.y))
     seconds = compare.seconds_of(outcome.recipe, len(split.y), n_outputs, rate)
     describe.chosen(report, outcome.candidates, outcome.recipe, seconds)
     return outcome

@@ -137,12 +137,18 @@ def error_of(y, predicted, task):
     return rmse, float(spread)
 
 
-def refined(found):
-    """Return the recipe of a candidate, with the depth and the constant that its fit took."""
+def refined(found, n):
+    """Return the recipe of a candidate for a fit to n rows, with what its own fit has chosen.
+
+    That is the depth and the constant, and the regularisation where the fit was one of many rows: mu
+    is the variance of the noise in units of the kernel's, which more rows do not change.
+    """
     recipe, estimator = found.recipe, found.model.estimator
     if recipe.kind != "ntk":
         return recipe
     taken = {"depth": estimator.depth_}
+    if n > MOST_ROWS:
+        taken["regularization"] = estimator.regularization_
     if recipe.scales == "plain":
         scaling = estimator._scaling
         taken["constant"] = scaling.constant / scaling.feature_size
@@ -158,7 +164,7 @@ def seconds_of(recipe, n, n_outputs, rate, most=scales.ROWS):
         return 2e-7 * n * (1 if n_outputs == 1 else 30 * n_outputs) + 0.02
     tries = 1 if "depth" in recipe.options else 3
     tries *= 2 if recipe.scales == "plain" and tries > 1 else 1
-    chosen = min(n, MOST_ROWS)
+    chosen = 0 if "regularization" in recipe.options else min(n, MOST_ROWS)
     seconds += tries * (EIGEN_OPERATIONS * chosen**3 / rate + chosen**2 * SECONDS_OF_AN_ANGLE)
     if recipe.kind == "gn":
         return seconds + n_outputs * 2 * EIGEN_OPERATIONS * n**3 / rate + 4 * 2048 * n * n / rate
