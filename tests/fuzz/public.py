@@ -18,8 +18,10 @@ EXCUSED = {
     "distributed.abort_on_error": "it takes nothing, and sets a hook of the process",
     "distributed.world": "as abort_on_error",
     "networks.ShardedLastLayer": "what ranks are returned; test_distributed starts some",
-    "networks.ShardedLastLayer.gather": "as its class",
-    "networks.ShardedLastLayer.require_same": "as its class",
+    **{
+        f"networks.ShardedLastLayer.{name}": "as its class"
+        for name in ("gather", "gram", "jacobian", "outputs", "require_same")
+    },
     "ntk.Prediction": "a record",
     "ntk.RequiredWidth": "a record",
     "networks.NetworkWarning": "a warning",
