@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from subquad._kernels import _teams
 from subquad._machine import available_processors
@@ -211,12 +211,44 @@ def _blas_libraries(of_each_thread=False):
 
 
 def map_in_threads(function, items, n_threads):
-    """Return [function(item) for item in items], for functions that spend their time in LAPACK.
+    """Return [function(item) for item in items], for functions that spend their time in C.
 
     Each call is made by one thread and the results are in order: they do not depend on n_threads.
+    The calling thread takes items as others do, all of them if need be, and waits for no thread
+    that has not begun.
     """
     items = list(items)
     if min(n_threads, len(items)) <= 1:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(n_threads) as pool:
-        return list(pool.map(function, items))
+    results = [None] * len(items)
+    left = iter(range(len(items)))
+
+    def work():
+        for i in left:
+            results[i] = function(items[i])
+
+    helpers = [_helpers.submit(work) for _ in range(min(n_threads, len(items)) - 1)]
+    try:
+        work()
+    finally:
+        for _ in left:  # after an exception nobody begins another item
+            pass
+        begun = [helper for helper in helpers if not helper.cancel()]
+        wait(begun)
+    for helper in begun:
+        helper.result()
+    return results
+
+
+# Threads for `map_in_threads`, started as they are first needed, and kept.
+_helpers = ThreadPoolExecutor(_MAX_THREADS, "subquad")
+
+
+def _forget_helpers():
+    """Have a forked child start threads of its own: those of its parent stayed behind."""
+    global _helpers
+    _helpers = ThreadPoolExecutor(_MAX_THREADS, "subquad")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_helpers)

@@ -154,7 +154,7 @@ def test_a_point_of_weight_zero_is_not_there(kind, trainer_class):
 def test_equal_points_with_different_targets_end_at_their_mean(kind):
     network, X, y = problem(kind)
     X[1] = X[0]
-    with pytest.warns(TrainingWarning, match="Equal data points"):
+    with pytest.warns(TrainingWarning, match="Of equal rows this is the least-squares value"):
         trainer = FactoredGaussNewton(network, X, y).run()
     expected = abs(y[0, 0] - y[1, 0]) / np.sqrt(2)
     assert trainer.residual_norm == pytest.approx(expected, rel=1e-6)

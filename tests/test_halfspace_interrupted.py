@@ -34,6 +34,7 @@ class Watcher:
         """Return whether the call went through; every frame that it enters is watched."""
         before, collecting = sys.gettrace(), gc.isenabled()
         gc.disable()  # what other packages do when garbage is collected is no part of the call
+        sys._getframe().f_trace_opcodes = True  # or CPython 3.12 traces none of later frames
         sys.settrace(self._enter)
         try:
             call()

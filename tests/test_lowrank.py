@@ -365,6 +365,7 @@ def test_factors_interrupted_anywhere_stay_pairs(method, made, rng):
         lrm.update(U, V)
         arguments = (U, V) if method == "update" else ()
         tracer = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # or CPython 3.12 traces none of later frames
         sys.settrace(interrupt_at(step))
         try:
             getattr(lrm, method)(*arguments)

@@ -252,8 +252,9 @@ def test_models_of_the_first_format_predict_what_they_did(kind):
     path = FILES / f"version_1_{kind}.model"
     notes = read_header(path)["notes"]
     predictions = load_model(path).predict(np.array(notes["rows"]))
-    # Predictions in float32, of size 1, from sums of 40 terms; another BLAS may round otherwise.
-    np.testing.assert_allclose(predictions, notes["predictions"], rtol=0, atol=1e-5)
+    # Predictions of size 1, in float32, as differences of larger sums: by BLAS and by instruction
+    # set they were seen to differ by 6e-5. Those of another matrix share no digit.
+    np.testing.assert_allclose(predictions, notes["predictions"], rtol=0, atol=1e-3)
 
 
 def implicit_parts(**changes):

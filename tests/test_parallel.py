@@ -1,5 +1,7 @@
 """n_threads means what it means in scikit-learn, inside what the machine really grants."""
 
+from concurrent.futures import Future
+
 import pytest
 
 from subquad import _machine, _parallel
@@ -138,3 +140,39 @@ def test_available_memory_is_unknown_where_nothing_can_be_read(monkeypatch):
     monkeypatch.setattr(_machine, "_read", lambda _: "")
     monkeypatch.delattr(_machine.os, "sysconf", raising=False)
     assert _machine.available_memory() is None
+
+
+# ---- the calling thread works as others do
+def test_items_are_taken_in_any_thread_and_come_back_in_order():
+    items = list(range(50))
+    for n_threads in (1, 2, 7, 100):
+        assert _parallel.map_in_threads(lambda x: x * x, items, n_threads) == [x * x for x in items]
+
+
+def test_a_thread_that_does_not_come_is_not_waited_for(monkeypatch):
+    class Late:
+        """A pool whose threads never begin."""
+
+        def submit(self, work):
+            return Future()
+
+    monkeypatch.setattr(_parallel, "_helpers", Late())
+    assert _parallel.map_in_threads(str, range(5), 3) == list("01234")
+
+
+def test_maps_inside_of_maps_end():
+    def inner(i):
+        return sum(_parallel.map_in_threads(lambda j: i * j, range(10), 4))
+
+    assert _parallel.map_in_threads(inner, range(20), 4) == [45 * i for i in range(20)]
+
+
+@pytest.mark.parametrize("bad", [0, 3, 9])
+def test_the_exception_of_an_item_is_raised_and_others_are_left(bad):
+    def work(i):
+        if i == bad:
+            raise ArithmeticError(str(i))
+        return i
+
+    with pytest.raises(ArithmeticError, match=str(bad)):
+        _parallel.map_in_threads(work, range(10), 3)

@@ -315,3 +315,16 @@ def _norms(V):
         return np.sqrt(np.einsum("ij,ij->i", V, V, dtype=np.float64))
     units = V / np.where(largest > 0, largest, 1.0)[:, None]
     return largest * np.sqrt(np.einsum("ij,ij->i", units, units))
+
+
+def divide_by_norms(H, norms):
+    """Divide the rows of H by their norms, in place; a norm of 0 leaves its row as it is.
+
+    A norm may be too large for the dtype of H though no entry is.
+    """
+    large = ~(norms <= np.finfo(H.dtype).max)
+    if large.any():
+        H[large] *= H.dtype.type(2.0**-64)
+        norms = np.where(large, 1.0, norms)
+        norms[large] = _norms(H[large])
+    H /= np.where(norms == 0, 1.0, norms)[:, None].astype(H.dtype)

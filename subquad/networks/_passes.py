@@ -14,7 +14,7 @@ import scipy.sparse
 
 from subquad._factors import LowRankFactors
 from subquad._validation import as_matrix
-from subquad.networks._last_layer import _norms, thresholds_of
+from subquad.networks._last_layer import _norms, divide_by_norms, thresholds_of
 from subquad.networks._silence import warn_of_silence
 
 # Below this density of u_l the product with W_l^T takes it in CSR.
@@ -52,13 +52,13 @@ class ForwardPass:
             Z = network._apply(W, H, n_threads) if level else W._apply_dense(H, n_threads)
             if changes is not None:
                 changes[level].add_product(Z, H)
-            H = self._respond(Z, H)
+            H, norms = self._respond(Z, H)
             if network.normalise and level < network.depth - 1:
-                H /= self._norms[-1]
+                divide_by_norms(H, norms)
         self.response = H
 
     def _respond(self, Z, H):
-        """Note which neurons fire, and the norm of their response; return it in the memory of Z."""
+        """Note which neurons fire; return their response, in the memory of Z, and its norms."""
         phi = self._network.activation
         input_norms = _norms(H)
         thresholds = thresholds_of(phi, input_norms, self._network.weight_std, H.dtype)
@@ -68,8 +68,9 @@ class ForwardPass:
         if not self._network.normalise:
             warn_of_silence(len(self.fired), norms, input_norms)
         norms[norms == 0] = 1  # no neuron fires there: h and its derivative are zero
-        self._norms.append(norms[:, None].astype(H.dtype))
-        return H
+        largest = np.finfo(H.dtype).max  # a norm may be larger though no entry is
+        self._norms.append(np.minimum(norms, largest)[:, None].astype(H.dtype))
+        return H, norms
 
     def outputs(self):
         """Return f in float64, shape (n, C)."""

@@ -40,6 +40,7 @@ from subquad.networks._last_layer import (
     LastLayer,
     _norms,
     as_readout,
+    divide_by_norms,
     outputs_in_range,
     require_preactivations,
     thresholds_of,
@@ -506,8 +507,7 @@ class WideNetwork(Network):
         if not self.normalise:
             warn_of_silence(number, norms, input_norms)
             return H
-        norms[norms == 0] = 1
-        H /= norms[:, None].astype(H.dtype)
+        divide_by_norms(H, norms)
         return H
 
     def _apply(self, W, H, n_threads):

@@ -136,6 +136,7 @@ class PcgSolver:
         factor = self._factor
         fresh = factor is None or not factor.suits(J.n, damping) or last > 1.25 * first + 2
         if fresh:
+            self._factor = factor = None  # makes room for the new one, n numbers for each landmark
             count = min(self.landmarks or cost.LANDMARKS, J.n)
             points = np.sort(self._rng.choice(J.n, count, replace=False))
             self._factor = factor = LandmarkPreconditioner(J, points, damping)

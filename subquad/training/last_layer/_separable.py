@@ -26,7 +26,7 @@ _VECTOR_BYTES = 64
 # A thread does so many operations in half a millisecond.
 _OPERATIONS_PER_THREAD = 1.5e7
 # Add the terms of so many entries of A up at a time, in float64.
-_ENTRIES_PER_SUM = 2**21
+_ENTRIES_PER_SUM = 2**16
 # Square so many entries of K at a time.
 _SQUARES_PER_BLOCK = 2**18
 

@@ -232,12 +232,12 @@ def _require_matrix_free(network, n, regularization, undamped, name):
 def _require_memory_for_products(network, n, solver):
     """Refuse bits, products and a preconditioner that do not fit."""
     m, d = network.width, network.n_features
-    preconditioner = 8 * n * network.n_outputs * cost.LANDMARKS
+    preconditioner = 2 * 8 * n * cost.LANDMARKS  # columns of G and their factor, one output's
     if not solver.forms_gram:
         preconditioner = 8 * n * (3 * n + 2 * solver._size(n))
     products = 8 * network.dtype.itemsize * n * network.n_outputs * d
     require_memory(
-        n * m // 4 + preconditioner + products + 2**24,
+        n * m // 4 + preconditioner + products + 2**22,
         f"Training {n} data points at width {m}",
         "Use fewer data points or a smaller width.",
     )
