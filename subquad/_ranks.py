@@ -47,6 +47,8 @@ class Communicator(Protocol):
         """Return the objects of all ranks on one of them."""
 
 
+# What ranks draw by a generator.
+_DRAWN = "network", "landmarks", "rows_left_out"
 _METHODS = ("Get_rank", "Get_size", "Allgatherv", "Allreduce", "Alltoallv", "allgather", "gather")
 
 
@@ -87,7 +89,7 @@ class Ranks:
         for rank, theirs in enumerate(others, start=1):
             for name, digest in theirs.items():
                 if digest != first[name]:
-                    remedy = " Give rng the same seed on each." if name == "network" else ""
+                    remedy = " Give rng the same seed on each." if name in _DRAWN else ""
                     raise ValueError(
                         f"{name} must be the same on every rank; got another on rank {rank} than "
                         f"on rank 0.{remedy}"

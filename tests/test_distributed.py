@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from subquad.activations import ShiftedReLU
-from subquad.jacobian import FiredJacobian
+from subquad.jacobian import FiredJacobian, KhatriRao
 from subquad.lowrank import LowRankMaintenance
 from subquad.networks import WideNetwork
+from subquad.solvers import NystromSolver
 from subquad.training import LastLayerGaussNewton
 from subquad.weights import GaussianWeights
 
@@ -70,6 +71,15 @@ def fitted(depth, n_outputs, dtype, grid, mu, shift, n, comm=None):
     return {name: digest(array) for name, array in zip(names, arrays, strict=True)}
 
 
+def fitted_rows(comm, block_size=7):
+    """What tells one Nystrom fit from another, to the bit."""
+    rng = np.random.default_rng(3)
+    J = KhatriRao(rng.standard_normal((200, 6)), rng.standard_normal((200, 5)))
+    r = rng.standard_normal((200, 2))
+    fit = NystromSolver(20, rng=0, block_size=block_size).fit(J, r, comm=comm)
+    return digest(fit.points, fit.coefficients, fit.curve, np.array([fit.mu, fit.missed]))
+
+
 def started(n_ranks, *arguments):
     """Start ranks of this file, and return what became of them."""
     paths = os.pathsep.join([str(PACKAGE), str(HERE)])
@@ -101,7 +111,7 @@ def test_one_rank_has_the_bits_of_none(alone):
 def test_every_number_of_ranks_has_the_same_bits(n_ranks, alone):
     done = started(n_ranks, "fits")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == alone["none"]
+    assert json.loads(done.stdout) == alone["none"] | {"rows": alone["rows"]}
 
 
 @needs_mpi
@@ -127,6 +137,50 @@ def test_a_rank_that_fails_ends_them_all(fault, message):
 def test_what_ranks_cannot_share_is_refused():
     done = started(2, "refusals")
     assert done.returncode == 0, done.stderr
+
+
+class Alone:
+    """The communicator of a single rank, without MPI."""
+
+    def Get_rank(self):
+        return 0
+
+    def Get_size(self):
+        return 1
+
+    def allgather(self, thing):
+        return [thing]
+
+    def gather(self, thing, root=0):
+        return [thing]
+
+    def Allgatherv(self, sent, received):
+        received[0][...] = sent.ravel()
+
+    def Allreduce(self, sent, received):
+        received[...] = sent
+
+    def Alltoallv(self, sent, received):
+        received[0][...] = sent[0]
+
+
+def test_one_rank_needs_no_mpi():
+    _, *options = FITS[0]
+    assert fitted(*options, comm=Alone()) == fitted(*options)
+
+
+@pytest.mark.parametrize("block_size", [7, 1000])
+def test_rows_shared_by_ranks_have_the_same_fit(block_size):
+    rng = np.random.default_rng(3)
+    J = KhatriRao(rng.standard_normal((200, 6)), rng.standard_normal((200, 5)))
+    r, w = rng.standard_normal((200, 2)), rng.uniform(0.5, 2.0, 200)
+    one, other = (
+        NystromSolver(20, rng=0, block_size=block_size).fit(J, r, 0.1, w, comm=comm)
+        for comm in (None, Alone())
+    )
+    assert np.array_equal(one.points, other.points)
+    assert np.allclose(one.coefficients, other.coefficients, rtol=1e-9)
+    assert np.isclose(one.loo_error, other.loo_error, rtol=1e-9)
 
 
 @pytest.mark.parametrize("comm", [3, "world", np.ndarray])
@@ -183,11 +237,12 @@ def _of_ranks(task, *arguments):
 
 def _fit_alone(comm):
     fits = [{name: fitted(*options, comm=c) for name, *options in FITS} for c in (None, comm)]
-    print(json.dumps(dict(zip(("none", "one rank"), fits, strict=True))))
+    print(json.dumps({"none": fits[0], "one rank": fits[1], "rows": fitted_rows(comm)}))
 
 
 def _fit(comm):
     found = {name: fitted(*options, comm=comm) for name, *options in FITS}
+    found["rows"] = fitted_rows(comm)
     if comm.Get_rank() == 0:
         print(json.dumps(found))
 
@@ -247,6 +302,9 @@ def _refuse(comm):
     refused("Give rng the same seed on each", _layer, comm, seed=rank)
     refused(f"y {other}", LastLayerGaussNewton, layer, y + rank)
     refused(f"options {other}", LastLayerGaussNewton, layer, y, tol=0.1 / (1 + rank))
+    J = KhatriRao(np.eye(20), np.eye(20))
+    refused("landmarks .* Give rng the same", NystromSolver(5, rng=rank).fit, J, y, comm=comm)
+    refused(f"r {other}", NystromSolver(5, rng=0).fit, J, y + rank, comm=comm)
     trainer = LastLayerGaussNewton(layer, y, n_threads=1)
     trainer._fit.state.linearise()
     refused("solve its equation with the same", trainer._fit.state.propose, y[:, None] + rank, 1.0)
