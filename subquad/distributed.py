@@ -13,12 +13,16 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from subquad._ranks import Communicator
+
+# Leave `mpiexec` so many seconds to pass a message on: what it has not read is lost in an abort.
+_PAUSE = 1.0
 
 __all__ = ["abort_on_error", "world"]
 
@@ -80,6 +84,8 @@ def _show_and_abort(
         sys.stderr.write(rank * (comm.Get_size() > 1) + shown.getvalue())
         sys.stderr.flush()
         sys.stdout.flush()
+        if comm.Get_size() > 1:
+            time.sleep(_PAUSE)
     finally:
         if comm.Get_size() > 1:
             comm.Abort(1)

@@ -228,6 +228,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         centred = _arguments.offset(centred, y)
         if isinstance(layer, ShardedLastLayer):
             require_same_fit(layer, y, weights, centred, self._options, diagnostics)
+            self._writes = layer._ranks.rank == 0
         n_threads = resolve_threads(n_threads)
         with blas_threads_for(layer.n):
             state = last_layer_state(layer, weights, n_threads, maintenance, solver)
