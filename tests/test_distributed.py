@@ -259,7 +259,7 @@ def _layer(comm, X=None, seed=0, **options):
 def _resume(comm, path):
     y = np.random.default_rng(1).standard_normal(20)
     keeps = Checkpoint(path)
-    whole = LastLayerGaussNewton(_layer(comm), y, n_threads=1)
+    whole = LastLayerGaussNewton(_layer(comm), y, max_steps=4, n_threads=1)
     keeps.begin(whole)
     whole.step()
     whole.step()
@@ -268,7 +268,7 @@ def _resume(comm, path):
     assert os.path.exists(path)
     whole.run()
     fewer = comm.Split(comm.Get_rank() > 0)
-    resumed = LastLayerGaussNewton(_layer(fewer), y, n_threads=1)
+    resumed = LastLayerGaussNewton(_layer(fewer), y, max_steps=4, n_threads=1)
     Checkpoint(path, resume=True).begin(resumed)
     resumed.run()
     if comm.Get_rank() == comm.Get_size() - 1:
