@@ -224,7 +224,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             scales = np.full(T.shape[1], self._fitted_loss.scale)
             return [replace(s, target_mean=prior, target_scale=scales) for s in scalings]
         if isinstance(self._fitted_loss, HuberLoss):
-            robust = [s.with_robust_targets(T) for s in scalings]
+            robust = [s.with_robust_targets(T, weights) for s in scalings]
             return [replace(s, target_scale=s.target_scale / TARGET_DEVIATION) for s in robust]
         return scalings
 

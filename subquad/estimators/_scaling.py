@@ -83,9 +83,9 @@ class Scaling:
         """Return the same with a constant coordinate, in units of `feature_size`."""
         return replace(self, constant=float(constant) * self.feature_size)
 
-    def with_robust_targets(self, T):
+    def with_robust_targets(self, T, weights=None):
         """Return the same with medians of the targets (n, C), and distances from them."""
-        median, distance = _robust_moments(T)
+        median, distance = _robust_moments(T, np.ones(len(T)) if weights is None else weights)
         return replace(self, target_mean=median, target_scale=distance)
 
     def with_factors(self, factors):
@@ -190,19 +190,31 @@ def _moments(A, weights):
     return mean * size, np.where(std > 1e-12, std * size, 1.0)
 
 
-def _robust_moments(A):
+def _robust_moments(A, weights):
     """Return medians of the columns, and 1.4826 times the median distances from them.
 
-    For normal numbers that is the deviation, which also stands in where most distances are 0.
+    For normal numbers that is the deviation, which also stands in where most distances are 0. A row
+    of weight 2 counts as two.
     """
     size = np.abs(A).max(axis=0)
     size[size == 0] = 1.0
-    median = np.median(A / size, axis=0)
-    distance = _NORMAL * np.median(np.abs(A / size - median), axis=0)
-    deviation = _moments(A, np.ones(len(A)))[1]
+    median = _medians(A / size, weights)
+    distance = _NORMAL * _medians(np.abs(A / size - median), weights)
+    deviation = _moments(A, weights)[1]
     with np.errstate(over="ignore"):  # up to three times the largest entry
         distances = np.minimum(distance * size, np.finfo(np.float64).max)
     return median * size, np.where(distance > 1e-12, distances, deviation)
+
+
+def _medians(A, weights):
+    """Return the medians of the columns, the mean of two where half of the weight ends at one."""
+    medians = np.empty(A.shape[1])
+    for c, column in enumerate(A.T):
+        order = np.argsort(column, kind="stable")
+        below = np.cumsum(weights[order])
+        places = [np.searchsorted(below, 0.5 * below[-1], side) for side in ("left", "right")]
+        medians[c] = column[order[places]].mean()
+    return medians
 
 
 def _divide_rows(rows, numbers):

@@ -39,7 +39,7 @@ def _names(kind, methods):
 
 @target(
     *_names(FiredJacobian, (*OF_ALL, "coactivations", "gram_seconds")),
-    *_names(MatrixFreeJacobian, METHODS),
+    *_names(MatrixFreeJacobian, (*METHODS, "draw_sketch")),
     *_names(ReadoutJacobian, (*OF_ALL, "of_output", "output_grams")),
     *_names(SharedJacobian, (*OF_ALL, "output_grams")),
     *_names(ScaledRows, (*METHODS, "sketched_gram")),
@@ -65,7 +65,7 @@ def of_networks(draw, attempt):
         attempt.holds(np.array_equal(attempt(J.coactivations), counts), "counts of fired neurons")
     elif kind is MatrixFreeJacobian:
         packed = np.packbits(D.T, axis=1, bitorder="little")
-        J, methods = attempt(kind, packed, a, V), METHODS
+        J, methods = attempt(kind, packed, a, V), (*METHODS, "draw_sketch")
     elif kind is ReadoutJacobian:
         C = draw.between(1, 3)
         readout = np.stack([a * (c + 1) for c in range(C)])
