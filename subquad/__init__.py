@@ -31,6 +31,7 @@ Modules
     interop         capture: the Jacobian of every linear layer of a torch model; fit_layer,
                     apply_change, export_peft, load_layer: one of its layers fitted
     io, plotting    models as files, curves
+    distributed     world: the ranks of MPI that share the neurons of a layer
 
 Bibliography
     [SZZ24]   Song, Zhang, Zhang: Training multi-layer over-parametrized neural network in
@@ -59,6 +60,7 @@ _HOME = {
 if TYPE_CHECKING:
     from subquad import (
         activations,
+        distributed,
         estimators,
         hadamard,
         halfspace,
@@ -85,6 +87,7 @@ __all__ = [
     "KhatriRao",
     "LowRankMaintenance",
     "activations",
+    "distributed",
     "estimators",
     "fwht",
     "hadamard",

@@ -103,17 +103,39 @@ class GaussianWeights(FixedWeights):
         self._table, scale = int8_law() if grid == "int8" else (None, 1.0)
         self.step = self.std * scale
 
+    # The row of the matrix of this seed that is the first one here.
+    _first_row = 0
+
+    def _rows(self, start, stop):
+        """Return the weights that have rows start to stop - 1 of these; `start` begins a tile."""
+        shape = stop - start, self.shape[1]
+        part = GaussianWeights(shape, self.seed, self.grid, std=self.std, dtype=self.dtype)
+        part._first_row = self._first_row + start
+        return part
+
     @functools.cached_property
     def _keys(self):
         """The keys of all columns."""
-        return _column_keys(self.seed, 0, self.shape[1])
+        return self._made_keys(0, self.shape[1])
+
+    def _made_keys(self, first, stop):
+        """Return keys of columns for kernels that call `_first_row` row 0.
+
+        Rows follow from b + a w, where (a, b, c) is the key and w the number of a word: a row has
+        one of its own in the float32 law, and shares it with three others in the int8 law.
+        """
+        keys = _column_keys(self.seed, first, stop)
+        if self._first_row:
+            words = self._first_row // (4 if self.grid == "int8" else 1)
+            keys[1] += keys[0] * np.uint32(words % 2**32)
+        return keys
 
     def _keys_between(self, start, stop):
         """Return keys of the columns start to stop - 1, and the place of the first among them."""
         if "_keys" in vars(self):
             return self._keys, start
         first = start - start % gaussian.TILE
-        return _column_keys(self.seed, first, stop), start - first
+        return self._made_keys(first, stop), start - first
 
     @property
     def nbytes(self) -> int:

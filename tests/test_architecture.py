@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # named before it. Files of one room may import each other, without a cycle.
 LEVELS = [
     ["_kernels"],
-    ["_typing", "_machine", "_sparse", "_validation", "_parallel", "_groups"],
+    ["_typing", "_machine", "_sparse", "_validation", "_parallel", "_groups", "_ranks"],
     [
         "activations",
         "hadamard",
@@ -41,7 +41,7 @@ LEVELS = [
     ["jacobian", "ntk"],
     ["solvers", "networks"],
     ["training"],
-    ["estimators", "io", "interop", "plotting", "_command", "__main__"],
+    ["estimators", "io", "interop", "plotting", "distributed", "_command", "__main__"],
     ["_config", "__init__"],
 ]
 HEIGHT = {room: i for i, room in enumerate(itertools.chain(*LEVELS))}

@@ -62,7 +62,7 @@ class Checkpoint:
     For `GaussNewtonRegressor`, `GaussNewtonClassifier` and `LastLayerGaussNewton` without a
     `solver` of its own. The file holds a few numbers for each row and step; data and network are
     made again, from the data and the seed, which therefore must be an integer. As a model file it
-    holds nothing that can execute.
+    holds nothing that can execute. Where ranks share a layer, the first writes and all read.
 
     Examples
     --------
@@ -152,6 +152,8 @@ class Checkpoint:
         from subquad import __version__
         from subquad.io._codec import Writer
 
+        if not self._trainer._writes:  # another rank does
+            return
         writer, state = Writer(), self._trainer.state_dict()
         header = {
             "subquad_version": __version__,

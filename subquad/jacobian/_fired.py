@@ -46,6 +46,10 @@ class FiredJacobian(KhatriRao):
     by_neuron : ndarray of uint64, shape (m, words of n), optional
         The same bits by neuron, where they are at hand.
     n_threads : int
+    counts : ndarray of int32, shape (n, n), optional
+        How many neurons fire at both of two data points, where more neurons count than have bits
+        here: all have readouts of the magnitude `magnitude`.
+    magnitude : float, optional
 
     Attributes
     ----------
@@ -62,18 +66,24 @@ class FiredJacobian(KhatriRao):
         *,
         by_neuron: NDArray[np.uint64] | None = None,
         n_threads: int = 1,
+        counts: NDArray[np.int32] | None = None,
+        magnitude: float | None = None,
     ) -> None:
-        self.fired, self._by_neuron = fired, by_neuron
+        self.fired, self._by_neuron, self._counts = fired, by_neuron, counts
         self._readout, self._K, self._n_threads = readout, K, n_threads
         self._side = V if isinstance(V, FixedSide) else FixedSide(V)
         self.n, self.m_u, self.m_v = len(K), len(readout), self._side.inputs.shape[1]
         magnitudes = np.abs(readout)
         self._is_even = self.m_u > 0 and magnitudes.min() == magnitudes.max()
         self._magnitude = float(magnitudes[0]) if self._is_even else None
+        if counts is not None:
+            self._is_even, self._magnitude = True, magnitude
 
     @functools.cached_property
     def active(self) -> NDArray[np.int32]:
         """How many neurons fire at each data point, int32."""
+        if self._counts is not None:
+            return self._counts.diagonal()
         active = np.empty(self.n, np.int32)
         coactivation.count_bits(self.fired, active, self._n_threads)
         return active
@@ -110,16 +120,28 @@ class FiredJacobian(KhatriRao):
         return self._K[:, points] * counts
 
     def _form(self):
+        if self._counts is not None:
+            return self._magnitude**2 * self._K * self._counts
         G = np.empty((self.n, self.n))
         if self._is_even:
-            counts = np.empty((self._n_threads, coactivation.GRAM_COUNTS), np.int32)
-            scale = self._magnitude**2
-            coactivation.coactivation_gram(self.fired, self._K, scale, G, counts, self._n_threads)
-            return G
+            return self._counted(self._K, self._magnitude**2, G)
         bits = self._by_neuron
         if bits is None:
             bits = transposed_bits(self.fired, self.m_u, self._n_threads)
         coactivation.weighted_gram(bits, self._readout**2, self._K, G, self._n_threads)
+        return G
+
+    def coactivations(self) -> NDArray[np.int32]:
+        """Return how many neurons fire at both of two data points, of those whose bits are here."""
+        counts = np.zeros((self.n, self.n))
+        if self.m_u:
+            self._counted(np.ones_like(counts), 1.0, counts)
+        return counts.astype(np.int32)
+
+    def _counted(self, K, scale, G):
+        """Write scale * K o (the co-activations) to G, and return it."""
+        counts = np.empty((self._n_threads, coactivation.GRAM_COUNTS), np.int32)
+        coactivation.coactivation_gram(self.fired, K, scale, G, counts, self._n_threads)
         return G
 
     def _rows(self, points, dtype=np.float64):

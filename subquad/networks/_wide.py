@@ -46,6 +46,7 @@ from subquad.networks._last_layer import (
     thresholds_of,
 )
 from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
+from subquad.networks._sharded import sharded_last_layer
 from subquad.networks._silence import warn_of_silence
 from subquad.weights import StructuredWeights
 
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike
 
+    from subquad._ranks import Communicator
     from subquad._typing import FloatArray
     from subquad.activations import ThresholdActivation
     from subquad.weights import Weights
@@ -323,11 +325,39 @@ class WideNetwork(Network):
         self._require_layers(X, 2 if self.depth > 2 else 1)
         return self._features(X, resolve_threads(n_threads))
 
-    def last_layer(self, X: ArrayLike, n_threads: int | None = None) -> LastLayer:
-        """Return the `LastLayer` of the network on the rows of X; arguments as in `features`."""
+    def last_layer(
+        self, X: ArrayLike, n_threads: int | None = None, *, comm: Communicator | None = None
+    ) -> LastLayer:
+        """Return the `LastLayer` of the network on the rows of X.
+
+        Parameters
+        ----------
+        X, n_threads
+            As in `features`.
+        comm : mpi4py.MPI.Intracomm, optional
+            Its ranks share the neurons among themselves, each calling this with the same network
+            and rows: see `ShardedLastLayer`. Weights must be implicit, the readout a partition,
+            and layers normalised.
+
+        Returns
+        -------
+        LastLayer
+            A `ShardedLastLayer` where `comm` is given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `features`; or if `comm` is no communicator, has more ranks than there are blocks
+            of 256 neurons, or its ranks have different rows or networks.
+        MemoryError
+            As in `features`.
+        """
         X = self._as_inputs(X)
         self._require_layers(X, 2)
-        return self._last_layer(X, resolve_threads(n_threads))
+        n_threads = resolve_threads(n_threads)
+        if comm is not None:
+            return sharded_last_layer(self, X, comm, n_threads)
+        return self._last_layer(X, n_threads)
 
     def _require_layers(self, X, count):
         """Raise unless so many layers of neurons at the rows of X fit in memory."""

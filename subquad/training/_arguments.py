@@ -143,7 +143,9 @@ def bytes_for(network, n, makes_layer=False, chooses=False):
     else:
         arrays = 3 if is_separable(network.readout) else 8
     arrays += bool(makes_layer)
-    numbers = arrays * n * network.width * network.dtype.itemsize
+    # A rank that shares a layer has some of the neurons.
+    width = getattr(network, "own_width", network.width)
+    numbers = arrays * n * width * network.dtype.itemsize
     return numbers + 8 * n * n * (network.n_outputs + 5 + (2 if chooses else 0))
 
 

@@ -15,6 +15,13 @@ EXCUSED = {
     "jacobian.Jacobian": "a protocol, which has no instances",
     "jacobian.KeepsGram": "a base class without a Gram matrix to form",
     "jacobian.KeepsGram.product": "as its class",
+    "distributed.abort_on_error": "it takes nothing, and sets a hook of the process",
+    "distributed.world": "as abort_on_error",
+    "networks.ShardedLastLayer": "what ranks are returned; test_distributed starts some",
+    **{
+        f"networks.ShardedLastLayer.{name}": "as its class"
+        for name in ("gather", "gram", "jacobian", "outputs", "require_same")
+    },
     "ntk.Prediction": "a record",
     "ntk.RequiredWidth": "a record",
     "networks.NetworkWarning": "a warning",

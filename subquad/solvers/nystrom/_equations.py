@@ -11,10 +11,15 @@ from subquad.solvers.nystrom._whitening import Whitening
 _ENTRIES_PER_BLOCK = 2**22
 # What a fit misses of 1 by rounding is no leverage: an error is divided by no less.
 _LEAST_COMPLEMENT = 1e-10
+# Ranks share the rows by so many parts, whose sums are added in order: a number that 2, 3, 4, 6 and
+# 12 ranks divide. Together they keep so many matrices of the normal equations for a moment.
+PARTS = 12
 
 
 class Equations:
     """A = F^T W F = Q S Q^T and b = F^T W R, accumulated over blocks of rows in float64.
+
+    `ranks` share these rows, if given.
 
     Attributes
     ----------
@@ -22,11 +27,12 @@ class Equations:
         trace(K - F F^T) / trace(K).
     """
 
-    def __init__(self, kernel, points, R, weights, block_size=None):
+    def __init__(self, kernel, points, R, weights, block_size=None, ranks=None):
         self.kernel, self.points, self.R, self.weights = kernel, points, R, weights
         self.block_size = block_size or max(256, _ENTRIES_PER_BLOCK // len(points))
         self.whitening = Whitening(kernel.block(points, points))
-        A, b, told = self._accumulated()
+        n = len(R)
+        A, b, told = self._accumulated(slice(0, n)) if ranks is None else self._shared(ranks)
         trace = float(kernel.diagonal().sum())
         self.missed = max(1.0 - told / trace, 0.0) if len(points) < len(R) else 0.0
         if not (np.isfinite(A).all() and np.isfinite(b).all()):
@@ -35,11 +41,23 @@ class Equations:
         self._values = np.maximum(values, 0.0)
         self._projected = self._Q.T @ b
 
-    def _accumulated(self):
-        """A, of which the lower half counts, b and sum_i |F_i|^2."""
+    def _shared(self, ranks):
+        """What `_accumulated` says of all rows, the same bits for every number of ranks."""
+        n, p, C = len(self.R), self.whitening.rank, self.R.shape[1]
+        own = range(PARTS)[ranks.share(PARTS)]
+        partial = np.empty((len(own), p * p + p * C + 1))
+        for sums, k in zip(partial, own, strict=True):
+            A, b, told = self._accumulated(slice(n * k // PARTS, n * (k + 1) // PARTS))
+            sums[: p * p], sums[p * p : -1], sums[-1] = A.ravel(), b.ravel(), told
+        total = ranks.summed_chunks(partial, PARTS, np.array([0]), np.empty(0))[0][0]
+        return total[: p * p].reshape(p, p), total[p * p : -1].reshape(p, C), float(total[-1])
+
+    def _accumulated(self, some):
+        """A of a slice of the rows, of which the lower half counts, b and sum_i |F_i|^2."""
         p = self.whitening.rank
         A, b, told = np.zeros((p, p), order="F"), np.zeros((p, self.R.shape[1])), 0.0
-        for rows in blocks(len(self.R), self.block_size):
+        for part in blocks(some.stop - some.start, self.block_size):
+            rows = slice(some.start + part.start, some.start + part.stop)
             F = self._features(rows)
             told += float(np.einsum("ij,ij->", F, F))
             roots = np.sqrt(self.weights[rows])[:, None]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from subquad._ranks import Ranks
 from subquad._validation import as_array, as_matrix, as_vector, generator, integer, real
 from subquad.solvers._repeats import in_units
 from subquad.solvers._solution import Solution
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from subquad._ranks import Communicator
     from subquad._typing import FloatArray, IndexArray
     from subquad.jacobian import Jacobian
     from subquad.solvers._repeats import Repeats
@@ -147,6 +149,7 @@ class NystromSolver:
         repeats: Repeats | None = None,
         grid: ArrayLike | None = None,
         residuals: bool = False,
+        comm: Communicator | None = None,
     ) -> NystromFit:
         """Fit r.
 
@@ -166,6 +169,9 @@ class NystromSolver:
             Candidates for mu in units of the mean of w_i K_ii. Default: 1e-8 to 10, four a decade.
         residuals : bool
             Whether to return the errors of the rows that are left out, one by one.
+        comm : mpi4py.MPI.Intracomm, optional
+            Its ranks, up to 12 of them, share the blocks of K_nZ of which the normal equations are
+            added up, each calling this with the same arguments and seed.
 
         Returns
         -------
@@ -175,10 +181,15 @@ class NystromSolver:
         ------
         TypeError, ValueError
             If an argument is not as described, there are fewer rows of positive weight than
-            landmarks, or the kernel is not finite.
+            landmarks, or the kernel is not finite; or if ranks of `comm` have different arguments.
 
         Notes
         -----
+        Ranks have the same bits whatever their number is, if their BLAS has as many threads; those
+        of a fit without `comm` differ by the rounding of sums. Each rank has all of r, asks the
+        kernel for its blocks alone, and leaves out rows by itself. Of a Jacobian in place of a
+        kernel every rank makes all columns.
+
         Errors are those of single observations, each left out of the fit to all others that has
         the same landmarks and mu: e_j = (r_j - f_i) / (1 - h_j). At most 16,384 rows, drawn
         uniformly, are left out: of those that are no landmarks, if there are 256, and of all rows
@@ -193,11 +204,17 @@ class NystromSolver:
         kernel = as_rows(kernel, len(R))
         present = np.flatnonzero(weights > 0)
         points = self._points(kernel, present)
+        some, ranks = self._left_out(present, points), None
+        if comm is not None:
+            ranks, same = Ranks(comm), {"r": R, "weights": weights, "landmarks": points}
+            ranks.require_same(
+                **same, kernel=kernel.diagonal(), rows_left_out=some, block_size=self.block_size
+            )
         unit = 2.0 ** np.frexp(weights.max())[1]  # weights may be too large to be added up
-        equations = Equations(kernel, points, R, weights / unit, self.block_size)
+        equations = Equations(kernel, points, R, weights / unit, self.block_size, ranks)
         mean = np.mean(weights[present] / unit * kernel.diagonal()[present])
         mus = mean * candidates(grid) if mu is None else np.array([mu / unit])
-        some, scaled = self._left_out(present, points), in_units(repeats, unit)
+        scaled = in_units(repeats, unit)
         sums, total = equations.squared_errors(mus, some, scaled)
         errors = sums / (total * R.shape[1])
         best = np.flatnonzero(errors == errors.min())[-1]

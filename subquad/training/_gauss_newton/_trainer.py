@@ -104,6 +104,8 @@ class GaussNewtonTrainer:
 
     # Whether `state_dict` can be asked for, to which end the coefficients of all steps are kept.
     _resumable = False
+    # Whether this process keeps a checkpoint, and not another that takes the same steps.
+    _writes = True
     # What later iterates are compared with, where diagnostics are asked for.
     _diagnosed, _origin = False, None
 

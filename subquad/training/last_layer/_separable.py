@@ -15,12 +15,11 @@ import scipy.sparse
 from subquad._kernels import gauss_newton, low_rank
 from subquad._parallel import blocks, worth_threads
 from subquad._products import multiply_csr, nonzeros
+from subquad._ranks import NEURONS_PER_CHUNK
 from subquad.jacobian import FiredJacobian, FixedSide, transposed_bits
 from subquad.training._equation import Equation
 from subquad.training._gauss_newton import Trial
 
-# One thread moves so many neurons at a time: their sums are added up in order, whoever moved them.
-_NEURONS_PER_CHUNK = 256
 # Add terms up above so many, which take as much memory as their sum does in float64.
 _MOST_TERMS = 64
 _VECTOR_BYTES = 64
@@ -64,12 +63,13 @@ class SeparableState:
         self._n_threads = worth_threads(n_threads, operations, _OPERATIONS_PER_THREAD)
         self.K = layer.gram()
         self._sums = sums_of_equal_rows(layer._inputs)
-        self._neurons, self._edges = _group_by_output(layer.readout)
-        self._in_order = np.array_equal(self._neurons, np.arange(layer.width))
+        self._width = layer.preactivations.shape[1]
+        self._neurons, self._edges, self._readout = self._grouped(layer.readout)
+        self._widths = np.diff(self._edges)
+        self._mean_squares = np.add.reduceat(self._readout**2, self._edges[:-1]) / self._widths
         self._chunks, self._first_chunks = _chunks(self._edges)
-        scale = layer.activation.scale
-        owners = np.repeat(np.arange(layer.n_outputs), np.diff(self._edges))
-        self._readout = scale * layer.readout[owners, self._neurons].astype(np.float64)
+        self._keep_own()
+        self._in_order = np.array_equal(self._neurons, np.arange(self._width))
         self._largest_move = float(np.abs(self.K).max() * np.abs(self._readout).max())
         self._base = self._shifted_preactivations()
         # Pages of zeros that are only read take no memory: the first move writes the spare.
@@ -94,6 +94,24 @@ class SeparableState:
         for name in ("_change", "_spare", "_fired", "_spare_fired", "_moves"):
             setattr(self, name, np.require(getattr(self, name), requirements="W"))
 
+    def _grouped(self, readout):
+        """Return the neurons grouped by output, the edges of the groups, and scaled readouts."""
+        neurons, edges = _group_by_output(readout)
+        owners = np.repeat(np.arange(len(readout)), np.diff(edges))
+        scale = self._layer.activation.scale
+        return neurons, edges, scale * readout[owners, neurons].astype(np.float64)
+
+    def _keep_own(self):
+        """Forget neurons that are kept elsewhere: none are."""
+
+    def _totals(self, outputs, linear, flips):
+        """Return the sums over all neurons of what chunks of them give."""
+        return self._sum_of_chunks(outputs), self._sum_of_chunks(linear), int(flips.sum())
+
+    def _everywhere(self, truth):
+        """Whether something holds of all neurons, which are here."""
+        return truth
+
     @property
     def _ld(self):
         """Points per row, padding included."""
@@ -106,17 +124,17 @@ class SeparableState:
 
     def linearise(self):
         """Return the equation at the current iterate ([SZZ24], Algorithm 2, lines 11-16)."""
-        jacobians = [
-            self._jacobian(slice(start, stop)) for start, stop in itertools.pairwise(self._edges)
-        ]
+        jacobians = self._jacobians()
         self._fired_by_point = [J.fired for J in jacobians]
         active = np.stack([J.active for J in jacobians]).T
-        widths = np.diff(self._edges)
-        squares = np.add.reduceat(self._readout**2, self._edges[:-1])
-        self._squares = active * (squares / widths)
+        self._squares = active * self._mean_squares
         return Equation(
-            jacobians, active, widths, self._weights, self._solver, n_threads=self._n_threads
+            jacobians, active, self._widths, self._weights, self._solver, n_threads=self._n_threads
         )
+
+    def _jacobians(self):
+        """The Jacobian of each output."""
+        return [self._jacobian(own) for own in self._own_neurons()]
 
     def _jacobian(self, neurons):
         """The Jacobian of the output that these neurons feed."""
@@ -149,9 +167,7 @@ class SeparableState:
             outputs[...] = np.nan
         terms = self._terms_after(weights, keep)
         return Trial(
-            self._sum_of_chunks(outputs),
-            self._sum_of_chunks(linear),
-            int(flips.sum()),
+            *self._totals(outputs, linear, flips),
             terms,
             rounding=rounding_of_outputs(self.K, self._reach(terms), self._layer.dtype),
         )
@@ -184,7 +200,7 @@ class SeparableState:
         self.terms = terms
         self.accept(self.propose(np.zeros_like(self.outputs), keep=1.0))
         self._exact = self.terms
-        if not finite:
+        if not self._everywhere(finite):
             self.outputs = np.full_like(self.outputs, np.nan)
         return True
 
@@ -195,7 +211,7 @@ class SeparableState:
     def _accumulator(self, terms):
         """A, added up from the terms."""
         layer = self._layer
-        A = (np.empty if self._in_order else np.zeros)((layer.n, layer.width), layer.dtype)
+        A = (np.empty if self._in_order else np.zeros)((layer.n, self._width), layer.dtype)
         for places, block in self._accumulated(terms):
             A[:, self._columns(places)] = block
         return A
@@ -272,7 +288,7 @@ class SeparableState:
         base = np.empty((len(self._neurons), -(-layer.n // lanes) * lanes), layer.dtype)
         base[:, layer.n :] = -np.inf
         thresholds = layer.thresholds[:, None]
-        for some in blocks(len(base), _NEURONS_PER_CHUNK):
+        for some in blocks(len(base), NEURONS_PER_CHUNK):
             block = layer.preactivations[:, self._columns(some)]
             base[some, : layer.n] = (block - thresholds).T
         return base
@@ -329,12 +345,12 @@ def _group_by_output(readout):
 
 
 def _chunks(edges):
-    """Rows (output, first, last + 1) of at most _NEURONS_PER_CHUNK neurons; where outputs begin."""
+    """Rows (output, first, last + 1) of at most NEURONS_PER_CHUNK neurons; where outputs begin."""
     chunks, first = [], []
     for c, (start, stop) in enumerate(itertools.pairwise(edges)):
         first.append(len(chunks))
-        for r in range(start, stop, _NEURONS_PER_CHUNK):
-            chunks.append((c, r, min(r + _NEURONS_PER_CHUNK, stop)))
+        for r in range(start, stop, NEURONS_PER_CHUNK):
+            chunks.append((c, r, min(r + NEURONS_PER_CHUNK, stop)))
     return np.array(chunks, np.intp), np.array(first)
 
 

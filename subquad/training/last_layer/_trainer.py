@@ -12,11 +12,12 @@ from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import integer
 from subquad.activations import is_smooth
 from subquad.lowrank import LowRankMaintenance
-from subquad.networks import LastLayer, is_separable
+from subquad.networks import LastLayer, ShardedLastLayer, is_separable
 from subquad.training import _arguments
 from subquad.training._gauss_newton import GaussNewtonTrainer, resume, state_of
 from subquad.training.last_layer._dense import DenseState, MaintainedState
 from subquad.training.last_layer._separable import SeparableState
+from subquad.training.last_layer._sharded import ShardedState, require_same_fit
 from subquad.training.last_layer._smooth import SmoothState
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     Parameters
     ----------
     layer : LastLayer
-        n data points, `width` neurons, C outputs.
+        n data points, `width` neurons, C outputs. Of a `ShardedLastLayer` every rank makes the
+        same calls, with the same arguments; `factors` then has its own neurons' columns of A, and
+        `solver` is "exact", without `maintenance` and `diagnostics`.
     y : array_like, shape (n,) or (n, C)
         Targets, in float32 or float64.
     loss : {"squared", "logistic", "huber"} or Loss
@@ -222,10 +225,14 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         solver = _arguments.chosen_solver(solver, rng)
         _arguments.require_active_neurons(layer, integer(min_active, "min_active", minimum=0))
         _arguments.require_memory_for(layer, layer.n, chooses=isinstance(regularization, str))
+        centred = _arguments.offset(centred, y)
+        if isinstance(layer, ShardedLastLayer):
+            require_same_fit(layer, y, weights, centred, self._options, diagnostics)
+            self._writes = layer._ranks.rank == 0
         n_threads = resolve_threads(n_threads)
         with blas_threads_for(layer.n):
             state = last_layer_state(layer, weights, n_threads, maintenance, solver)
-        self._begin(state, y, weights, _arguments.offset(centred, y))
+        self._begin(state, y, weights, centred)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the fit stands after its last whole step, to go on from there elsewhere.
@@ -289,6 +296,15 @@ def last_layer_state(
     solver: Solver | None,
 ) -> State:
     """Return the state that suits the readout, or that talks to `maintenance`."""
+    if isinstance(layer, ShardedLastLayer):
+        for value, name in ((solver, "solver"), (maintenance, "maintenance")):
+            if value is not None:
+                allowed = "'exact'" if name == "solver" else "None"
+                raise ValueError(
+                    f"{name} must be {allowed} for a layer that ranks share; got a "
+                    f"{type(value).__name__}."
+                )
+        return ShardedState(layer, weights, n_threads)
     if is_smooth(layer.activation):
         if maintenance is not None:
             raise ValueError(

@@ -38,7 +38,7 @@ def _names(kind, methods):
 
 
 @target(
-    *_names(FiredJacobian, (*OF_ALL, "gram_seconds")),
+    *_names(FiredJacobian, (*OF_ALL, "coactivations", "gram_seconds")),
     *_names(MatrixFreeJacobian, (*METHODS, "draw_sketch")),
     *_names(ReadoutJacobian, (*OF_ALL, "of_output", "output_grams")),
     *_names(SharedJacobian, (*OF_ALL, "output_grams")),
@@ -61,6 +61,8 @@ def of_networks(draw, attempt):
     methods = (*OF_ALL, *_EXTRA.get(kind, ()))
     if kind is FiredJacobian:
         J = attempt(kind, bits, a, V, K)
+        counts = D.astype(np.int32) @ D.T.astype(np.int32)
+        attempt.holds(np.array_equal(attempt(J.coactivations), counts), "counts of fired neurons")
     elif kind is MatrixFreeJacobian:
         packed = np.packbits(D.T, axis=1, bitorder="little")
         J, methods = attempt(kind, packed, a, V), (*METHODS, "draw_sketch")

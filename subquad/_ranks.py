@@ -1,0 +1,206 @@
+"""What the ranks of a communicator do together: agree, gather and sum, the same bits on each.
+
+Nothing here imports MPI: a communicator is whatever has the methods of mpi4py's. All ranks must
+make the same calls in the same order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from subquad._typing import FloatArray
+
+# Sums over neurons are those of chunks of so many, added in order. One thread of one rank adds up a
+# chunk, whoever it is.
+NEURONS_PER_CHUNK = 256
+
+
+class Communicator(Protocol):
+    """What is called of a communicator of mpi4py."""
+
+    def Get_rank(self) -> int:
+        """Return the number of this rank."""
+
+    def Get_size(self) -> int:
+        """Return the number of ranks."""
+
+    def Allgatherv(self, sendbuf: Any, recvbuf: Any) -> None:
+        """Send an array to all ranks, and receive theirs."""
+
+    def Allreduce(self, sendbuf: Any, recvbuf: Any) -> None:
+        """Add the arrays of all ranks up."""
+
+    def Alltoallv(self, sendbuf: Any, recvbuf: Any) -> None:
+        """Send a part of an array to each rank, and receive theirs."""
+
+    def allgather(self, sendobj: Any) -> list[Any]:
+        """Return the objects of all ranks."""
+
+    def gather(self, sendobj: Any, root: int = 0) -> list[Any] | None:
+        """Return the objects of all ranks on one of them."""
+
+
+# What ranks draw by a generator.
+_DRAWN = "network", "landmarks", "rows_left_out"
+_METHODS = ("Get_rank", "Get_size", "Allgatherv", "Allreduce", "Alltoallv", "allgather", "gather")
+
+
+class Ranks:
+    """A communicator of mpi4py.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+
+    Attributes
+    ----------
+    rank, size : int
+
+    Raises
+    ------
+    TypeError
+        If `comm` is something else.
+    """
+
+    def __init__(self, comm: Communicator) -> None:
+        if isinstance(comm, type) or not all(callable(getattr(comm, m, None)) for m in _METHODS):
+            kind = comm.__name__ if isinstance(comm, type) else type(comm).__name__
+            raise TypeError(
+                f"comm must be a communicator of mpi4py; got {kind}. `subquad.distributed.world()` "
+                "is one; it needs the extra mpi, pip install 'subquad[mpi]'."
+            )
+        self._comm = comm
+        self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
+
+    def require_same(self, **values: object) -> None:
+        """Raise a ValueError on every rank unless each value is the same on all of them.
+
+        Values are arrays, compared by a checksum of 16 bytes, or have a `repr` that tells.
+        """
+        own = {name: _digest(value) for name, value in values.items()}
+        first, *others = self._comm.allgather(own)
+        for rank, theirs in enumerate(others, start=1):
+            for name, digest in theirs.items():
+                if digest != first[name]:
+                    remedy = " Give rng the same seed on each." if name in _DRAWN else ""
+                    raise ValueError(
+                        f"{name} must be the same on every rank; got another on rank {rank} than "
+                        f"on rank 0.{remedy}"
+                    )
+
+    def share(self, size: int) -> slice:
+        """Return this rank's of so many things, nearly as many for each."""
+        return _share(size, self.rank, self.size)
+
+    def gathered(self, columns: FloatArray, edges: NDArray[np.intp]) -> FloatArray:
+        """Return the matrix of which each rank has columns edges[rank] to edges[rank + 1] - 1."""
+        n = len(columns)
+        out = np.empty((n, edges[-1]), columns.dtype)
+        received = np.empty(out.size, columns.dtype)
+        self._comm.Allgatherv(np.ascontiguousarray(columns), [received, n * np.diff(edges)])
+        for start, stop in itertools.pairwise(edges):
+            out[:, start:stop] = received[n * start : n * stop].reshape(n, stop - start)
+        return out
+
+    def gathered_at_first(self, columns: FloatArray) -> FloatArray | None:
+        """Return the columns of all ranks side by side on rank 0, and None on others."""
+        parts = self._comm.gather(columns, root=0)
+        return None if parts is None else np.concatenate(parts, axis=1)
+
+    def summed(self, integers: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the sum of arrays of integers, which has no order."""
+        total = np.empty_like(integers)
+        self._comm.Allreduce(np.ascontiguousarray(integers), total)
+        return total
+
+    def added(self, values: FloatArray) -> FloatArray:
+        """Return the sum of arrays of floats, added in the order of ranks."""
+        return np.sum(self._comm.allgather(values), axis=0)
+
+    def all(self, truth: bool) -> bool:
+        """Whether something holds on every rank."""
+        return all(self._comm.allgather(bool(truth)))
+
+    def summed_chunks(
+        self,
+        partial: NDArray[np.float64],
+        n_rows: int,
+        first: NDArray[np.intp],
+        extra: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sum rows in groups that begin at rows `first`, in an order that no rank changes.
+
+        Parameters
+        ----------
+        partial : ndarray, shape (own rows, columns)
+            The rows of each rank are its `share` of them all.
+        n_rows : int
+            How many rows all ranks have.
+        first : ndarray
+            As in `numpy.add.reduceat`, counted over the rows of all ranks.
+        extra : ndarray, shape (any,)
+            Numbers of this rank that all shall have.
+
+        Returns
+        -------
+        sums : ndarray, shape (len(first), columns)
+        extras : ndarray, shape (size, any)
+
+        Notes
+        -----
+        Each rank is sent its share of the columns and adds them up; the sums then go to all.
+        """
+        sums = np.add.reduceat(self._own_columns(partial, n_rows), first)
+        sent = np.concatenate([sums.ravel(), extra])
+        n_columns = [_length(partial.shape[1], rank, self.size) for rank in range(self.size)]
+        sizes = np.array([len(first) * count + len(extra) for count in n_columns])
+        received = np.empty(sizes.sum())
+        self._comm.Allgatherv(sent, [received, sizes])
+        parts = np.split(received, np.cumsum(sizes)[:-1])
+        columns = [
+            part[: len(part) - len(extra)].reshape(len(first), count)
+            for part, count in zip(parts, n_columns, strict=True)
+        ]
+        extras = [part[len(part) - len(extra) :] for part in parts]
+        return np.concatenate(columns, axis=1), np.array(extras)
+
+    def _own_columns(self, partial, n_rows):
+        """Return this rank's share of the columns, of the rows of all ranks."""
+        n_columns = partial.shape[1]
+        shares = [_share(n_columns, rank, self.size) for rank in range(self.size)]
+        sent = np.concatenate([partial[:, share].ravel() for share in shares])
+        rows = np.array([_length(n_rows, rank, self.size) for rank in range(self.size)])
+        own = _length(n_columns, self.rank, self.size)
+        received = np.empty(n_rows * own)
+        counts = [len(partial) * (share.stop - share.start) for share in shares]
+        self._comm.Alltoallv([sent, counts], [received, rows * own])
+        return received.reshape(n_rows, own)
+
+
+def _share(size, rank, n_ranks):
+    """Return a rank's slice of range(size)."""
+    return slice(size * rank // n_ranks, size * (rank + 1) // n_ranks)
+
+
+def _length(size, rank, n_ranks):
+    """Return the length of a rank's slice of range(size)."""
+    share = _share(size, rank, n_ranks)
+    return share.stop - share.start
+
+
+def _digest(value):
+    """Return what only equal values have in common."""
+    digest = hashlib.blake2b(digest_size=16)
+    if isinstance(value, np.ndarray):
+        digest.update(repr((value.shape, value.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(value))
+    else:
+        digest.update(repr(value).encode())
+    return digest.digest()
