@@ -140,8 +140,8 @@ def error_of(y, predicted, task):
 def refined(found, n):
     """Return the recipe of a candidate for a fit to n rows, with what its own fit has chosen.
 
-    That is the depth and the constant, and the regularisation where the fit was one of many rows: mu
-    is the variance of the noise in units of the kernel's, which more rows do not change.
+    That is the depth and the constant, and the regularisation where there are many rows: mu is the
+    variance of the noise in units of the kernel's, which more rows do not change.
     """
     recipe, estimator = found.recipe, found.model.estimator
     if recipe.kind != "ntk":
