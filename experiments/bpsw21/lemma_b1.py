@@ -24,7 +24,7 @@ CLAIM = Claim(
     "only conjugate gradients keep it.",
 )
 SIZES = {
-    "smallest": {"N": 900, "k": 8, "n_seeds": 3},
+    "smallest": {"N": 2600, "k": 24, "n_seeds": 2},
     "default": {"N": 8192, "k": 32, "n_seeds": 8},
     "full": {"N": 32768, "k": 128, "n_seeds": 8},
 }

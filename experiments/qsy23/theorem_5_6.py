@@ -30,7 +30,7 @@ CLAIM = Claim(
     "HalfSpaceSGD with dynamics='kernel' to 1e-9.",
 )
 SIZES = {
-    "smallest": {"steps": (100, 1200), "n_seeds": 4},
+    "smallest": {"steps": (200, 2400), "n_seeds": 5},
     "default": {"steps": (250, 1000, 4000), "n_seeds": 10},
     "full": {"steps": (1000, 4000, 16000, 64000), "n_seeds": 20},
 }
