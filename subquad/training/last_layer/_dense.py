@@ -82,6 +82,15 @@ class DenseState:
         self._exact = terms
         return True
 
+    def terms_of(self, A):
+        """Return the iterate W(0) + A^T V in the form of `terms`."""
+        return np.ascontiguousarray(A, dtype=self._layer.dtype)
+
+    def squared_change(self):
+        """Return ||W - W(0)||_F^2 of the current iterate, which was restored."""
+        products = np.einsum("ij,ij->j", self.terms, self._change, dtype=np.float64)
+        return max(float(products.sum()), 0.0)
+
     def factors(self, terms):
         """Return A (n, width) and V of an iterate: the change of the weights is A^T V."""
         return terms.copy(), self._layer.features
