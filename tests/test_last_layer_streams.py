@@ -55,7 +55,8 @@ def test_one_minimum_is_found_by_chunks_and_at_once():
     for part in PARTS[1:]:
         weights = np.full(14, 2.0)
         trainer.partial_fit(smooth(part), Y[part, 0], weights)
-    assert trainer.converged and full.converged
+    assert trainer.converged
+    assert full.converged
     np.testing.assert_allclose(objective(trainer, 1.0), objective(full, 1.0), rtol=1e-6)
     np.testing.assert_allclose(trainer.outputs, full.outputs, atol=1e-3)
     some = np.r_[0:10, 30:48]
@@ -89,7 +90,8 @@ def test_forgetting_returns_to_the_fit_without_the_rows():
     trainer.forget([0, 5, 47, 5])
     others = np.delete(np.arange(48), [0, 5, 47])
     np.testing.assert_array_equal(trainer.rows, others)
-    assert trainer.converged and len(trainer.factors[0]) == 45
+    assert trainer.converged
+    assert len(trainer.factors[0]) == 45
     np.testing.assert_allclose(trainer.outputs[:, 0], Y[others, 0], atol=1e-8)
     new = net.last_layer(X[[0]])
     trainer.partial_fit(new, Y[[0], 0])
@@ -148,9 +150,7 @@ def test_labels_and_offsets_come_in_chunks():
     with pytest.warns(TrainingWarning, match="max_steps"):
         trainer.partial_fit(net.last_layer(X[20:]), labels[20:], centred=offset[20:])
     assert len(trainer.outputs) == 48
-    np.testing.assert_allclose(
-        trainer.outputs, net.outputs(X, trainer.factors) - offset, atol=1e-9
-    )
+    np.testing.assert_allclose(trainer.outputs, net.outputs(X, trainer.factors) - offset, atol=1e-9)
     with pytest.raises(ValueError, match="centred must be an array, as at first; got NoneType"):
         trainer.partial_fit(net.last_layer(X[:2]), labels[:2])
 
@@ -193,7 +193,7 @@ def fitted(**options):
 def test_layers_of_other_networks_are_refused_and_nothing_is_lost(layer, message):
     trainer = fitted()
     before, history = trainer.outputs, list(trainer.history)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="layer must") as caught:
         trainer.partial_fit(layer.last_layer(X[:3].astype(layer.dtype)), Y[:3, 0])
     assert message in str(caught.value)
     with pytest.raises(ValueError, match="y must"):
@@ -201,7 +201,8 @@ def test_layers_of_other_networks_are_refused_and_nothing_is_lost(layer, message
     with pytest.raises(TypeError, match="layer must be a LastLayer; got WideNetwork"):
         trainer.partial_fit(layer, Y[:3, 0])
     np.testing.assert_array_equal(trainer.outputs, before)
-    assert trainer.history == history and trainer.converged
+    assert trainer.history == history
+    assert trainer.converged
 
 
 def test_what_has_no_other_rows():

@@ -399,12 +399,16 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         data = {"centred": stream.centred, "sample_weight": stream.weights}
         trainer = LastLayerGaussNewton(stream.layer, stream.y, **data, **options)
         if not cold:
-            with blas_threads_for(n):
-                fit = trainer._fit
-                fit.begin_at(fit.state.terms_of(A), mu)
+            trainer._begin_at(A)
         trainer._stream, trainer._began_at_start = stream, False
         self.__dict__ = vars(trainer)  # at once: an exception (Ctrl-C) leaves the old fit or this
         return self.run()
+
+    def _begin_at(self, A):
+        """Begin at W(0) + A^T V where that is better than W(0)."""
+        self._began_at_start = False
+        with blas_threads_for(len(A)):
+            self._fit.begin_at(self._fit.state.terms_of(A), self.regularization_)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the fit stands after its last whole step, to go on from there elsewhere.

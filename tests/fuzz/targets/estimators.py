@@ -27,7 +27,7 @@ def _names():
                 yield from (f"{name}.decision_function", f"{name}.predict_proba")
             if kind in ("GaussNewton", "NTK"):
                 yield f"{name}.influence"
-            if kind == "HalfSpaceSGD":
+            if kind in ("GaussNewton", "NTK", "HalfSpaceSGD"):
                 yield f"{name}.partial_fit"
 
 
@@ -82,7 +82,7 @@ def models(draw, attempt):
         )
         y = [draw.choice(draw.choice(labels)) for _ in range(n)] if draw.chance(0.9) else y
     fit = model.fit
-    if kind == "HalfSpaceSGD" and draw.chance(0.3):
+    if kind in ("GaussNewton", "NTK", "HalfSpaceSGD") and draw.chance(0.3):
         fit = model.partial_fit
     options = {}
     if task == "Classifier" and fit.__name__ == "partial_fit":
