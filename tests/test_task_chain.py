@@ -71,7 +71,10 @@ def test_a_chain_is_saved_with_its_network(chain, tmp_path):
         (lambda c: c.add(3, c["b"]), "name must be a string; got int."),
         (lambda c: c.add("d", c["b"], on="e"), "on must be of tasks"),
         (lambda c: c.add("d", c["b"], on=3), "on must be a name or a tuple of names; got int."),
-        (lambda c: c.add("d", c["b"][0]), "factors must be a pair (A, V)"),
+        (
+            lambda c: c.add("d", c["b"][0]),
+            "task must have factors, or be a pair (A, V) of them; got ndarray.",
+        ),
         (lambda c: c.add("d", (c["b"][0], c["a"][1])), "factors[1] must have shape"),
         (lambda c: c.add("d", (c["b"][0] * np.nan, c["b"][1])), "factors[0] must"),
         (lambda c: TaskChain(3), "network must be a WideNetwork; got int."),

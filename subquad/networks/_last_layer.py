@@ -253,6 +253,14 @@ class LastLayer:
         slopes = self.activation._derivative(Z, self.thresholds)
         return KhatriRao(slopes * self.readout[output], self.features)
 
+    def _moved_by(self, A, V):
+        """Return the layer of the same points with the weights W + A^T V, trusted."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            Z = self.preactivations + gemm(gemm(self.features, V.T), A)
+        require_preactivations(Z)
+        parts = self.readout, self.activation, self.weight_std, self.thresholds
+        return LastLayer._trusted(self._inputs, Z, *parts)
+
     def _outputs(self, factors=None):
         """Trusted twin of `outputs`."""
         out = np.empty((self.n, self.n_outputs), self.dtype)

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from subquad._products import gemm
-from subquad._validation import require_memory
-from subquad.networks import LastLayer, WideNetwork
-from subquad.networks._last_layer import as_factors, require_preactivations
+from subquad._validation import as_matrix, require_memory
+from subquad.networks import WideNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from subquad._typing import FloatArray
+    from subquad.networks import LastLayer
 
 
 class TaskChain:
@@ -109,10 +108,7 @@ class TaskChain:
         if not isinstance(on, (tuple, list)):
             raise TypeError(f"on must be a name or a tuple of names; got {type(on).__name__}.")
         self._with_others(on, "on")
-        factors = getattr(task, "factors", task)
-        weights = self.network.weights[-1]
-        A, V = as_factors(factors, self.network.width, weights.shape[1], self.network.dtype)
-        pair = tuple(np.array(factor) for factor in (A, V))
+        pair = tuple(np.array(factor) for factor in self._checked(getattr(task, "factors", task)))
         for factor in pair:
             factor.flags.writeable = False
         self._tasks[name] = pair, tuple(on)
@@ -202,12 +198,20 @@ class TaskChain:
         if not found:
             return layer
         require_memory(layer.preactivations.nbytes, "A layer", "Give fewer rows.")
-        A, V = self._stacked(found)
-        with np.errstate(over="ignore", invalid="ignore"):
-            Z = layer.preactivations + gemm(gemm(layer.features, V.T), A)
-        require_preactivations(Z)
-        parts = layer.readout, layer.activation, layer.weight_std, layer.thresholds
-        return LastLayer._trusted(layer._inputs, Z, *parts)
+        return layer._moved_by(*self._stacked(found))
+
+    def _checked(self, factors):
+        """A and V of a change, in trusted form."""
+        if not isinstance(factors, (tuple, list)) or len(factors) != 2:
+            raise TypeError(
+                "task must have factors, or be a pair (A, V) of them; got "
+                f"{type(factors).__name__}."
+            )
+        sizes = self.network.width, self.network.weights[-1].shape[1]
+        dtype = self.network.dtype
+        A = as_matrix(factors[0], "factors[0]", n_columns=sizes[0], dtype=dtype)
+        V = as_matrix(factors[1], "factors[1]", n_columns=sizes[1], n_rows=len(A), dtype=dtype)
+        return A, V
 
     def _stacked(self, names):
         """Factors of some tasks as one pair."""

@@ -145,3 +145,23 @@ class MaintainedState(DenseState):
         self._maintenance.update(terms - self.terms, layer.features)
         Z = self._maintenance.query(layer.features, self._n_threads)
         self._adopt(self._evaluate(Z - layer.preactivations, terms))
+
+
+class SmoothState(DenseState):
+    """`DenseState` with slopes phi'(Z) in the place of bits; the equations are the same."""
+
+    has_kinks = False
+    firing = ()  # no neuron is ever silent
+
+    def _evaluate(self, change, terms):
+        """Outputs, slopes and linear part at Z0 + change."""
+        layer = self._layer
+        outputs, linear = np.zeros((2, layer.n, layer.n_outputs))
+        slopes = np.empty_like(change)
+        for block in blocks(layer.width, NEURONS_PER_BLOCK):
+            moved = change[:, block].astype(np.float64)
+            Z, readout = layer.preactivations[:, block] + moved, self._readout[:, block].T
+            slopes[:, block] = layer.activation._derivative(Z)  # J has these, rounded
+            outputs += layer.activation._apply(Z) @ readout
+            linear += (slopes[:, block] * moved) @ readout
+        return DenseTrial(outputs, linear, 0, terms, change, slopes)

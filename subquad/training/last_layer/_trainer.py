@@ -18,10 +18,9 @@ from subquad.lowrank import LowRankMaintenance
 from subquad.networks import LastLayer, ShardedLastLayer, is_separable
 from subquad.training import _arguments
 from subquad.training._gauss_newton import GaussNewtonTrainer, resume, state_of
-from subquad.training.last_layer._dense import DenseState, MaintainedState
+from subquad.training.last_layer._dense import DenseState, MaintainedState, SmoothState
 from subquad.training.last_layer._separable import SeparableState
 from subquad.training.last_layer._sharded import ShardedState, require_same_fit
-from subquad.training.last_layer._smooth import SmoothState
 from subquad.training.last_layer._streams import Stream, chosen, joined, require_same_network
 
 if TYPE_CHECKING:
