@@ -7,13 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from command_line import refusal, run
 from test_io_refusals import rewrite
 
+from subquad._command.models import compare
 from subquad._command.models.encoding import Encoding
+from subquad._command.models.kinds import Recipe
 from subquad._command.tables import read_training
 from subquad.io import load_model, read_header
 
@@ -171,7 +174,8 @@ def test_rare_categories_have_no_column_and_are_known():
     np.testing.assert_array_equal(encoding.transform(frame)[-2:], 0)  # and no warning
 
 
-def test_the_best_of_the_candidates_is_fitted_and_saved(capsys):
+def test_the_best_of_the_candidates_is_fitted_and_saved(capsys, monkeypatch):
+    monkeypatch.setattr(compare, "FOLDS_OF_FEW", 2)
     rng = np.random.default_rng(0)
     for name, y in [("line", lambda X: X[:, 0]), ("wave", lambda X: np.sin(3 * X[:, 0]))]:
         X = rng.standard_normal((90, 2))
@@ -184,6 +188,23 @@ def test_the_best_of_the_candidates_is_fitted_and_saved(capsys):
         assert read_header(f"{name}.subquad")["notes"]["kind"] == result["chosen"]
         predicted = predictions(capsys, f"{name}.subquad", f"{name}.npz")["prediction"]
         assert np.sqrt(np.mean((predicted - y(X)) ** 2)) < 2 * min(found.values())
+
+
+@pytest.mark.parametrize(
+    ("n", "solver"), [(2048, None), (2049, "pcg"), (4096, "pcg"), (4097, None), (100_000, None)]
+)
+def test_a_kernel_of_more_rows_than_were_compared_is_solved_by_iterations(n, solver):
+    fitted = SimpleNamespace(depth_=2, regularization_=0.1)
+    found = SimpleNamespace(
+        recipe=Recipe("ntk", "learned"), model=SimpleNamespace(estimator=fitted)
+    )
+    recipe = compare.refined(found, n)
+    assert recipe.options.get("solver") == solver
+    assert recipe.options.get("regularization") == (0.1 if n > 2048 else None)
+    if solver:
+        exact = Recipe("ntk", "learned", {"depth": 2})
+        forecasts = [compare.seconds_of(each, n, 1, 1e10) for each in (recipe, exact)]
+        assert forecasts[0] < forecasts[1]
 
 
 @pytest.mark.parametrize(
@@ -280,8 +301,6 @@ def test_an_encoding_of_unknown_origin_is_refused(capsys, csv, change):
 def test_ctrl_c_in_a_comparison_keeps_the_best_so_far_or_says_there_is_none(
     capsys, csv, monkeypatch, n_done
 ):
-    from subquad._command.models import compare
-
     measured, calls = compare.measured, []
 
     def interrupted(*data):
@@ -321,7 +340,7 @@ def test_a_shell_completes_options_and_their_words(capsys, shell):
 @pytest.mark.parametrize("target", ["price", "city"])
 def test_a_page_about_the_fit_asks_nothing_of_anybody(capsys, csv, target):
     pytest.importorskip("matplotlib")
-    frame = houses().dropna()
+    frame = houses(60).dropna()
     frame.to_csv(csv, index=False)
     fit(capsys, csv, "--target", target, "--model", "ridge", "--report", "out.html")
     with open("out.html", encoding="utf-8") as file:

@@ -42,7 +42,7 @@ def chosen(args, report, encoding, split, task, kind):
     rate = forecast.probe("float64").products64
     n_outputs = n_outputs_of(split.y, task)
     inside = len(folds[0][0])
-    most = compare.ROWS_FOR_SCALES if len(folds) > 1 else len(rows)
+    most = compare.rows_for_scales(folds, encoding)
     forecasts = [
         len(folds) * compare.seconds_of(recipe, inside, n_outputs, rate, most) for recipe in recipes
     ]

@@ -15,17 +15,23 @@ from subquad._command.models.kinds import Recipe
 MOST_ROWS = 2048
 FOLDS_OF_FEW, FEW_ROWS, FOLDS = 5, 400, 3
 ROWS_OF_ONE_FIT = 768
-# Inside a fold, learn scales on so many rows: the steps there are five times as fast as on all.
-ROWS_FOR_SCALES = 400
+# Inside a fold, learn scales on so many rows: the steps there are five times as fast as on all. In
+# one fit, whose scales are kept, on so many for each column, and at least on as many as in a fold.
+ROWS_FOR_SCALES, ROWS_PER_SCALE = 400, 50
 # A network of finite width is compared up to so many rows: of more its fit takes minutes, and its
 # limit of infinite width, "ntk", seconds.
 MOST_ROWS_OF_NETWORK = 1500
 FEWEST_ROWS = 10
+# Beyond `MOST_ROWS`, where an exact fit takes longer than the comparison, the equations of a kernel
+# are solved by iterations; beyond this many rows the estimator does so of its own accord.
+MOST_ROWS_EXACT = 4096
 # For the forecast of seconds: steps of the search for scales, operations of an eigendecomposition
-# in units of n^3, and the seconds that one entry of a kernel takes.
+# in units of n^3, the seconds that one entry of a kernel takes, and the
+# rows that the solver by iterations chooses on and preconditions by.
 LIKELIHOOD_STEPS = 50
 EIGEN_OPERATIONS = 5
 SECONDS_OF_AN_ANGLE = 3e-8
+ROWS_OF_ITERATIONS = 1024
 
 
 @dataclass
@@ -91,18 +97,23 @@ def rows_and_folds(y, task, seed):
     return rows, [*folds.split(rows, y[rows])]
 
 
+def rows_for_scales(folds, encoding):
+    """Return on how many rows at most the comparison learns scales."""
+    if len(folds) > 1:
+        return ROWS_FOR_SCALES
+    return min(max(ROWS_FOR_SCALES, ROWS_PER_SCALE * len(encoding.labels)), scales.ROWS)
+
+
 def measured(recipe, encoding, frame, y, folds, task, args, known=None):
     """Return the `Candidate` of a recipe; `known` keeps what one recipe has learned for the next.
 
     That is the scales of the columns, by fold.
     """
     started, predicted, models = time.process_time(), [], []
-    known, most = {} if known is None else known, len(y)
-    if len(folds) > 1:
-        most = ROWS_FOR_SCALES
+    known, most = {} if known is None else known, rows_for_scales(folds, encoding)
     for fold, (inside, outside) in enumerate(folds):
         rows = frame.take(inside)
-        learn = functools.partial(scales.learned, most=min(most, scales.ROWS))
+        learn = functools.partial(scales.learned, most=most)
         data = encoding.relearned(rows), rows, y[inside], task, args
         found = kinds.quietly_fitted(recipe, *data, _remembered(learn, known, fold))
         with warnings.catch_warnings():  # of categories that these rows do not have
@@ -141,7 +152,8 @@ def refined(found, n):
     """Return the recipe of a candidate for a fit to n rows, with what its own fit has chosen.
 
     That is the depth and the constant, and the regularisation where there are many rows: mu is the
-    variance of the noise in units of the kernel's, which more rows do not change.
+    variance of the noise in units of the kernel's, which more rows do not change. Iterations then
+    solve the equations.
     """
     recipe, estimator = found.recipe, found.model.estimator
     if recipe.kind != "ntk":
@@ -152,6 +164,8 @@ def refined(found, n):
     if recipe.scales == "plain":
         scaling = estimator._scaling
         taken["constant"] = scaling.constant / scaling.feature_size
+    if MOST_ROWS < n <= MOST_ROWS_EXACT:
+        taken["solver"] = "pcg"
     return Recipe(recipe.kind, recipe.scales, {**recipe.options, **taken})
 
 
@@ -164,10 +178,13 @@ def seconds_of(recipe, n, n_outputs, rate, most=scales.ROWS):
         return 2e-7 * n * (1 if n_outputs == 1 else 30 * n_outputs) + 0.02
     tries = 1 if "depth" in recipe.options else 3
     tries *= 2 if recipe.scales == "plain" and tries > 1 else 1
-    chosen = 0 if "regularization" in recipe.options else min(n, MOST_ROWS)
+    iterated = recipe.options.get("solver") == "pcg"
+    chosen = min(n, ROWS_OF_ITERATIONS if iterated else MOST_ROWS)
     seconds += tries * (EIGEN_OPERATIONS * chosen**3 / rate + chosen**2 * SECONDS_OF_AN_ANGLE)
     if recipe.kind == "gn":
         return seconds + n_outputs * 2 * EIGEN_OPERATIONS * n**3 / rate + 4 * 2048 * n * n / rate
+    if iterated:
+        return seconds + 2 * n * chosen**2 / rate + n**2 * SECONDS_OF_AN_ANGLE
     if n > 16384:
         return seconds + 4 * n * 2048**2 / rate + n * 2048 * SECONDS_OF_AN_ANGLE
     return seconds + 2 * n**3 / rate + n**2 * SECONDS_OF_AN_ANGLE
