@@ -12,6 +12,7 @@ from subquad.estimators import (
     NTKClassifier,
     NTKRegressor,
 )
+from subquad.training import TrainingWarning
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((90, 4))
@@ -130,8 +131,9 @@ def test_what_is_refused_leaves_the_model_as_it_was(model):
     assert vars(model).keys() == state.keys()
     np.testing.assert_array_equal(model.predict(X), before)
     model.fit(X, Y)
-    with pytest.raises(ValueError, match="got a model made by fit, which keeps none"):
-        model.partial_fit(X[:3], Y[:3])
+    with pytest.warns(TrainingWarning, match="partial_fit begins anew with these rows: fit, which"):
+        model.partial_fit(X[:40], Y[:40])
+    np.testing.assert_array_equal(model.predict(X), before)
 
 
 def test_sparse_rows_stay_sparse():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import scipy.sparse
 from sklearn.utils.validation import _check_sample_weight
 
 from subquad._validation import require_weights_in_range
+from subquad.training import TrainingWarning
 
 if TYPE_CHECKING:
     from typing import Self
@@ -40,9 +42,11 @@ class StreamedModel:
     def _taken_in(self, X, y, sample_weight, classes):
         seen = vars(self).get("_stream")
         if seen is None and hasattr(self, self._FITTED):
-            raise ValueError(
-                f"{type(self).__name__} must have had all its rows by partial_fit; got a model "
-                "made by fit, which keeps none. Begin with partial_fit."
+            warnings.warn(
+                f"partial_fit begins anew with these rows: fit, which made this "
+                f"{type(self).__name__}, keeps none. Give all rows to partial_fit.",
+                TrainingWarning,
+                stacklevel=4,
             )
         X, y = self._chunk(X, y, classes)
         weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -95,15 +99,15 @@ class StreamedRegressor(StreamedModel):
         Raises
         ------
         ValueError
-            As of `fit`; or if the rows are not like the first ones, or the model was made by
-            `fit`. The model is then as before.
+            As of `fit`; or if the rows are not like the first ones. The model is then as before.
         MemoryError
             As of `fit`. The model is then as before.
 
         Warns
         -----
         TrainingWarning
-            As of `fit`.
+            As of `fit`; and if the model was made by `fit`, which keeps no rows: then this begins
+            anew.
 
         Notes
         -----
@@ -160,15 +164,16 @@ class StreamedClassifier(StreamedModel):
         Raises
         ------
         ValueError
-            As of `fit`; or if the rows are not like the first ones, there are labels that are not
-            among the classes, or the model was made by `fit`. The model is then as before.
+            As of `fit`; or if the rows are not like the first ones, or there are labels that are
+            not among the classes. The model is then as before.
         MemoryError
             As of `fit`. The model is then as before.
 
         Warns
         -----
         TrainingWarning
-            As of `fit`.
+            As of `fit`; and if the model was made by `fit`, which keeps no rows: then this begins
+            anew.
 
         Notes
         -----
