@@ -18,7 +18,8 @@ if sys.platform == "win32":
 
 KILLED = """
 import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # where the shell ignored it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the shell ignored it,
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # or nohup
 from subquad.__main__ import main
 from subquad._command.report import Progress
 shown = Progress.__call__
