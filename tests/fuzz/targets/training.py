@@ -70,7 +70,7 @@ def _options(draw):
 
 
 def _targets(draw, C, loss=None):
-    if loss == "logistic":
+    if isinstance(loss, str) and loss == "logistic":
         draw.hostile = True
         return _labels(draw, C)
     return draw.array((5,) if C == 1 and draw.chance(0.7) else (5, C), scales=draw.chance(0.1))
