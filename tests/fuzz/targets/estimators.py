@@ -110,6 +110,10 @@ def models(draw, attempt):
         attempt.holds(np.isin(value, model.classes_).all(), "predictions must be classes")
 
 
+# Features may be beyond the range of float32, 3e38, where sums of sizes have powers of 10^37.
+_LARGEST_POWER = 37
+
+
 @target(
     *("estimators.PolynomialTensorSketch" + name for name in ("", ".fit", ".transform")), share=15
 )
@@ -124,6 +128,9 @@ def polynomial(draw, attempt):
     attempt(model.fit, X)
     X = rows_of(draw, (n, d), scales=draw.chance(0.2))
     draw.hostile, draw.wrong = draw.hostile or draw.extreme, None
+    # Integers too have powers that may be too large.
+    sums = np.asarray(np.abs(X.astype(float)).sum(axis=1))
+    draw.hostile |= model.degree * np.log10(1.0 + np.max(sums, initial=0.0)) > _LARGEST_POWER
     value = attempt(model.transform, X)
     attempt.holds(np.isfinite(value).all(), "features must be finite")
     _check_features(attempt, model, X, value)
