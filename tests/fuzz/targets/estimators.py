@@ -128,9 +128,10 @@ def polynomial(draw, attempt):
     attempt(model.fit, X)
     X = rows_of(draw, (n, d), scales=draw.chance(0.2))
     draw.hostile, draw.wrong = draw.hostile or draw.extreme, None
-    # Integers too have powers that may be too large.
-    sums = np.asarray(np.abs(X.astype(float)).sum(axis=1))
-    draw.hostile |= model.degree * np.log10(1.0 + np.max(sums, initial=0.0)) > _LARGEST_POWER
+    if getattr(X, "ndim", 0) == 2:  # integers too have powers that may be too large
+        sums = np.asarray(np.abs(X.astype(float)).sum(axis=1))
+        largest = model.degree * np.log10(1.0 + np.max(sums, initial=0.0))
+        draw.hostile |= bool(largest > _LARGEST_POWER)
     value = attempt(model.transform, X)
     attempt.holds(np.isfinite(value).all(), "features must be finite")
     _check_features(attempt, model, X, value)
