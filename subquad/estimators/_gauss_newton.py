@@ -532,8 +532,8 @@ class GaussNewtonClassifier(StreamedClassifier, CalibratedClassifier, _GaussNewt
     -----{REPEATED_ROWS}
     Probabilities are calibrated on all rows, each left out of the linearised fit at its end; by
     "pcg" on at most 1,024 rows, each left out of the first linearised fit of these, which is less
-    sure than that of all. With loss="log_loss" outputs are log-odds by themselves, and t is near 1;
-    it is 1 for a fit without regularization and after a warm start.
+    sure than that of all. With loss="log_loss" outputs are log-odds by themselves, and t is of the
+    order of 1; it is 1 for a fit without regularization and after a warm start.
 
     Examples
     --------
