@@ -54,6 +54,7 @@ from subquad.estimators._scaling import (
     constants,
     standardises,
 )
+from subquad.estimators._streams import StreamedClassifier, StreamedRegressor
 from subquad.ntk import ntk
 from subquad.solvers import choose_regularization
 from subquad.solvers.exact import DampedCholesky
@@ -170,6 +171,7 @@ class _NTKModel(LinearisedModel, Model):
         weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         require_weights_in_range(weights, "sample_weight")
         self._check_parameters()
+        vars(self).pop("_stream", None)  # it belongs to other rows
         standardise = standardises(self.scale_features, X, weights)
         scaling = Scaling.fit(X, T, weights, standardise)
         T = scaling.scaled(T)
@@ -188,6 +190,27 @@ class _NTKModel(LinearisedModel, Model):
         if self.solver_ != "nystrom":
             self._keep_observations(places, *given)
         return self
+
+    def _go_on(self, X, T, sample_weight, n_before):
+        """Fit targets of more rows with what was chosen for the first of them.
+
+        Exactly; other solvers choose for themselves.
+        """
+        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        self._check_parameters()
+        scaled = self._scaling.scaled(T)
+        data = merge_observations(X, scaled, weights)
+        rows, targets, totals, repeats, places = data
+        if self.solver_ != "exact" or solver_for(self.solver, rows.shape[0]) != "exact":
+            self._fit(X, T, sample_weight)
+            return
+        self._require_room(rows.shape[0])
+        with blas_threads_for(rows.shape[0]):
+            self._solve(rows, targets, totals, repeats, self.regularization_)
+        mean = np.average(scaled, axis=0, weights=weights)
+        variance = np.average(np.square(scaled - mean), axis=0, weights=weights).mean()
+        self.loo_error_ /= variance or 1.0
+        self._keep_observations(places, weights, scaled)
 
     def _require_room(self, n):
         """Refuse a kernel that does not fit, with what its solution takes."""
@@ -360,7 +383,7 @@ class _NTKModel(LinearisedModel, Model):
         return self._scaling.scale
 
 
-class NTKRegressor(LinearisedRegressor, _NTKModel):
+class NTKRegressor(StreamedRegressor, LinearisedRegressor, _NTKModel):
     __doc__ = f"""Regression by a network of infinite width: kernel ridge with its tangent kernel.
 {_PARAMETERS.replace("{AUTO}", _AUTO)}
     Notes
@@ -418,7 +441,7 @@ class NTKRegressor(LinearisedRegressor, _NTKModel):
         return self._fit(X, T, sample_weight)
 
 
-class NTKClassifier(CalibratedClassifier, _NTKModel):
+class NTKClassifier(StreamedClassifier, CalibratedClassifier, _NTKModel):
     __doc__ = f"""Classification by a network of infinite width, with its tangent kernel.
 
     Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`.

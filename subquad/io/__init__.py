@@ -50,7 +50,7 @@ _ESTIMATORS = {
     "PolynomialTensorSketch": "indexHash_",
     "Ridge": "coef_",
 }
-_NETWORKS = ("FactoredNetwork", "PairedNetwork", "TwoLayerNetwork", "WideNetwork")
+_NETWORKS = ("FactoredNetwork", "PairedNetwork", "TaskChain", "TwoLayerNetwork", "WideNetwork")
 # Steps of scikit-learn's that a pipeline may have, and what `fit` leaves in them; the last step,
 # or any other, may be one of the estimators.
 _STEPS = {
@@ -80,12 +80,13 @@ def save_model(
 
     Parameters
     ----------
-    estimator : estimator of `subquad.estimators`, Pipeline, or network of `subquad.networks`
+    estimator : estimator of `subquad.estimators`, Pipeline, network or `training.TaskChain`
         Fitted, unless it is a network: `WideNetwork`, `FactoredNetwork`, `TwoLayerNetwork` or
-        `PairedNetwork`. A `Pipeline` of scikit-learn may have as steps, beside the estimators,
-        `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`, `Normalizer`,
-        `SimpleImputer` of numbers, and "passthrough". Or a `Ridge` or a `LogisticRegression` of
-        dense rows, of which coefficients, classes and the penalty are kept.
+        `PairedNetwork`. A chain is saved with its network. A `Pipeline` of scikit-learn may have as
+        steps, beside the estimators, `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`,
+        `RobustScaler`, `Normalizer`, `SimpleImputer` of numbers, and "passthrough". Or a
+        `Ridge` or a `LogisticRegression` of dense rows, of which coefficients, classes and the
+        penalty are kept.
     path : str or path-like
         The file to write. An old one is replaced whole, once the new one is complete: see
         `replacing` for what is kept of it, and what of other names it has. A device such as
@@ -293,7 +294,8 @@ def _class_of(name):
     if name == "Pipeline":
         return importlib.import_module("sklearn.pipeline").Pipeline
     if name in _NETWORKS:
-        return getattr(importlib.import_module("subquad.networks"), name)
+        room = "training" if name == "TaskChain" else "networks"
+        return getattr(importlib.import_module(f"subquad.{room}"), name)
     if name in _LINEAR:
         return getattr(importlib.import_module("sklearn.linear_model"), name)
     if name in _ESTIMATORS:

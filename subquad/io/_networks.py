@@ -9,7 +9,7 @@ import numpy as np
 from subquad._validation import as_matrix, integer, real, require_finite
 from subquad.networks import FactoredNetwork, PairedNetwork, TwoLayerNetwork
 from subquad.sketch import SRHT
-from subquad.training import HalfSpaceSGD
+from subquad.training import HalfSpaceSGD, TaskChain
 
 
 def parts_of(value):
@@ -24,7 +24,18 @@ def parts_of(value):
         return "factored", _factored_parts(value)
     if type(value) is HalfSpaceSGD:
         return "half_space", _trainer_parts(value)
+    if type(value) is TaskChain:
+        tasks = [[name, *pair, list(on)] for name, (pair, on) in value._tasks.items()]
+        return "chain", {"network": value.network, "tasks": tasks}
     return None
+
+
+def chain(network, tasks):
+    """TaskChain of a network and its tasks, each of which stands on earlier ones."""
+    made = TaskChain(network)
+    for name, A, V, on in tasks:
+        made.add(name, (A, V), on=on)
+    return made
 
 
 def _factored_parts(network):
@@ -149,6 +160,7 @@ def _signs(array, stored):
 
 
 READERS = {
+    "chain": chain,
     "two_layer": two_layer,
     "paired": paired,
     "factored": factored,

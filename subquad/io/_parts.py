@@ -49,6 +49,19 @@ def check_model(estimator):
         if value is not None and not isinstance(value, (float, int)):
             raise TypeError(f"{name} must be a number; got {_short(value)}")
     _check_targets(estimator, n_outputs)
+    if "_stream" in vars(estimator):
+        _check_stream(d=d, **estimator._stream)
+
+
+def _check_stream(X, y, weights, n_chosen, d):
+    """Check the rows that `partial_fit` goes on from."""
+    check_rows = as_csr if scipy.sparse.issparse(X) else as_matrix
+    check_rows(X, "X", n_columns=d)
+    as_vector(weights, "weights", size=X.shape[0])
+    _require_type(y, np.ndarray, "y")
+    if len(y) != X.shape[0]:
+        raise ValueError(f"y must have {X.shape[0]} rows; got {len(y)}")
+    integer(n_chosen, "n_chosen", maximum=X.shape[0])
 
 
 def _check_sketch(sketch, d):

@@ -137,8 +137,8 @@ class LastLayer:
             self._dense = self._rows(slice(0, self.n))
         return self._dense
 
-    # What `features` has made of inputs in CSR.
-    _dense = None
+    # What `features` has made of inputs in CSR, and K where it was put together from known parts.
+    _dense = _known_gram = None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -160,6 +160,8 @@ class LastLayer:
 
     def gram(self) -> NDArray[np.float64]:
         """Return K = V V^T, shape (n, n), summed in float64."""
+        if self._known_gram is not None:
+            return self._known_gram.copy()
         if scipy.sparse.issparse(self._inputs):
             V = self._inputs.astype(np.float64)
             return (V @ V.T).toarray()
@@ -170,6 +172,20 @@ class LastLayer:
         for columns in blocks(self.features.shape[1], step):
             part = self.features[:, columns].astype(np.float64)
             K += part @ part.T
+        return K
+
+    def _gram_with(self, other):
+        """Return the inner products with the features of another layer, summed in float64."""
+        V, W = self._inputs, other._inputs
+        if any(map(scipy.sparse.issparse, (V, W))):
+            V, W = (scipy.sparse.csr_array(part, dtype=np.float64) for part in (V, W))
+            return (V @ W.T).toarray()
+        if self.dtype == np.float64:
+            return V @ W.T
+        K = np.zeros((len(V), len(W)))
+        step = max(1, min(_COLUMNS_PER_BLOCK, _ENTRIES_PER_CAST // (len(V) + len(W))))
+        for columns in blocks(V.shape[1], step):
+            K += V[:, columns].astype(np.float64) @ W[:, columns].astype(np.float64).T
         return K
 
     def outputs(self, factors: tuple[ArrayLike, ArrayLike] | None = None) -> FloatArray:
@@ -236,6 +252,14 @@ class LastLayer:
             Z = Z + gemm(gemm(self.features, V.T), A)
         slopes = self.activation._derivative(Z, self.thresholds)
         return KhatriRao(slopes * self.readout[output], self.features)
+
+    def _moved_by(self, A, V):
+        """Return the layer of the same points with the weights W + A^T V, trusted."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            Z = self.preactivations + gemm(gemm(self.features, V.T), A)
+        require_preactivations(Z)
+        parts = self.readout, self.activation, self.weight_std, self.thresholds
+        return LastLayer._trusted(self._inputs, Z, *parts)
 
     def _outputs(self, factors=None):
         """Trusted twin of `outputs`."""

@@ -8,6 +8,7 @@
                    FactoredGaussNewton      the same networks by Gauss-Newton
     half_space     HalfSpaceSGD             SGD on the neurons that fire ([QSY23], Algorithm 1)
 
+    TaskChain                factors of several tasks on one network, switched and summed
     StateGaussNewton         the same steps for a `State` of your own
     Equation, CoupledEquation, Trial    what such a state returns
     StepRecord, SGDRecord, DescentRecord
@@ -31,6 +32,7 @@ holds the network on its data, knows its Jacobian (`subquad.jacobian`) and moves
 """
 
 from subquad.training._arguments import require_active_neurons
+from subquad.training._chain import TaskChain
 from subquad.training._equation import CoupledEquation, Equation
 from subquad.training._gauss_newton import State, StateGaussNewton, Trial
 from subquad.training._losses import (
@@ -74,6 +76,7 @@ __all__ = [
     "State",
     "StateGaussNewton",
     "StepRecord",
+    "TaskChain",
     "TrainingWarning",
     "Trial",
     "TwoLayerGaussNewton",

@@ -151,6 +151,18 @@ class Fit:
         if self.objective(mu) < self.best.objective:
             self._remember(mu)
 
+    def begin_at(self, terms, mu):
+        """Begin at another iterate than W(0), if its objective is lower."""
+        if not self.state.restore(terms):
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.square_of_change = self.state.squared_change()
+            self.norm = self.norm_of(self.state.outputs)
+            if not self.objective(mu) < self._first.objective:
+                self._evaluate_anew(self._first, mu)
+        self.recent = deque([self.norm], maxlen=_MEMORY)
+        self._remember(mu)
+
     def return_to_best(self, mu):
         """Go back to the best iterate, evaluated anew from the factors that it will be given as.
 

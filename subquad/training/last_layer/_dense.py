@@ -82,6 +82,15 @@ class DenseState:
         self._exact = terms
         return True
 
+    def terms_of(self, A):
+        """Return the iterate W(0) + A^T V in the form of `terms`."""
+        return np.ascontiguousarray(A, dtype=self._layer.dtype)
+
+    def squared_change(self):
+        """Return ||W - W(0)||_F^2 of the current iterate, which was restored."""
+        products = np.einsum("ij,ij->j", self.terms, self._change, dtype=np.float64)
+        return max(float(products.sum()), 0.0)
+
     def factors(self, terms):
         """Return A (n, width) and V of an iterate: the change of the weights is A^T V."""
         return terms.copy(), self._layer.features
@@ -136,3 +145,23 @@ class MaintainedState(DenseState):
         self._maintenance.update(terms - self.terms, layer.features)
         Z = self._maintenance.query(layer.features, self._n_threads)
         self._adopt(self._evaluate(Z - layer.preactivations, terms))
+
+
+class SmoothState(DenseState):
+    """`DenseState` with slopes phi'(Z) in the place of bits; the equations are the same."""
+
+    has_kinks = False
+    firing = ()  # no neuron is ever silent
+
+    def _evaluate(self, change, terms):
+        """Outputs, slopes and linear part at Z0 + change."""
+        layer = self._layer
+        outputs, linear = np.zeros((2, layer.n, layer.n_outputs))
+        slopes = np.empty_like(change)
+        for block in blocks(layer.width, NEURONS_PER_BLOCK):
+            moved = change[:, block].astype(np.float64)
+            Z, readout = layer.preactivations[:, block] + moved, self._readout[:, block].T
+            slopes[:, block] = layer.activation._derivative(Z)  # J has these, rounded
+            outputs += layer.activation._apply(Z) @ readout
+            linear += (slopes[:, block] * moved) @ readout
+        return DenseTrial(outputs, linear, 0, terms, change, slopes)

@@ -204,6 +204,21 @@ class SeparableState:
             self.outputs = np.full_like(self.outputs, np.nan)
         return True
 
+    def terms_of(self, A):
+        """Return the iterate W(0) + A^T V in the form of `terms`."""
+        sums = [A[:, self._columns(own)].astype(np.float64) for own in self._own_neurons()]
+        readouts = [np.abs(self._readout[own]) for own in self._own_neurons()]
+        reach = [np.abs(block) @ a for block, a in zip(sums, readouts, strict=True)]
+        return ((Summed(tuple(sums), np.column_stack(reach)), 1.0),)
+
+    def squared_change(self):
+        """Return ||W - W(0)||_F^2 of the current iterate, which was restored."""
+        square, n = 0.0, self._layer.n
+        for places, block in self._accumulated(self.terms):
+            moved = self._change[places, :n].T
+            square += float(np.einsum("ij,ij->", block, moved, dtype=np.float64))
+        return max(square, 0.0)
+
     def factors(self, terms):
         """Return A (n, width) and V of an iterate: the change of the weights is A^T V."""
         return self._accumulator(terms), self._layer.features

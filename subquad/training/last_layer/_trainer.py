@@ -6,7 +6,10 @@ beside it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._validation import integer
@@ -15,17 +18,16 @@ from subquad.lowrank import LowRankMaintenance
 from subquad.networks import LastLayer, ShardedLastLayer, is_separable
 from subquad.training import _arguments
 from subquad.training._gauss_newton import GaussNewtonTrainer, resume, state_of
-from subquad.training.last_layer._dense import DenseState, MaintainedState
+from subquad.training.last_layer._dense import DenseState, MaintainedState, SmoothState
 from subquad.training.last_layer._separable import SeparableState
 from subquad.training.last_layer._sharded import ShardedState, require_same_fit
-from subquad.training.last_layer._smooth import SmoothState
+from subquad.training.last_layer._streams import Stream, chosen, joined, require_same_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Literal
+    from typing import Any, Literal, Self
 
-    import numpy as np
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from subquad._typing import FloatArray
     from subquad.solvers import Repeats, Solver
@@ -109,6 +111,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     Attributes
     ----------
     history : list of StepRecord
+    rows : ndarray of intp, shape (n,)
+        Numbers of the rows that are fitted, counted as they were given.
     outputs : ndarray, shape (n, C)
         f, or f - f_0 if centred, of the best iterate.
     residual_norm, relative_residual, change_norm : float
@@ -182,6 +186,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
     """
 
     _resumable = True
+    # Whether the fit began at W(0), with the rows of the constructor.
+    _began_at_start = True
 
     def __init__(
         self,
@@ -208,6 +214,12 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         if not isinstance(layer, LastLayer):
             raise TypeError(f"layer must be a LastLayer; got {type(layer).__name__}.")
         loss = _arguments.gauss_newton_loss(loss, repeats)
+        options = {
+            **{"regularization": regularization, "damping": damping, "tol": tol},
+            **{"max_steps": max_steps, "search_kinks": search_kinks, "loss": loss},
+            **{"repeats": repeats, "maintenance": maintenance, "min_active": min_active},
+            **{"n_threads": n_threads, "callback": callback, "diagnostics": diagnostics},
+        }
         y = _arguments.targets(y, layer, layer.n, loss)
         weights = _arguments.sample_weight(sample_weight, layer.n)
         self._set_options(
@@ -233,6 +245,169 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         with blas_threads_for(layer.n):
             state = last_layer_state(layer, weights, n_threads, maintenance, solver)
         self._begin(state, y, weights, centred)
+        options["solver"] = "exact" if solver is None else solver
+        self._stream = Stream.of(layer, y, weights, centred, options)
+
+    def partial_fit(
+        self,
+        layer: LastLayer,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        centred: ArrayLike | None = None,
+    ) -> Self:
+        """Take in more rows, and go on with the fit of all rows from the present weights.
+
+        Parameters
+        ----------
+        layer : LastLayer
+            The same layer of the same network at the new rows, ``network.last_layer(X_new)``.
+        y : array_like, shape (n_new,) or (n_new, C)
+            Their targets.
+        sample_weight : array_like, shape (n_new,), optional
+            Their weights; 1 if not given.
+        centred : array_like, shape (n_new, C), optional
+            What is subtracted from their outputs, where the trainer was given such numbers.
+
+        Returns
+        -------
+        LastLayerGaussNewton
+            The trainer itself, which has run.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described, the layer cannot be of the same network, it is
+            shared by ranks, or the trainer has `maintenance` or `repeats`. The trainer is then as
+            before.
+        MemoryError
+            If the arrays of all rows do not fit. The trainer is then as before.
+
+        Warns
+        -----
+        TrainingWarning
+            As `run`.
+
+        Notes
+        -----
+        Z(0) and K are extended, and A by rows of 0: what was fitted is the start, unless W(0) is
+        better for all rows. `history` begins anew. Convergence is that of a fit of all rows, to the
+        same goals. Interpolation then fits all rows; with regularization the objective is that of
+        all rows, which may have several minima where neurons begin or cease to fire.
+
+        "loo" keeps mu until there are twice the rows that it was chosen for: then a fit begins at
+        W(0), as one of all rows does. Beside the steps, n n_new inner products of features.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from subquad.networks import WideNetwork
+        >>> X = np.random.default_rng(0).standard_normal((20, 4))
+        >>> network, y = WideNetwork(4, width=1024, rng=0), X[:, 0] * X[:, 1]
+        >>> trainer = LastLayerGaussNewton(network.last_layer(X[:15]), y[:15]).run()
+        >>> trainer = trainer.partial_fit(network.last_layer(X[15:]), y[15:])
+        >>> trainer.converged, np.allclose(network.outputs(X, trainer.factors)[:, 0], y)
+        (True, True)
+        >>> trainer.forget([0, 1]).rows[:3]
+        array([2, 3, 4])
+        """
+        stream = self._stream
+        stream.require_open()
+        require_same_network(stream.layer, layer)
+        y = _arguments.targets(y, layer, layer.n, stream.options["loss"])
+        weights = _arguments.sample_weight(sample_weight, layer.n)
+        if isinstance(stream.centred, bool) != (centred is None):
+            wanted = "None" if isinstance(stream.centred, bool) else "an array, as at first"
+            raise ValueError(f"centred must be {wanted}; got {type(centred).__name__}.")
+        if centred is not None:
+            offset = np.atleast_2d(_arguments.offset(np.atleast_1d(centred), y))
+            centred = np.concatenate([stream.centred, offset])
+        ones = [np.ones(size) for size in (stream.layer.n, layer.n)]
+        pair = [w if given is None else given
+                for w, given in zip(ones, (stream.weights, weights), strict=True)]  # fmt: skip
+        extended = replace(
+            stream,
+            layer=joined(stream.layer, layer, self._fit.state.K),
+            y=np.concatenate([stream.y, y]),
+            weights=np.concatenate(pair),
+            centred=stream.centred if centred is None else centred,
+            numbers=np.append(stream.numbers, stream.n_given + np.arange(layer.n)),
+            n_given=stream.n_given + layer.n,
+        )
+        A = np.zeros((extended.layer.n, layer.width), layer.dtype)
+        A[: stream.layer.n] = self.factors[0]
+        return self._go_on(extended, A)
+
+    def forget(self, rows: ArrayLike) -> Self:
+        """Give up some rows, and go on with the fit of the others.
+
+        Parameters
+        ----------
+        rows : array_like of int
+            Their numbers, as in `rows`.
+
+        Returns
+        -------
+        LastLayerGaussNewton
+            The trainer itself, which has run.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a row was never given or was forgotten before, none would be left, or as in
+            `partial_fit`. The trainer is then as before.
+
+        Warns
+        -----
+        TrainingWarning
+            As `run`.
+
+        Notes
+        -----
+        The rows of Z(0), K and A go. W - W(0) is then a sum over the rows left, and the fit is one
+        of these, as with `partial_fit`: the same objective, though not always the same minimum.
+        What the others' coefficients owe to the rows that went is where the fit begins, no more.
+        """
+        stream = self._stream
+        stream.require_open()
+        gone = stream.places_of(rows)
+        kept = np.delete(np.arange(stream.layer.n), gone)
+        reduced = replace(
+            stream,
+            layer=chosen(stream.layer, kept, self._fit.state.K),
+            y=stream.y[kept],
+            weights=None if stream.weights is None else stream.weights[kept],
+            centred=stream.centred if isinstance(stream.centred, bool) else stream.centred[kept],
+            numbers=stream.numbers[kept],
+        )
+        return self._go_on(reduced, self.factors[0][kept])
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """Numbers of the rows that are fitted, in the order of `outputs`: 0 is the first given."""
+        return self._stream.numbers.copy()
+
+    def _go_on(self, stream, A):
+        """Become the trainer of other rows, which begins at A^T V, and run."""
+        options, n, mu = dict(stream.options), stream.layer.n, self.regularization_
+        cold = stream.chooses_anew(n) or mu is None
+        if not cold:
+            options["regularization"] = mu
+        else:
+            stream = replace(stream, n_chosen=n)
+        data = {"centred": stream.centred, "sample_weight": stream.weights}
+        trainer = LastLayerGaussNewton(stream.layer, stream.y, **data, **options)
+        if not cold:
+            trainer._begin_at(A)
+        trainer._stream, trainer._began_at_start = stream, False
+        self.__dict__ = vars(trainer)  # at once: an exception (Ctrl-C) leaves the old fit or this
+        return self.run()
+
+    def _begin_at(self, A):
+        """Begin at W(0) + A^T V where that is better than W(0)."""
+        self._began_at_start = False
+        with blas_threads_for(len(A)):
+            self._fit.begin_at(self._fit.state.terms_of(A), self.regularization_)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the fit stands after its last whole step, to go on from there elsewhere.
@@ -246,7 +421,8 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         Raises
         ------
         ValueError
-            If `solver` is not "exact": what others draw is not kept.
+            If `solver` is not "exact": what others draw is not kept. Or if rows came or went since
+            the trainer was made.
 
         Examples
         --------
@@ -261,6 +437,7 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         >>> np.array_equal(second.run().outputs, first.run().outputs)
         True
         """
+        self._require_first_rows()
         return state_of(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -280,7 +457,16 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
             If the state is of a fit of other data or options, or this machine's arithmetic
             does not lead to the residual that is told of; the trainer is of no use then.
         """
+        self._require_first_rows()
         resume(self, state)
+
+    def _require_first_rows(self):
+        """Refuse states of a fit that did not begin at W(0)."""
+        if not self._began_at_start:
+            raise ValueError(
+                "state must be of the rows that the trainer was made with; got one whose rows came "
+                "or went. Save its factors, or make a trainer of the present rows."
+            )
 
     @property
     def factors(self) -> tuple[FloatArray, FloatArray]:

@@ -27,7 +27,7 @@ def _names():
                 yield from (f"{name}.decision_function", f"{name}.predict_proba")
             if kind in ("GaussNewton", "NTK"):
                 yield f"{name}.influence"
-            if kind == "HalfSpaceSGD":
+            if kind in ("GaussNewton", "NTK", "HalfSpaceSGD"):
                 yield f"{name}.partial_fit"
 
 
@@ -82,7 +82,7 @@ def models(draw, attempt):
         )
         y = [draw.choice(draw.choice(labels)) for _ in range(n)] if draw.chance(0.9) else y
     fit = model.fit
-    if kind == "HalfSpaceSGD" and draw.chance(0.3):
+    if kind in ("GaussNewton", "NTK", "HalfSpaceSGD") and draw.chance(0.3):
         fit = model.partial_fit
     options = {}
     if task == "Classifier" and fit.__name__ == "partial_fit":
@@ -110,6 +110,10 @@ def models(draw, attempt):
         attempt.holds(np.isin(value, model.classes_).all(), "predictions must be classes")
 
 
+# Features may be beyond the range of float32, 3e38, where sums of sizes have powers of 10^37.
+_LARGEST_POWER = 37
+
+
 @target(
     *("estimators.PolynomialTensorSketch" + name for name in ("", ".fit", ".transform")), share=15
 )
@@ -124,6 +128,10 @@ def polynomial(draw, attempt):
     attempt(model.fit, X)
     X = rows_of(draw, (n, d), scales=draw.chance(0.2))
     draw.hostile, draw.wrong = draw.hostile or draw.extreme, None
+    if getattr(X, "ndim", 0) == 2:  # integers too have powers that may be too large
+        sums = np.asarray(np.abs(X.astype(float)).sum(axis=1))
+        largest = model.degree * np.log10(1.0 + np.max(sums, initial=0.0))
+        draw.hostile |= bool(largest > _LARGEST_POWER)
     value = attempt(model.transform, X)
     attempt.holds(np.isfinite(value).all(), "features must be finite")
     _check_features(attempt, model, X, value)

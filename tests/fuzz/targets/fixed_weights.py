@@ -46,15 +46,19 @@ def structured_weights(draw, attempt):
     options = {"std": draw.real((0.0, 1.0, 0.5))}
     options["structure"] = draw.option(("circulant", "hadamard"))
     W = attempt(StructuredWeights, shape, draw.integer((0, 1, 2**63)), **options)
+    m_out, m_in = W.shape
     if draw.chance(0.1):
-        _multiply(draw, attempt, W)
+        draw.hostile = True
+        attempt(W.add_low_rank, np.ones((1, m_out)), np.ones((1, m_in)))
+        attempt(W.apply, draw.array((draw.size(9), m_in), scales=False))
         return
     # Transforms are accurate relative to the norm of a row, which unit rows give to each entry.
-    m_out, m_in = W.shape
-    largest = np.linalg.norm(W.to_dense(), 2)
-    attempt.close(
-        attempt(W.apply, np.eye(m_in)), W.to_dense().T, np.full((m_in, m_out), largest), 64
-    )
+    dense = W.to_dense()
+    largest = np.full((m_in, m_out), np.linalg.norm(dense, 2))
+    if draw.chance(0.5):
+        attempt.close(attempt(W.apply, np.eye(m_in)), dense.T, largest, 64)
+    else:
+        attempt.close(attempt(W.apply_transposed, np.eye(m_out)), dense, largest.T, 64)
 
 
 @target("networks.WideNetwork.from_weights", share=20)

@@ -21,6 +21,7 @@ from subquad.training import (
     LastLayerGaussNewton,
     LogisticLoss,
     SquaredLoss,
+    TaskChain,
     TwoLayerGaussNewton,
     as_loss,
     require_active_neurons,
@@ -69,7 +70,7 @@ def _options(draw):
 
 
 def _targets(draw, C, loss=None):
-    if loss == "logistic":
+    if isinstance(loss, str) and loss == "logistic":
         draw.hostile = True
         return _labels(draw, C)
     return draw.array((5,) if C == 1 and draw.chance(0.7) else (5, C), scales=draw.chance(0.1))
@@ -133,6 +134,57 @@ def last_layer(draw, attempt):
     trainer = attempt(LastLayerGaussNewton, layer, y, **own)
     centred = own.get("centred", False)
     _train(draw, attempt, trainer, lambda t: layer.outputs(t.factors) - centred * layer.outputs())
+
+
+@target(
+    "training.LastLayerGaussNewton.partial_fit", "training.LastLayerGaussNewton.forget", share=4
+)
+def last_layer_streams(draw, attempt):
+    dtype, C = draw.dtype(), draw.between(1, 2)
+    network = WideNetwork(3, width=_WIDTH, n_outputs=C, rng=0, dtype=dtype, activation=ReLU())
+    rows = draw.values((8, 3), scales=False).astype(dtype)
+    first = network.last_layer(rows[:5])
+    draw.hostile = draw.extreme = True  # runs may end for reasons of their own
+    own = {"max_steps": 2, "regularization": draw.choice((0.0, 1.0))}
+    trainer = attempt(LastLayerGaussNewton, first, np.ones((5, C)), **own)
+    if draw.chance(0.5):
+        attempt(trainer.run)
+    for _ in range(draw.between(1, 2)):
+        if draw.chance(0.5):
+            gone = draw.choice(([0], [4, 0], [7], [-1], [], range(8), 3, "x", None, [0.5], [[0]]))
+            value = attempt(trainer.forget, gone)
+        else:
+            other = WideNetwork(3, width=_WIDTH, n_outputs=C, rng=1, activation=ReLU())
+            layer = draw.choice((network, network, network, other)).last_layer(rows[5:])
+            layer = draw.choice((layer, layer, layer, None, 3, rows))
+            y = draw.array((3, C), scales=draw.chance(0.1))
+            weights = draw.choice((None, np.ones(3), np.zeros(3), -np.ones(3), [1.0], "w"))
+            value = attempt(trainer.partial_fit, layer, y, weights)
+        attempt.holds(value is trainer, "the trainer is returned")
+        attempt.holds(len(trainer.outputs) == len(trainer.rows), "an output for each row")
+
+
+_CHAIN = ("add", "factors", "layer", "own_factors", "remove")
+
+
+@target("training.TaskChain", *(f"training.TaskChain.{name}" for name in _CHAIN), share=4)
+def chains(draw, attempt):
+    network = WideNetwork(3, width=_WIDTH, rng=0, dtype=draw.dtype(), activation=ReLU())
+    draw.hostile = True
+    chain = attempt(TaskChain, draw.choice((network,) * 6 + (None, 3)))
+    names = ("a", "b", "a", "c", 3, None)
+    for _ in range(draw.between(1, 5)):
+        name, call = draw.choice(names), draw.choice(_CHAIN)
+        if call == "add":
+            pair = tuple(draw.array((2, _WIDTH), scales=draw.chance(0.1)) for _ in range(2))
+            pair = draw.choice((pair, pair, pair, pair[:1], 3, None, "ab"))
+            attempt(chain.add, name, pair, on=draw.choice(((), (), "a", ("a", "b"), 3, None)))
+        elif call == "layer":
+            attempt(chain.layer, draw.array((4, 3), scales=False), name)
+        elif call == "factors":
+            attempt(chain.factors, *(draw.choice(names) for _ in range(draw.between(0, 3))))
+        else:
+            attempt(getattr(chain, call), name)
 
 
 @target(*_names(TwoLayerGaussNewton), share=5)
