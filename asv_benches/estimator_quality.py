@@ -113,6 +113,16 @@ def load(name):
     return X, y, masks
 
 
+def at_hand(names):
+    """Return the names of data that can be read, saying which are left out."""
+    if "SUBQUAD_DATA" in os.environ:
+        return list(names)
+    left_out = [name for name in names if name in TABLES]
+    if left_out:
+        print(f"SUBQUAD_DATA is not set: {', '.join(left_out)} left out.\n")
+    return [name for name in names if name not in TABLES]
+
+
 def measure(name, n_splits=None):
     """Return {contender: (scores, CPU seconds)}, one entry per split, contenders alternated."""
     X, y, masks = load(name)
@@ -170,13 +180,7 @@ def main(words=None):
     """Measure and print."""
     options = arguments(words)
     warnings.simplefilter("ignore")  # such as those of rivals that stop at their last epoch
-    names = list(options.data)
-    if "SUBQUAD_DATA" not in os.environ:
-        left_out = [name for name in names if name in TABLES]
-        names = [name for name in names if name not in TABLES]
-        if left_out:
-            print(f"SUBQUAD_DATA is not set: {', '.join(left_out)} left out.\n")
-    print_table(names, options.splits)
+    print_table(at_hand(options.data), options.splits)
 
 
 if __name__ == "__main__":

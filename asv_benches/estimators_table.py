@@ -20,12 +20,19 @@ MLP              MLPRegressor, MLPClassifier: defaults, at most 2000 epochs
 """
 
 import argparse
-import os
 import time
 import warnings
 
 import numpy as np
-from estimator_quality import ALPHAS, MLP, TABLES, KernelRidgeClassifier, grid_search, load
+from estimator_quality import (
+    ALPHAS,
+    MLP,
+    TABLES,
+    KernelRidgeClassifier,
+    at_hand,
+    grid_search,
+    load,
+)
 from side_by_side import print_table
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
@@ -157,11 +164,9 @@ def main(words=None):
     parser.add_argument("--splits", type=int, help="at most so many of each table")
     options = parser.parse_args(words)
     warnings.simplefilter("ignore")  # such as those of fits that stop at their last step
-    names = [name for name in options.tables if "SUBQUAD_DATA" in os.environ or name not in TABLES]
-    if len(names) < len(options.tables):
-        print("SUBQUAD_DATA is not set: the tables of its folder are left out.\n")
     heads = ["table", "measure", "splits", *options.models]
-    print_table(heads, (row(name, options.models, options.splits) for name in names))
+    tables = at_hand(options.tables)
+    print_table(heads, (row(name, options.models, options.splits) for name in tables))
 
 
 if __name__ == "__main__":

@@ -17,16 +17,15 @@ of the better of the others.
 import argparse
 import contextlib
 import io
-import os
 import tempfile
 import time
 import warnings
-from pathlib import Path
 
+import estimator_quality
 import numpy as np
 import pandas
 import sklearn.datasets
-from estimator_quality import TABLES, cell
+from estimator_quality import TABLES, at_hand, cell
 from side_by_side import print_table
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -80,9 +79,8 @@ def loans(n=1500):
 def load(name, n_splits):
     """Return the features as a data frame, targets, and a mask of test rows for each split."""
     if name in TABLES:
-        with np.load(Path(os.environ["SUBQUAD_DATA"]) / f"uci-{name}.npz") as arrays:
-            X, y, masks = (arrays[key] for key in ("X", "y", "test_mask"))
-            return _frame(X), y, masks[:n_splits]
+        X, y, masks = estimator_quality.load(name)
+        return _frame(X), y, masks[:n_splits]
     if name in MADE:
         X, y = globals()[name]()
     else:
@@ -179,13 +177,7 @@ def main(words=None):
     parser.add_argument("--splits", type=int, default=10, help="of each table (default 10)")
     options = parser.parse_args(words)
     warnings.simplefilter("ignore")  # such as those of fits that stop at their last step
-    names = list(options.data)
-    if "SUBQUAD_DATA" not in os.environ:
-        left_out = [name for name in names if name in TABLES]
-        names = [name for name in names if name not in TABLES]
-        if left_out:
-            print(f"SUBQUAD_DATA is not set: {', '.join(left_out)} left out.\n")
-    print_table(HEADS, (row(name, options.splits) for name in names))
+    print_table(HEADS, (row(name, options.splits) for name in at_hand(options.data)))
 
 
 if __name__ == "__main__":

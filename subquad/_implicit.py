@@ -12,7 +12,7 @@ from subquad._implicit_products import columns_block, int8_law, integers_block, 
 from subquad._kernels import gaussian
 from subquad._parallel import blocks, resolve_threads
 from subquad._products import DenseRows, SparseRows, transposed_into
-from subquad._shapes import as_dtype, as_shape, multiply_rows, require_matrix_memory
+from subquad._shapes import as_dtype, as_shape, require_matrix_memory
 from subquad._validation import integer, one_of, real, require_memory
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from subquad._typing import FloatArray, MatrixLike
+    from subquad._typing import FloatArray
 
 
 # What a file that holds a seed in place of weights says of how they were made. Raise it when any of
@@ -76,6 +76,10 @@ class GaussianWeights(FixedWeights):
     AVX-512 one of the int8 grid takes 0.02-0.04 ns, a tenth of reading a float32 from memory, and
     one of the float32 grid 0.2-0.4 ns. Departure: [SZZ24] has normal weights, from which the law of
     the int8 grid is 0.0064 away (Kolmogorov-Smirnov).
+
+    A product with rows h_i takes 2 nnz(H) m_out operations ([SZZ24], Lemma C.2), and m_out entries
+    made for every column that any h_i needs, once for every 512 data points. A transposed one takes
+    as many, with the rows of W that any g_i needs (Lemma C.4).
 
     Examples
     --------
@@ -210,35 +214,6 @@ class GaussianWeights(FixedWeights):
             transposed_into(dense[:, columns], block)
         return dense
 
-    def apply(self, H: MatrixLike, n_threads: int | None = None) -> FloatArray:
-        """Return W h_i for every data point i.
-
-        Parameters
-        ----------
-        H : array_like or sparse array, shape (n, m_in)
-            Row i is h_i. Cast to the dtype of the weights.
-        n_threads : int or None
-            Threads of the kernels; BLAS keeps its own.
-
-        Returns
-        -------
-        ndarray, shape (n, m_out)
-
-        Raises
-        ------
-        TypeError, ValueError
-            If H is not a finite real matrix with m_in columns.
-        MemoryError
-            If the product does not fit.
-
-        Notes
-        -----
-        2 nnz(H) m_out operations ([SZZ24], Lemma C.2) and m_out entries made for every column that
-        any h_i needs, once for every 512 data points.
-        """
-        shape, twins = self.shape[::-1], (self._apply_dense, self._apply_csr)
-        return multiply_rows(H, "H", shape, self.dtype, n_threads, *twins)
-
     def _apply_dense(self, H, n_threads):
         """Return rows W h_i of dense H."""
         return product(self, DenseRows(H), n_threads, transposed=False)
@@ -246,34 +221,6 @@ class GaussianWeights(FixedWeights):
     def _apply_csr(self, indptr, indices, values, n_threads):
         """Return rows W h_i of H in CSR."""
         return product(self, SparseRows(indptr, indices, values), n_threads, transposed=False)
-
-    def apply_transposed(self, G: MatrixLike, n_threads: int | None = None) -> FloatArray:
-        """Return W^T g_i for every data point i.
-
-        Parameters
-        ----------
-        G : array_like or sparse array, shape (n, m_out)
-            Row i is g_i. Cast to the dtype of the weights.
-        n_threads : int or None
-            Threads of the kernels; BLAS keeps its own.
-
-        Returns
-        -------
-        ndarray, shape (n, m_in)
-
-        Raises
-        ------
-        TypeError, ValueError
-            If G is not a finite real matrix with m_out columns.
-        MemoryError
-            If the product does not fit.
-
-        Notes
-        -----
-        As `apply`, with the rows of W that any g_i needs ([SZZ24], Lemma C.4).
-        """
-        twins = self._apply_transposed_dense, self._apply_transposed_csr
-        return multiply_rows(G, "G", self.shape, self.dtype, n_threads, *twins)
 
     def _apply_transposed_dense(self, G, n_threads):
         """Return rows W^T g_i of dense G."""

@@ -1,4 +1,7 @@
-"""Lazy maintenance of a weight matrix that changes by low-rank updates ([SZZ24], Section C.1)."""
+"""Lazy maintenance of a weight matrix that changes by low-rank updates ([SZZ24], Section C.1).
+
+Long for the docstrings of one class, whose methods have a few lines.
+"""
 
 from __future__ import annotations
 

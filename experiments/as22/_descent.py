@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.as22._kernel import kernel, norm
 from subquad.networks import FactoredNetwork
 from subquad.training import FactoredGradientDescent
 
@@ -41,3 +42,18 @@ def measured_rate(squares: Sequence[float], eta: float) -> float:
     """Return λ for which |u(t) - y|² falls like (1 - η λ)^t over the last half of the steps."""
     half = len(squares) // 2
     return float(-np.log(squares[-1] / squares[half]) / (len(squares) - 1 - half) / eta)
+
+
+def quotients(
+    network: FactoredNetwork, X: NDArray, y: NDArray, lambda_0: float, n_steps: int
+) -> list[float]:
+    """Return `excess` for η = λ_0/n² and 1/λ_max, growth as printed, rate over λ_0, and λ_0."""
+    small, large = lambda_0 / len(X) ** 2, 1 / norm(kernel(network, X))
+    slow, fast = (residuals(network, X, y, eta, n_steps) for eta in (small, large))
+    return [
+        excess(slow, small, lambda_0),
+        excess(fast, large, lambda_0),
+        printed_growth(network, X, y, large, 10),
+        measured_rate(fast, large) / lambda_0,
+        lambda_0,
+    ]

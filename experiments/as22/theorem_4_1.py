@@ -8,8 +8,8 @@ import numpy as np
 from experiments._claim import Claim, Finding, Number, Verdict
 from experiments._inputs import signs, sphere
 from experiments._run import main
-from experiments.as22._descent import excess, measured_rate, printed_growth, residuals
-from experiments.as22._kernel import kernel, least, limit, norm
+from experiments.as22._descent import quotients
+from experiments.as22._kernel import least, limit
 from subquad.networks import FactoredNetwork
 
 CLAIM = Claim(
@@ -36,15 +36,7 @@ def follow(sketch: str, parameters: dict, seed: int) -> list[float]:
     X, y = sphere(n, d, seed), signs(n, seed)
     network = FactoredNetwork(d, width=m, inner_size=inner, sketch=sketch, rng=seed)
     lambda_0 = least(limit(network.features(X)))
-    small, large = lambda_0 / n**2, 1 / norm(kernel(network, X))
-    slow, fast = (residuals(network, X, y, eta, steps) for eta in (small, large))
-    return [
-        excess(slow, small, lambda_0),
-        excess(fast, large, lambda_0),
-        printed_growth(network, X, y, large, 10),
-        measured_rate(fast, large) / lambda_0,
-        lambda_0,
-    ]
+    return quotients(network, X, y, lambda_0, steps)
 
 
 def measure(size: str, seeds: Sequence[int]) -> Finding:

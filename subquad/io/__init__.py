@@ -3,7 +3,8 @@
     save_model(estimator, path)    load_model(path)    read_header(path)    check_writable(path)
     Checkpoint(path), a callback   is_checkpoint(path)    replacing(path), a file for any content
 
-The file is a zip of a JSON header and plain arrays, which `numpy.load` opens as well.
+The file is a zip of a JSON header and plain arrays, which `numpy.load` opens as well. This module
+is long for its docstrings, and for the tables of what may be saved.
 """
 
 from __future__ import annotations

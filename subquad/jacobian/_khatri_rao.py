@@ -23,7 +23,7 @@ from subquad._validation import (
 from subquad.jacobian import _factors as factors
 from subquad.jacobian import _grouped as grouped
 from subquad.jacobian._protocol import KeepsGram, gram_from
-from subquad.sketch import TensorSketch, TensorSRHT
+from subquad.sketch import OF_PAIRS
 
 if TYPE_CHECKING:
     from typing import Any, Literal
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from subquad._typing import FloatArray, IndexArray, Matrix, MatrixLike
     from subquad.jacobian._protocol import Jacobian
+    from subquad.sketch import TensorSketch, TensorSRHT
 
 
 class KhatriRao(KeepsGram):
@@ -456,8 +457,7 @@ class KhatriRao(KeepsGram):
 
 def drawn(n_features, sketch_size, rng, kind):
     """Return a sketch of pairs of these lengths."""
-    kinds = {"TensorSketch": TensorSketch, "TensorSRHT": TensorSRHT}
-    return kinds[one_of(kind, "kind", kinds)](n_features, sketch_size, rng=rng)
+    return OF_PAIRS[one_of(kind, "kind", OF_PAIRS)](n_features, sketch_size, rng=rng)
 
 
 def require_same_layer(J, other):

@@ -1,4 +1,7 @@
-"""The last hidden layer of a network, as the arrays that its training needs."""
+"""The last hidden layer of a network, as the arrays that its training needs.
+
+Long for the docstrings of one class, and for the functions of a layer that all networks share.
+"""
 
 from __future__ import annotations
 

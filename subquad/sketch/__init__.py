@@ -18,6 +18,9 @@ from subquad.sketch._srht import SRHT
 from subquad.sketch._tensor_sketch import TensorSketch
 from subquad.sketch._tensor_srht import TensorSRHT
 
+# Sketches of pairs, by name.
+OF_PAIRS = {"TensorSketch": TensorSketch, "TensorSRHT": TensorSRHT}
+
 __all__ = [
     "SRHT",
     "CountSketch",

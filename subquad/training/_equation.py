@@ -1,7 +1,8 @@
 """The linear equation of a Gauss-Newton step: (G + mu W^-1) g = r with G = J J^T.
 
 W holds the sample weights. Each output has a Jacobian of its own where no neuron feeds two; else
-there is one of n C rows. Without a solver of the user's choice the equation is solved exactly.
+there is one of n C rows. Without a solver of the user's choice the equation is solved exactly. The
+file is longer than others since both cases answer the same questions, side by side.
 """
 
 from __future__ import annotations

@@ -9,12 +9,12 @@ import math
 
 from subquad._validation import integer, one_of, real
 from subquad.hadamard import next_length
-from subquad.sketch import TensorSketch, TensorSRHT
+from subquad.sketch import OF_PAIRS
 
-KINDS = {"TensorSketch": TensorSketch, "TensorSRHT": TensorSRHT}
 # Steps with sketched equations, measured: of 12 fits each (digits and the sphere, n = 64 and 128),
 # all ended at relative residuals of 3e-2 to .3 with 2 n columns and of 2e-4 to 1e-2 with 4 n, after
-# 50 steps; with 8 n all converged to 1e-10 in 31 to 36 steps, with 16 n in 19 to 21.
+# 50 steps (one with 2 n after 22); with 8 n all converged to 1e-10 in 31 to 36 steps, with 16 n in
+# 19 to 21.
 LEAST_SKETCHED, SKETCHED = 8, 16
 # Conjugate gradients take 36 to 105 iterations to 1e-12 with 2 n columns, 27 to 46 with 4 n.
 LEAST_PRECONDITIONED, PRECONDITIONED = 2, 4
@@ -24,7 +24,7 @@ _COARSEST = 1 / 6
 
 def as_kind(kind):
     """Return the name of a sketch of pairs."""
-    return one_of(kind, "kind", tuple(KINDS))
+    return one_of(kind, "kind", tuple(OF_PAIRS))
 
 
 def as_size(sketch_size, epsilon):

@@ -1,7 +1,8 @@
 """How far a Gauss-Newton step may go: two rules, for the papers' objective and a regularised one.
 
 For the change J^T g, L = J vec(W - W(0)) and G = J J^T: |J^T g|^2 = g . G g, and its inner product
-with W - W(0) is g . L, so that the size of a change needs no m x m array.
+with W - W(0) is g . L, so that the size of a change needs no m x m array. The file is longer than
+others since the two rules stand beside each other, as a trainer sees them.
 """
 
 import math

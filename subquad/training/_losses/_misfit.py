@@ -52,7 +52,7 @@ class SquaredMisfit:
 
     def rounding(self):
         """Below this a residual is rounding of the sums behind f: nothing is left to reduce."""
-        return 16 * np.finfo(np.float64).eps * self.weighted_norm(2 * self.target - self.target)
+        return 16 * np.finfo(np.float64).eps * self.weighted_norm(self.target)
 
     def change_by(self, errors):
         """By how much errors of the outputs may change the norm at most."""

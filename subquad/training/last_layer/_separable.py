@@ -2,7 +2,8 @@
 
 The outputs are then independent regressions that share K. Neurons are kept as rows over the data
 points, grouped by output. The accumulator A is never formed while training: after any number of
-steps it is a sum of terms (readout o D) diag(g), a bit mask and n numbers each.
+steps it is a sum of terms (readout o D) diag(g), a bit mask and n numbers each. One class, longer
+than others since all that it does reads the arrays in which the neurons are so grouped.
 """
 
 import hashlib

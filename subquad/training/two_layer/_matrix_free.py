@@ -11,6 +11,7 @@ import numpy as np
 from subquad.jacobian import MatrixFreeJacobian, neuron_blocks
 from subquad.training._equation import Equation
 from subquad.training._gauss_newton import Trial
+from subquad.training._records import changed
 
 
 @dataclass(frozen=True)
@@ -100,5 +101,4 @@ class MatrixFreeState:
             for c, row in enumerate(readout):
                 moved = D.T.astype(X.dtype) @ (row[:, None] * change[block]).astype(X.dtype)
                 linear[:, c] += np.einsum("ij,ij->i", moved, X)
-        flips = int(np.bitwise_count(fired ^ self._fired).sum(dtype=np.int64))
-        return MatrixFreeTrial(outputs, linear, flips, change, fired)
+        return MatrixFreeTrial(outputs, linear, changed(fired, self._fired), change, fired)
