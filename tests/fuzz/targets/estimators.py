@@ -127,8 +127,10 @@ def polynomial(draw, attempt):
     draw.wrong = None  # scikit-learn converts integers
     attempt(model.fit, X)
     X = rows_of(draw, (n, d), scales=draw.chance(0.2))
+    corrupt = draw.wrong == "corrupt"
     draw.hostile, draw.wrong = draw.hostile or draw.extreme, None
-    if getattr(X, "ndim", 0) == 2:  # integers too have powers that may be too large
+    if getattr(X, "ndim", 0) == 2 and not corrupt:
+        # Integers too have powers that may be too large.
         sums = np.asarray(np.abs(X.astype(float)).sum(axis=1))
         largest = model.degree * np.log10(1.0 + np.max(sums, initial=0.0))
         draw.hostile |= bool(largest > _LARGEST_POWER)
