@@ -51,16 +51,16 @@ def transform(x, out, axes, scale, n_threads):
         x, scale = out, 1.0
 
 
-def transform_signed(x, out, signs, scale, n_threads):
+def transform_last(x, out, scale, n_threads, signs=None):
     """Put scale * H (signs * x) along the last axis into `out`, as `transform` does.
 
-    `signs` is a contiguous vector of the dtype of x.
+    `signs` is a contiguous vector of the dtype of x, or None.
     """
-    if x.size == 0:
-        return
     m = x.shape[-1]
     order = order_of(m, x.ndim - 1)
-    _transform_rows(x.reshape(-1, m), out.reshape(-1, m), order, scale, n_threads, signs)
+    if x.size:
+        rows, results = (x, out) if x.ndim == 2 else (x.reshape(-1, m), out.reshape(-1, m))
+        _transform_rows(rows, results, order, scale, n_threads, signs)
 
 
 def _runs(shape, axes):

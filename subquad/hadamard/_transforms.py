@@ -11,7 +11,7 @@ import numpy as np
 from subquad._validation import as_array, require_memory, require_output
 from subquad.hadamard._arguments import as_axes, as_signs, require_lengths, scale_of
 from subquad.hadamard._exact import transform_integers
-from subquad.hadamard._levels import order_of, transform, transform_signed, useful_threads
+from subquad.hadamard._levels import transform, transform_last, useful_threads
 from subquad.hadamard._orders import in_order, positions
 
 if TYPE_CHECKING:
@@ -195,12 +195,10 @@ class _Product(NamedTuple):
 def _transformed(x, axis, axes, norm, orthonormal, order, signs, out, n_threads, *, inverse):
     """Check all arguments of `fwht` or `ifwht`, and return the result."""
     if signs is None and axes is None and _is_plain(x, axis, order, out):
-        m, last = x.shape[-1], x.ndim - 1
-        order_of(m, last)
-        scale = scale_of(norm, orthonormal, m, x.dtype, inverse)
+        scale = scale_of(norm, orthonormal, x.shape[-1], x.dtype, inverse)
         n_threads = useful_threads(n_threads, x.size)
         result = _empty(x) if out is None else x
-        transform(x, result, (last,), scale, n_threads)
+        transform_last(x, result, scale, n_threads)
         return result
     x = as_array(x, "x", also=_ALSO)
     axes = as_axes(axis, axes, x.shape)
@@ -270,7 +268,7 @@ def _apply_to_floats(product, x, target):
                 before = np.take(before, positions(product.order, x.shape[axis]), axis=axis)
     if before is not None and product.axes == (x.ndim - 1,):
         signs = before.ravel().astype(x.dtype, copy=False)
-        transform_signed(source, target, signs, product.scale, product.n_threads)
+        transform_last(source, target, product.scale, product.n_threads, signs)
         return target
     if before is not None:
         source = _quietly(np.multiply, source, before, target)
