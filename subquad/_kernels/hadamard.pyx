@@ -32,6 +32,7 @@ cdef extern from "hadamard.h" nogil:
 
 cdef enum:
     REALS_PER_TASK = 1 << 14
+    SIGNED_PER_TASK = 1 << 12   # which stay in the first-level cache between product and transform
     FETCH_BYTES = 1 << 22   # more, of all rows together, come from memory
 
 
@@ -95,7 +96,7 @@ def transform_rows(
     x_stride = x.strides[0] // <intp_t>sizeof(real_t)
     out_stride = out.strides[0] // <intp_t>sizeof(real_t)
     fetch = max(n * x.strides[0], m * <intp_t>sizeof(real_t)) > FETCH_BYTES
-    per_task = max(1, REALS_PER_TASK // m)
+    per_task = max(1, (SIGNED_PER_TASK if is_signed else REALS_PER_TASK) // m)
     n_tasks = (n + per_task - 1) // per_task
     for t in prange(n_tasks, nogil=True, schedule="static", num_threads=n_threads):
         if is_signed:
