@@ -194,11 +194,14 @@ class _Product(NamedTuple):
 
 def _transformed(x, axis, axes, norm, orthonormal, order, signs, out, n_threads, *, inverse):
     """Check all arguments of `fwht` or `ifwht`, and return the result."""
-    if signs is None and axes is None and _is_plain(x, axis, order, out):
+    divides = inverse and signs is not None
+    if axes is None and not divides and _is_plain(x, axis, order, out):
         scale = scale_of(norm, orthonormal, x.shape[-1], x.dtype, inverse)
+        if signs is not None:
+            signs = as_signs(signs, x.shape, (x.ndim - 1,), x.dtype, inverse).ravel()
         n_threads = useful_threads(n_threads, x.size)
         result = _empty(x) if out is None else x
-        transform_last(x, result, scale, n_threads)
+        transform_last(x, result, scale, n_threads, signs)
         return result
     x = as_array(x, "x", also=_ALSO)
     axes = as_axes(axis, axes, x.shape)
