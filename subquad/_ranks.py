@@ -47,6 +47,10 @@ class Communicator(Protocol):
         """Return the objects of all ranks on one of them."""
 
 
+class StoppedTogether(KeyboardInterrupt):
+    """Ctrl-C, raised on every rank at the same place, so that what they have can be gathered."""
+
+
 # What ranks draw by a generator.
 _DRAWN = "network", "landmarks", "rows_left_out"
 _METHODS = ("Get_rank", "Get_size", "Allgatherv", "Allreduce", "Alltoallv", "allgather", "gather")

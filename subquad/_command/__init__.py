@@ -13,6 +13,7 @@
     report        lines for a person, or JSON            describe   the sentence of each fact
     page          the page of --report                   pictures   its pictures
     errors        exit statuses and the checks all share stopping   signals
+    ranks         the job of MPI that the command may run in
 
 A subcommand returns an exit status. A reason to stop that is the user's to mend is raised as
 ``BadInput`` and becomes one sentence on standard error. Modules here import what is heavy

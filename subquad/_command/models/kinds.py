@@ -47,8 +47,16 @@ class Model:
         return self.estimator.predict(self.encoding.transform(frame))
 
 
-def fit(recipe, encoding, frame, y, task, args, learn=scales.learned):
-    """Fit a recipe to rows of a frame by an encoding that has learned from these."""
+def _fit_alone(estimator, X, y):
+    """Fit an estimator in this process."""
+    return estimator.fit(X, y)
+
+
+def fit(recipe, encoding, frame, y, task, args, learn=scales.learned, run=_fit_alone):
+    """Fit a recipe to rows of a frame by an encoding that has learned from these.
+
+    `run(estimator, X, y)` fits a kernel or a network.
+    """
     X = encoding.transform(frame)
     if recipe.kind == "ridge":
         encoding = scales.plain(encoding, X)
@@ -57,7 +65,7 @@ def fit(recipe, encoding, frame, y, task, args, learn=scales.learned):
     encoding, given = scaled(recipe, encoding, X, y, task, args, learn)
     X = X if encoding.center is None else (X - encoding.center) / encoding.scale
     estimator = make(recipe.kind, task, args, {**given, **recipe.options})
-    return Model(recipe, encoding, estimator.fit(X, y))
+    return Model(recipe, encoding, run(estimator, X, y))
 
 
 def quietly_fitted(*data):
