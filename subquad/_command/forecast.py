@@ -107,9 +107,14 @@ class Rates:
 
 def plan(args):
     """Print the forecast; return the exit status."""
-    fit = _planned(args)
-    n_bytes = memory(fit)
-    times = seconds(fit, probe(args.dtype), args.steps)
+    from subquad._command import rank_forecast
+
+    fit, n_ranks = _planned(args), args.ranks
+    rank_forecast.require_shareable(fit, n_ranks)
+    n_bytes, times = memory(fit), seconds(fit, rates := probe(args.dtype), args.steps)
+    if n_ranks > 1:
+        n_bytes = rank_forecast.memory(fit, n_ranks)
+        times = rank_forecast.seconds(fit, rates, args.steps, n_ranks)
     room = available_memory()
     if args.json:
         known = {
@@ -117,11 +122,18 @@ def plan(args):
             "expected_active": fit.expected_active,
             "available_bytes": room,
         }
+        if n_ranks > 1:
+            known |= {"ranks": n_ranks, "message_bytes": rank_forecast.messages(fit, n_ranks)}
         print(as_json({"memory_bytes": n_bytes, "seconds": times, **known}))
         return SUCCESS
     print(f"A forecast, for {args.n} rows and {args.steps} steps on this machine as it is now:")
     print(f"{'solver':<9}{SOLVERS[fit.solver]}")
+    said = rank_forecast.sentences(fit, n_ranks) if n_ranks > 1 else []
+    for label, line in said:
+        print(f"{label:<9}{line}")
     _print_parts("memory", n_bytes, size)
+    if said:
+        print(f"{'':<9}that is for each rank, and so is the time")
     if room is not None:
         verdict = "fits" if n_bytes["total"] <= room else "does not fit"
         print(f"{'':<9}{verdict} in the {size(room)} available; Python and libraries take 0.2 GB")
