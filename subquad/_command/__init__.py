@@ -5,13 +5,14 @@
     parser        every subcommand                       options    groups of options
     fit           subquad fit:  table -> columns -> comparison -> fit -> scores -> saved model
     saved         subquad predict, evaluate and info, what is done with a saved model
-    forecast      subquad plan, and the memory forecast of a fit
+    plan          subquad plan
     completion    subquad completion
 
     tables/       a file, or the name of a data set, as typed columns and a target
     models/       columns as a matrix, the kinds of model, their comparison, the network's steps
     report        lines for a person, or JSON            describe   the sentence of each fact
     page          the page of --report                   pictures   its pictures
+    forecast      memory and time of a fit           rank_forecast   of each rank that shares it
     errors        exit statuses and the checks all share stopping   signals
     ranks         the job of MPI that the command may run in
 

@@ -23,7 +23,7 @@ def build_parser():
         (_add_predict, "saved"),
         (_add_evaluate, "saved"),
         (_add_info, "saved"),
-        (_add_plan, "forecast"),
+        (_add_plan, "plan"),
         (_add_completion, "completion"),
     ):
         subparser = add(commands)

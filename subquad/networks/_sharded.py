@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse
 
 from subquad._fixed import FixedWeights
 from subquad._ranks import NEURONS_PER_CHUNK, Ranks
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # Rows of implicit weights are made from a multiple of so many on.
 _TILE = 64
+# Products with W^T are sums over so many parts of the rows: a number that 2, 3, 4, 6 and 12 ranks
+# divide. More ranks than parts have nothing to do in them.
+PARTS = 12
 
 
 class ShardedLastLayer(LastLayer):
@@ -111,6 +115,18 @@ class ShardedLastLayer(LastLayer):
         """
         return self._ranks.gathered_at_first(A)
 
+    def _product_with_features(self, A):
+        """A^T V of all neurons on every rank, shape (width, m_in), from A of this rank's."""
+        edges = _edges_of_chunks(self.readout)
+        out = np.empty((self.width, self._inputs.shape[1]), A.dtype)
+        for rows in chunks_of(self.readout, self.neurons):
+            own = slice(rows.start - self.neurons.start, rows.stop - self.neurons.start)
+            out[rows] = A[:, own].T @ self.features
+        shares = [int(edges[(len(edges) - 1) * r // self._ranks.size])
+                  for r in range(self._ranks.size + 1)]  # fmt: skip
+        self._ranks.filled(out, shares)
+        return out
+
     def require_same(self, **values: object) -> None:
         """Raise a ValueError on every rank unless each value is the same on all of them.
 
@@ -163,6 +179,46 @@ class OwnRows(FixedWeights):
         product = self._W._apply_csr(indptr, indices, values, n_threads)
         return np.ascontiguousarray(product[:, self._rows])
 
+    def _transposed_dense(self, G, n_threads):
+        """W^T g for rows g, of rows of W that begin a tile."""
+        return self._W._apply_transposed_dense(np.ascontiguousarray(G), n_threads)
+
+    def _transposed_csr(self, G, n_threads):
+        """The same for rows in CSR."""
+        index = (x.astype(np.intp, copy=False) for x in (G.indptr, G.indices))
+        return self._W._apply_transposed_csr(*index, G.data, n_threads)
+
+
+class SharedProducts(GatheredRows):
+    """Weights whose products, by rows and by columns, each rank makes a part of.
+
+    W^T g is added up in float64 from so many parts of the rows, in their order, whoever made them.
+    """
+
+    def __init__(self, W, ranks):
+        super().__init__(W, ranks)
+        edges = [W.shape[0] * k // PARTS // _TILE * _TILE for k in range(PARTS)]
+        rows = [slice(*pair) for pair in itertools.pairwise([*edges, W.shape[0]])]
+        self._parts = [(part, OwnRows(W, part)) for part in rows[ranks.share(PARTS)]]
+
+    def _apply_transposed_dense(self, G, n_threads):
+        return self._added(len(G), lambda rows, W: W._transposed_dense(G[:, rows], n_threads))
+
+    def _apply_transposed_csr(self, indptr, indices, values, n_threads):
+        G = scipy.sparse.csr_array((values, indices, indptr), (len(indptr) - 1, self.shape[0]))
+        return self._added(
+            G.shape[0], lambda rows, W: W._transposed_csr(G[:, rows], n_threads)
+        )
+
+    def _added(self, n, product):
+        """The sum of `product(rows, weights)` over the parts of all ranks."""
+        partial = np.zeros((len(self._parts), n * self.shape[1]))
+        for out, (rows, W) in zip(partial, self._parts, strict=True):
+            if rows.stop > rows.start:
+                out[...] = product(rows, W).ravel()
+        total, _ = self._ranks.summed_chunks(partial, PARTS, np.array([0]), np.empty(0))
+        return total.reshape(n, -1).astype(self.dtype)
+
 
 def sharded_last_layer(network, X, comm, n_threads):
     """Return the `ShardedLastLayer` of a WideNetwork on trusted rows."""
@@ -178,6 +234,41 @@ def sharded_last_layer(network, X, comm, n_threads):
     part = network._from_parts(layers, network.readout, network.activation)
     part.weight_std = network.weight_std
     return ShardedLastLayer._sharing(part._last_layer(X, n_threads), neurons, ranks)
+
+
+def sharded_two_layer(network, X, comm):
+    """Return the `ShardedLastLayer` of a TwoLayerNetwork, of which every rank has all weights."""
+    ranks = Ranks(comm)
+    _require_partition(network.readout)
+    ranks.require_same(
+        network=network.weights, readout=network.readout, activation=network.activation, X=X
+    )
+    neurons = own_neurons(network.readout, ranks)
+    Z = np.empty((len(X), neurons.stop - neurons.start), network.dtype)
+    for chunk in chunks_of(network.readout, neurons):  # a product of the same shape on any rank
+        own = slice(chunk.start - neurons.start, chunk.stop - neurons.start)
+        Z[:, own] = X @ network.weights[chunk].T
+    parts = network.readout, network.activation, network.weight_std, network._thresholds(X)
+    return ShardedLastLayer._sharing(LastLayer._trusted(X, Z, *parts), neurons, ranks)
+
+
+def shared_network(network, X, comm):
+    """Return a WideNetwork whose products with weights are shared by ranks, and the ranks."""
+    ranks = Ranks(comm)
+    _require_implicit(network)
+    weights = [repr(W) for W in network.weights]
+    described = weights, network.activation, network.weight_std, network.normalise
+    ranks.require_same(network=described, readout=network.readout, X=X)
+    layers = [SharedProducts(W, ranks) for W in network.weights]
+    shared = network._from_parts(layers, network.readout, network.activation, network.normalise)
+    shared.weight_std = network.weight_std
+    return shared, ranks
+
+
+def chunks_of(readout: FloatArray, neurons: slice) -> list[slice]:
+    """Return the chunks of a rank's neurons."""
+    pairs = itertools.pairwise(_edges_of_chunks(readout).tolist())
+    return [slice(*pair) for pair in pairs if neurons.start <= pair[0] < neurons.stop]
 
 
 def own_neurons(readout: FloatArray, ranks: Ranks) -> slice:
@@ -205,15 +296,24 @@ def _edges_of_chunks(readout) -> NDArray[np.intp]:
 
 def _require_shareable(network):
     """Raise unless ranks can make their own neurons and count those that fire."""
+    _require_implicit(network)
+    if not network.normalise:
+        raise ValueError("normalise must be True for ranks to share a network; got False.")
+    _require_partition(network.readout)
+
+
+def _require_implicit(network):
+    """Raise unless ranks can make their own rows of the weights."""
     if not all(isinstance(W, GaussianWeights) for W in network.weights):
         kinds = ", ".join(sorted({type(W).__name__ for W in network.weights}))
         raise ValueError(
             f"weights must be 'implicit' for ranks to share a network; got {kinds}. Each rank "
             "makes its own rows from the seeds."
         )
-    if not network.normalise:
-        raise ValueError("normalise must be True for ranks to share a network; got False.")
-    readout = network.readout
+
+
+def _require_partition(readout):
+    """Raise unless whole chunks of neurons feed one output each, with weights of one size."""
     owners = [np.flatnonzero(column) for column in readout]
     in_order = is_separable(readout) and np.array_equal(
         np.concatenate(owners), np.arange(readout.shape[1])

@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 
+from subquad._ranks import another_solution
 from subquad.jacobian import FiredJacobian
 from subquad.training.last_layer._separable import SeparableState
 
@@ -55,11 +56,7 @@ class ShardedState(SeparableState):
         sums, extras = self._ranks.summed_chunks(partial, self._n_chunks, self._first_chunks, extra)
         others = np.flatnonzero(extras[:, 1] != extras[0, 1])
         if len(others):
-            raise ValueError(
-                "Every rank must solve its equation with the same result; got another on rank "
-                f"{others[0]} than on rank 0. Give all ranks the same arguments, processor, BLAS "
-                "and SUBQUAD_SIMD_LEVEL."
-            )
+            raise ValueError(another_solution(others[0]))
         outputs, linear = (np.ascontiguousarray(half.T) for half in (sums[:, :n], sums[:, n:]))
         return outputs, linear, int(extras[:, 0].sum())
 
