@@ -180,10 +180,10 @@ class Ranks:
         return [received[own] for own in edges_of(sizes.tolist())]
 
     def filled(self, rows: NDArray[Any], edges: list[int]) -> None:
-        """Fill an array of which each rank has made rows edges[rank] to edges[rank + 1] - 1."""
+        """Fill a contiguous array of which a rank has rows edges[rank] to edges[rank + 1] - 1."""
         own = np.array(rows[edges[self.rank] : edges[self.rank + 1]])
         sizes = np.diff(edges) * (rows.size // max(1, len(rows)))
-        self._call("Allgatherv", own, [rows, sizes])
+        self._call("Allgatherv", own, [rows.reshape(-1), sizes])
 
     def summed(self, integers: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the sum of arrays of integers, which has no order."""
