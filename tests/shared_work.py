@@ -105,12 +105,13 @@ def refuse(comm):
     refused(f"X {other}", ntk, X + rank, comm=comm)
     refused(f"depth {other}", ntk, X, depth=1 + rank, comm=comm)
     refused(f"Y {other}", empirical_ntk, wide(), X, X + rank, comm=comm)
-    refused(f"network {other}.* Give rng the same seed", empirical_ntk, wide(rng=rank), X, comm=comm)
+    seeds = f"network {other}.* Give rng the same seed"
+    refused(seeds, empirical_ntk, wide(rng=rank), X, comm=comm)
     refused("weights must be 'implicit'", empirical_ntk, wide(weights="dense"), X, comm=comm)
     refused("comm must be None but for", empirical_ntk, {}, comm=comm)
-    refused("activation must let neurons fire", ntk, X[: 2 - rank] * 0, activation=ShiftedReLU(1, relative=False))
-    zero = np.concatenate([X, np.zeros((1, 4))])  # of the last rank's rows alone
-    refused("activation must let neurons fire", layer_kernels, zero, activation=ShiftedReLU(1, relative=False), comm=comm)
+    rows = np.concatenate([np.ones((600, 4)), np.zeros((1, 4))])  # the last rank alone finds it
+    shifted = ShiftedReLU(1, relative=False)
+    refused("must let neurons fire", layer_kernels, rows, activation=shifted, comm=comm)
     refused(f"options {other}", two_layers, comm, tol=0.1 / (1 + rank))
     refused("solver must be 'auto' or 'exact'", two_layers, comm, solver="pcg")
     refused("diagnostics must be False", two_layers, comm, diagnostics=True)

@@ -31,6 +31,8 @@ LANDMARKS = 1024
 ITERATIONS = 30
 # The probe multiplies square matrices of this size: large enough that BLAS reaches its rate.
 PROBE_SIZE = 512
+
+
 @dataclass(frozen=True)
 class Fit:
     """What a fit's cost depends on: rows n, width m, depth L, input dimension d, outputs C."""

@@ -77,7 +77,7 @@ def fit(args, report, estimator, X, y, **callbacks):
 
     Parameters
     ----------
-    estimator : GaussNewton or NTK regressor or classifier, or one of scikit-learn
+    estimator : GaussNewton or NTK regressor or classifier
     X : ndarray, shape (n, d)
     y : ndarray, shape (n,)
     **callbacks : `checkpoint` and `callback`, optional
@@ -92,9 +92,10 @@ def fit(args, report, estimator, X, y, **callbacks):
         estimator.set_params(callback=callbacks["callback"])
     if helpers is None:
         return estimator.fit(X, y)
-    alone = _why_alone(estimator, y, helpers.size)
-    if alone is not None:
-        _say_alone(report, helpers.size, alone)
+    classes = len(set(y.tolist())) if hasattr(estimator, "predict_proba") else 1
+    why = estimator._why_alone(len(y), classes if classes > 2 else 1, helpers.size)
+    if why is not None:
+        say_alone(args, report, why)
         return estimator.fit(X, y)
     what = "neurons" if callbacks else "rows of the equations of landmarks"
     said = f"{helpers.size} ranks share the {what}; the first alone does all else"
@@ -102,8 +103,11 @@ def fit(args, report, estimator, X, y, **callbacks):
     return helpers.fit(args, estimator, X, y, callbacks.get("checkpoint"))
 
 
-def _say_alone(report, size, why):
-    """Say that all ranks but the first have nothing to do."""
+def say_alone(args, report, why):
+    """Say that all ranks but the first, if there are any, have nothing to do in a fit."""
+    if args.helpers is None:
+        return
+    size = args.helpers.size
     others = f"the other {size - 1} have" if size > 2 else "the other has"
     said = f"{size} ranks, of which the first fits: {others} nothing to do, since {why}"
     report.add("ranks", {"ranks": size, "shared": None}, said)
@@ -265,14 +269,6 @@ def _bare(checkpoint):
     if checkpoint is None:
         return None
     return Checkpoint(checkpoint.path, resume=checkpoint.resume, about=checkpoint.about)
-
-
-def _why_alone(estimator, y, size):
-    """Why other ranks would have nothing to do; None where they share the fit."""
-    if not hasattr(estimator, "_why_alone"):
-        return "ridge is fitted whole"
-    classes = len(set(y.tolist())) if hasattr(estimator, "predict_proba") else 1
-    return estimator._why_alone(len(y), classes if classes > 2 else 1, size)
 
 
 def _number(name):

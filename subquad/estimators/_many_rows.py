@@ -135,9 +135,7 @@ def by_landmarks(
             f"n_landmarks must be at most {n}, the number of distinct rows; got {n_landmarks}."
         )
     solver = NystromSolver(n_landmarks, landmarks=landmarks, rng=0)
-    return solver.fit(
-        kernel, T, damping, weights, repeats=repeats, residuals=residuals, comm=comm
-    )
+    return solver.fit(kernel, T, damping, weights, repeats=repeats, residuals=residuals, comm=comm)
 
 
 def by_iterations(K, T, mu, weights):

@@ -311,9 +311,7 @@ class _NTKModel(LinearisedModel, Model):
         if count is None or self.solver == "auto":
             count = min(count or DEFAULT_LANDMARKS, X.shape[0])
         data = T, damping, weights, repeats
-        found = by_landmarks(
-            kernel, *data, count, self.landmarks, self._needs_errors, self._comm
-        )
+        found = by_landmarks(kernel, *data, count, self.landmarks, self._needs_errors, self._comm)
         self.rows_, self.dual_coef_ = kernel.rows[found.points], found.coefficients
         self.regularization_, self.loo_error_ = found.mu, found.loo_error
         self.solver_report_, self.missed_trace_ = found.message, found.missed

@@ -8,7 +8,7 @@ import numpy as np
 
 from subquad._ranks import Ranks
 from subquad._validation import as_matrix, as_vector
-from subquad.halfspace._border import as_flag, as_indices, as_thresholds
+from subquad.halfspace._border import as_indices, as_thresholds
 from subquad.halfspace._report import HalfSpaceReport
 
 if TYPE_CHECKING:
@@ -217,7 +217,10 @@ class SharedHalfSpaceReport:
             owners[some], places[some] = rank, self._counts[rank] + np.arange(size)
             self._counts[rank] += size
         indices = np.arange(n, n + count)
-        self._owners, self._places = np.append(self._owners, owners), np.append(self._places, places)
+        self._owners, self._places = (
+            np.append(self._owners, owners),
+            np.append(self._places, places),
+        )
         self._index_of_own = np.append(self._index_of_own, indices[owners == ranks.rank])
         return indices
 

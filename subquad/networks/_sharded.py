@@ -206,9 +206,7 @@ class SharedProducts(GatheredRows):
 
     def _apply_transposed_csr(self, indptr, indices, values, n_threads):
         G = scipy.sparse.csr_array((values, indices, indptr), (len(indptr) - 1, self.shape[0]))
-        return self._added(
-            G.shape[0], lambda rows, W: W._transposed_csr(G[:, rows], n_threads)
-        )
+        return self._added(G.shape[0], lambda rows, W: W._transposed_csr(G[:, rows], n_threads))
 
     def _added(self, n, product):
         """The sum of `product(rows, weights)` over the parts of all ranks."""

@@ -70,6 +70,8 @@ def fitted(args, report, encoding, split, task, outcome):
         with kinds.blas_threads(args.threads):
             data = encoding, split.X, split.y, task, args
             learn = _scales_again(outcome, split)
+            if outcome.recipe.kind == "ridge":
+                ranks.say_alone(args, report, "ridge is fitted whole")
             run = functools.partial(ranks.fit, args, report)
             outcome.model = kinds.fit(outcome.recipe, *data, learn, run)
     except KeyboardInterrupt:
