@@ -4,13 +4,22 @@ Each rank moves its own neurons. Per step the ranks add up how many neurons fire
 points, and the outputs: every rank then solves the same system, and decides the same.
 """
 
+from __future__ import annotations
+
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from subquad._ranks import another_solution
 from subquad.jacobian import FiredJacobian
 from subquad.training.last_layer._separable import SeparableState
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from subquad._typing import FloatArray
+    from subquad.networks import ShardedLastLayer
 
 
 class ShardedState(SeparableState):
@@ -65,7 +74,14 @@ class ShardedState(SeparableState):
         return self._ranks.all(truth)
 
 
-def require_same_fit(layer, y, weights, centred, options, diagnostics):
+def require_same_fit(
+    layer: ShardedLastLayer,
+    y: FloatArray,
+    weights: FloatArray | None,
+    centred: bool | FloatArray,
+    options: dict[str, Any],
+    diagnostics: bool,
+) -> None:
     """Raise on every rank unless all are to make the same fit, and can."""
     layer.require_same(y=y, sample_weight=weights, centred=centred, options=options)
     if diagnostics:
