@@ -73,8 +73,9 @@ def fitted_rows(comm, block_size=7):
     rng = np.random.default_rng(3)
     J = KhatriRao(rng.standard_normal((200, 6)), rng.standard_normal((200, 5)))
     r = rng.standard_normal((200, 2))
-    fit = NystromSolver(20, rng=0, block_size=block_size).fit(J, r, comm=comm)
-    return digest(fit.points, fit.coefficients, fit.curve, np.array([fit.mu, fit.missed]))
+    fit = NystromSolver(20, rng=0, block_size=block_size).fit(J, r, residuals=True, comm=comm)
+    numbers = np.array([fit.mu, fit.missed])
+    return digest(fit.points, fit.coefficients, fit.curve, numbers, fit.loo_residuals)
 
 
 def started(n_ranks, *arguments):
@@ -189,14 +190,16 @@ def test_rows_shared_by_ranks_have_the_same_fit(block_size):
     J = KhatriRao(rng.standard_normal((200, 6)), rng.standard_normal((200, 5)))
     r, w = rng.standard_normal((200, 2)), rng.uniform(0.5, 2.0, 200)
     one, other = (
-        NystromSolver(20, rng=0, block_size=block_size).fit(J, r, 0.1, w, comm=comm)
+        NystromSolver(20, rng=0, block_size=block_size).fit(J, r, 0.1, w, residuals=True, comm=comm)
         for comm in (None, Alone())
     )
     assert np.array_equal(one.points, other.points)
     assert np.allclose(one.coefficients, other.coefficients, rtol=1e-9)
     assert np.isclose(one.loo_error, other.loo_error, rtol=1e-9)
+    assert np.allclose(one.loo_residuals, other.loo_residuals, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::subquad.training.TrainingWarning")
 def test_what_one_rank_shares_with_none_is_what_is_made_without_ranks():
     same = shared_work.kernels(Alone())
     for name, K in shared_work.kernels(None).items():
