@@ -88,12 +88,17 @@ def measure(width, n):
     print(json.dumps(found))
 
 
+def mpiexec():
+    """Return the path of mpiexec, that of this environment first, or None."""
+    folders = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return shutil.which("mpiexec", path=folders)
+
+
 def job(ranks, width, n):
     """Return what a job of so many ranks, of one thread each, has found."""
-    mpiexec = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}")
-    if mpiexec is None:
+    if mpiexec() is None:
         sys.exit("ranks_table needs mpi4py and mpiexec: pip install mpi4py mpich")
-    command = [mpiexec, "-n", str(ranks), sys.executable, __file__, "--measure"]
+    command = [mpiexec(), "-n", str(ranks), sys.executable, __file__, "--measure"]
     one = dict.fromkeys(THREAD_VARIABLES, "1")
     done = subprocess.run(
         [*command, "--width", str(width), "--rows", str(n)],

@@ -1,6 +1,7 @@
 """The scripts that print the tables of the pages run, at sizes that take no time."""
 
 import importlib
+import importlib.util
 import itertools
 import shutil
 from argparse import Namespace
@@ -111,6 +112,32 @@ def test_whole_fits_are_timed_and_reach_their_goal(script, capsys):
         assert figures["relative residual"] <= (module.EASY_TOL if "torch" in name else module.TOL)
     module.print_table(["x"] * (9 + len(table) - 3), module.rows([(1, table)]))
     assert capsys.readouterr().out.count("subquad") == 3
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_ranks_are_compared_by_the_clock_and_by_the_processor(same, script, monkeypatch, capsys):
+    ranks_table = script("ranks_table")
+
+    def job(ranks, width, n):
+        seconds = dict.fromkeys(ranks_table.PHASES, 1 / ranks)
+        result = "a" if same else str(ranks)
+        return {"wall": seconds, "processor": seconds, "steps": 3, "result": result}
+
+    monkeypatch.setattr(ranks_table, "job", job)
+    ranks_table.main(["--width", "512", "--ranks", "1", "2"])
+    ((heads, rows),) = tables_in(capsys.readouterr().out, script)
+    cells = dict(zip(heads, rows[1], strict=True))
+    assert cells["speed-up, wall"] == cells["speed-up, processor"] == "2"
+    assert cells["result"] == ("equal" if same else "DIFFERS")
+
+
+def test_a_job_of_ranks_measures_its_fit(script):
+    ranks_table = script("ranks_table")
+    if not (ranks_table.mpiexec() and importlib.util.find_spec("mpi4py")):
+        pytest.skip("needs mpi4py and mpiexec")
+    found = ranks_table.job(1, 512, 8)
+    assert found["converged"]
+    assert set(found["wall"]) == set(found["processor"]) == set(ranks_table.PHASES)
 
 
 def test_fits_of_weights_that_are_not_stored_are_measured(script, monkeypatch, capsys, tmp_path):
