@@ -37,6 +37,8 @@ _before = []
 _departures = []
 # A rank that has ended looks so often, in seconds, whether the others have.
 _NAP = 0.005
+# It waits so many seconds for a rank that has not called `world` yet.
+_PATIENCE = 30.0
 
 
 def world() -> Communicator:
@@ -138,6 +140,12 @@ class _Departures:
         self._calls[members] += 1
         return self._calls[members]
 
+    def prepare(self):
+        """Wait until all ranks have called `world`, which those who share work have."""
+        until = time.monotonic() + _PATIENCE
+        while not self._made.Test() and time.monotonic() < until:
+            time.sleep(_NAP)
+
     def missing(self, members, number):
         """Return the rank, in the communicator, that ended before that call; None if none did."""
         self._hear()
@@ -160,11 +168,9 @@ class _Departures:
         """Tell the others that this rank ends, and wait until they have told the same."""
         if self._MPI.Is_finalized():
             return
-        until = time.monotonic() + _PAUSE
-        while not self._hear():
-            if time.monotonic() > until:  # some rank has not called `world`
-                return
-            time.sleep(_NAP)
+        self.prepare()
+        if not self._hear():  # some rank has not called `world`
+            return
         own, size = self._comm.Get_rank(), self._comm.Get_size()
         calls, others = dict(self._calls), [rank for rank in range(size) if rank != own]
         sent = [self._comm.isend(calls, rank) for rank in others]

@@ -29,6 +29,7 @@ def watch_departures(watch):
         ``members(comm)`` returns what names the ranks of a communicator, to each of them alike;
         ``missing(members, number)`` the rank that has ended with fewer than `number` calls made
         with these members, or None. ``entered(members)`` counts a call and returns its number.
+        ``prepare()`` waits until ranks can tell each other that they end.
     """
     _watches[:] = [watch]
 
@@ -43,6 +44,8 @@ class Calls:
         self._comm = comm
         self._watch = _watches[0] if _watches and hasattr(comm, "Get_group") else None
         self._members = self._watch.members(comm) if self._watch else None
+        if self._watch:
+            self._watch.prepare()
 
     def __call__(self, name, *arguments, **options):
         """Make a call by its name, such as "Allreduce", and wait until it is complete."""
