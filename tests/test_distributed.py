@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shared_work
+from fuzz.alone import Alone
 from shared_work import digest
 
 from subquad.activations import ShiftedReLU
@@ -140,31 +141,6 @@ def test_a_rank_that_fails_ends_them_all(fault, message):
 def test_what_ranks_cannot_share_is_refused():
     done = started(2, "refusals")
     assert done.returncode == 0, done.stderr
-
-
-class Alone:
-    """The communicator of a single rank, without MPI."""
-
-    def Get_rank(self):
-        return 0
-
-    def Get_size(self):
-        return 1
-
-    def allgather(self, thing):
-        return [thing]
-
-    def gather(self, thing, root=0):
-        return [thing]
-
-    def Allgatherv(self, sent, received):
-        received[0][...] = sent.ravel()
-
-    def Allreduce(self, sent, received):
-        received[...] = sent
-
-    def Alltoallv(self, sent, received):
-        received[0][...] = sent[0]
 
 
 def test_one_rank_needs_no_mpi():

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from subquad._ranks import Ranks
-from subquad._validation import as_matrix, as_vector
+from subquad._validation import as_matrix, as_vector, one_of
 from subquad.halfspace._border import as_indices, as_thresholds
-from subquad.halfspace._report import HalfSpaceReport
+from subquad.halfspace._report import _METHODS, HalfSpaceReport
 
 if TYPE_CHECKING:
     from typing import Any, Literal
@@ -73,6 +73,7 @@ class SharedHalfSpaceReport:
         n_threads: int | None = None,
     ) -> None:
         self._ranks = Ranks(comm)
+        one_of(method, "method", _METHODS)
         points = as_matrix(points, "points", min_rows=0)
         self._ranks.require_same(points=points, method=method)
         own = points[self._ranks.share(len(points))]

@@ -17,11 +17,6 @@ EXCUSED = {
     "jacobian.KeepsGram.product": "as its class",
     "distributed.abort_on_error": "it takes nothing, and sets a hook of the process",
     "distributed.world": "as abort_on_error",
-    "halfspace.SharedHalfSpaceReport": "of ranks; test_distributed starts some",
-    **{
-        f"halfspace.SharedHalfSpaceReport.{name}": "as its class"
-        for name in ("delete", "insert", "query", "query_batch", "update")
-    },
     "networks.ShardedLastLayer": "what ranks are returned; test_distributed starts some",
     **{
         f"networks.ShardedLastLayer.{name}": "as its class"
