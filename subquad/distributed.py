@@ -96,9 +96,14 @@ def abort_on_error() -> None:
 def _show_and_abort(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """Show an exception, in one piece among what other ranks show, and end all ranks."""
+    """Show an exception, in one piece among what other ranks show, and end all ranks.
+
+    The first rank is quicker: where all have failed, it has ended them before they show the same.
+    """
     comm, shown = _mpi().COMM_WORLD, io.StringIO()
     try:
+        if comm.Get_rank() > 0:
+            time.sleep(2 * _PAUSE)
         with contextlib.redirect_stderr(shown):
             _before[0](kind, error, traceback)
         rank = f"Rank {comm.Get_rank()} of {comm.Get_size()} failed.\n"
