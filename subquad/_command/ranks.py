@@ -10,6 +10,7 @@ A fit is shared whole: every rank has the data and makes the same calls. Signals
 asks all to stop after the same step.
 """
 
+import contextlib
 import importlib
 import os
 import signal
@@ -136,13 +137,16 @@ class Helpers:
         if callback is not None:
             estimator.set_params(callback=None)  # it prints, and is no one else's
         self._tell("fit")
+        done = False
         try:
             self._comm.bcast((estimator, X, y, _bare(checkpoint)))
-            with args.signals.held() as asked_to_stop:
-                together = _Together(self._comm, callback, asked_to_stop)
+            with contextlib.ExitStack() as stack:
+                together = _Together(self._comm, callback, stack, args.signals)
                 _fit(self._comm, estimator, X, y, together if callback is not None else None)
-        except BaseException:
-            self._settle()
+                done = True
+        except BaseException as error:
+            alone = isinstance(error, KeyboardInterrupt) and not isinstance(error, StoppedTogether)
+            self._settle(apart=alone and not done)
             raise
         finally:
             estimator.set_params(n_threads=n_threads)
@@ -165,8 +169,11 @@ class Helpers:
         for rank in range(1, self.size):
             self._comm.send(word, rank, _WORK)
 
-    def _settle(self):
+    def _settle(self, apart):
         """Find out whether all ranks have left the fit, as this one has by an exception."""
+        self._apart = apart
+        if apart:  # Ctrl-C, which others do not hear, before there was anything to keep
+            return
         self._tell("failed")
         until = time.monotonic() + _GRACE
         for rank in range(1, self.size):
@@ -179,13 +186,19 @@ class Helpers:
 
 
 class _Together:
-    """A callback of every rank: after each step the first tells all whether to go on."""
+    """A callback of every rank: after each step the first tells all whether to go on.
 
-    def __init__(self, comm, callback=None, asked_to_stop=None):
-        self._comm, self._callback, self._asked = comm, callback, asked_to_stop
+    From the first step on a signal waits for the end of the step. Before, it ends the job.
+    """
+
+    def __init__(self, comm, callback=None, stack=None, signals=None):
+        self._comm, self._callback = comm, callback
+        self._stack, self._signals, self._asked = stack, signals, None
 
     def begin(self, trainer):
         """Take over the steps of a fit that goes on."""
+        if self._signals is not None:
+            self._asked = self._stack.enter_context(self._signals.held())
         if hasattr(self._callback, "begin"):
             self._callback.begin(trainer)
 
