@@ -14,7 +14,7 @@
     page          the page of --report                   pictures   its pictures
     forecast      memory and time of a fit           rank_forecast   of each rank that shares it
     errors        exit statuses and the checks all share stopping   signals
-    ranks         the job of MPI that the command may run in
+    ranks         the job of MPI that the command may run in      helpers   what its ranks tell
 
 A subcommand returns an exit status. A reason to stop that is the user's to mend is raised as
 ``BadInput`` and becomes one sentence on standard error. Modules here import what is heavy

@@ -6,13 +6,14 @@ make the same calls in the same order.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import pickle
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from subquad._ranks._checksums import another_solution, digest_of
+from subquad._ranks._communicator import Communicator
 from subquad._ranks._waiting import Calls, edges_of, watch_departures
 
 if TYPE_CHECKING:
@@ -34,31 +35,6 @@ __all__ = [
 # Sums over neurons are those of chunks of so many, added in order. One thread of one rank adds up a
 # chunk, whoever it is.
 NEURONS_PER_CHUNK = 256
-
-
-class Communicator(Protocol):
-    """What is called of a communicator of mpi4py."""
-
-    def Get_rank(self) -> int:
-        """Return the number of this rank."""
-
-    def Get_size(self) -> int:
-        """Return the number of ranks."""
-
-    def Allgatherv(self, sendbuf: Any, recvbuf: Any) -> None:
-        """Send an array to all ranks, and receive theirs."""
-
-    def Allreduce(self, sendbuf: Any, recvbuf: Any) -> None:
-        """Add the arrays of all ranks up."""
-
-    def Alltoallv(self, sendbuf: Any, recvbuf: Any) -> None:
-        """Send a part of an array to each rank, and receive theirs."""
-
-    def allgather(self, sendobj: Any) -> list[Any]:
-        """Return the objects of all ranks."""
-
-    def gather(self, sendobj: Any, root: int = 0) -> list[Any] | None:
-        """Return the objects of all ranks on one of them."""
 
 
 class StoppedTogether(KeyboardInterrupt):
@@ -104,7 +80,7 @@ class Ranks:
         Values are arrays, compared by a checksum of 16 bytes, have a `repr` that tells, or are
         tuples or lists of such.
         """
-        own = {name: _digest(value) for name, value in values.items()}
+        own = {name: digest_of(value) for name, value in values.items()}
         first, *others = self.allgather(own)
         for rank, theirs in enumerate(others, start=1):
             for name, digest in theirs.items():
@@ -117,7 +93,7 @@ class Ranks:
 
     def require_same_solution(self, solution: NDArray[Any]) -> None:
         """Raise a ValueError on every rank unless all have solved an equation alike."""
-        first, *others = self.allgather(_digest(solution))
+        first, *others = self.allgather(digest_of(solution))
         for rank, theirs in enumerate(others, start=1):
             if theirs != first:
                 raise ValueError(another_solution(rank))
@@ -255,14 +231,6 @@ class Ranks:
         return received.reshape(n_rows, own)
 
 
-def another_solution(rank):
-    """What is wrong where a rank has solved its equation with another result than the first."""
-    return (
-        f"Every rank must solve its equation with the same result; got another on rank {rank} than "
-        "on rank 0. Give all ranks the same arguments, processor, BLAS and SUBQUAD_SIMD_LEVEL."
-    )
-
-
 def _share(size, rank, n_ranks):
     """Return a rank's slice of range(size)."""
     return slice(size * rank // n_ranks, size * (rank + 1) // n_ranks)
@@ -272,17 +240,3 @@ def _length(size, rank, n_ranks):
     """Return the length of a rank's slice of range(size)."""
     share = _share(size, rank, n_ranks)
     return share.stop - share.start
-
-
-def _digest(value):
-    """Return what only equal values have in common."""
-    digest = hashlib.blake2b(digest_size=16)
-    if isinstance(value, (tuple, list)):
-        for part in value:
-            digest.update(_digest(part))
-    elif isinstance(value, np.ndarray):
-        digest.update(repr((value.shape, value.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(value))
-    else:
-        digest.update(repr(value).encode())
-    return digest.digest()
