@@ -54,15 +54,15 @@ def world() -> Communicator:
     ImportError
         If mpi4py is not installed, or finds no MPI.
 
+    See Also
+    --------
+    abort_on_error
+
     Notes
     -----
     Every rank calls this, the first time before other collective calls. A rank that ends, in
     whatever way Python does, then tells the others: one that waits for it in a call of this package
     raises a RuntimeError.
-
-    See Also
-    --------
-    abort_on_error
     """
     comm = _mpi().COMM_WORLD
     abort_on_error()
