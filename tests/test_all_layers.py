@@ -8,6 +8,7 @@ import scipy.sparse
 from subquad.activations import ReLU, ShiftedReLU
 from subquad.jacobian import JacobianSum
 from subquad.networks import WideNetwork
+from subquad.networks._passes import as_changes
 from subquad.ntk import empirical_ntk
 from subquad.solvers import PcgSolver
 from subquad.training import AllLayersGaussNewton, LastLayerGaussNewton, TrainingWarning
@@ -158,7 +159,9 @@ def test_terms_of_few_neurons_are_lists_and_change_no_bit(monkeypatch, dtype):
         monkeypatch.setattr(_state, "_FEW", 0.0)
         whole.step()
     for (_, layers), (_, arrays) in zip(kept._fit.state.terms, whole._fit.state.terms, strict=True):
-        pairs = [(a, b) for pair in zip(layers, arrays, strict=True) for a, b in zip(*pair)]
+        pairs = [
+            (a, b) for pair in zip(layers, arrays, strict=True) for a, b in zip(*pair, strict=True)
+        ]
         assert [scipy.sparse.issparse(a) for a, _ in pairs] == [True, False, *(4 * [True])]
         assert not any(scipy.sparse.issparse(b) for _, b in pairs)
         assert all(8 * a.nnz < b.nbytes // 2 for a, b in pairs if scipy.sparse.issparse(a))
@@ -166,6 +169,27 @@ def test_terms_of_few_neurons_are_lists_and_change_no_bit(monkeypatch, dtype):
     for pair, other in zip(kept.factors, whole.factors, strict=True):
         np.testing.assert_array_equal(pair[0], other[0])
         np.testing.assert_array_equal(pair[1], other[1])
+
+
+@pytest.mark.parametrize("activation", [ReLU(), ShiftedReLU(0.5)])
+def test_a_pass_near_the_first_one_differs_from_it_by_what_the_weights_do(activation):
+    rng = np.random.default_rng(0)
+    options = {"width": 4096, "depth": 3, "weights": "implicit", "activation": activation}
+    X = rng.standard_normal((4, 6))
+    X = (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32)
+    first, exact = (WideNetwork(6, **options, rng=0, dtype=t) for t in (np.float32, np.float64))
+    pairs = [
+        (1e-5 * rng.standard_normal((2, 4096)), rng.standard_normal((2, W.shape[1])))
+        for W in first.weights
+    ]
+    pairs = [(A, B / np.sqrt(B.shape[1])) for A, B in pairs]
+    start = first._forward(X, 1, keep=True)
+    near = first._forward(X, 1, as_changes(first, pairs), start=start)
+    moved = near.outputs() - start.outputs()
+    expected = exact.outputs(X, pairs) - exact.outputs(X)
+    # Sums over all neurons anew are off by some 16 eps |f|; 4 are those of one rounding of each z.
+    error = np.linalg.norm(moved - expected) / np.linalg.norm(start.outputs())
+    assert error <= 4 * np.finfo(np.float32).eps
 
 
 def test_the_change_of_a_layer_is_the_sum_of_its_terms():

@@ -10,7 +10,6 @@ from subquad.jacobian import FixedSide, JacobianSum, KhatriRao
 from subquad.training._equation import Equation, JointEquation, firing_counts
 from subquad.training._gauss_newton import Trial
 
-
 # Keep a factor as a list of its entries that are not 0 where they are fewer than this part: one of
 # float32 takes twice as many bytes as a number of the array, or three times with wide indices.
 _FEW = 1 / 4
@@ -93,7 +92,12 @@ class AllLayersState:
         self._network, self._X, self._weights = network, X, weights
         self._solver, self._n_threads = solver, n_threads
         self._feeds = (network.readout != 0).T
-        self._adopt((), self._forward(()))
+        # Sums of float32 over all neurons that fire are off by a few 1e-6, by others in each pass.
+        # Later passes add up how they differ from this one.
+        self._start = None
+        if network.dtype == np.float32:
+            self._start = network._forward(X, n_threads, keep=True)
+        self._adopt((), self._start or self._forward(()))
         self.linear = np.zeros_like(self.outputs)
 
     @property
@@ -148,7 +152,7 @@ class AllLayersState:
 
     def _forward(self, terms):
         changes = self._changes(terms) if terms else None
-        return self._network._forward(self._X, self._n_threads, changes)
+        return self._network._forward(self._X, self._n_threads, changes, start=self._start)
 
     def _squared_rounding(self, scale, pairs):
         """Estimate the squared errors of f by a unit in the last place of what A^T B is of.
