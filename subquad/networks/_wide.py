@@ -491,9 +491,9 @@ class WideNetwork(Network):
             warn_of_silence(self.depth, Z0.max(axis=1) > thresholds, norms)
         return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)
 
-    def _forward(self, X, n_threads, changes=None):
+    def _forward(self, X, n_threads, changes=None, **options):
         """Return the `ForwardPass` of the rows of X, with dW_l for every layer if given."""
-        return ForwardPass(self, X, n_threads, changes)
+        return ForwardPass(self, X, n_threads, changes, **options)
 
     def _features(self, X, n_threads):
         """Trusted twin of `features`."""

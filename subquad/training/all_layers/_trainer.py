@@ -94,8 +94,12 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
     -----
     [SZZ24], Remark C.6 and Algorithm 2 with a sum over layers. A step with k of m neurons firing
     takes n k m operations for each forward or transposed product with a W_l, n^2 m for each Gram
-    matrix and n m (rank) for what has been learnt; memory 2 n m numbers per layer and step beside
-    6 n m per layer.
+    matrix and n m (rank) for what has been learnt; memory 2 n m numbers per layer and step, or
+    4 n k where k < m / 4, beside 6 n m per layer. `factors` are arrays, made when asked for.
+
+    In float32 a step's pass adds up how each layer differs from the first pass, whose own rounding
+    is kept, so that residuals of 1e-6 and less can be reached. `network.outputs(X, factors)` sums
+    all of it anew, and differs from `outputs` by some 1e-6 of them.
 
     Departures: as `LastLayerGaussNewton`, and the readout does not move. The division of a layer's
     response by its norm is part of the derivative.
