@@ -265,3 +265,23 @@ def test_the_command_is_measured_beside_ridge_and_boosting(script, monkeypatch, 
     assert heads == list(quality.HEADS)
     assert row[:4] == [name, "32", "2", "RMSE" if name == "rents" else "share wrong"]
     assert row[-1].split()[0] in ("better", "level", "worse")
+
+
+TOLD = """import time: self [us] | cumulative | imported package
+import time:       100 |        100 |   numpy
+import time:        40 |         40 |       pandas
+import time:        20 |         60 |     sklearn.utils
+import time:        10 |         70 |   sklearn
+import time:         5 |        175 | subquad.estimators
+"""
+
+
+def test_an_import_is_shared_among_those_who_asked_for_it(script, capsys):
+    module = script("import_table")
+    found = module.shares(TOLD)
+    assert found == pytest.approx({"subquad": 5e-6, "scikit-learn": 7e-5, "others": 1e-4})
+    module.main(["--repeats", "1", "--modules", "subquad", "--fits"])
+    ((heads, [row]),) = tables_in(capsys.readouterr().out, script)
+    assert heads[0] == "import"
+    assert row[0] == "subquad"
+    assert float(row[1]) > 0
