@@ -69,16 +69,21 @@ def tree_of(revision, folder):
     if revision is None:
         fresh_environments.fresh_copy(folder)
     else:
+        folder.mkdir()
         archive = ["git", "archive", "--format=tar", revision]
         with subprocess.Popen(archive, cwd=SCRIPT.parent.parent, stdout=subprocess.PIPE) as git:
-            folder.mkdir()
             unpack = ["tar", "--extract", f"--directory={folder}"]
             subprocess.run(unpack, stdin=git.stdout, check=True)
-        if git.returncode:
-            sys.exit(f"--base must be a revision of this repository; got {revision!r}.")
     build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
     subprocess.run(build, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return folder
+
+
+def require_revision(name):
+    """Refuse what is no revision of the repository."""
+    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+    if subprocess.run(command, cwd=SCRIPT.parent.parent, stdout=subprocess.DEVNULL).returncode:
+        sys.exit(f"--base must be a revision of this repository; got {name!r}.")
 
 
 def counts_of(folder, only):
@@ -137,6 +142,7 @@ def main(words=None):
         base = base_counts(options.against) if options.against else {}
         counts = counted_here(options.only)
     else:
+        require_revision(options.base)
         with tempfile.TemporaryDirectory() as work:
             base = counts_of(tree_of(options.base, Path(work, "base")), options.only)
             counts = counts_of(tree_of(None, Path(work, "new")), options.only)

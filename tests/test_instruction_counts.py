@@ -5,6 +5,7 @@ A real kernel is counted by the benchmark `Instructions`, which tests/test_bench
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,13 @@ def test_it_is_said_what_counting_lacks(counts, monkeypatch):
     monkeypatch.setattr(counts.counting, "missing", lambda: "valgrind is not installed")
     with pytest.raises(SystemExit, match="cannot be counted: valgrind is not installed"):
         counts.main([])
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.usefixtures("counted")
+def test_what_is_no_revision_is_refused(counts):
+    with pytest.raises(SystemExit, match="--base must be a revision of this repository; got 'no'"):
+        counts.main(["--base", "no"])
 
 
 DUMPED = """# callgrind format
