@@ -15,6 +15,8 @@ if not FOLDER.is_dir():
     pytest.skip("the benchmarks are not beside these tests", allow_module_level=True)
 
 TINY = Namespace(threads=[1], level=[None], repeats=1, cpu=True, width=256, flush_width=192)
+# They assert on no computed number.
+pytestmark = pytest.mark.sources
 
 
 @pytest.fixture
