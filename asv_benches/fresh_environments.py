@@ -143,6 +143,7 @@ def tutorial(environment, from_index):
     if from_index or environment.succeeds("pip", *downloaded, "--no-index", "torch"):
         environment.run("pip", "install", "--quiet", "torch")
     if not environment.succeeds("python", "-c", "import torch"):
+        print("no torch: the tutorial ends before its last section", file=sys.stderr)
         page.write_text(before_torch(page.read_text(encoding="utf-8")), encoding="utf-8")
     folder = environment.folder / "tutorial"
     folder.mkdir()
