@@ -9,6 +9,7 @@ import numpy as np
 from subquad._command.errors import require_package
 from subquad._command.models import scales
 from subquad._command.models.encoding import Encoding
+from subquad._parallel import blas_threads_for
 
 # Penalties of ridge, per row, for columns of deviation 1; leave-one-out chooses.
 PENALTIES = np.logspace(-6, 3, 19)
@@ -60,7 +61,9 @@ def fit(recipe, encoding, frame, y, task, args, learn=scales.learned, run=_fit_a
     X = encoding.transform(frame)
     if recipe.kind == "ridge":
         encoding = scales.plain(encoding, X)
-        fitted = _linear((X - encoding.center) / encoding.scale, y, task, args.seed)
+        # Threads of BLAS that wait for its small products would take more time than the fit.
+        with blas_threads_for(len(X)):
+            fitted = _linear((X - encoding.center) / encoding.scale, y, task, args.seed)
         return Model(recipe, encoding, fitted)
     encoding, given = scaled(recipe, encoding, X, y, task, args, learn)
     X = X if encoding.center is None else (X - encoding.center) / encoding.scale
