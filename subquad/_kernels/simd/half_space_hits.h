@@ -72,13 +72,11 @@ static inline __attribute__((always_inline)) void NAME(half_space_compress)(
 /* Append the scores whose bits are set, and their ids. */
 static inline void NAME(half_space_append)(
     const real *scores, uint64_t hits, const int32_t *ids, int32_t *hit_ids, real *hit_values) {
-#if SQ_LEVEL != SQ_BASELINE
-    /* Take one after the other where they are so few. */
-    enum { FEW = SQ_LEVEL == SQ_AVX512 ? 4 : 10 };
-    const uint32_t whole = LANES < 32 ? (1u << LANES) - 1 : ~0u;
+#if SQ_LEVEL == SQ_AVX512
+    enum { FEW = 4 };
     if (__builtin_popcountll(hits) > FEW) {
         for (int k = 0; k < HALF_SPACE_LANES; k += LANES, hits >>= LANES) {
-            uint32_t some = (uint32_t)hits & whole;
+            uint32_t some = (uint32_t)hits & ((1u << LANES) - 1);
             NAME(half_space_compress)(load(scores + k), some, ids + k, hit_ids, hit_values);
             hit_values += __builtin_popcount(some);
             hit_ids += __builtin_popcount(some);
