@@ -1,6 +1,6 @@
 """Print, as Markdown, how fast the Walsh-Hadamard transform is on this machine, by one thread.
 
-    python asv_benches/hadamard_table.py [--levels baseline avx2 avx512] [--bursts 9]
+    python asv_benches/hadamard_table.py [--levels baseline avx2 avx512 best] [--bursts 9]
 
 The bound is log2(m) / 2 cycles for each 64 bytes: two additions of 64-byte vectors a cycle, and
 nothing else. The length of a cycle is measured beside each transform, by a chain of additions in a
@@ -153,15 +153,17 @@ def significant(number, digits=3):
 
 def main():
     """Measure and print."""
-    available = _simd.LEVELS[: _simd.LEVELS.index(_simd.best_level()) + 1]
+    best = _simd.best_level()
+    available = _simd.LEVELS[: _simd.LEVELS.index(best) + 1]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--levels", nargs="+", choices=available, default=available)
+    parser.add_argument("--levels", nargs="+", choices=[*available, "best"], default=available)
     parser.add_argument("--bursts", type=int, default=9)
     options = parser.parse_args()
     chain = compiled_chain()
     for level in options.levels:
+        level = best if level == "best" else level
         _simd.use_level(level)
         results = {
             dtype: {t: compare(t, dtype, options.bursts, chain) for t in TRANSFORMS}
