@@ -110,8 +110,10 @@ SQ_INLINE void NAME(straddling_columns)(
     store(out + last, SELECT(in_start, load(out + last), load(shifted)));
 }
 
-/* Any number of columns. Where it pays, stores go to whole cache lines: numpy aligns to 16 bytes,
-   and a store that straddles two lines takes twice as long. */
+/* Any number of columns. Where it pays, from so many reals on, stores go to whole cache lines: numpy
+   aligns to 16 bytes, and a store that straddles two lines takes twice as long. */
+#define WHOLE_LINES (128 * LANES)
+
 SQ_INLINE void NAME(any_columns)(
     const real *x, ptrdiff_t x_stride, real *out, ptrdiff_t stride, ptrdiff_t width,
     const int order, const real *ahead, const int each) {
@@ -120,7 +122,7 @@ SQ_INLINE void NAME(any_columns)(
     const int contiguous = stride == width && x_stride == width;
     if (width < LANES) {
         NAME(few_columns)(x, x_stride, out, stride, width, order);
-    } else if (skip > 0 && contiguous && rest == 0 && order * width >= 128 * LANES) {
+    } else if (skip > 0 && contiguous && rest == 0 && order * width >= WHOLE_LINES) {
         NAME(whole_columns)(x + skip, width, out + skip, width, width - LANES, order, ahead,
                             each);
         NAME(straddling_columns)(x, out, width, skip, order);

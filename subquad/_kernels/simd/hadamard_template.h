@@ -107,6 +107,7 @@ SQ_INLINE void NAME(two_passes)(
        address has the same last 12 bits: the passes read half a stride away from their stores. */
     uintptr_t start = ((uintptr_t)room + PAGE - 1) / PAGE * PAGE;
     start += ((uintptr_t)out - (uintptr_t)stride * sizeof(real) / 2) % PAGE;
+    if (order * stride < WHOLE_LINES) start -= start % SQ_BYTES; /* out is stored to as it comes */
     real *scratch = (real *)start;
     const real *next = fetch ? NAME(later)(x, 1 << 14) : NULL;
     if (scale != 1)
@@ -226,6 +227,7 @@ static void NAME(hadamard_columns)(real *out, ptrdiff_t stride, ptrdiff_t width,
 #undef HIDE
 #undef FAR_SPAN
 #undef FAR_AHEAD
+#undef WHOLE_LINES
 #undef FIRST_LEVELS
 #undef FIRST
 #undef ONE_PASS
