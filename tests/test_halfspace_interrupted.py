@@ -108,6 +108,12 @@ class Elsewhere:
         return result
 
 
+@pytest.fixture(autouse=True)
+def codes_in_every_dimension(monkeypatch):
+    """Scans of few dimensions keep codes here, so that most has to change together."""
+    monkeypatch.setattr(_store, "_CODED_FROM", 1)
+
+
 @pytest.fixture
 def elsewhere():
     thread = Elsewhere()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from reference_halfspace import half_space
+from reference_halfspace import half_space, inner_products
 
 from subquad._kernels import half_space as kernel
 from subquad._kernels import half_space_tree as tree
@@ -20,15 +20,32 @@ def blocks_of(rng, n_blocks, d, dtype, empty=0.2):
     return points, ids, rows
 
 
-def collect(points, ids, A, b, capacity, n_threads=1, n_groups=1):
+def no_codes(d):
+    """What `collect` takes for codes and their fits where there are none."""
+    return np.empty((0, (d + 1) // 2, 128), np.uint8), np.empty((0, 3))
+
+
+def codes_of(points, stale=None):
+    """The codes of blocks and their fits; a block that is not stale keeps those it has not."""
+    n_blocks, d, _ = points.shape
+    stale = np.ones(n_blocks, np.uint8) if stale is None else stale
+    codes = np.full((n_blocks, (d + 1) // 2, 128), 77, np.uint8)
+    fits = np.full((n_blocks, 3), 0.5)
+    kernel.encode(points, stale, codes, fits)
+    assert not stale.any()
+    return codes, fits
+
+
+def collect(points, ids, A, b, capacity, n_threads=1, n_groups=1, codes=None):
     """The hits of a scan over all blocks: ids, values, counts, blocks tested."""
+    codes = no_codes(points.shape[1]) if codes is None else codes
     n_queries, dtype = len(A), points.dtype
     hit_ids = np.full((n_queries, capacity), GUARD, np.int32)
     hit_values = np.full((n_queries, capacity), GUARD, dtype)
     counts, tested = np.zeros(n_queries, np.intp), np.zeros(n_groups, np.intp)
     bounds = np.empty((0, points.shape[1], 2, FAN), dtype)
     kernel.collect(
-        points, ids, bounds, np.empty(0, np.intp), 0, -1, 0, len(points), A, b, hit_ids,
+        points, ids, *codes, bounds, np.empty(0, np.intp), 0, -1, 0, len(points), A, b, hit_ids,
         hit_values, counts, tested, n_threads,
     )  # fmt: skip
     return hit_ids, hit_values, counts, tested
@@ -47,6 +64,80 @@ def test_hits_are_those_of_a_loop_in_the_order_of_the_lanes(rng, dtype, simd_lev
         np.testing.assert_array_equal(hit_ids[q, : lanes.size], ids.ravel()[lanes])
         np.testing.assert_array_equal(hit_values[q, : lanes.size], values)
     assert tested.tolist() == [19 * n_queries]
+
+
+SCALES = {  # of the points: alike, blocks and coordinates of their own, beyond the squares, zero
+    "alike": lambda rng, shape, limits: 1.0,
+    "apart": lambda rng, shape, limits: 10 ** rng.uniform(-4, 4, (shape[0], shape[1], 1)),
+    "outliers": lambda rng, shape, limits: 1e3 ** (rng.random(shape) < 0.01),
+    "large": lambda rng, shape, limits: limits.max / 10,
+    "small": lambda rng, shape, limits: limits.tiny,
+    "zero": lambda rng, shape, limits: 0.0,
+}
+
+
+def offset(product, sign):
+    """A number beside this one, or itself."""
+    return product if sign == 0 else np.nextafter(product, product.dtype.type(sign * np.inf))
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("d", [1, 2, 5, 8, 31, kernel.MOST_CODED])
+def test_codes_change_no_hit(rng, dtype, simd_level, d, scale):
+    points, ids, _ = blocks_of(rng, 21, d, dtype)
+    points *= np.asarray(SCALES[scale](rng, points.shape, np.finfo(dtype)), dtype)
+    points[7] = np.nan
+    there = points.swapaxes(1, 2)[ids >= 0]
+    A = rng.standard_normal((13, d)).astype(dtype)
+    A[3] *= dtype.type(1e-30)
+    A[4], A[5, 1:] = 0, 0
+    A[6], A[7] = there[0], -there[1]
+    A, b = np.nan_to_num(A, nan=1.0), np.empty(13, dtype)
+    for q in range(13):  # thresholds that points attain, or miss by one bit
+        products = inner_products(there, A[q])
+        products = np.append(np.sort(products[~np.isnan(products)]), 0.0).astype(dtype)
+        rank = [-2, -3, -30, products.size // 2][q % 4] % products.size
+        b[q] = offset(products[rank], q % 3 - 1)
+    b[8:11] = -np.inf, np.inf, 0
+    b[12] = products[0]  # of the last query: nearly all points are hits
+    A, b = np.tile(A, (4, 1)), np.tile(b, 4)
+    capacity = ids.size + kernel.SLACK
+    plain = collect(points, ids, A, b, capacity)
+    coded = collect(points, ids, A, b, capacity, codes=codes_of(points))
+    np.testing.assert_array_equal(coded[2], plain[2])
+    np.testing.assert_array_equal(coded[3], plain[3])
+    for q, count in enumerate(plain[2]):
+        for got, want in zip(coded[:2], plain[:2], strict=True):
+            np.testing.assert_array_equal(got[q, :count], want[q, :count])
+
+
+@pytest.mark.parametrize("d", [1, 2, 7, 64, kernel.MOST_CODED])
+def test_codes_are_as_near_and_as_short_as_they_say(rng, dtype, simd_level, d):
+    points, _, _ = blocks_of(rng, 9, d, dtype)
+    points *= (10 ** rng.uniform(-4, 4, (9, 1, 1))).astype(dtype)
+    codes, fits = codes_of(points)
+    whole = codes.reshape(9, -1, 64, 2).transpose(0, 1, 3, 2).reshape(9, -1, 64).astype(int) - 128
+    assert (whole[:, d:] == 0).all()
+    assert abs(whole).max() <= 127
+    whole, x = whole[:, :d], np.nan_to_num(points.astype(np.float64))
+    assert np.sqrt((whole**2).sum(axis=1)).max() < 252
+    step, length, error = 1 / fits[:, :1, None], fits[:, 1:2], fits[:, 2:]
+    distances = np.sqrt(((x - step * whole) ** 2).sum(axis=1))
+    assert (distances <= error).all()
+    assert (error[:, 0] <= 1.01 * distances.max(axis=1) + 1e-5 * length[:, 0]).all()
+    assert (np.sqrt((x**2).sum(axis=1)) <= length).all()
+    assert (np.sqrt(((step * whole) ** 2).sum(axis=1)) <= length).all()
+
+
+def test_only_stale_blocks_are_encoded(rng, dtype):
+    points, _, _ = blocks_of(rng, 6, 5, dtype)
+    stale = np.array([1, 0, 0, 1, 0, 1], np.uint8)
+    some, all_of_them = codes_of(points, stale.copy()), codes_of(points)
+    for got, want in zip(some, all_of_them, strict=True):
+        np.testing.assert_array_equal(got[stale == 1], want[stale == 1])
+    assert (some[0][stale == 0] == 77).all()
+    assert (some[1][stale == 0] == 0.5).all()
 
 
 @pytest.mark.parametrize("capacity", [kernel.SLACK, 200, 333])
@@ -82,8 +173,8 @@ def test_a_range_of_blocks_continues_where_the_last_one_ended(rng, dtype, simd_l
     counts, tested = np.zeros(3, np.intp), np.zeros(1, np.intp)
     for begin, end in ((0, 1), (1, 1), (1, 23), (23, 40)):
         kernel.collect(
-            points, ids, np.empty((0, 2, 2, FAN), dtype), np.empty(0, np.intp), 0, -1, begin, end,
-            A, b, *pieces, counts, tested, 1,
+            points, ids, *no_codes(2), np.empty((0, 2, 2, FAN), dtype), np.empty(0, np.intp), 0,
+            -1, begin, end, A, b, *pieces, counts, tested, 1,
         )  # fmt: skip
     np.testing.assert_array_equal(counts, whole[2])
     for q, count in enumerate(counts):
@@ -119,8 +210,8 @@ def test_a_tree_finds_what_a_scan_finds_and_boxes_are_exact(rng, dtype, simd_lev
     hit_ids, hit_values = np.empty((9, capacity), np.int32), np.empty((9, capacity), dtype)
     counts, tested = np.zeros(9, np.intp), np.zeros(1, np.intp)
     kernel.collect(
-        points, ids, bounds, first, n_leaves, first.size - 1, 0, 1, A, b, hit_ids, hit_values,
-        counts, tested, 1,
+        points, ids, *no_codes(d), bounds, first, n_leaves, first.size - 1, 0, 1, A, b, hit_ids,
+        hit_values, counts, tested, 1,
     )  # fmt: skip
     scanned_ids, _, scanned, _ = collect(points, ids, A, b, capacity)
     np.testing.assert_array_equal(counts, scanned)

@@ -51,8 +51,11 @@ CHANGES = {
 
 @pytest.mark.parametrize("stale", [False, True], ids=["fresh", "changed before"])
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("engine", ["tree", "scan", "auto"])
-def test_a_report_takes_every_change(tmp_path, engine, change, stale):
+@pytest.mark.parametrize("engine", ["tree", "scan", "auto", "scan in codes"])
+def test_a_report_takes_every_change(tmp_path, engine, change, stale, monkeypatch):
+    if engine == "scan in codes":
+        engine = "scan"
+        monkeypatch.setattr("subquad.halfspace._store._CODED_FROM", 1)
     report = HalfSpaceReport(POINTS, engine)
     if stale:
         report.update([1, 2], POINTS[:2] + 5)

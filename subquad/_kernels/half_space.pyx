@@ -17,9 +17,12 @@ cdef extern from "half_space.h" nogil:
         CHILDREN "HALF_SPACE_FAN"
         LANES "HALF_SPACE_LANES"
         QUERIES "HALF_SPACE_QUERIES"
+        CODED "HALF_SPACE_CODED"
     ctypedef struct half_space_search:
         const void *points
         const int32_t *ids
+        const unsigned char *codes
+        const double *fits
         const void *bounds
         const intp_t *first
         intp_t d
@@ -37,10 +40,16 @@ cdef extern from "half_space.h" nogil:
     ctypedef void (*half_space_refit_f64_fn)(const double *, intp_t, double *) noexcept nogil
     ctypedef void (*half_space_sort_fn)(
         const int32_t *, const void *, intp_t, int, uint64_t *, intp_t *, void *) noexcept nogil
+    ctypedef void (*half_space_encode_f32_fn)(
+        const float *, intp_t, unsigned char *, double *) noexcept nogil
+    ctypedef void (*half_space_encode_f64_fn)(
+        const double *, intp_t, unsigned char *, double *) noexcept nogil
     const half_space_fn *half_space_f32
     const half_space_fn *half_space_f64
     const half_space_refit_f32_fn *half_space_refit_f32
     const half_space_refit_f64_fn *half_space_refit_f64
+    const half_space_encode_f32_fn *half_space_encode_f32
+    const half_space_encode_f64_fn *half_space_encode_f64
     const half_space_sort_fn *half_space_sort_f32
     const half_space_sort_fn *half_space_sort_f64
 
@@ -48,11 +57,14 @@ BLOCK = LANES                # points of a block, and so of a full leaf
 FAN = CHILDREN               # children of a node
 SLACK = 2 * LANES            # entries of a row of hits that may stay unused
 QUERIES_PER_GROUP = QUERIES  # queries of a group, at most
+MOST_CODED = CODED           # coordinates of points in codes, at most
 
 
 def collect(
     const real_t[:, :, ::1] points not None,     # IN      (n_blocks, d, 64)
     const int32_t[:, ::1] ids not None,          # IN      (n_blocks, 64)
+    const unsigned char[:, :, ::1] codes not None,  # IN   (n_blocks, (d + 1) / 2, 128) or (0, ...)
+    const double[:, ::1] fits not None,          # IN      (n_blocks, 3)
     const real_t[:, :, :, ::1] bounds not None,  # IN      (n_nodes, d, 2, 16)
     const intp_t[::1] first not None,            # IN      (n_levels,)
     intp_t n_leaves,
@@ -69,8 +81,9 @@ def collect(
 ):
     """Append the hits among nodes begin <= i < end of a level, in the order of the blocks.
 
-    The queries are shared out evenly to n_groups groups of at most 64. Hits for which there is no
-    room are counted and not written: the first capacity - SLACK always are.
+    Where blocks have codes, level -1 looks at these first. The queries are shared out evenly to
+    n_groups groups of at most 64. Hits for which there is no room are counted and not written: the
+    first capacity - SLACK always are.
     """
     cdef:
         intp_t group
@@ -82,6 +95,8 @@ def collect(
         return
     search.points = &points[0, 0, 0]
     search.ids = &ids[0, 0]
+    search.codes = &codes[0, 0, 0] if codes.shape[0] > 0 else NULL
+    search.fits = &fits[0, 0] if codes.shape[0] > 0 else NULL
     search.bounds = &bounds[0, 0, 0, 0] if bounds.shape[0] > 0 else NULL
     search.first = &first[0] if first.shape[0] > 0 else NULL
     search.d = A.shape[1]
@@ -148,6 +163,27 @@ cdef void sort_row(
         half_space_sort_f32[simd](hit_ids, hit_values, count, key_bits, scratch, indices, values)
     else:
         half_space_sort_f64[simd](hit_ids, hit_values, count, key_bits, scratch, indices, values)
+
+
+def encode(
+    const real_t[:, :, ::1] points not None,  # IN      (n_blocks, d, 64): d <= MOST_CODED
+    unsigned char[::1] stale not None,        # IN/OUT  (n_blocks,): cleared
+    unsigned char[:, :, ::1] codes not None,        # OUT     (n_blocks, (d + 1) / 2, 128): if stale
+    double[:, ::1] fits not None,             # OUT     (n_blocks, 3): if stale
+):
+    """Write the codes of stale blocks: see simd/half_space_codes.h."""
+    cdef:
+        intp_t i
+        intp_t d = points.shape[1]
+        int simd = simd_level()
+    with nogil:
+        for i in range(stale.shape[0]):
+            if stale[i]:
+                if real_t is float:
+                    half_space_encode_f32[simd](&points[i, 0, 0], d, &codes[i, 0, 0], &fits[i, 0])
+                else:
+                    half_space_encode_f64[simd](&points[i, 0, 0], d, &codes[i, 0, 0], &fits[i, 0])
+                stale[i] = 0
 
 
 def refit(

@@ -68,10 +68,10 @@ class Search:
         self._make_room(store, len(A))
         counts = np.zeros(len(A), np.intp)
         tested = np.zeros(max(n_threads, -(-len(A) // _GROUP)), np.intp)
-        points, ids, *_ = store.lanes
+        points, ids, *_, codes, fits = store.lanes
         for level, begin, end in _pieces(store, len(A)):
             half_space.collect(
-                points, ids, store.bounds, store.first, store.n_leaves, level, begin,
+                points, ids, codes, fits, store.bounds, store.first, store.n_leaves, level, begin,
                 end, A, b, self.hit_ids, self.hit_values, counts, tested, n_threads,
             )  # fmt: skip
         return counts, half_space.BLOCK * int(tested.sum())

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from subquad._kernels import half_space, half_space_tree
+from subquad._kernels._simd import level
 from subquad._parallel import blocks
 from subquad._validation import require_memory
 
@@ -21,6 +22,9 @@ _SPARE = 256
 _MOST_PAST = 256
 # Build a tree again when the sides of its leaves have grown by this factor since it was built.
 _MOST_GROWN = 1.5
+# A scan with AVX2 looks at codes of the points first from this dimension on: in fewer, a block is
+# tested in the time that its codes take. AVX-512 tests twice as fast, and has not been measured.
+_CODED_FROM = 5
 # Plan the moves of this many points at a time: some tenths of a second, between which Ctrl-C is
 # heard.
 _MOVES_PER_CALL = 1 << 20
@@ -38,6 +42,9 @@ class Lanes(NamedTuple):
     ids: np.ndarray  # (n_blocks, 64), -1 there
     taken: np.ndarray  # (n_blocks,), bit k is set where lane k holds a point
     slots: np.ndarray  # (n_ids,), 64 * block + lane of each id, -1 where it has no point
+    stale: np.ndarray  # (n_leaves,), or (n_blocks,) with codes, 1 where points have changed
+    codes: np.ndarray  # (n_blocks, ceil(d / 2), 128), or no blocks: half_space_codes.h
+    fits: np.ndarray  # (n_blocks, 3), or no blocks: how near codes are to their points
 
 
 # The tally holds the numbers that change with the points, by the kernel call that changes them:
@@ -49,8 +56,9 @@ _SIZE, _END, _N_IDS, _N_MOVED, _CHANGED = range(5)
 class Store:
     """Points in blocks of 64; the first `n_leaves` blocks are the leaves of a tree.
 
-    With n_leaves = 0 there is no tree, and the points lie in the order of their ids. With a tree
-    they lie anywhere; those that found no room in it lie in the blocks past its leaves.
+    With n_leaves = 0 there is no tree, and the points lie in the order of their ids, with codes of
+    8 bits beside them where these make a scan faster. With a tree they lie anywhere; those that
+    found no room in it lie in the blocks past its leaves.
 
     A change may be interrupted between any two lines: it allocates first, then replaces `lanes` by
     longer ones that hold the same points, and at last changes points and tally in one kernel call.
@@ -73,7 +81,7 @@ class Store:
     @staticmethod
     def forecast(n, d, itemsize):
         """Return the bytes of a store of n points while it is built."""
-        return n * (2.6 * d * itemsize + 16)
+        return n * (d * (2.6 * itemsize + 1) + 16)
 
     def _lay_out(self, rows, ids, n_ids):
         """Allocate everything and put the points in."""
@@ -87,18 +95,21 @@ class Store:
             half_space_tree.split(rows, ids, self.split_axis, self.split_value, begins)
         else:
             begins = np.minimum(np.arange(n_blocks + 1) * _BLOCK, n)
+        n_coded = n_blocks if not leaves and _codes_pay(d) else 0
         self.lanes = Lanes(
             np.empty((n_blocks, d, _BLOCK), rows.dtype),
             np.empty((n_blocks, _BLOCK), np.int32),
             np.empty(n_blocks, np.uint64),
             np.full(n_ids, -1, np.int32),
+            np.ones(n_coded or leaves, np.uint8),
+            np.empty((n_coded, (d + 1) // 2, 2 * _BLOCK), np.uint8),
+            np.empty((n_coded, 3)),
         )
-        half_space_tree.fill(rows, ids, begins, *self.lanes)
+        half_space_tree.fill(rows, ids, begins, *self.lanes[:4])
         self.first, n_nodes = _levels(leaves)
         self.bounds = np.empty((n_nodes, d, 2, _FAN), rows.dtype)
         self.bounds[:, :, 0], self.bounds[:, :, 1] = np.inf, -np.inf
         self.homes = np.empty((leaves, d, 2), rows.dtype)
-        self.stale = np.ones(leaves, np.uint8)
         self.stale_nodes = np.zeros(n_nodes, np.uint8)
 
     @property
@@ -146,10 +157,13 @@ class Store:
             return float(np.maximum(leaves[:, :, 1] - leaves[:, :, 0], 0).sum())
 
     def refit(self):
-        """Fit the boxes to the points that have moved."""
+        """Fit the boxes, or the codes, to the points that have moved."""
         self._own_arrays()
-        points = self.lanes.points
-        half_space.refit(points, self.first, self.stale, self.stale_nodes, self.bounds)
+        points, *_, stale, codes, fits = self.lanes
+        if self.n_leaves:
+            half_space.refit(points, self.first, stale, self.stale_nodes, self.bounds)
+        elif len(codes):
+            half_space.encode(points, stale, codes, fits)
         self._tally[_CHANGED] = False
 
     def copy(self):
@@ -194,14 +208,14 @@ class Store:
         tally = self._tally.copy()
         tally[_SIZE] -= ids.size
         tally[_CHANGED] = True
-        half_space_tree.remove(ids, tally, *self.lanes, self.stale, self._tally)
+        half_space_tree.remove(ids, tally, *self.lanes[:5], self._tally)
 
     def _put(self, ids, rows, tally):
         """Give points their lanes, and the store this tally once the slots are counted in it."""
         targets, end = self._plan(ids, rows, self.end)
         self._lengthen_blocks(-(-end // _BLOCK))
         tally[_END], tally[_CHANGED] = end, True
-        half_space_tree.place(ids, rows, targets, tally, *self.lanes, self.stale, self._tally)
+        half_space_tree.place(ids, rows, targets, tally, *self.lanes[:5], self._tally)
 
     def _plan(self, ids, rows, end):
         """Return the slots that points will have, and the number of slots in use then."""
@@ -233,19 +247,27 @@ class Store:
 
     def _lengthen_blocks(self, n_blocks):
         """Make room for so many blocks."""
-        points, ids, taken, slots = self.lanes
+        points, ids, taken, slots, *coded = self.lanes
         have = len(points)
         if n_blocks <= have:
             return
         n_blocks = max(n_blocks, have + have // 8)
         if (n_bytes := n_blocks * points[0].nbytes) > LARGE:
             require_memory(n_bytes, "The report", "Hold fewer points.")
+        if len(self.lanes.codes):
+            coded = [_longer(array, n_blocks, 0) for array in coded]
         self.lanes = Lanes(
             _longer(points, n_blocks, np.nan),
             _longer(ids, n_blocks, -1),
             _longer(taken, n_blocks, 0),
             slots,
+            *coded,
         )
+
+
+def _codes_pay(d):
+    """Return whether a scan in d dimensions is faster with codes than without."""
+    return _CODED_FROM <= d <= half_space.MOST_CODED and level() == "avx2"
 
 
 def _levels(n_leaves):

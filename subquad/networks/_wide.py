@@ -46,7 +46,7 @@ from subquad.networks._last_layer import (
     thresholds_of,
 )
 from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
-from subquad.networks._sharded import sharded_last_layer
+from subquad.networks._sharded import sharded_last_layer, shared_network
 from subquad.networks._silence import warn_of_silence
 from subquad.weights import StructuredWeights
 
@@ -358,6 +358,10 @@ class WideNetwork(Network):
         if comm is not None:
             return sharded_last_layer(self, X, comm, n_threads)
         return self._last_layer(X, n_threads)
+
+    def _shared(self, X, comm):
+        """Return this network with products that ranks share, and the `Ranks`; all have this X."""
+        return shared_network(self, X, comm)
 
     def _require_layers(self, X, count):
         """Raise unless so many layers of neurons at the rows of X fit in memory."""

@@ -26,16 +26,14 @@ static void NAME(half_space_refit)(const real *block, ptrdiff_t d, real *bounds)
     }
 }
 
-/* Counting sort by one digit, from lowest to highest; `place` holds the digits' counts. */
-static inline __attribute__((always_inline)) void NAME(half_space_scatter)(
-    const uint64_t *from, uint64_t *to, ptrdiff_t count, uint32_t *place, uint32_t mask, int shift) {
+/* Turn the counts of a digit into the places where each value of it begins. */
+static inline void NAME(half_space_places)(uint32_t *place, uint32_t mask) {
     uint32_t sum = 0;
     for (uint32_t k = 0; k <= mask; k++) {
         uint32_t here = place[k];
         place[k] = sum;
         sum += here;
     }
-    for (ptrdiff_t i = 0; i < count; i++) to[place[from[i] >> shift & mask]++] = from[i];
 }
 
 /* Write hits as they came. */
@@ -49,7 +47,8 @@ static inline void NAME(half_space_copy)(
 /* Sort hits by their ids, which are distinct and have key_bits bits; scratch has 2 count words.
    Without a bit their order is kept, and there is no scratch.
 
-   An id is sorted with the bits of its value below it, or, in float64, with its value's place. */
+   This is a counting sort by one digit after the other, from lowest to highest. An id is sorted
+   with the bits of its value below it, or, in float64, with its value's place. */
 static void NAME(half_space_sort)(
     const int32_t *ids, const void *hit_values, ptrdiff_t count, int key_bits, uint64_t *scratch,
     ptrdiff_t *out_ids, void *sorted_values) {
@@ -68,13 +67,20 @@ static void NAME(half_space_sort)(
         __builtin_memset(place[digit], 0, (mask + 1) * sizeof **place);
     for (ptrdiff_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];
-        from[i] = (uint64_t)id << 32 | (SQ_IS_F32 ? value_bits[i] : (uint32_t)i);
         place[0][id & mask]++;
         if (n_digits > 1) place[1][id >> bits & mask]++;
         if (n_digits > 2) place[2][id >> 2 * bits]++;
     }
-    for (int digit = 0; digit < n_digits; digit++) {
-        NAME(half_space_scatter)(from, to, count, place[digit], mask, 32 + digit * bits);
+    NAME(half_space_places)(place[0], mask);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        uint32_t id = (uint32_t)ids[i], below = SQ_IS_F32 ? value_bits[i] : (uint32_t)i;
+        from[place[0][id & mask]++] = (uint64_t)id << 32 | below;
+    }
+    for (int digit = 1; digit < n_digits; digit++) {
+        const int shift = 32 + digit * bits;
+        uint32_t *places = place[digit];
+        NAME(half_space_places)(places, mask);
+        for (ptrdiff_t i = 0; i < count; i++) to[places[from[i] >> shift & mask]++] = from[i];
         uint64_t *swap = from;
         from = to;
         to = swap;

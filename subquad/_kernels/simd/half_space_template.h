@@ -14,68 +14,7 @@
 #define TILE_QUERIES 2
 #endif
 
-/* Bit k is set if lane k is at least b. */
-static inline __attribute__((always_inline)) uint32_t NAME(half_space_hits)(vec scores, real b) {
-#if SQ_LEVEL == SQ_AVX512 && SQ_IS_F32
-    return _mm512_cmp_ps_mask((__m512)scores, _mm512_set1_ps(b), _CMP_GE_OQ);
-#elif SQ_LEVEL == SQ_AVX512
-    return _mm512_cmp_pd_mask((__m512d)scores, _mm512_set1_pd(b), _CMP_GE_OQ);
-#elif SQ_LEVEL == SQ_AVX2 && SQ_IS_F32
-    return (uint32_t)_mm256_movemask_ps(
-        _mm256_cmp_ps((__m256)scores, _mm256_set1_ps(b), _CMP_GE_OQ));
-#elif SQ_LEVEL == SQ_AVX2
-    return (uint32_t)_mm256_movemask_pd(
-        _mm256_cmp_pd((__m256d)scores, _mm256_set1_pd(b), _CMP_GE_OQ));
-#elif SQ_X86 && defined(__SSE2__) && SQ_IS_F32
-    return (uint32_t)_mm_movemask_ps(_mm_cmpge_ps((__m128)scores, _mm_set1_ps(b)));
-#elif SQ_X86 && defined(__SSE2__)
-    return (uint32_t)_mm_movemask_pd(_mm_cmpge_pd((__m128d)scores, _mm_set1_pd(b)));
-#else
-    uint32_t hits = 0;
-    for (int k = 0; k < LANES; k++) hits |= (uint32_t)(scores[k] >= b) << k;
-    return hits;
-#endif
-}
-
-/* Bit k is set if lane k holds a point. */
-static inline uint64_t NAME(half_space_there)(const real *points) {
-    uint64_t there = 0;
-    for (int k = 0; k < HALF_SPACE_LANES; k++) there |= (uint64_t)(points[k] == points[k]) << k;
-    return there;
-}
-
-/* Append the scores whose bits are set, and their ids. */
-static inline void NAME(half_space_append)(
-    const real *scores, uint64_t hits, const int32_t *ids, int32_t *hit_ids, real *hit_values) {
-#if SQ_LEVEL == SQ_AVX512
-    enum { FEW = 4 };
-    if (__builtin_popcountll(hits) > FEW) {
-        for (int k = 0; k < HALF_SPACE_LANES; k += LANES, hits >>= LANES) {
-#if SQ_IS_F32
-            __mmask16 some = (__mmask16)hits;
-            _mm512_storeu_ps(
-                hit_values, _mm512_maskz_compress_ps(some, _mm512_loadu_ps(scores + k)));
-            _mm512_storeu_si512(
-                hit_ids, _mm512_maskz_compress_epi32(some, _mm512_loadu_si512(ids + k)));
-#else
-            __mmask8 some = (__mmask8)hits;
-            _mm512_storeu_pd(
-                hit_values, _mm512_maskz_compress_pd(some, _mm512_loadu_pd(scores + k)));
-            _mm256_storeu_si256((__m256i *)hit_ids, _mm256_maskz_compress_epi32(
-                some, _mm256_loadu_si256((const __m256i *)(ids + k))));
-#endif
-            hit_values += __builtin_popcount(some);
-            hit_ids += __builtin_popcount(some);
-        }
-        return;
-    }
-#endif
-    for (; hits != 0; hits &= hits - 1) {
-        int k = __builtin_ctzll(hits);
-        *hit_values++ = scores[k];
-        *hit_ids++ = ids[k];
-    }
-}
+#include "half_space_hits.h"
 
 /* Append the hits of the blocks that have some. */
 static inline void NAME(half_space_keep)(
@@ -148,15 +87,19 @@ static inline __attribute__((always_inline)) void NAME(half_space_tile)(
     search->n_tested += (ptrdiff_t)n_blocks * n_queries;
 }
 
-/* Test some blocks for all queries. */
+/* Test some blocks for some queries. */
 static void NAME(half_space_scan)(
-    half_space_search *search, const ptrdiff_t *blocks, int n_blocks) {
-    int queries[HALF_SPACE_QUERIES], t = 0, n = (int)search->n_queries;
-    for (int q = 0; q < n; q++) queries[q] = q;
+    half_space_search *search, const ptrdiff_t *blocks, int n_blocks, const int *queries, int n) {
+    int t = 0;
     for (; t + TILE_QUERIES <= n; t += TILE_QUERIES)
         NAME(half_space_tile)(search, blocks, n_blocks, queries + t, TILE_QUERIES);
     for (; t < n; t++) NAME(half_space_tile)(search, blocks, n_blocks, queries + t, 1);
 }
+
+#include "half_space_codes.h"
+#if SQ_LEVEL == SQ_AVX2
+#include "half_space_sift.h"
+#endif
 
 /* Bit c is set unless child c of a node lies outside the half-space. */
 static inline uint32_t NAME(half_space_children)(
@@ -255,13 +198,21 @@ static void NAME(half_space)(
         for (; first < last; first++) NAME(half_space_visit)(search, level, first, all);
         return;
     }
+#if SQ_LEVEL == SQ_AVX2
+    if (search->codes != NULL) {
+        NAME(half_space_sifted_scan)(search, first, last);
+        return;
+    }
+#endif
     ptrdiff_t most = BYTES / (search->d * HALF_SPACE_LANES * (ptrdiff_t)sizeof(real));
     most = most < 1 ? 1 : most > HALF_SPACE_FAN ? HALF_SPACE_FAN : most;
+    int queries[HALF_SPACE_QUERIES];
+    for (int q = 0; q < search->n_queries; q++) queries[q] = q;
     while (first < last) {
         ptrdiff_t blocks[HALF_SPACE_FAN];
         int n = 0;
         while (n < most && first < last) blocks[n++] = first++;
-        NAME(half_space_scan)(search, blocks, n);
+        NAME(half_space_scan)(search, blocks, n, queries, (int)search->n_queries);
     }
 }
 

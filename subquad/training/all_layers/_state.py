@@ -88,6 +88,9 @@ class AllLayersState:
         One entry for each step since W(0): (scale, ((A_1, B_1), .., (A_L, B_L))).
     """
 
+    # The ranks that share products with the weights, if any do.
+    _ranks = None
+
     def __init__(self, network, X, weights, solver, n_threads):
         self._network, self._X, self._weights = network, X, weights
         self._solver, self._n_threads = solver, n_threads
@@ -121,6 +124,8 @@ class AllLayersState:
 
     def propose(self, coefficients, keep):
         """Return what dW_l = keep dW_l + J_l^T coefficients would give."""
+        if self._ranks is not None:
+            self._ranks.require_same_solution(coefficients)
         layers = zip(self._J.parts, self._pass.inputs, strict=True)
         step = tuple((listed(_summed(J.U, coefficients)), listed(V)) for J, V in layers)
         kept = tuple((keep * scale, pairs) for scale, pairs in self.terms) if keep else ()
