@@ -416,3 +416,17 @@ def test_a_trainer_hands_its_weights_to_a_solver_of_the_users_own():
     expected = fit(layer, y, **options)
     found = fit(layer, y, solver=Direct(), **options)
     np.testing.assert_allclose(found.outputs, expected.outputs, atol=1e-9)
+
+
+@pytest.mark.parametrize("readout", ["even", "uneven"])
+def test_columns_of_bits_are_those_of_a_gram_matrix_that_is_kept(rng, readout):
+    J, matrix = fired(readout)(rng)
+    points = np.array([7, 0, 7])
+    before = J.columns(points)
+    kept = kept_gram(J)
+    after = J.columns(points)
+    np.testing.assert_allclose(before, matrix @ matrix[points].T, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(after, kept[:, points])
+    np.testing.assert_allclose(after, before, rtol=1e-12, atol=1e-12)
+    after[:] = 0.0  # an array of the caller's own
+    np.testing.assert_array_equal(J.columns(points), kept[:, points])

@@ -172,6 +172,17 @@ def test_spectra_of_structured_weights_are_compared(script, capsys):
     assert [row[0] for row in cells] == list(module.KINDS)
 
 
+def test_descents_of_all_layers_are_measured(script, monkeypatch, capsys):
+    table = script("descent_table")
+    options = Namespace(threads=[1], steps=4, points=6, density=0.3)
+    monkeypatch.setattr(table, "apart", lambda _, n, __, width: table.measure(options, width))
+    table.main(["--width", "128", "256"])
+    ((heads, cells),) = tables_in(capsys.readouterr().out, script)
+    assert [row[heads.index("width")] for row in cells] == ["128", "256"]
+    assert all(float(row[heads.index("loss")]) < 1 for row in cells)
+    assert np.isfinite(float(cells[1][heads.index("slope")]))
+
+
 def test_fits_of_many_rows_are_measured(script, monkeypatch, capsys):
     pytest.importorskip("sklearn")
     rows = script("many_rows_table")

@@ -116,6 +116,8 @@ class FiredJacobian(KhatriRao):
     def columns(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return columns of G, for an array of indices."""
         points = as_positions(points, "points", self.n)
+        if self.formed:
+            return self._G[:, points]
         counts = (self._rows(slice(None)) * self._readout**2) @ self._rows(points).T
         return self._K[:, points] * counts
 

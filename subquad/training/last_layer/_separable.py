@@ -71,7 +71,7 @@ class SeparableState:
         self._chunks, self._first_chunks = _chunks(self._edges)
         self._keep_own()
         self._in_order = np.array_equal(self._neurons, np.arange(self._width))
-        self._largest_move = float(np.abs(self.K).max() * np.abs(self._readout).max())
+        self._largest_move = largest_magnitude(self.K) * float(np.abs(self._readout).max())
         self._base = self._shifted_preactivations()
         # Pages of zeros that are only read take no memory: the first move writes the spare.
         self._change = np.zeros(self._base.shape, layer.dtype)
@@ -310,17 +310,24 @@ class SeparableState:
         return base
 
 
+def largest_magnitude(K):
+    """Return the largest |K_ij|, without another array of the size of K."""
+    return max(float(K.max()), -float(K.min()))
+
+
 def rounding_of_outputs(K, reach, dtype):
     """Estimate what a unit in the last place of K does to sum_jr a_r D_ir K_ij A_jr, shape (n, C).
 
     `reach` is sum_r |a_r A_jr|: over neurons the errors of one K_ij agree, over points they differ.
     """
-    largest, size = float(np.abs(reach).max()), float(np.abs(K).max())
+    largest, size = float(np.abs(reach).max()), largest_magnitude(K)
     if not 0.0 < largest * size < np.inf:
         return np.full(reach.shape, largest * size)
     squares, sums = (reach / largest) ** 2, np.empty(reach.shape)
     for points in blocks(len(K), max(1, _SQUARES_PER_BLOCK // len(K))):
-        sums[points] = (K[points] / size) ** 2 @ squares
+        part = K[points] / size
+        part *= part
+        sums[points] = part @ squares
     return float(np.finfo(dtype).eps) * size * largest * np.sqrt(sums)
 
 
