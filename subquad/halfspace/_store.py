@@ -261,7 +261,7 @@ class Store:
         if (n_bytes := n_blocks * points[0].nbytes) > LARGE:
             require_memory(n_bytes, "The report", "Hold fewer points.")
         if len(self.lanes.codes):
-            coded = [_longer(array, n_blocks, 0) for array in coded]
+            coded = [_longer(array, n_blocks, 1) for array in coded]  # new blocks are stale
         self.lanes = Lanes(
             _longer(points, n_blocks, np.nan),
             _longer(ids, n_blocks, -1),
