@@ -79,7 +79,7 @@ def print_tables(results):
     """Print nanoseconds per entry, and milliseconds per product."""
     heads = ["level", *(f"{name} (ns)" for name in (*MAKERS, "numpy"))]
     print_table([*heads, *(f"numpy takes, of {name}" for name in MAKERS)], made_rows(results))
-    print()
+    print("\nProducts with sparse rows:\n")
     heads = ["level", "threads", "n", *(f"{name} (ms)" for name in PRODUCTS)]
     print_table(
         [*heads, "stored takes, of int8", "numpy takes, of int8"],

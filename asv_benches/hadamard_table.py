@@ -1,16 +1,17 @@
 """Print, as Markdown, how fast the Walsh-Hadamard transform is on this machine, by one thread.
 
-    python asv_benches/hadamard_table.py [--levels baseline avx2 avx512] [--bursts 9]
+    python asv_benches/hadamard_table.py [--levels baseline avx2 avx512 best] [--bursts 9]
 
 The bound is log2(m) / 2 cycles for each 64 bytes: two additions of 64-byte vectors a cycle, and
 nothing else. The length of a cycle is measured beside each transform, by a chain of additions in a
 few lines of C that this script compiles. The numpy butterfly is that of benchmarks.hadamard.
 
-Both contenders work in place and take turns in one process, in bursts of calls. The first call of a
-burst, which finds the cache as the other contender left it, is not counted. Figures are medians.
-Long transforms are measured in processor time, since other work on the machine stops them. A single
-vector that fits in the first caches is timed inside the kernel, as many rows in one place, because
-a call takes longer than its transform.
+The contenders work in place and take turns in one process, in bursts of calls: this package, the
+numpy butterfly and, where it is installed, fht-cpu. The first call of a burst, which finds the
+cache as the others left it, is not counted. Figures are medians. Long transforms are measured in
+processor time, since other work on the machine stops them. A single vector that fits in the first
+caches is timed inside the kernel, as many rows in one place, because a call takes longer than its
+transform; fht-cpu has no such call, and is left out there.
 """
 
 import argparse
@@ -27,16 +28,21 @@ from functools import partial
 import numpy as np
 from benchmarks.hadamard import numpy_butterflies
 from numpy.lib.stride_tricks import as_strided
-from side_by_side import alternated, percent, print_table, seconds_of
+from side_by_side import alternated, installed, percent, print_table, seconds_of
 
 from subquad._kernels import _simd, hadamard
 
 # (rows, log2 of the length)
-TRANSFORMS = [*((1, k) for k in range(10, 16)), (64, 12), (64, 14), (1, 20), (1, 24)]
-# Repeat arrays of up to LARGEST_REPEATED entries until REALS_REPEATED entries are transformed;
-# measure arrays of MILLISECONDS entries and more in processor time.
-LARGEST_REPEATED, REALS_REPEATED, MILLISECONDS = 1 << 16, 1 << 19, 1 << 21
-CALLS_IN_A_BURST = {"subquad": 4, "numpy": 2}
+TRANSFORMS = [
+    *((1, k) for k in range(10, 16)),
+    *((256, k) for k in (6, 8)),
+    *((64, k) for k in (10, 12, 14)),
+    *((1, k) for k in range(16, 25, 2)),
+]
+# Repeat single vectors of up to LARGEST_REPEATED entries until REALS_REPEATED entries are
+# transformed; measure arrays of MILLISECONDS entries and more in processor time.
+LARGEST_REPEATED, REALS_REPEATED, MILLISECONDS = 1 << 15, 1 << 19, 1 << 21
+CALLS_IN_A_BURST = {"subquad": 4, "numpy": 2, "fht_cpu": 4}
 
 CHAIN = """
 unsigned long chain(unsigned long n) {
@@ -66,17 +72,23 @@ def compiled_chain():
 
 
 class Contest:
-    """Both contenders on the same numbers."""
+    """The contenders on the same numbers."""
 
     def __init__(self, rows, log_length, dtype):
         length = 1 << log_length
         self.x = np.random.default_rng(0).standard_normal((rows, length)).astype(dtype)
         self.spare = np.empty(self.x.size // 2, dtype)
-        self.repeats = REALS_REPEATED // length if self.x.size <= LARGEST_REPEATED else 1
+        repeated = rows == 1 and length <= LARGEST_REPEATED
+        self.repeats = REALS_REPEATED // length if repeated else 1
         if self.repeats > 1:
             self.x[:] = 0  # zeros do not grow, and are added as fast as other numbers
         self.bound_cycles = log_length / 2 * self.x.nbytes / 64
         self.clock = time.perf_counter if self.x.size < MILLISECONDS else time.thread_time
+
+    def names(self):
+        """Return the names of those who take part."""
+        has_rows = self.repeats == 1 and installed("fht_cpu")
+        return ["subquad", "numpy"] + ["fht_cpu"] * has_rows
 
     def burst(self, name, chain):
         """Return (seconds, fraction of the bound) of each call, and undo the growth of x."""
@@ -99,28 +111,38 @@ class Contest:
         """Return the seconds of the numpy butterfly."""
         return seconds_of(partial(numpy_butterflies, self.x, self.spare), self.clock)
 
+    def fht_cpu(self):
+        """Return the seconds of fht-cpu."""
+        import fht_cpu
+
+        rows = {4: fht_cpu.fht_2d_f32_rows, 8: fht_cpu.fht_2d_f64_rows}[self.x.itemsize]
+        return seconds_of(partial(rows, self.x, 1), self.clock)
+
 
 def compare(transform, dtype, bursts, chain):
-    """Return the median (ns a vector, fraction of the bound, ratio to numpy)."""
+    """Return the median cells: ns a vector, fraction of the bound, what the others take."""
     contest = Contest(*transform, dtype)
-    calls = {name: partial(contest.burst, name, chain) for name in CALLS_IN_A_BURST}
+    calls = {name: partial(contest.burst, name, chain) for name in contest.names()}
     figures = alternated(calls, bursts, warm_ups=0)
-    (ours, fraction), (theirs, _) = (np.median(np.vstack(figures[name]), axis=0) for name in calls)
-    return 1e9 * ours / transform[0], fraction, theirs / ours
+    median = {name: np.median(np.vstack(figures[name]), axis=0) for name in calls}
+    ours, fraction = median["subquad"]
+    cells = [significant(1e9 * ours / transform[0]), percent(fraction)]
+    cells.append(f"{median['numpy'][0] / ours:.0f}x")
+    if installed("fht_cpu"):
+        peer = median.get("fht_cpu")
+        cells.append("" if peer is None else f"{peer[0] / ours:.2f}x")
+    return cells
 
 
 def print_level(level, results):
     """Print one row for each transform, with the dtypes side by side."""
-    heads = [level]
-    for name in results:
-        heads += [f"{name}: a vector (ns)", f"{name}: of the bound", f"{name}: numpy takes"]
-    rows = []
-    for transform in TRANSFORMS:
-        row = [f"{transform[0]} x 2^{transform[1]}"]
-        for figures in results.values():
-            nanoseconds, fraction, ratio = figures[transform]
-            row += [significant(nanoseconds), percent(fraction), f"{ratio:.0f}x"]
-        rows.append(row)
+    columns = ["a vector (ns)", "of the bound", "numpy takes"]
+    columns += ["fht-cpu takes"] * installed("fht_cpu")
+    heads = [level, *(f"{name}: {column}" for name in results for column in columns)]
+    rows = [
+        [f"{n} x 2^{k}", *(cell for cells in results.values() for cell in cells[n, k])]
+        for n, k in TRANSFORMS
+    ]
     print_table(heads, rows)
 
 
@@ -131,15 +153,17 @@ def significant(number, digits=3):
 
 def main():
     """Measure and print."""
-    available = _simd.LEVELS[: _simd.LEVELS.index(_simd.best_level()) + 1]
+    best = _simd.best_level()
+    available = _simd.LEVELS[: _simd.LEVELS.index(best) + 1]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--levels", nargs="+", choices=available, default=available)
+    parser.add_argument("--levels", nargs="+", choices=[*available, "best"], default=available)
     parser.add_argument("--bursts", type=int, default=9)
     options = parser.parse_args()
     chain = compiled_chain()
     for level in options.levels:
+        level = best if level == "best" else level
         _simd.use_level(level)
         results = {
             dtype: {t: compare(t, dtype, options.bursts, chain) for t in TRANSFORMS}

@@ -12,6 +12,7 @@ layer     the pass forward, in which the weights that it needs are made
 trainer   its constructor; for all layers the pass forward is part of it
 steps     `run`
 factors   the change of the weights, as it is handed out
+CPU s     the processor's seconds of all of it, of all threads
 GB        the most that the process has held, Python and data included
 """
 
@@ -36,7 +37,7 @@ FITS = {
 }
 SMALL = {"last layer, small": ("last", 8192, 2, 32), "all layers, small": ("all", 8192, 3, 16)}
 HEADS = ["fit", "rows", "threads", "network (s)", "layer (s)", "trainer (s)", "steps (s)"]
-HEADS += ["factors (s)", "total (s)", "steps", "relative residual", "GB"]
+HEADS += ["factors (s)", "total (s)", "CPU s", "steps", "relative residual", "GB"]
 
 
 def digits(folder, n):
@@ -50,7 +51,7 @@ def measure(options, which, width, depth, n):
     """Return the cells of one fit."""
     X, y = digits(os.environ["SUBQUAD_DATA"], n)
     n_threads = options.threads[0]
-    clocked = [time.perf_counter()]
+    clocked, used = [time.perf_counter()], time.process_time()
     network = WideNetwork(
         X.shape[1], width=width, depth=depth, activation=ShiftedReLU.for_sparsity(ALPHA, width),
         weights="implicit", rng=0, dtype=np.float32,
@@ -68,6 +69,7 @@ def measure(options, which, width, depth, n):
     _ = trainer.factors
     clocked.append(time.perf_counter())
     parts = [*map(float, np.diff(clocked)), clocked[-1] - clocked[0]]
+    parts.append(time.process_time() - used)
     return [*parts, len(trainer.history), trainer.relative_residual, peak_memory() / 1e9]
 
 

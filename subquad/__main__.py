@@ -30,10 +30,22 @@ def main(argv=None):
     SystemExit
         From the parser: ``--help``, or words it does not understand (status 2).
     """
+    from subquad._command import ranks
+
+    if argv is None and ranks.launched():
+        return ranks.run(lambda helpers: _main(None, helpers))
+    return _main(argv)
+
+
+def _main(argv, helpers=None):
+    """Run one subcommand, with the help of other ranks where there are any."""
     from subquad._command.parser import build_parser
     from subquad._command.stopping import Signals
 
     args = build_parser().parse_args(argv)
+    args.helpers = helpers
+    if helpers is not None and args.command != "fit":
+        helpers.say_idle(args.command)
     args.started = STARTED if argv is None else time.monotonic()
     with warnings.catch_warnings(), Signals() as args.signals:
         warnings.simplefilter("always", UserWarning)

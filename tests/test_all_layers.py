@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 import reference_all_layers as reference
+import scipy.sparse
 
 from subquad.activations import ReLU, ShiftedReLU
 from subquad.jacobian import JacobianSum
 from subquad.networks import WideNetwork
+from subquad.networks._passes import as_changes
 from subquad.ntk import empirical_ntk
 from subquad.solvers import PcgSolver
 from subquad.training import AllLayersGaussNewton, LastLayerGaussNewton, TrainingWarning
+from subquad.training.all_layers import _state
 
 
 def problem(n=12, d=5, n_outputs=1, width=160, depth=3, seed=0, **options):
@@ -142,6 +145,68 @@ def test_centred_outputs_of_all_layers():
     network, X, y = problem(n=10, width=512)
     trainer = AllLayersGaussNewton(network, X, y, centred=True).run()
     np.testing.assert_allclose(network.outputs(X, trainer.factors, centred=True), y, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_terms_of_few_neurons_are_lists_and_change_no_bit(monkeypatch, dtype):
+    options = {"width": 512, "activation": ShiftedReLU(1.5), "dtype": dtype}
+    kept = AllLayersGaussNewton(*problem(**options), min_active=0)
+    monkeypatch.setattr(_state, "_FEW", 0.0)
+    whole = AllLayersGaussNewton(*problem(**options), min_active=0)
+    for _ in range(3):
+        monkeypatch.undo()
+        kept.step()
+        monkeypatch.setattr(_state, "_FEW", 0.0)
+        whole.step()
+    for (_, layers), (_, arrays) in zip(kept._fit.state.terms, whole._fit.state.terms, strict=True):
+        pairs = [
+            (a, b) for pair in zip(layers, arrays, strict=True) for a, b in zip(*pair, strict=True)
+        ]
+        assert [scipy.sparse.issparse(a) for a, _ in pairs] == [True, False, *(4 * [True])]
+        assert not any(scipy.sparse.issparse(b) for _, b in pairs)
+        assert all(8 * a.nnz < b.nbytes // 2 for a, b in pairs if scipy.sparse.issparse(a))
+    np.testing.assert_array_equal(kept.outputs, whole.outputs)
+    for pair, other in zip(kept.factors, whole.factors, strict=True):
+        np.testing.assert_array_equal(pair[0], other[0])
+        np.testing.assert_array_equal(pair[1], other[1])
+
+
+@pytest.mark.parametrize("activation", [ReLU(), ShiftedReLU(0.5)])
+def test_a_pass_near_the_first_one_differs_from_it_by_what_the_weights_do(activation):
+    rng = np.random.default_rng(0)
+    options = {"width": 4096, "depth": 3, "weights": "implicit", "activation": activation}
+    X = rng.standard_normal((4, 6))
+    X = (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32)
+    first, exact = (WideNetwork(6, **options, rng=0, dtype=t) for t in (np.float32, np.float64))
+    pairs = [
+        (1e-5 * rng.standard_normal((2, 4096)), rng.standard_normal((2, W.shape[1])))
+        for W in first.weights
+    ]
+    pairs = [(A, B / np.sqrt(B.shape[1])) for A, B in pairs]
+    start = first._forward(X, 1, keep=True)
+    near = first._forward(X, 1, as_changes(first, pairs), start=start)
+    moved = near.outputs() - start.outputs()
+    expected = exact.outputs(X, pairs) - exact.outputs(X)
+    # Sums over all neurons anew are off by some 16 eps |f|; 4 are those of one rounding of each z.
+    error = np.linalg.norm(moved - expected) / np.linalg.norm(start.outputs())
+    assert error <= 4 * np.finfo(np.float32).eps
+
+
+def test_the_change_of_a_layer_is_the_sum_of_its_terms():
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal((3, m)) * (rng.random((3, m)) < 0.1) for m in (40, 30, 40, 30)]
+    A, B, C, D = map(_state.listed, arrays)
+    change = _state.SumOfFactors([(0.5, A, B), (2.0, C, D)])
+    dW = 0.5 * arrays[0].T @ arrays[1] + 2.0 * arrays[2].T @ arrays[3]
+    X, Y = rng.standard_normal((2, 40)), rng.standard_normal((2, 30))
+    out, back = np.ones((2, 40)), np.ones((2, 30))
+    change.add_product(out, Y)
+    change.add_transposed_product(back, X)
+    np.testing.assert_allclose(out, 1 + Y @ dW.T, rtol=1e-13)
+    np.testing.assert_allclose(back, 1 + X @ dW, rtol=1e-13)
+    P, Q = change.factors(np.dtype(float), (40, 30))
+    assert P.shape == (6, 40)
+    np.testing.assert_allclose(P.T @ Q, dW, atol=1e-14)
 
 
 def test_pcg_takes_the_same_steps():

@@ -44,6 +44,8 @@ def smallest_arguments(suite):
 def cases():
     """(suite, method name, arguments) of every benchmark at its smallest."""
     for module in modules():
+        # Valgrind counts the same whatever BLAS and compiler: once is enough.
+        marks = [pytest.mark.machine] if module.__name__.endswith(".instructions") else []
         for _, suite in inspect.getmembers(module, inspect.isclass):
             if suite.__module__ != module.__name__:
                 continue
@@ -51,7 +53,7 @@ def cases():
                 if name.startswith(KINDS):
                     for arguments in smallest_arguments(suite):
                         label = "-".join(map(str, (suite.__name__, name, *arguments)))
-                        yield pytest.param(suite, name, arguments, id=label)
+                        yield pytest.param(suite, name, arguments, id=label, marks=marks)
 
 
 def prepared(suite, arguments):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,6 +99,21 @@ def test_contexts_nest_and_large_ones_change_nothing(libraries):
     assert (shared.num_threads, of_threads.num_threads) == (8, 6)
     with blas_threads_for(10**6):
         assert (shared.num_threads, of_threads.num_threads) == (8, 6)
+
+
+def test_ridge_of_the_command_has_one_thread(libraries, monkeypatch):
+    """Threads that wait for the products of so few columns would cost more than the fit."""
+    pytest.importorskip("sklearn")
+    from subquad._command.models import kinds
+
+    seen = []
+    monkeypatch.setattr(kinds, "_linear", lambda *_: seen.append(libraries[0].num_threads))
+    encoding = SimpleNamespace(transform=lambda X: X, center=0.0, scale=1.0)
+    monkeypatch.setattr(kinds.scales, "plain", lambda encoding, X: encoding)
+    X = np.ones((30, 2))
+    kinds.fit(kinds.Recipe("ridge"), encoding, X, X[:, 0], "regression", SimpleNamespace(seed=0))
+    assert seen == [1]
+    assert libraries[0].num_threads == 8
 
 
 def test_an_exception_restores_and_so_does_one_while_the_limit_is_set(libraries, monkeypatch):

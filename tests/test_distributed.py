@@ -1,6 +1,5 @@
 """Ranks that share a layer: the same bits as one process, and no rank that waits for ever."""
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -12,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shared_work
+from fuzz.alone import Alone
+from shared_work import digest
 
 from subquad.activations import ShiftedReLU
 from subquad.io import Checkpoint
@@ -37,13 +39,6 @@ FITS = [
     ("loo", 2, 3, "float32", "int8", "loo", 1.0, 30),
     ("fewer rows than ranks", 2, 1, "float64", "float32", 0.0, 0.5, 2),
 ]
-
-
-def digest(*arrays):
-    found = hashlib.blake2b(digest_size=8)
-    for array in arrays:
-        found.update(np.ascontiguousarray(array))
-    return found.hexdigest()
 
 
 def fitted(depth, n_outputs, dtype, grid, mu, shift, n, comm=None):
@@ -79,8 +74,9 @@ def fitted_rows(comm, block_size=7):
     rng = np.random.default_rng(3)
     J = KhatriRao(rng.standard_normal((200, 6)), rng.standard_normal((200, 5)))
     r = rng.standard_normal((200, 2))
-    fit = NystromSolver(20, rng=0, block_size=block_size).fit(J, r, comm=comm)
-    return digest(fit.points, fit.coefficients, fit.curve, np.array([fit.mu, fit.missed]))
+    fit = NystromSolver(20, rng=0, block_size=block_size).fit(J, r, residuals=True, comm=comm)
+    numbers = np.array([fit.mu, fit.missed])
+    return digest(fit.points, fit.coefficients, fit.curve, numbers, fit.loo_residuals)
 
 
 def started(n_ranks, *arguments):
@@ -110,11 +106,11 @@ def test_one_rank_has_the_bits_of_none(alone):
 
 
 @needs_mpi
-@pytest.mark.parametrize("n_ranks", [2, 3])
+@pytest.mark.parametrize("n_ranks", [2, 3, 4])
 def test_every_number_of_ranks_has_the_same_bits(n_ranks, alone):
     done = started(n_ranks, "fits")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == alone["none"] | {"rows": alone["rows"]}
+    assert json.loads(done.stdout) == alone["none"] | alone["shared"]
 
 
 @needs_mpi
@@ -127,7 +123,12 @@ def test_a_fit_goes_on_with_another_number_of_ranks():
 
 @needs_mpi
 @pytest.mark.parametrize(
-    ("fault", "message"), [("raise", "RuntimeError: this rank is out of luck"), ("kill", "")]
+    ("fault", "message"),
+    [
+        ("raise", "RuntimeError: this rank is out of luck"),
+        ("kill", ""),
+        ("leave", "rank 1 has ended, and rank 0 waits for it."),
+    ],
 )
 def test_a_rank_that_fails_ends_them_all(fault, message):
     done = started(2, "fault", fault)
@@ -140,31 +141,6 @@ def test_a_rank_that_fails_ends_them_all(fault, message):
 def test_what_ranks_cannot_share_is_refused():
     done = started(2, "refusals")
     assert done.returncode == 0, done.stderr
-
-
-class Alone:
-    """The communicator of a single rank, without MPI."""
-
-    def Get_rank(self):
-        return 0
-
-    def Get_size(self):
-        return 1
-
-    def allgather(self, thing):
-        return [thing]
-
-    def gather(self, thing, root=0):
-        return [thing]
-
-    def Allgatherv(self, sent, received):
-        received[0][...] = sent.ravel()
-
-    def Allreduce(self, sent, received):
-        received[...] = sent
-
-    def Alltoallv(self, sent, received):
-        received[0][...] = sent[0]
 
 
 def test_one_rank_needs_no_mpi():
@@ -190,12 +166,27 @@ def test_rows_shared_by_ranks_have_the_same_fit(block_size):
     J = KhatriRao(rng.standard_normal((200, 6)), rng.standard_normal((200, 5)))
     r, w = rng.standard_normal((200, 2)), rng.uniform(0.5, 2.0, 200)
     one, other = (
-        NystromSolver(20, rng=0, block_size=block_size).fit(J, r, 0.1, w, comm=comm)
+        NystromSolver(20, rng=0, block_size=block_size).fit(J, r, 0.1, w, residuals=True, comm=comm)
         for comm in (None, Alone())
     )
     assert np.array_equal(one.points, other.points)
     assert np.allclose(one.coefficients, other.coefficients, rtol=1e-9)
     assert np.isclose(one.loo_error, other.loo_error, rtol=1e-9)
+    assert np.allclose(one.loo_residuals, other.loo_residuals, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::subquad.training.TrainingWarning")
+def test_what_one_rank_shares_with_none_is_what_is_made_without_ranks():
+    same = shared_work.kernels(Alone())
+    for name, K in shared_work.kernels(None).items():
+        assert np.allclose(K, same[name], rtol=1e-12, atol=1e-13), name
+    for name, make in (("two", shared_work.two_layers), ("all", shared_work.all_layers)):
+        one, other = (make(comm).run() for comm in (None, Alone()))
+        assert np.allclose(one.outputs, other.outputs, rtol=1e-9, atol=1e-10), name
+    trainers = [shared_work.two_layers(comm).run() for comm in (None, Alone())]
+    assert np.allclose(*(trainer.change for trainer in trainers), rtol=1e-9, atol=1e-10)
+    answers = shared_work.shared_reports(Alone()), shared_work.whole_reports()
+    assert all(map(np.array_equal, *answers))
 
 
 @pytest.mark.parametrize("comm", [3, "world", np.ndarray])
@@ -252,12 +243,13 @@ def _of_ranks(task, *arguments):
 
 def _fit_alone(comm):
     fits = [{name: fitted(*options, comm=c) for name, *options in FITS} for c in (None, comm)]
-    print(json.dumps({"none": fits[0], "one rank": fits[1], "rows": fitted_rows(comm)}))
+    shared = {"rows": fitted_rows(comm), **shared_work.everything(comm)}
+    print(json.dumps({"none": fits[0], "one rank": fits[1], "shared": shared}))
 
 
 def _fit(comm):
     found = {name: fitted(*options, comm=comm) for name, *options in FITS}
-    found["rows"] = fitted_rows(comm)
+    found |= {"rows": fitted_rows(comm), **shared_work.everything(comm)}
     if comm.Get_rank() == 0:
         print(json.dumps(found))
 
@@ -293,6 +285,8 @@ def _fail(comm, fault):
         raise RuntimeError("this rank is out of luck")
     if fault == "kill" and comm.Get_rank() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "leave" and comm.Get_rank() == 1:
+        sys.exit(0)
     trainer.step()
     print("not reached")
 
@@ -324,6 +318,7 @@ def _refuse(comm):
     trainer = LastLayerGaussNewton(layer, y, n_threads=1)
     trainer._fit.state.linearise()
     refused("solve its equation with the same", trainer._fit.state.propose, y[:, None] + rank, 1.0)
+    shared_work.refuse(comm)
 
 
 if __name__ == "__main__":

@@ -103,6 +103,26 @@ def test_norms_are_those_of_scipy(rng, norm):
         np.testing.assert_allclose(flat, expected.ravel(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(1,), (16,), (0, 8), (3, 1, 48)], ids=str)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("function", [fwht, ifwht])
+def test_the_last_axis_may_be_named_in_any_way(rng, dtype, function, norm, shape):
+    # Without further options a call takes a shorter way to the kernels, unless `axes` are given.
+    x = rng.standard_normal(shape).astype(dtype)
+    expected = function(x, axes=(-1,), norm=norm)
+    for axis in (-1, np.int64(-1), x.ndim - 1):
+        result = function(x, axis, norm=norm)
+        assert result is not x
+        np.testing.assert_array_equal(result, expected)
+        same = x.copy()
+        assert function(same, axis, norm=norm, out=same) is same
+        np.testing.assert_array_equal(same, expected)
+    x.flags.writeable = False
+    np.testing.assert_array_equal(function(x, norm=norm), expected)
+    with pytest.raises(ValueError, match="out must be writeable"):
+        function(x, norm=norm, out=x)
+
+
 @pytest.mark.parametrize("m", [16, 96, 1024])
 def test_orthonormal_is_the_norm_ortho(rng, dtype, m):
     x = rng.standard_normal((3, m)).astype(dtype)

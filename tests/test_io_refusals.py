@@ -14,6 +14,8 @@ from layers import quietly
 from subquad.io import ModelFileError, load_model, read_header, save_model
 
 pytest.importorskip("sklearn")
+# Files, whatever BLAS multiplies.
+pytestmark = pytest.mark.machine
 X = np.random.default_rng(0).standard_normal((48, 4))
 
 

@@ -79,11 +79,13 @@ def storage(request):
     return request.param
 
 
+# Few entries in a column are added to it where it lies, many to a copy: six are few.
+@pytest.mark.parametrize("density", [0.1, 0.7])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_equals_the_dense_product(rng, dtype, simd_level, shape):
+def test_equals_the_dense_product(rng, dtype, simd_level, shape, density):
     n, m_in, m_out = shape
     columns = rng.standard_normal((m_in, m_out)).astype(dtype)
-    H = random_rows(rng, n, m_in, dtype)
+    H = random_rows(rng, n, m_in, dtype, density)
     out = rng.standard_normal((n, m_out)).astype(dtype)
     expected = reference_kernels.column_product(columns, H, out)
     reference_kernels.assert_within_rounding(run(columns, H, out), expected, m_in, dtype)
@@ -144,9 +146,10 @@ def test_compact_storage_does_not_depend_on_n_threads(rng, simd_level, storage, 
         np.testing.assert_array_equal(run(stored, H, out, n_threads), run(stored, H, out))
 
 
-def test_does_not_depend_on_how_rows_are_grouped(rng, dtype, simd_level):
+@pytest.mark.parametrize("density", [0.2, 0.7])
+def test_does_not_depend_on_how_rows_are_grouped(rng, dtype, simd_level, density):
     columns = rng.standard_normal((260, 1030)).astype(dtype)
-    H = random_rows(rng, 20, 260, dtype)
+    H = random_rows(rng, 20, 260, dtype, density)
     out = rng.standard_normal((20, 1030)).astype(dtype)
     one_by_one = [run(columns, H[i : i + 1], out[i : i + 1]) for i in range(20)]
     np.testing.assert_array_equal(run(columns, H, out), np.concatenate(one_by_one))

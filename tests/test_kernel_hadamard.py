@@ -75,6 +75,34 @@ def test_long_rows_are_bitwise_what_butterflies_give(rng, dtype, simd_level, log
     np.testing.assert_array_equal(transformed(x), butterfly(x, x.shape[1]))
 
 
+@pytest.mark.parametrize("log_size", range(1, 13))
+def test_rows_that_are_taken_together_are_bitwise_those_taken_alone(
+    rng, dtype, simd_level, log_size
+):
+    m = 1 << log_size
+    x = rng.standard_normal(((3 << 12) // m + 3, m)).astype(dtype)
+    for scale in (1.0, 0.3):
+        expected = butterfly(x * dtype.type(scale), m)
+        np.testing.assert_array_equal(transformed(x, scale=scale), expected)
+        alone = np.vstack([transformed(x[i : i + 1], scale=scale) for i in range(len(x))])
+        np.testing.assert_array_equal(alone, expected)
+
+
+@pytest.mark.parametrize("m", [1, 2, 12, 64, 448, 4096, 1 << 15])
+def test_input_is_multiplied_by_signs(rng, dtype, simd_level, n_threads, m):
+    x, order = rng.standard_normal((7, m)).astype(dtype), split(m)[0]
+    for n in (1, 7):
+        signs = rng.standard_normal((n, m)).astype(dtype)
+        expected = transformed(x * signs, order, 0.3)
+        signs.flags.writeable = False
+        out = np.full_like(x, np.nan)
+        hadamard.transform_rows(x, out, order, 0.3, n_threads, signs)
+        np.testing.assert_array_equal(out, expected)
+        out[:] = x
+        hadamard.transform_rows(out, out, order, 0.3, 1, signs)
+        np.testing.assert_array_equal(out, expected)
+
+
 @pytest.mark.parametrize("m", [4, 96, 1024, 28 * 1024, 1 << 14])
 def test_every_instruction_set_gives_the_same_bits(rng, dtype, simd_level, m):
     x, order = rng.standard_normal((3, m)).astype(dtype), split(m)[0]

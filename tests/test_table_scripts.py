@@ -1,6 +1,7 @@
 """The scripts that print the tables of the pages run, at sizes that take no time."""
 
 import importlib
+import importlib.util
 import itertools
 import shutil
 from argparse import Namespace
@@ -15,6 +16,8 @@ if not FOLDER.is_dir():
     pytest.skip("the benchmarks are not beside these tests", allow_module_level=True)
 
 TINY = Namespace(threads=[1], level=[None], repeats=1, cpu=True, width=256, flush_width=192)
+# They assert on no computed number.
+pytestmark = pytest.mark.sources
 
 
 @pytest.fixture
@@ -111,6 +114,32 @@ def test_whole_fits_are_timed_and_reach_their_goal(script, capsys):
     assert capsys.readouterr().out.count("subquad") == 3
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_ranks_are_compared_by_the_clock_and_by_the_processor(same, script, monkeypatch, capsys):
+    ranks_table = script("ranks_table")
+
+    def job(ranks, width, n):
+        seconds = dict.fromkeys(ranks_table.PHASES, 1 / ranks)
+        result = "a" if same else str(ranks)
+        return {"wall": seconds, "processor": seconds, "steps": 3, "result": result}
+
+    monkeypatch.setattr(ranks_table, "job", job)
+    ranks_table.main(["--width", "512", "--ranks", "1", "2"])
+    ((heads, rows),) = tables_in(capsys.readouterr().out, script)
+    cells = dict(zip(heads, rows[1], strict=True))
+    assert cells["speed-up, wall"] == cells["speed-up, processor"] == "2"
+    assert cells["result"] == ("equal" if same else "DIFFERS")
+
+
+def test_a_job_of_ranks_measures_its_fit(script):
+    ranks_table = script("ranks_table")
+    if not (ranks_table.mpiexec() and importlib.util.find_spec("mpi4py")):
+        pytest.skip("needs mpi4py and mpiexec")
+    found = ranks_table.job(1, 512, 8)
+    assert found["converged"]
+    assert set(found["wall"]) == set(found["processor"]) == set(ranks_table.PHASES)
+
+
 def test_fits_of_weights_that_are_not_stored_are_measured(script, monkeypatch, capsys, tmp_path):
     wide = script("wide_table")
     digits_in(tmp_path)
@@ -148,15 +177,14 @@ def test_fits_of_many_rows_are_measured(script, monkeypatch, capsys):
     rows = script("many_rows_table")
     options = rows.options_of(["--rows", "80", "9000", "--landmarks", "20", "--width", "256"])
     labels = [fit[0] for fit in rows.chosen(options)]
-    assert labels == [
-        *("NTK exact", "NTK", "NTK 20 landmarks", "Gauss-Newton"),
-        *("NTK", "NTK 20 landmarks"),
-    ]
-    options.rows = [80]
+    every = ["NTK exact", "NTK", "NTK 20 landmarks", "Gauss-Newton"]
+    assert labels == every + every[1:]
+    options.rows, options.chunk = [80], 30
     monkeypatch.setattr(rows, "apart", lambda _, n, __, *fit: rows.measure(options, *fit))
     rows.main(options)
     ((_, cells),) = tables_in(capsys.readouterr().out, script)
-    assert [row[-1] for row in cells] == ["exact", "exact", "nystrom", "exact"]
+    assert [row[0] for row in cells[4:]] == ["NTK, 30 at a time", "Gauss-Newton, 30 at a time"]
+    assert [row[-1] for row in cells] == ["exact", "exact", "nystrom", "exact", "exact", "exact"]
 
 
 def test_probabilities_are_measured_beside_those_of_logistic_regression(script, capsys):
@@ -225,47 +253,16 @@ def test_the_roofline_is_measured(script, monkeypatch):
     assert all(1e6 < figure < 1e16 for figure in figures.values())
 
 
-PAGE = """text
-<!-- table: a_table.py --width 3 -->
-old
-<!-- end -->
-more
-<!-- table: b_table.py -->
-<!-- end -->
-"""
-
-
-def test_a_page_gets_what_its_commands_print_and_keeps_the_rest(script):
-    page = script("performance_page")
-    once = page.measured(PAGE, lambda command: f"of {command}\n")
-    assert "old" not in once
-    assert "<!-- table: a_table.py --width 3 -->\n\nof a_table.py --width 3\n\n<!-- end -->" in once
-    assert page.measured(once, lambda command: f"of {command}\n") == once
-    some = page.measured(PAGE, lambda command: "new", only=["b_table"])
-    assert "old" in some
-    assert some.count("new") == 1
-
-
-def test_every_command_of_the_page_is_there(script):
-    page = script("performance_page")
-    if not page.PAGE.exists():
-        pytest.skip("the page is not beside these tests")
-    blocks = page.BLOCK.findall(page.PAGE.read_text(encoding="utf-8"))
-    assert len(blocks) == page.PAGE.read_text(encoding="utf-8").count("<!-- table:")
-    assert all((FOLDER / command.split()[0]).exists() for _, command, _, _ in blocks)
-
-
-def test_ratios_are_drawn_and_tables_without_them_are_not(script, tmp_path):
-    pytest.importorskip("matplotlib")
-    page = script("performance_page")
-    text = (
-        "| n | time (ms) | numpy takes |\n|---:|---:|---:|\n| 1 | 2 | 3.5x |\n| 4 | 5 | 1e+03x |\n"
-    )
-    [(heads, rows)] = page.tables_of(text)
-    assert page.ratios(heads, rows) == (["1", "4"], {"numpy takes": [3.5, 1000.0]})
-    assert page.plot(heads, rows, tmp_path / "a.svg")
-    assert "<svg" in (tmp_path / "a.svg").read_text()
-    assert not page.plot(["n", "time"], [["1", "2"]], tmp_path / "b.svg")
+@pytest.mark.usefixtures("rates")
+def test_kernels_are_compared_with_their_bounds(script, monkeypatch, capsys):
+    monkeypatch.setattr(script("side_by_side"), "PAUSE", 0)
+    module = script("roofline_table")
+    options = Namespace(**vars(TINY), neurons=256)
+    module.print_tables([("best", 1, module.measure(options))])
+    ((heads, rows),) = tables_in(capsys.readouterr().out, script)
+    assert len(rows) == 10
+    assert {row[heads.index("set by")] for row in rows} == {"memory", "arithmetic"}
+    assert all(float(row[heads.index("bound (ms)")]) > 0 for row in rows)
 
 
 def test_the_quality_of_every_estimator_is_beside_that_of_others(script, monkeypatch, capsys):
@@ -296,3 +293,23 @@ def test_the_command_is_measured_beside_ridge_and_boosting(script, monkeypatch, 
     assert heads == list(quality.HEADS)
     assert row[:4] == [name, "32", "2", "RMSE" if name == "rents" else "share wrong"]
     assert row[-1].split()[0] in ("better", "level", "worse")
+
+
+TOLD = """import time: self [us] | cumulative | imported package
+import time:       100 |        100 |   numpy
+import time:        40 |         40 |       pandas
+import time:        20 |         60 |     sklearn.utils
+import time:        10 |         70 |   sklearn
+import time:         5 |        175 | subquad.estimators
+"""
+
+
+def test_an_import_is_shared_among_those_who_asked_for_it(script, capsys):
+    module = script("import_table")
+    found = module.shares(TOLD)
+    assert found == pytest.approx({"subquad": 5e-6, "scikit-learn": 7e-5, "others": 1e-4})
+    module.main(["--repeats", "1", "--modules", "subquad", "--fits"])
+    ((heads, [row]),) = tables_in(capsys.readouterr().out, script)
+    assert heads[0] == "import"
+    assert row[0] == "subquad"
+    assert float(row[1]) > 0

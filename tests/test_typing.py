@@ -105,11 +105,12 @@ def test_what_a_user_asks_of_torch_is_answered(script):
 
 
 @pytest.mark.sources
-def test_mypy_finds_no_fault_in_what_a_user_writes(pytestconfig):
+def test_mypy_finds_no_fault_in_what_a_user_writes(pytestconfig, tmp_path):
     pytest.importorskip("mypy")
     if not (REPOSITORY / "pyproject.toml").exists():
         pytest.skip("the settings are not beside these tests")
-    cache = pytestconfig.cache.mkdir("mypy")
+    kept = getattr(pytestconfig, "cache", None)  # None where pytest keeps nothing between runs
+    cache = tmp_path if kept is None else kept.mkdir("mypy")
     command = [sys.executable, "-m", "mypy", "--cache-dir", str(cache)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

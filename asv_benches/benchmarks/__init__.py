@@ -5,6 +5,8 @@
     hadamard    Walsh-Hadamard transforms          gaussian    weights generated in the product
     ntk         tangent kernels, of infinite width and of networks
     scaling     seconds per step as a power of the width, and as threads are added
+    imports     processor time of importing a module
+    instructions    what each kernel executes, counted by valgrind: the same on a busy machine
 
 `implementation` is a parameter everywhere; the smallest sizes come first, and the tests of the
 package run every benchmark at those. `n_threads` and `level`, the instruction set, are parameters

@@ -1,7 +1,8 @@
 """Half-space reports: queries in batches of 64 against their peers, updates, the points tested."""
 
+import statistics
+
 import numpy as np
-from scipy.stats import norm
 
 from subquad import HalfSpaceReport
 
@@ -15,7 +16,11 @@ def problem(n, d):
     rng = np.random.default_rng(0)
     points = rng.standard_normal((n, d), np.float32)
     A = rng.standard_normal((QUERIES, d)).astype(np.float32)
-    return points, A / np.linalg.norm(A, axis=1, keepdims=True), float(norm.isf(REPORTED))
+    return (
+        points,
+        A / np.linalg.norm(A, axis=1, keepdims=True),
+        -statistics.NormalDist().inv_cdf(REPORTED),
+    )
 
 
 class HalfSpaceQueries(Suite):

@@ -1,4 +1,4 @@
-"""``subquad plan``: a fit's memory and time, counted from the algorithm; nothing large is made.
+"""A fit's memory and time, counted from the algorithm; nothing large is made.
 
 Memory is what the arrays of the fit take together, beside Python and its libraries. Time divides
 operation counts by the rates of a short probe of this machine.
@@ -9,9 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subquad._command.errors import SUCCESS, BadInput
-from subquad._command.report import as_json, size
-from subquad._machine import available_memory
 from subquad.weights import GaussianWeights
 
 # This many arrays of shape (n, width) are alive at the peak of a step: features, Z0, Z, the factor
@@ -34,14 +31,6 @@ LANDMARKS = 1024
 ITERATIONS = 30
 # The probe multiplies square matrices of this size: large enough that BLAS reaches its rate.
 PROBE_SIZE = 512
-# The plan refuses an option below the least value that it can have.
-LEAST = {"n": 1, "width": 1, "depth": 2, "features": 1, "outputs": 1, "steps": 1, "shift": 0}
-
-
-SOLVERS = {
-    "exact": "one factorisation a step and output",
-    "pcg": f"conjugate gradients, which {LANDMARKS} landmarks precondition",
-}
 
 
 @dataclass(frozen=True)
@@ -103,30 +92,6 @@ class Rates:
     products64: float
     copied_bytes: float
     normals: float
-
-
-def plan(args):
-    """Print the forecast; return the exit status."""
-    fit = _planned(args)
-    n_bytes = memory(fit)
-    times = seconds(fit, probe(args.dtype), args.steps)
-    room = available_memory()
-    if args.json:
-        known = {
-            "solver": fit.solver,
-            "expected_active": fit.expected_active,
-            "available_bytes": room,
-        }
-        print(as_json({"memory_bytes": n_bytes, "seconds": times, **known}))
-        return SUCCESS
-    print(f"A forecast, for {args.n} rows and {args.steps} steps on this machine as it is now:")
-    print(f"{'solver':<9}{SOLVERS[fit.solver]}")
-    _print_parts("memory", n_bytes, size)
-    if room is not None:
-        verdict = "fits" if n_bytes["total"] <= room else "does not fit"
-        print(f"{'':<9}{verdict} in the {size(room)} available; Python and libraries take 0.2 GB")
-    _print_parts("time", times, _duration)
-    return SUCCESS
 
 
 def memory(fit):
@@ -218,32 +183,3 @@ def _best(work, repeats=3):
         work()
         elapsed.append(time.perf_counter() - started)
     return min(elapsed)
-
-
-def _planned(args):
-    """Size of the fit asked about."""
-    for name, least in LEAST.items():
-        if not getattr(args, name) >= least:
-            raise BadInput(f"--{name} must be at least {least}; got {getattr(args, name)}")
-    return Fit(
-        n=args.n,
-        width=args.width,
-        depth=args.depth,
-        n_features=args.features,
-        n_outputs=args.outputs,
-        shift=args.shift,
-        dtype=args.dtype,
-        readout=args.readout,
-        weights=args.weights,
-    )
-
-
-def _print_parts(label, parts, shown):
-    """Print the total, then what it is made of."""
-    inside = ", ".join(f"{name} {shown(value)}" for name, value in parts.items() if name != "total")
-    print(f"{label:<9}{shown(parts['total'])} ({inside})")
-
-
-def _duration(seconds):
-    """Seconds with three digits."""
-    return f"{seconds:.3g} s"

@@ -23,7 +23,7 @@ def build_parser():
         (_add_predict, "saved"),
         (_add_evaluate, "saved"),
         (_add_info, "saved"),
-        (_add_plan, "forecast"),
+        (_add_plan, "plan"),
         (_add_completion, "completion"),
     ):
         subparser = add(commands)
@@ -144,6 +144,13 @@ def _add_plan(commands):
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     parser.add_argument("--readout", choices=["partition", "dense"], default="partition")
     parser.add_argument("--weights", choices=WEIGHTS, default="dense", help=WEIGHTS_HELP)
+    parser.add_argument(
+        "--ranks",
+        type=int,
+        default=1,
+        metavar="P",
+        help="ranks of a job of MPI that share the neurons: the forecast is for each (default 1)",
+    )
     parser.add_argument("--json", action="store_true", help="the forecast as JSON")
     return parser
 

@@ -45,10 +45,13 @@ class Signals:
 
     @contextlib.contextmanager
     def held(self):
-        """Let a first signal wait until the block ends; a second one ends the block."""
+        """Let a first signal wait until the block ends; a second one ends the block.
+
+        What it yields tells whether one waits.
+        """
         before, self._holds = self._received, self._received is None
         try:
-            yield
+            yield lambda: self._received != before
         finally:
             self._holds = False
         if self._received != before:

@@ -1,6 +1,6 @@
 """Walsh-Hadamard transforms, in natural (Sylvester, Kronecker) order.
 
-    out[i] = scale * (H_order (x) H_2 (x) ... (x) H_2) x[i]
+    out[i] = scale * (H_order (x) H_2 (x) ... (x) H_2) (signs * x[i])
 
 for rows i of order * 2^k entries, order 1, 12, 20 or 28. Rows longer than the caches are
 transformed in pieces and then joined: H_m = (H_order (x) I) (I (x) H_size) for m = order * size.
@@ -19,6 +19,12 @@ cdef extern from "hadamard.h" nogil:
         const double *, intp_t, double *, intp_t, int, int, intp_t, double, int) noexcept nogil
     ctypedef void (*hadamard_columns_f32_fn)(float *, intp_t, intp_t, int) noexcept nogil
     ctypedef void (*hadamard_columns_f64_fn)(double *, intp_t, intp_t, int) noexcept nogil
+    ctypedef void (*hadamard_signs_f32_fn)(
+        const float *, const float *, float *, intp_t) noexcept nogil
+    ctypedef void (*hadamard_signs_f64_fn)(
+        const double *, const double *, double *, intp_t) noexcept nogil
+    const hadamard_signs_f32_fn *hadamard_signs_f32
+    const hadamard_signs_f64_fn *hadamard_signs_f64
     const hadamard_rows_f32_fn *hadamard_rows_f32
     const hadamard_rows_f64_fn *hadamard_rows_f64
     const hadamard_columns_f32_fn *hadamard_columns_f32
@@ -42,6 +48,16 @@ cdef inline void rows(
                                  fetch)
 
 
+cdef inline void multiply(
+    int level, const real_t *x, const real_t *signs, real_t *out, intp_t m,
+) noexcept nogil:
+    """Multiply one row by signs."""
+    if real_t is float:
+        hadamard_signs_f32[level](x, signs, out, m)
+    else:
+        hadamard_signs_f64[level](x, signs, out, m)
+
+
 cdef inline void columns(
     int level, real_t *out, intp_t stride, intp_t width, int order,
 ) noexcept nogil:
@@ -58,10 +74,13 @@ def transform_rows(
     int order,                      # 1, 12, 20 or 28; m / order is a power of two
     double scale,
     int n_threads,
+    const real_t[:, :] signs=None,  # IN   (n, m), or (1, m) for all rows; None for none
 ):
-    """out[i] = scale * H_m x[i]."""
+    """out[i] = scale * H_m (signs[i] * x[i])."""
     cdef:
-        intp_t t
+        intp_t t, i
+        bint is_signed = signs is not None
+        intp_t sign_step = is_signed and signs.shape[0] > 1
         intp_t n = x.shape[0]
         intp_t m = x.shape[1]
         intp_t per_task, n_tasks
@@ -79,8 +98,14 @@ def transform_rows(
     per_task = max(1, REALS_PER_TASK // m)
     n_tasks = (n + per_task - 1) // per_task
     for t in prange(n_tasks, nogil=True, schedule="static", num_threads=n_threads):
-        rows(level, &x[t * per_task, 0], x_stride, &out[t * per_task, 0], out_stride, order,
-             log_size, min(per_task, n - t * per_task), <real_t>scale, fetch)
+        if is_signed:
+            for i in range(t * per_task, min(n, (t + 1) * per_task)):
+                multiply(level, &x[i, 0], &signs[i * sign_step, 0], &out[i, 0], m)
+            rows(level, &out[t * per_task, 0], out_stride, &out[t * per_task, 0], out_stride, order,
+                 log_size, min(per_task, n - t * per_task), <real_t>scale, fetch)
+        else:
+            rows(level, &x[t * per_task, 0], x_stride, &out[t * per_task, 0], out_stride, order,
+                 log_size, min(per_task, n - t * per_task), <real_t>scale, fetch)
 
 
 def transform_columns(

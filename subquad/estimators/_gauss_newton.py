@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from subquad._parallel import blas_threads_for, resolve_threads
+from subquad._ranks import NEURONS_PER_CHUNK, StoppedTogether
 from subquad._validation import one_of
 from subquad.activations import ShiftedReLU
 from subquad.estimators._base import warn_constant
@@ -147,6 +148,8 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
     """What regression and classification share: rows in, outputs of the network out."""
 
     _FITTED = "factors_"
+    # The communicator whose ranks all make this fit, and share its neurons.
+    _comm = None
 
     def __init__(
         self,
@@ -338,7 +341,20 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
 
     def _layer(self, X):
         """The last layer of the network at the rows of X, in the present scaling."""
-        return self.network_.last_layer(self._rows(X), self.n_threads)
+        return self.network_.last_layer(self._rows(X), self.n_threads, comm=self._comm)
+
+    def _why_alone(self, n, n_outputs, n_ranks):
+        """Why ranks have nothing to share in a fit of n distinct rows; None where they have."""
+        if self.weights != "implicit":
+            return "ranks share neurons of implicit weights alone"
+        coupled = self.readout != "partition" and n_outputs > 1
+        if coupled:
+            return "ranks share neurons that feed one output each alone"
+        if step_solver_for(self.solver, n, coupled, self.regularization) != "exact":
+            return "ranks share neurons where steps are solved exactly alone"
+        if n_ranks > -(-self.width // NEURONS_PER_CHUNK):
+            return f"there must be {NEURONS_PER_CHUNK} neurons for each rank that shares them"
+        return None
 
     def _continue(self, X, T, weights, repeats):
         """Return the trainer that goes on from the present weights, to what the fit still lacks."""
@@ -397,11 +413,13 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             self.callback.begin(trainer)
         try:
             trainer.run()
-        finally:
-            if trainer.history:
+        except BaseException as error:
+            # Ranks that did not stop together cannot gather what they have.
+            together = self._comm is None or isinstance(error, StoppedTogether)
+            if trainer.history and together:
                 self._adopt(trainer, observed, earlier)
-        if not trainer.history:  # the targets were met before the first step
-            self._adopt(trainer, observed, earlier)
+            raise
+        self._adopt(trainer, observed, earlier)
 
     def _adopt(self, trainer, observed, earlier):
         """Take over what a trainer found."""
@@ -410,6 +428,8 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
         if isinstance(self._fitted_loss, SquaredLoss):
             self._keep_observations(places, weights, trainer.linear_targets[places] + deviations)
         A, V = trainer.factors
+        if self._comm is not None:
+            A = trainer._stream.layer.gather(A)  # None but on the first rank
         if earlier is not None and np.array_equal(V, earlier[1]):
             A = A + earlier[0]
         elif earlier is not None:

@@ -119,8 +119,13 @@ def some_of(X, T, weights, repeats, most):
     return X[some], T[some], weights[some], repeats and repeats.of_points(some)
 
 
-def by_landmarks(kernel, T, damping, weights, repeats, n_landmarks, landmarks, residuals):
-    """Return the `NystromFit` of targets to `KernelRows`, on request with its errors by rows."""
+def by_landmarks(
+    kernel, T, damping, weights, repeats, n_landmarks, landmarks, residuals, comm=None
+):
+    """Return the `NystromFit` of targets to `KernelRows`, on request with its errors by rows.
+
+    The ranks of `comm`, if given, share the rows.
+    """
     n, M = len(T), n_landmarks
     require_memory(
         8 * (4 * M * M + 4 * max(256 * M, 2**22)), f"Equations of {M} landmarks", "Take fewer."
@@ -130,7 +135,7 @@ def by_landmarks(kernel, T, damping, weights, repeats, n_landmarks, landmarks, r
             f"n_landmarks must be at most {n}, the number of distinct rows; got {n_landmarks}."
         )
     solver = NystromSolver(n_landmarks, landmarks=landmarks, rng=0)
-    return solver.fit(kernel, T, damping, weights, repeats=repeats, residuals=residuals)
+    return solver.fit(kernel, T, damping, weights, repeats=repeats, residuals=residuals, comm=comm)
 
 
 def by_iterations(K, T, mu, weights):

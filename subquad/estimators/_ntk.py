@@ -33,6 +33,7 @@ from subquad.estimators._feature_scales import (
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
 from subquad.estimators._many_rows import (
     DEFAULT_LANDMARKS,
+    ITERATED_ROWS,
     ROWS_FOR_QUICK_CHOICE,
     SOLVED,
     SOLVER,
@@ -140,6 +141,8 @@ class _NTKModel(LinearisedModel, Model):
     _accepts_sparse = True
     # Whether scale_features="auto" may learn scales.
     _learns_scales = False
+    # The communicator whose ranks all make this fit, and share its landmarks' equations.
+    _comm = None
 
     def __init__(
         self,
@@ -190,6 +193,14 @@ class _NTKModel(LinearisedModel, Model):
         if self.solver_ != "nystrom":
             self._keep_observations(places, *given)
         return self
+
+    def _why_alone(self, n, n_outputs, n_ranks):
+        """Why ranks have nothing to share in a fit of n distinct rows; None where they have."""
+        if solver_for(self.solver, n) == "nystrom":
+            return None
+        return "ranks share the equations of landmarks alone, which stand for more than " + (
+            f"{ITERATED_ROWS:,} rows"
+        )
 
     def _go_on(self, X, T, sample_weight, n_before):
         """Fit targets of more rows with what was chosen for the first of them.
@@ -300,7 +311,7 @@ class _NTKModel(LinearisedModel, Model):
         if count is None or self.solver == "auto":
             count = min(count or DEFAULT_LANDMARKS, X.shape[0])
         data = T, damping, weights, repeats
-        found = by_landmarks(kernel, *data, count, self.landmarks, self._needs_errors)
+        found = by_landmarks(kernel, *data, count, self.landmarks, self._needs_errors, self._comm)
         self.rows_, self.dual_coef_ = kernel.rows[found.points], found.coefficients
         self.regularization_, self.loo_error_ = found.mu, found.loo_error
         self.solver_report_, self.missed_trace_ = found.message, found.missed

@@ -6,6 +6,7 @@ from subquad._validation import even_array, integer, one_of, require_finite
 from subquad.hadamard._levels import order_of
 from subquad.hadamard._orders import ORDERS
 
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _NORMS = (None, "backward", "ortho", "forward")
 
 
@@ -68,11 +69,15 @@ def as_signs(signs, shape, axes, dtype, inverse):
         raise ValueError(f"signs must have shape {lengths}; got {values.shape}.")
     if dtype.kind == "i" and not ((values == 1) | (values == -1)).all():
         raise ValueError("signs must be 1 or -1 for integers; got others. Convert x to float64.")
-    with np.errstate(all="ignore"):  # what float32 cannot hold becomes inf, and is then refused
-        values = values.astype(np.float64 if dtype == np.float64 else np.float32)
+    kind = _FLOAT64 if dtype == _FLOAT64 else _FLOAT32
+    if values.dtype != kind:
+        with np.errstate(all="ignore"):  # what float32 cannot hold becomes inf, and is then refused
+            values = values.astype(kind)
     require_finite(values, "signs")
     if inverse and not values.all():
         zeros = values.size - np.count_nonzero(values)
         raise ValueError(f"signs must not be 0, since ifwht divides by them; got {zeros} zeros.")
     wide = [n if i in axes else 1 for i, n in enumerate(shape)]
-    return np.ascontiguousarray(values.transpose(np.argsort(axes))).reshape(wide)
+    if len(axes) > 1:
+        values = values.transpose(np.argsort(axes))
+    return np.require(values, requirements="CA").reshape(wide)

@@ -51,6 +51,18 @@ def transform(x, out, axes, scale, n_threads):
         x, scale = out, 1.0
 
 
+def transform_last(x, out, scale, n_threads, signs=None):
+    """Put scale * H (signs * x) along the last axis into `out`, as `transform` does.
+
+    `signs` is a contiguous vector of the dtype of x, or None.
+    """
+    m = x.shape[-1]
+    order = order_of(m, x.ndim - 1)
+    if x.size:
+        rows, results = (x, out) if x.ndim == 2 else (x.reshape(-1, m), out.reshape(-1, m))
+        _transform_rows(rows, results, order, scale, n_threads, signs)
+
+
 def _runs(shape, axes):
     """Return the (first, stop) of axes that one product transforms.
 
@@ -78,21 +90,27 @@ def _transform_run(x, out, first, stop, scale, n_threads):
     _transform_levels(out.reshape(-1, m * columns), columns, order, n_threads)
 
 
-def _transform_rows(x, out, order, scale, n_threads):
+def _transform_rows(x, out, order, scale, n_threads, signs=None):
     """H_m of every row, in calls of bounded length."""
     n, m = x.shape
     if m <= _REALS_PER_CALL and (n_threads == 1 or n >= n_threads):
+        same = None if signs is None else signs[None]
+        if n * m <= _REALS_PER_CALL:
+            hadamard.transform_rows(x, out, order, scale, n_threads, same)
+            return
         for rows in _calls(n, m):
-            hadamard.transform_rows(x[rows], out[rows], order, scale, n_threads)
+            hadamard.transform_rows(x[rows], out[rows], order, scale, n_threads, same)
         return
     # One row at a time: pieces of it, which n_threads share, and then across the pieces.
     size = m // order
     while size > _REALS_PER_PIECE or (n_threads > 1 and 8 * size > m):
         size //= 8
+    signs = None if signs is None else signs.reshape(-1, size)
     for i in range(n):
         pieces, result = x[i].reshape(-1, size), out[i].reshape(-1, size)
         for rows in _calls(len(pieces), size):
-            hadamard.transform_rows(pieces[rows], result[rows], 1, scale, n_threads)
+            some = None if signs is None else signs[rows]
+            hadamard.transform_rows(pieces[rows], result[rows], 1, scale, n_threads, some)
         _transform_levels(out[i : i + 1], size, order, n_threads)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from subquad._validation import as_array, require_memory, require_output
 from subquad.hadamard._arguments import as_axes, as_signs, require_lengths, scale_of
 from subquad.hadamard._exact import transform_integers
-from subquad.hadamard._levels import transform, useful_threads
+from subquad.hadamard._levels import transform, transform_last, useful_threads
 from subquad.hadamard._orders import in_order, positions
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Accept these beside float32 and float64; bfloat16 is that of the package ml_dtypes.
 _ALSO = ("float16", "bfloat16", "int32", "int64")
+# The dtypes of the kernels.
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 # Ask for the available memory before an array of more bytes than this is allocated.
 _LARGE = 1 << 27
 
@@ -94,9 +96,10 @@ def fwht(
     -----
     m log2(m) additions a vector, and no memory beyond the result if x and `out` are contiguous
     floats in natural order. Along the last axis a vector stays in the cache; along others the array
-    is read and written once for every three levels, which takes about twice as long. `signs` take
-    one pass over the array; another `order` takes one for each axis, several where a vector is
-    longer than the caches, and a copy of x where `out` is x.
+    is read and written once for every three levels, which takes about twice as long. `signs` along
+    the last axis are multiplied in the cache, and take one pass over the array along others;
+    another `order` takes one for each axis, several where a vector is longer than the caches, and a
+    copy of x where `out` is x.
 
     To first order, the error is at most (1 + k / 2) eps |H_m x| in 2-norm for m = 2^k, and 27 eps
     |H_m x| more for the other lengths, where x is what the signs left. Bitwise the same for every
@@ -191,6 +194,12 @@ class _Product(NamedTuple):
 
 def _transformed(x, axis, axes, norm, orthonormal, order, signs, out, n_threads, *, inverse):
     """Check all arguments of `fwht` or `ifwht`, and return the result."""
+    if signs is None and axes is None and _is_plain(x, axis, order, out):
+        scale = scale_of(norm, orthonormal, x.shape[-1], x.dtype, inverse)
+        n_threads = useful_threads(n_threads, x.size)
+        result = _empty(x) if out is None else x
+        transform_last(x, result, scale, n_threads)
+        return result
     x = as_array(x, "x", also=_ALSO)
     axes = as_axes(axis, axes, x.shape)
     require_lengths(x.shape, axes, order)
@@ -207,6 +216,25 @@ def _transformed(x, axis, axes, norm, orthonormal, order, signs, out, n_threads,
         with np.errstate(over="ignore"):
             result[...] = target
     return result
+
+
+def _is_plain(x, axis, order, out):
+    """Whether one call of a kernel does what is asked of x, apart from its length.
+
+    Most calls are such, of a few short vectors: all the checks would take longer than a transform.
+    """
+    return (
+        type(x) is np.ndarray
+        and x.dtype in _FLOATS
+        and (out is None or (out is x and x.flags.writeable))
+        and x.flags.c_contiguous
+        and x.flags.aligned
+        and type(order) is str
+        and order == "natural"
+        and x.ndim > 0
+        and type(axis) is int
+        and axis in (-1, x.ndim - 1)
+    )
 
 
 def _apply(product, x, result):
@@ -238,6 +266,10 @@ def _apply_to_floats(product, x, target):
             source = into
             if before is not None:
                 before = np.take(before, positions(product.order, x.shape[axis]), axis=axis)
+    if before is not None and product.axes == (x.ndim - 1,):
+        signs = before.ravel().astype(x.dtype, copy=False)
+        transform_last(source, target, product.scale, product.n_threads, signs)
+        return target
     if before is not None:
         source = _quietly(np.multiply, source, before, target)
     transform(source, target, product.axes, product.scale, product.n_threads)
@@ -268,4 +300,4 @@ def _fits(out, x):
     """Whether the kernels may write to `out` while they read the contiguous x."""
     if not (out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative):
         return False
-    return not np.may_share_memory(out, x) or out.ctypes.data == x.ctypes.data
+    return out is x or not np.may_share_memory(out, x) or out.ctypes.data == x.ctypes.data

@@ -33,6 +33,12 @@ class ForwardPass:
     changes : sequence, optional
         dW_l for every layer: objects with `add_product(out, Y)`, which adds dW_l y_i to out[i], and
         `add_transposed_product(out, X)`, which adds dW_l^T x_i.
+    start : ForwardPass, optional
+        A pass of the same points through the same W_l without changes, whose `preactivations` were
+        kept. What W_l (h_{l-1} - h'_{l-1}) and dW_l h_{l-1} add to its z'_l is summed by itself:
+        near it, a sum of small numbers, of which rounding leaves as much less to the outputs.
+    keep : bool
+        Whether to keep `preactivations`.
 
     Attributes
     ----------
@@ -42,20 +48,39 @@ class ForwardPass:
         Which neurons of each layer fire.
     response : ndarray, shape (n, m)
         h_L.
+    preactivations : list of ndarray, shape (n, m)
+        z_l, where they are kept.
     """
 
-    def __init__(self, network, X, n_threads, changes=None):
+    def __init__(self, network, X, n_threads, changes=None, *, start=None, keep=False):
         self._network, self._changes, self._n_threads = network, changes, n_threads
         self.inputs, self.fired, self._norms, H = [], [], [], X
-        for level, W in enumerate(network.weights):
+        self.preactivations = []
+        for level in range(network.depth):
             self.inputs.append(H)
-            Z = network._apply(W, H, n_threads) if level else W._apply_dense(H, n_threads)
-            if changes is not None:
-                changes[level].add_product(Z, H)
+            Z = self._multiplied(level, H, start)
+            if keep:
+                self.preactivations.append(Z.copy())
             H, norms = self._respond(Z, H)
             if network.normalise and level < network.depth - 1:
                 divide_by_norms(H, norms)
         self.response = H
+
+    def _multiplied(self, level, H, start):
+        """z of a layer, (W + dW) h."""
+        W = self._network.weights[level]
+        if start is None:
+            apply = self._network._apply if level else _product
+            Z = apply(W, H, self._n_threads)
+        elif level:
+            Z = _product(W, H - start.inputs[level], self._n_threads)
+        else:
+            Z = np.zeros((len(H), W.shape[0]), H.dtype)
+        if self._changes is not None:
+            self._changes[level].add_product(Z, H)
+        if start is not None:
+            Z += start.preactivations[level]
+        return Z
 
     def _respond(self, Z, H):
         """Note which neurons fire; return their response, in the memory of Z, and its norms."""
@@ -117,6 +142,11 @@ class ForwardPass:
         if self._changes is not None:
             self._changes[level].add_transposed_product(out, U)
         return out
+
+
+def _product(W, H, n_threads):
+    """Return rows W h_i, zero or not, of either sign."""
+    return W._apply_dense(H, n_threads)
 
 
 def is_list_of_pairs(factors):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from subquad._fixed import FixedWeights
 from subquad._ranks import NEURONS_PER_CHUNK, Ranks
 from subquad.networks._last_layer import LastLayer, as_factors, is_separable, outputs_in_range
+from subquad.networks._shared_weights import GatheredRows, OwnRows, SharedProducts
 from subquad.weights import GaussianWeights
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from subquad._typing import FloatArray
-
-# Rows of implicit weights are made from a multiple of so many on.
-_TILE = 64
 
 
 class ShardedLastLayer(LastLayer):
@@ -111,6 +108,18 @@ class ShardedLastLayer(LastLayer):
         """
         return self._ranks.gathered_at_first(A)
 
+    def _product_with_features(self, A):
+        """A^T V of all neurons on every rank, shape (width, m_in), from A of this rank's."""
+        edges = _edges_of_chunks(self.readout)
+        out = np.empty((self.width, self._inputs.shape[1]), A.dtype)
+        for rows in chunks_of(self.readout, self.neurons):
+            own = slice(rows.start - self.neurons.start, rows.stop - self.neurons.start)
+            out[rows] = A[:, own].T @ self.features
+        shares = [int(edges[(len(edges) - 1) * r // self._ranks.size])
+                  for r in range(self._ranks.size + 1)]  # fmt: skip
+        self._ranks.filled(out, shares)
+        return out
+
     def require_same(self, **values: object) -> None:
         """Raise a ValueError on every rank unless each value is the same on all of them.
 
@@ -124,44 +133,6 @@ class ShardedLastLayer(LastLayer):
     def jacobian(self, *args: object, **kwargs: object) -> NoReturn:
         """Raise: no rank has the rows of a Jacobian."""
         raise ValueError("layer must not be shared by ranks for `jacobian`; got a sharded layer.")
-
-
-class GatheredRows(FixedWeights):
-    """Weights whose product each rank makes a part of, and then has whole."""
-
-    def __init__(self, W, ranks):
-        self.shape, self.dtype = W.shape, W.dtype
-        rows = [W.shape[0] * r // ranks.size // _TILE * _TILE for r in range(ranks.size)]
-        self._edges, self._ranks = np.array([*rows, W.shape[0]]), ranks
-        self._own = OwnRows(W, slice(*self._edges[ranks.rank : ranks.rank + 2]))
-
-    def _apply_dense(self, H, n_threads):
-        return self._ranks.gathered(self._own._apply_dense(H, n_threads), self._edges)
-
-    def _apply_csr(self, indptr, indices, values, n_threads):
-        own = self._own._apply_csr(indptr, indices, values, n_threads)
-        return self._ranks.gathered(own, self._edges)
-
-
-class OwnRows(FixedWeights):
-    """Some rows of weights that are not stored."""
-
-    def __init__(self, W, rows):
-        first = rows.start // _TILE * _TILE
-        self._rows = slice(rows.start - first, rows.stop - first)
-        self._W = W._rows(first, rows.stop) if rows.stop > first else None
-        self.shape, self.dtype = (rows.stop - rows.start, W.shape[1]), W.dtype
-
-    def _apply_dense(self, H, n_threads):
-        if self._W is None:
-            return np.empty((len(H), 0), self.dtype)
-        return np.ascontiguousarray(self._W._apply_dense(H, n_threads)[:, self._rows])
-
-    def _apply_csr(self, indptr, indices, values, n_threads):
-        if self._W is None:
-            return np.empty((len(indptr) - 1, 0), self.dtype)
-        product = self._W._apply_csr(indptr, indices, values, n_threads)
-        return np.ascontiguousarray(product[:, self._rows])
 
 
 def sharded_last_layer(network, X, comm, n_threads):
@@ -178,6 +149,41 @@ def sharded_last_layer(network, X, comm, n_threads):
     part = network._from_parts(layers, network.readout, network.activation)
     part.weight_std = network.weight_std
     return ShardedLastLayer._sharing(part._last_layer(X, n_threads), neurons, ranks)
+
+
+def sharded_two_layer(network, X, comm):
+    """Return the `ShardedLastLayer` of a TwoLayerNetwork, of which every rank has all weights."""
+    ranks = Ranks(comm)
+    _require_partition(network.readout)
+    ranks.require_same(
+        network=network.weights, readout=network.readout, activation=network.activation, X=X
+    )
+    neurons = own_neurons(network.readout, ranks)
+    Z = np.empty((len(X), neurons.stop - neurons.start), network.dtype)
+    for chunk in chunks_of(network.readout, neurons):  # a product of the same shape on any rank
+        own = slice(chunk.start - neurons.start, chunk.stop - neurons.start)
+        Z[:, own] = X @ network.weights[chunk].T
+    parts = network.readout, network.activation, network.weight_std, network._thresholds(X)
+    return ShardedLastLayer._sharing(LastLayer._trusted(X, Z, *parts), neurons, ranks)
+
+
+def shared_network(network, X, comm):
+    """Return a WideNetwork whose products with weights are shared by ranks, and the ranks."""
+    ranks = Ranks(comm)
+    _require_implicit(network)
+    weights = [repr(W) for W in network.weights]
+    described = weights, network.activation, network.weight_std, network.normalise
+    ranks.require_same(network=described, readout=network.readout, X=X)
+    layers = [SharedProducts(W, ranks) for W in network.weights]
+    shared = network._from_parts(layers, network.readout, network.activation, network.normalise)
+    shared.weight_std = network.weight_std
+    return shared, ranks
+
+
+def chunks_of(readout: FloatArray, neurons: slice) -> list[slice]:
+    """Return the chunks of a rank's neurons."""
+    pairs = itertools.pairwise(_edges_of_chunks(readout).tolist())
+    return [slice(*pair) for pair in pairs if neurons.start <= pair[0] < neurons.stop]
 
 
 def own_neurons(readout: FloatArray, ranks: Ranks) -> slice:
@@ -205,15 +211,24 @@ def _edges_of_chunks(readout) -> NDArray[np.intp]:
 
 def _require_shareable(network):
     """Raise unless ranks can make their own neurons and count those that fire."""
+    _require_implicit(network)
+    if not network.normalise:
+        raise ValueError("normalise must be True for ranks to share a network; got False.")
+    _require_partition(network.readout)
+
+
+def _require_implicit(network):
+    """Raise unless ranks can make their own rows of the weights."""
     if not all(isinstance(W, GaussianWeights) for W in network.weights):
         kinds = ", ".join(sorted({type(W).__name__ for W in network.weights}))
         raise ValueError(
             f"weights must be 'implicit' for ranks to share a network; got {kinds}. Each rank "
             "makes its own rows from the seeds."
         )
-    if not network.normalise:
-        raise ValueError("normalise must be True for ranks to share a network; got False.")
-    readout = network.readout
+
+
+def _require_partition(readout):
+    """Raise unless whole chunks of neurons feed one output each, with weights of one size."""
     owners = [np.flatnonzero(column) for column in readout]
     in_order = is_separable(readout) and np.array_equal(
         np.concatenate(owners), np.arange(readout.shape[1])

@@ -21,10 +21,12 @@ from subquad.networks._last_layer import (
     require_preactivations,
     thresholds_of,
 )
+from subquad.networks._sharded import sharded_two_layer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
+    from subquad._ranks import Communicator
     from subquad._typing import FloatArray
     from subquad.activations import ThresholdActivation
 
@@ -114,20 +116,32 @@ class TwoLayerNetwork(Network):
             f"n_outputs={self.n_outputs}, activation={self.activation}, dtype={self.dtype})"
         )
 
-    def last_layer(self, X: ArrayLike) -> LastLayer:
+    def last_layer(self, X: ArrayLike, *, comm: Communicator | None = None) -> LastLayer:
         """Return the hidden layer on the rows of X as a `LastLayer`, whose V is X.
 
         Parameters
         ----------
         X : array_like, shape (n, n_features)
             Cast to the dtype of the network.
+        comm : mpi4py.MPI.Intracomm, optional
+            Its ranks share the neurons, each calling this with the same network and rows: see
+            `ShardedLastLayer`.
 
         Raises
         ------
         TypeError, ValueError
-            If X is not a finite real matrix with n_features columns.
+            If X is not a finite real matrix with n_features columns; or if `comm` is no
+            communicator, has more ranks than there are blocks of 256 neurons, or its ranks have
+            different rows or networks.
+
+        Notes
+        -----
+        Ranks multiply blocks of 256 neurons, and so have the same bits whatever their number is;
+        those of one product of all neurons may round differently.
         """
         X = self._as_inputs(X)
+        if comm is not None:
+            return sharded_two_layer(self, X, comm)
         thresholds = self._thresholds(X)
         return LastLayer._trusted(
             X, X @ self.weights.T, self.readout, self.activation, self.weight_std, thresholds

@@ -46,7 +46,7 @@ from subquad.networks._last_layer import (
     thresholds_of,
 )
 from subquad.networks._passes import ForwardPass, as_changes, is_list_of_pairs
-from subquad.networks._sharded import sharded_last_layer
+from subquad.networks._sharded import sharded_last_layer, shared_network
 from subquad.networks._silence import warn_of_silence
 from subquad.weights import StructuredWeights
 
@@ -359,6 +359,10 @@ class WideNetwork(Network):
             return sharded_last_layer(self, X, comm, n_threads)
         return self._last_layer(X, n_threads)
 
+    def _shared(self, X, comm):
+        """Return this network with products that ranks share, and the `Ranks`; all have this X."""
+        return shared_network(self, X, comm)
+
     def _require_layers(self, X, count):
         """Raise unless so many layers of neurons at the rows of X fit in memory."""
         n_bytes = count * len(X) * self.width * self.dtype.itemsize
@@ -487,9 +491,9 @@ class WideNetwork(Network):
             warn_of_silence(self.depth, Z0.max(axis=1) > thresholds, norms)
         return LastLayer._trusted(V, Z0, self.readout, self.activation, self.weight_std, thresholds)
 
-    def _forward(self, X, n_threads, changes=None):
+    def _forward(self, X, n_threads, changes=None, **options):
         """Return the `ForwardPass` of the rows of X, with dW_l for every layer if given."""
-        return ForwardPass(self, X, n_threads, changes)
+        return ForwardPass(self, X, n_threads, changes, **options)
 
     def _features(self, X, n_threads):
         """Trusted twin of `features`."""

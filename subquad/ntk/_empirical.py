@@ -8,12 +8,13 @@ import numpy as np
 
 from subquad._parallel import blocks, resolve_threads
 from subquad._products import gemm
-from subquad._validation import as_matrix, integer, require_memory
+from subquad._validation import as_array, as_matrix, integer, require_memory
 from subquad.ntk._of_jacobians import holds_jacobians, kernel_of_jacobians
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from subquad._ranks import Communicator
     from subquad._typing import FloatArray, Linearisable
 
 
@@ -29,6 +30,7 @@ def empirical_ntk(
     *,
     output: int = 0,
     n_threads: int | None = None,
+    comm: Communicator | None = None,
 ) -> FloatArray:
     """Return the tangent kernel of a network: of one hidden layer, or of all.
 
@@ -55,6 +57,9 @@ def empirical_ntk(
         in this order, so are the rows and columns of the kernel.
     n_threads : int or None
         Threads of the forward pass; BLAS keeps its own.
+    comm : mpi4py.MPI.Intracomm, optional
+        Its ranks share the products with the implicit weights of a `WideNetwork`, each calling
+        this with the same arguments; all else each of them does.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def empirical_ntk(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described.
+        If an argument is not as described, or ranks of `comm` have different ones.
     MemoryError
         If the kernel does not fit.
 
@@ -91,6 +96,11 @@ def empirical_ntk(
     >>> bool(np.allclose(empirical_ntk({"last": J}), 4096 * G))
     True
     """
+    if comm is not None and not hasattr(network, "_shared"):
+        raise ValueError(
+            "comm must be None but for a WideNetwork, whose weights ranks can make; got a "
+            f"{type(network).__name__}."
+        )
     if holds_jacobians(network):
         if Y is not None or output != 0:
             raise TypeError("Y and output must be left out for Jacobians, which have their rows.")
@@ -102,6 +112,10 @@ def empirical_ntk(
         )
     layer = -1 if layer is None else layer
     if hasattr(network, "_tangents"):
+        X = network._as_inputs(X)
+        if comm is not None:
+            network, ranks = network._shared(X, comm)
+            ranks.require_same(Y=None if Y is None else as_array(Y, "Y"), layer=(layer, output))
         return _of_wide_network(network, X, Y, layer, output, resolve_threads(n_threads))
     left = network.jacobian(X, layer=layer, output=output)
     return left.gram(None if Y is None else network.jacobian(Y, layer=layer, output=output))
@@ -111,7 +125,6 @@ def _of_wide_network(network, X, Y, layer, output, n_threads):
     """The kernel of a network whose layers are normalised, by blocks of points."""
     output = integer(output, "output", minimum=0, maximum=network.n_outputs - 1)
     chosen = range(1, network.depth + 1) if _is_all(layer) else [_number(network, layer)]
-    X = network._as_inputs(X)
     columns = (
         X if Y is None else as_matrix(Y, "Y", n_columns=network.n_features, dtype=network.dtype)
     )

@@ -10,10 +10,12 @@ from subquad._validation import integer
 from subquad.ntk._dual import as_dual
 from subquad.ntk._panels import limit_kernels
 from subquad.ntk._points import as_points
+from subquad.ntk._shared import shared_kernels
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
+    from subquad._ranks import Communicator
     from subquad._typing import FloatArray, MatrixLike
     from subquad.ntk._dual import DualLike
 
@@ -26,6 +28,7 @@ def layer_kernels(
     *,
     dtype: DTypeLike | None = None,
     n_threads: int | None = None,
+    comm: Communicator | None = None,
 ) -> FloatArray:
     """Return the covariances K_0, ..., K_L of the layers of an infinitely wide network.
 
@@ -45,6 +48,10 @@ def layer_kernels(
         between is computed in float64.
     n_threads : int or None
         Threads of the compiled kernel; BLAS keeps its own. Results do not depend on it.
+    comm : mpi4py.MPI.Intracomm, optional
+        Its ranks make blocks of 256 rows, each calling this with the same arguments; all then have
+        the whole kernels, the same bits whatever their number is. Without `comm`, products of
+        other shapes may round differently.
 
     Returns
     -------
@@ -53,7 +60,8 @@ def layer_kernels(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, or no neuron would fire on some row.
+        If an argument is not as described, no neuron would fire on some row, or ranks of `comm`
+        have different arguments.
     MemoryError
         If the kernels do not fit.
 
@@ -88,7 +96,7 @@ def layer_kernels(
     """
     depth = integer(depth, "depth", maximum=MAX_DEPTH)
     kinds = range(depth + 1)
-    return _kernels(X, Y, depth, activation, kinds, dtype, n_threads)
+    return _kernels(X, Y, depth, activation, kinds, dtype, n_threads, comm)
 
 
 def last_layer_ntk(
@@ -99,12 +107,13 @@ def last_layer_ntk(
     *,
     dtype: DTypeLike | None = None,
     n_threads: int | None = None,
+    comm: Communicator | None = None,
 ) -> FloatArray:
     """Return K_{L-1} o E phi'(u) phi'(v): the tangent kernel of the last hidden layer over m.
 
     Parameters
     ----------
-    X, Y, depth, activation, dtype, n_threads
+    X, Y, depth, activation, dtype, n_threads, comm
         As in `layer_kernels`.
 
     Returns
@@ -125,7 +134,7 @@ def last_layer_ntk(
            [0.095989, 0.5     ]])
     """
     depth = integer(depth, "depth", maximum=MAX_DEPTH)
-    return _kernels(X, Y, depth, activation, ["last"], dtype, n_threads)[0]
+    return _kernels(X, Y, depth, activation, ["last"], dtype, n_threads, comm)[0]
 
 
 def ntk(
@@ -136,6 +145,7 @@ def ntk(
     *,
     dtype: DTypeLike | None = None,
     n_threads: int | None = None,
+    comm: Communicator | None = None,
 ) -> FloatArray:
     """Return the tangent kernel of all layers, Theta_L, of an infinitely wide network.
 
@@ -143,7 +153,7 @@ def ntk(
 
     Parameters
     ----------
-    X, Y, depth, activation, dtype, n_threads
+    X, Y, depth, activation, dtype, n_threads, comm
         As in `layer_kernels`.
 
     Returns
@@ -164,10 +174,10 @@ def ntk(
            [0.685709, 3.      ]])
     """
     depth = integer(depth, "depth", maximum=MAX_DEPTH)
-    return _kernels(X, Y, depth, activation, ["ntk"], dtype, n_threads)[0]
+    return _kernels(X, Y, depth, activation, ["ntk"], dtype, n_threads, comm)[0]
 
 
-def _kernels(X, Y, depth, activation, kinds, dtype, n_threads):
+def _kernels(X, Y, depth, activation, kinds, dtype, n_threads, comm):
     """Kernels of the given kinds, shape (n_kinds, n, k)."""
     dual, n_threads = as_dual(activation), resolve_threads(n_threads)
     left = as_points(X, "X", dtype=dtype)
@@ -176,4 +186,5 @@ def _kernels(X, Y, depth, activation, kinds, dtype, n_threads):
         right = as_points(Y, "Y", dtype=left.dtype, n_columns=left.n_columns, dense=not left.sparse)
         if left.sparse and not right.sparse:
             left = as_points(X, "X", dtype=dtype, dense=True)
-    return limit_kernels(left, right, dual, depth, list(kinds), n_threads)
+    data = left, right, dual, depth, list(kinds), n_threads
+    return limit_kernels(*data) if comm is None else shared_kernels(comm, *data)

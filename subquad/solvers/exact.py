@@ -245,8 +245,11 @@ def _solves(G, factor, g, c):
 
 def _scaled_matrix(G, roots, damping):
     """W^1/2 G W^1/2 + mu I in memory of its own; the lower half counts."""
-    B = roots[:, None] * G
-    B *= roots
+    if (roots == 1.0).all():
+        B = G.copy(order="K")
+    else:
+        B = roots[:, None] * G
+        B *= roots
     B.flat[:: len(B) + 1] += damping
     return B
 

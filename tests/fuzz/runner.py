@@ -20,7 +20,7 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 # Workers whose idle threads sleep, and that open no window.
 _ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 # A run of fewer calls than these need not have come to every name.
-_ENOUGH_CALLS = 100_000
+_ENOUGH_CALLS = 200_000
 
 
 def main(arguments=None):

@@ -1,11 +1,12 @@
 """The best of a few models: compared on some of the rows, fitted to all, kept if interrupted."""
 
+import functools
 import time
 from dataclasses import dataclass, field
 
-from subquad._command import describe, forecast
+from subquad._command import describe, forecast, ranks
 from subquad._command.errors import BadInput
-from subquad._command.models import compare, kinds, network, scores
+from subquad._command.models import compare, kinds, network, scales, scores
 
 
 @dataclass
@@ -68,7 +69,11 @@ def fitted(args, report, encoding, split, task, outcome):
     try:
         with kinds.blas_threads(args.threads):
             data = encoding, split.X, split.y, task, args
-            outcome.model = kinds.fit(outcome.recipe, *data, *_scales_again(outcome, split))
+            learn = _scales_again(outcome, split)
+            if outcome.recipe.kind == "ridge":
+                ranks.say_alone(args, report, "ridge is fitted whole")
+            run = functools.partial(ranks.fit, args, report)
+            outcome.model = kinds.fit(outcome.recipe, *data, learn, run)
     except KeyboardInterrupt:
         return _interrupted(report, outcome)
     describe.fit_of(report, outcome.model, time.monotonic() - started)
@@ -78,9 +83,9 @@ def fitted(args, report, encoding, split, task, outcome):
 def _scales_again(outcome, split):
     """Of many rows, the scales that the comparison learned: on as many rows as would be again."""
     if outcome.best is None or len(split.y) <= compare.MOST_ROWS:
-        return ()
+        return scales.learned
     encoding, options = outcome.best.model.encoding, outcome.best.model.estimator.get_params()
-    return (lambda *_: (encoding, options["constant"]),)
+    return lambda *_: (encoding, options["constant"])
 
 
 def n_outputs_of(y, task):

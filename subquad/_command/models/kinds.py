@@ -9,6 +9,7 @@ import numpy as np
 from subquad._command.errors import require_package
 from subquad._command.models import scales
 from subquad._command.models.encoding import Encoding
+from subquad._parallel import blas_threads_for
 
 # Penalties of ridge, per row, for columns of deviation 1; leave-one-out chooses.
 PENALTIES = np.logspace(-6, 3, 19)
@@ -47,17 +48,27 @@ class Model:
         return self.estimator.predict(self.encoding.transform(frame))
 
 
-def fit(recipe, encoding, frame, y, task, args, learn=scales.learned):
-    """Fit a recipe to rows of a frame by an encoding that has learned from these."""
+def _fit_alone(estimator, X, y):
+    """Fit an estimator in this process."""
+    return estimator.fit(X, y)
+
+
+def fit(recipe, encoding, frame, y, task, args, learn=scales.learned, run=_fit_alone):
+    """Fit a recipe to rows of a frame by an encoding that has learned from these.
+
+    `run(estimator, X, y)` fits a kernel or a network.
+    """
     X = encoding.transform(frame)
     if recipe.kind == "ridge":
         encoding = scales.plain(encoding, X)
-        fitted = _linear((X - encoding.center) / encoding.scale, y, task, args.seed)
+        # Threads of BLAS that wait for its small products would take more time than the fit.
+        with blas_threads_for(len(X)):
+            fitted = _linear((X - encoding.center) / encoding.scale, y, task, args.seed)
         return Model(recipe, encoding, fitted)
     encoding, given = scaled(recipe, encoding, X, y, task, args, learn)
     X = X if encoding.center is None else (X - encoding.center) / encoding.scale
     estimator = make(recipe.kind, task, args, {**given, **recipe.options})
-    return Model(recipe, encoding, estimator.fit(X, y))
+    return Model(recipe, encoding, run(estimator, X, y))
 
 
 def quietly_fitted(*data):

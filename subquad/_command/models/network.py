@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from subquad._command import describe, forecast
+from subquad._command import describe, forecast, ranks
 from subquad._command.models import kinds, resuming, scores
 from subquad._command.report import Progress
 
@@ -27,7 +27,7 @@ def fit(args, report, split, task, given):
     estimator = kinds.make("gn", task, args, {**asked_for(args), **given})
     describe.network(report, estimator, forecast_of(estimator, split, task))
     checkpoint = resuming.checkpoint(args, estimator, split)
-    return estimator, _steps(report, estimator, split, args.threads, checkpoint), checkpoint
+    return estimator, _steps(args, report, estimator, split, checkpoint), checkpoint
 
 
 def forecast_of(estimator, split, task):
@@ -46,16 +46,16 @@ def forecast_of(estimator, split, task):
     )
 
 
-def _steps(report, estimator, split, n_threads, checkpoint):
+def _steps(args, report, estimator, split, checkpoint):
     """Fit; return the scores, or None if Ctrl-C came first and the best state so far is kept."""
     progress = Progress(report, estimator.max_steps)
-    callback = progress
+    callback, data = progress, (split.X, split.y)
     if checkpoint is not None:
         checkpoint.callback, callback = progress, checkpoint
     started, used = time.monotonic(), forecast.peak_memory()
     try:
-        with kinds.blas_threads(n_threads), contextlib.closing(progress):
-            estimator.set_params(callback=callback).fit(split.X, split.y)
+        with kinds.blas_threads(args.threads), contextlib.closing(progress):
+            ranks.fit(args, report, estimator, *data, checkpoint=checkpoint, callback=callback)
         describe.training(report, estimator, progress.records, time.monotonic() - started)
         describe.solver(report, estimator)
         describe.memory(report, used)

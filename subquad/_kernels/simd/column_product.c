@@ -12,9 +12,11 @@ enum {
     TILE_BYTES = 512,        /* panels are padded to so many bytes of sums: whole tiles */
     PIECE_BYTES = 512,       /* of a column in a panel; shorter pieces read memory slower */
     PACKED_PIECE = 512,      /* outputs, where columns are packed; half or twice as many: slower */
-    LONG_PIECE_BYTES = 8192, /* where a column serves a row or two: nothing else uses the cache */
-    FEW_SUMS_BYTES = 1 << 15, /* of all rows of a scattered panel: first-level cache */
+    LONG_PIECE_BYTES = 8192, /* where a column serves few rows: nothing else uses the cache */
+    FEW_SUMS_BYTES = 1 << 15, /* of all rows of a scattered panel, compact storage: first level, */
+    SOME_SUMS_BYTES = 1 << 18, /* and other storage: half of the second-level cache */
     SUMS_BYTES = 1 << 19,     /* of all rows of a blocked panel: second-level cache */
+    FEW_ENTRIES = 6,          /* of a column, on average, that is not worth staging */
 };
 
 static ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
@@ -25,19 +27,27 @@ static ptrdiff_t n_blocks_of(ptrdiff_t n_columns, int log_block) {
     return (n_columns + ((ptrdiff_t)1 << log_block) - 1) >> log_block;
 }
 
-/* Whether columns serve so few rows that copying them side by side does not pay: f32, m = 16384,
-   density .05, one thread, the scattered form takes .94, .6, .66, 1.1, 1.9 of the time of the
-   blocked one for n = 1, 8, 16, 64, 256. */
-static int scatters(ptrdiff_t n, ptrdiff_t m_in, ptrdiff_t nnz) {
-    return n <= 2 || (n <= 16 && nnz <= m_in);
+/* Whether columns serve so few rows that copying them side by side does not pay. The blocked form
+   takes so many times as long as the scattered one, float32, AVX2, one thread, by entries a column:
+       m = 8192   n = 16  1.6 (.8)  2.0 (1.6)  1.9 (3.2)    n = 64   1.6 (.6)  1.7 (1.3)  2.2 (2.6)
+                                                                   1.7 (5.2)  1.4 (7.7)  1.0 (13)
+                  n = 256 1.3 (2.6)  1.6 (5.1)  1.0 (10)
+       m = 2048   n = 16  1.6 (1.6)  1.3 (3.2)    n = 64   1.8 (1.3)  1.3 (5.2)  .9 (7.7)
+   Compact storage, which is decoded for a scattered panel, keeps to one entry a column. */
+static int scatters(const sq_product_sizes *size) {
+    const ptrdiff_t most = size->stored < size->real_bytes ? 1 : FEW_ENTRIES;
+    if (size->n <= 2) return 1;
+    return (most > 1 || size->n <= 16) && size->nnz <= most * size->m_in;
 }
 
 /* Outputs of a panel: a multiple of a tile, and no more than a thread's share. */
 static ptrdiff_t panel_width(int scattered, const sq_product_sizes *size) {
     const ptrdiff_t tile = TILE_BYTES / size->real_bytes;
     ptrdiff_t piece = (scattered ? LONG_PIECE_BYTES : PIECE_BYTES) / size->stored;
-    ptrdiff_t sums = (scattered ? FEW_SUMS_BYTES : SUMS_BYTES) / (size->n * size->real_bytes);
-    if (!scattered && size->stored < size->real_bytes) piece = PACKED_PIECE;
+    const int compact = size->stored < size->real_bytes;
+    const ptrdiff_t few = compact ? FEW_SUMS_BYTES : SOME_SUMS_BYTES;
+    ptrdiff_t sums = (scattered ? few : SUMS_BYTES) / (size->n * size->real_bytes);
+    if (!scattered && compact) piece = PACKED_PIECE;
     if (size->transposed) piece = tile; /* pieces of W lie across a panel */
     ptrdiff_t width = least(least(piece, sums) / tile * tile,
                             whole((size->m_out + size->n_threads - 1) / size->n_threads, tile));
@@ -46,7 +56,7 @@ static ptrdiff_t panel_width(int scattered, const sq_product_sizes *size) {
 
 ptrdiff_t sq_lay_out_plan(sq_column_plan *plan, char *base, const sq_product_sizes *size) {
     const ptrdiff_t nnz = size->nnz, group = size->transposed ? SQ_ROW_GROUP : 1;
-    const int scattered = !size->transposed && scatters(size->n, size->m_in, nnz);
+    const int scattered = !size->transposed && scatters(size);
     const ptrdiff_t most_active = least(size->m_in, nnz * group);
     const int packed = !size->transposed && size->stored < size->real_bytes;
     const int log_block = packed ? SQ_LOG_PACKED_BLOCK : SQ_LOG_BLOCK;

@@ -152,6 +152,10 @@ static inline __attribute__((always_inline)) void NAME(stage_square)(
             __builtin_memcpy(edge, row, (size_t)(columns * NAME(stored_bytes)(storage)));
             row = edge;
         }
+        if (storage == SQ_STORED_AS_IS) { /* a copy in two halves would stall its load */
+            square[r] = load((const real *)row);
+            continue;
+        }
         NAME(decode)(row, part, LANES, storage);
         square[r] = load(part);
     }

@@ -47,19 +47,25 @@ static inline void NAME(add_response)(
     }
 }
 
-/* One neuron over `vectors` vectors of points that begin at point `first`. */
+/* One neuron over `vectors` vectors of points that begin at point `first`, and over words `from` to
+   `to` of who fired: new_change has the sum until the last of `words`. */
 static inline __attribute__((always_inline)) void NAME(move_points)(
-    const real *base, const real *change, const uint64_t *fired, ptrdiff_t words,
-    const real *moves, ptrdiff_t stride, double readout, double keep, const double *jump,
-    ptrdiff_t first, real *new_change, uint64_t *new_fired, double *outputs, double *linear,
-    const int vectors) {
+    const real *base, const real *change, const uint64_t *fired, ptrdiff_t from, ptrdiff_t to,
+    ptrdiff_t words, const real *moves, ptrdiff_t stride, double readout, double keep,
+    const double *jump, ptrdiff_t first, real *new_change, uint64_t *new_fired, double *outputs,
+    double *linear, const int vectors) {
     vec sum[8];
-    for (int v = 0; v < vectors; v++) sum[v] = broadcast(0);
-    for (ptrdiff_t w = 0; w < words; w++)
+    for (int v = 0; v < vectors; v++)
+        sum[v] = from ? load(new_change + first + v * LANES) : broadcast(0);
+    for (ptrdiff_t w = from; w < to; w++)
         for (uint64_t bits = fired[w]; bits; bits &= bits - 1) {
             const real *move = moves + (64 * w + __builtin_ctzll(bits)) * stride;
             for (int v = 0; v < vectors; v++) sum[v] += load(move + v * LANES);
         }
+    if (to < words) {
+        for (int v = 0; v < vectors; v++) store(new_change + first + v * LANES, sum[v]);
+        return;
+    }
     for (int v = 0; v < vectors; v++) {
         ptrdiff_t i = first + v * LANES;
         vec moved = (real)keep * load(change + i) + (real)readout * sum[v];
@@ -85,25 +91,29 @@ static ptrdiff_t NAME(move_neurons)(
         for (ptrdiff_t j = 0; j < n; j++)
             for (ptrdiff_t i = 0; i < width; i++)
                 moves[j * width + i] = (real)(weights[j] * rows[j * width + i]);
-        for (ptrdiff_t r = 0; r < count; r++)
-            for (ptrdiff_t i = 0; i < width; i += 8 * LANES) {
-                const ptrdiff_t vectors = (width - i) / LANES;
+        for (ptrdiff_t from = 0; from < words; from += SQ_WORDS_PER_PASS) {
+            const ptrdiff_t left = words - from;
+            const ptrdiff_t to = from + (left < SQ_WORDS_PER_PASS ? left : SQ_WORDS_PER_PASS);
+            for (ptrdiff_t r = 0; r < count; r++)
+                for (ptrdiff_t i = 0; i < width; i += 8 * LANES) {
+                    const ptrdiff_t vectors = (width - i) / LANES;
 #define MOVE(vectors)                                                                             \
-    NAME(move_points)(base + r * ld, change + r * ld, fired + r * words, words, moves + i, width,  \
-                      readout[r], keep, jump, first + i, new_change + r * ld,                      \
+    NAME(move_points)(base + r * ld, change + r * ld, fired + r * words, from, to, words,          \
+                      moves + i, width, readout[r], keep, jump, first + i, new_change + r * ld,    \
                       new_fired + r * words, outputs, linear, vectors)
-                switch (vectors) {
-                case 1: MOVE(1); break;
-                case 2: MOVE(2); break;
-                case 3: MOVE(3); break;
-                case 4: MOVE(4); break;
-                case 5: MOVE(5); break;
-                case 6: MOVE(6); break;
-                case 7: MOVE(7); break;
-                default: MOVE(8);
+                    switch (vectors) {
+                    case 1: MOVE(1); break;
+                    case 2: MOVE(2); break;
+                    case 3: MOVE(3); break;
+                    case 4: MOVE(4); break;
+                    case 5: MOVE(5); break;
+                    case 6: MOVE(6); break;
+                    case 7: MOVE(7); break;
+                    default: MOVE(8);
+                    }
                 }
+        }
 #undef MOVE
-            }
     }
     ptrdiff_t flips = 0;
     for (ptrdiff_t k = 0; k < count * words; k++)

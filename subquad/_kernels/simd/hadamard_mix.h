@@ -4,6 +4,8 @@
    difference. Inside a vector the partner of every lane comes by a shuffle, and its own sign by a
    multiplication with 1 or -1, which is exact: one fused multiply-add. */
 #define LOG_LANES (SQ_BYTES == 64 ? 3 + SQ_IS_F32 : SQ_BYTES == 32 ? 2 + SQ_IS_F32 : 1 + SQ_IS_F32)
+/* Mix so many vectors at once: half as many as there are registers. */
+#define AT_ONCE (SQ_X86 && SQ_LEVEL != SQ_AVX512 ? 8 : 16)
 #define SQ_INLINE static inline __attribute__((always_inline))
 
 #if SQ_BYTES == 64 && SQ_IS_F32
@@ -47,8 +49,9 @@ typedef NAME(lane_int) NAME(lane_ints) __attribute__((vector_size(SQ_BYTES)));
         v[r] = v[r] * (vec){EACH_LANE(LANE_SIGN, s)} + SWAP_LANES(v[r], s)
 
 /* One level across `count` vectors. */
-#define LEVEL(v, s)                                                                                \
-    for (int i = 0; i < count; i++)                                                                \
+#define LEVEL(v, count, s)                                                                         \
+    _Pragma("GCC unroll 16")                                                                       \
+    for (int i = 0; i < (count); i++)                                                              \
         if (!(i & (s))) {                                                                          \
             vec difference = v[i] - v[i + (s)];                                                    \
             v[i] += v[i + (s)];                                                                    \
@@ -69,11 +72,11 @@ SQ_INLINE void NAME(mix_lanes)(vec *v, const int count, const int levels) {
 SQ_INLINE void NAME(mix_both)(vec *inside, vec *across) {
     const int count = 8;
     LANE_LEVEL(inside, 1);
-    LEVEL(across, 1);
+    LEVEL(across, count, 1);
     if (LANES > 2) LANE_LEVEL(inside, 2);
-    LEVEL(across, 2);
+    LEVEL(across, count, 2);
     if (LANES > 4) LANE_LEVEL(inside, 4);
-    LEVEL(across, 4);
+    LEVEL(across, count, 4);
     if (LANES > 8) LANE_LEVEL(inside, 8);
 }
 

@@ -29,6 +29,7 @@ class Equations:
 
     def __init__(self, kernel, points, R, weights, block_size=None, ranks=None):
         self.kernel, self.points, self.R, self.weights = kernel, points, R, weights
+        self._ranks = ranks
         self.block_size = block_size or max(256, _ENTRIES_PER_BLOCK // len(points))
         self.whitening = Whitening(kernel.block(points, points))
         n = len(R)
@@ -44,12 +45,12 @@ class Equations:
     def _shared(self, ranks):
         """What `_accumulated` says of all rows, the same bits for every number of ranks."""
         n, p, C = len(self.R), self.whitening.rank, self.R.shape[1]
-        own = range(PARTS)[ranks.share(PARTS)]
+        own = _own_parts(n, ranks)
         partial = np.empty((len(own), p * p + p * C + 1))
-        for sums, k in zip(partial, own, strict=True):
-            A, b, told = self._accumulated(slice(n * k // PARTS, n * (k + 1) // PARTS))
+        for sums, rows in zip(partial, own, strict=True):
+            A, b, told = self._accumulated(rows)
             sums[: p * p], sums[p * p : -1], sums[-1] = A.ravel(), b.ravel(), told
-        total = ranks.summed_chunks(partial, PARTS, np.array([0]), np.empty(0))[0][0]
+        total = _sum_of_parts(partial, ranks)
         return total[: p * p].reshape(p, p), total[p * p : -1].reshape(p, C), float(total[-1])
 
     def _accumulated(self, some):
@@ -93,23 +94,46 @@ class Equations:
         total : float
             The observations' total weight.
         """
-        sums, total = np.zeros(len(mus)), 0.0
+        if self._ranks is None:
+            *sums, total = self._squares_of(mus, some, repeats)
+            return np.array(sums), float(total)
+        own = _own_parts(len(some), self._ranks)
+        partial = [self._squares_of(mus, some[rows], repeats) for rows in own]
+        *sums, total = _sum_of_parts(np.array(partial).reshape(-1, len(mus) + 1), self._ranks)
+        return np.array(sums), float(total)
+
+    def _squares_of(self, mus, some, repeats):
+        """Sums of some rows, and their total weight after them."""
+        out = np.zeros(len(mus) + 1)
         for lacks, complements, w, seen in self._left_out(mus, some, repeats):
-            sums += _squares(lacks, complements, w, seen)
-            total += float((w if seen is None else seen.weights).sum())
-        return sums, total
+            out[:-1] += _squares(lacks, complements, w, seen)
+            out[-1] += (w if seen is None else seen.weights).sum()
+        return out
 
     def errors(self, mu, some, repeats=None):
         """Return every e_j of some rows, shape (n_observations, C).
 
         With repeats in the order of `repeats.of_points(some)`.
         """
-        parts, seen = list(self._left_out([mu], some, None)), repeats and repeats.of_points(some)
-        lacks = np.concatenate([part[0][:, :, 0].T for part in parts])
-        complements = np.concatenate([part[1][:, 0] for part in parts])
+        seen = repeats and repeats.of_points(some)
+        if self._ranks is None:
+            lacks, complements = self._lacks_of(mu, some)
+        else:
+            own = [self._lacks_of(mu, some[rows]) for rows in _own_parts(len(some), self._ranks)]
+            flat = (np.concatenate([np.empty(0), *(x[i].ravel() for x in own)]) for i in (0, 1))
+            lacks, complements = (np.concatenate(self._ranks.joined(x)) for x in flat)
+            lacks = lacks.reshape(len(some), -1)
         if seen is None:
             return lacks / complements[:, None]
         return seen.errors(lacks * seen.totals[:, None], complements * seen.totals, 1.0)
+
+    def _lacks_of(self, mu, some):
+        """r - f (rows, C) and 1 - h (rows,) of some rows."""
+        parts = list(self._left_out([mu], some, None))
+        C = self.R.shape[1]
+        lacks = [np.empty((0, C)), *(part[0][:, :, 0].T for part in parts)]
+        complements = [np.empty(0), *(part[1][:, 0] for part in parts)]
+        return np.concatenate(lacks), np.concatenate(complements)
 
     def _left_out(self, mus, some, repeats):
         """Yield r - f (C, rows, mus), 1 - h (rows, mus), weights and observations of blocks."""
@@ -122,6 +146,17 @@ class Equations:
             lacks = self.R[rows].T[:, :, None] - fits
             seen = repeats and repeats.of_points(rows)
             yield lacks, np.maximum(complements, _LEAST_COMPLEMENT), w, seen
+
+
+def _own_parts(n, ranks):
+    """The slices of n rows whose sums this rank makes."""
+    parts = [slice(n * k // PARTS, n * (k + 1) // PARTS) for k in range(PARTS)]
+    return parts[ranks.share(PARTS)]
+
+
+def _sum_of_parts(partial, ranks):
+    """The sum of the rows that all ranks have, one for each part, in their order."""
+    return ranks.summed_chunks(partial, PARTS, np.array([0]), np.empty(0))[0][0]
 
 
 def _squares(lacks, complements, weights, seen):

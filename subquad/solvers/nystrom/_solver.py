@@ -170,8 +170,9 @@ class NystromSolver:
         residuals : bool
             Whether to return the errors of the rows that are left out, one by one.
         comm : mpi4py.MPI.Intracomm, optional
-            Its ranks, up to 12 of them, share the blocks of K_nZ of which the normal equations are
-            added up, each calling this with the same arguments and seed.
+            Its ranks, up to 12 of them, share the blocks of K_nZ of which the normal equations and
+            the leave-one-out errors are added up, each calling this with the same arguments and
+            seed.
 
         Returns
         -------
@@ -186,8 +187,8 @@ class NystromSolver:
         Notes
         -----
         Ranks have the same bits whatever their number is, if their BLAS has as many threads; those
-        of a fit without `comm` differ by the rounding of sums. Each rank has all of r, asks the
-        kernel for its blocks alone, and leaves out rows by itself. Of a Jacobian in place of a
+        of a fit without `comm` differ by the rounding of sums. Each rank has all of r, and asks the
+        kernel for its blocks alone. Of a Jacobian in place of a
         kernel every rank makes all columns.
 
         Errors are those of single observations, each left out of the fit to all others that has

@@ -3,11 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse
 
-from subquad._products import gemm
+from subquad._products import gemm, nonzeros
 from subquad.jacobian import FixedSide, JacobianSum, KhatriRao
 from subquad.training._equation import Equation, JointEquation, firing_counts
 from subquad.training._gauss_newton import Trial
+
+# Keep a factor as a list of its entries that are not 0 where they are fewer than this part: one of
+# float32 takes twice as many bytes as a number of the array, or three times with wide indices.
+_FEW = 1 / 4
 
 
 class SumOfFactors:
@@ -15,8 +20,8 @@ class SumOfFactors:
 
     Parameters
     ----------
-    terms : sequence of (float, ndarray, ndarray)
-        s_k, A_k of shape (n, m_out) and B_k of shape (n, m_in).
+    terms : sequence of (float, ndarray or csr_array, ndarray or csr_array)
+        s_k, A_k of shape (n, m_out) and B_k of shape (n, m_in), as `listed` returns them.
     """
 
     def __init__(self, terms):
@@ -25,18 +30,43 @@ class SumOfFactors:
     def add_product(self, out, Y):
         """Add dW y_i to out[i]."""
         for scale, A, B in self._terms:
-            out += gemm(scale * gemm(Y, B.T), A)
+            inner = scale * gemm(Y, dense(B).T)
+            out += gemm(inner, dense(A))
 
     def add_transposed_product(self, out, X):
         """Add dW^T x_i to out[i]."""
         for scale, A, B in self._terms:
-            out += gemm(scale * gemm(X, A.T), B)
+            inner = scale * gemm(X, dense(A).T)
+            out += gemm(inner, dense(B))
 
     def factors(self, dtype, shape):
         """Return (A, B) with dW = A^T B, stacked; of no rows where nothing has moved."""
-        A = [np.empty((0, shape[0]), dtype), *(dtype.type(s) * A for s, A, _ in self._terms)]
-        B = [np.empty((0, shape[1]), dtype), *(B for _, _, B in self._terms)]
-        return np.concatenate(A), np.concatenate(B)
+        rank = sum(A.shape[0] for _, A, _ in self._terms)
+        stacked = [np.empty((rank, size), dtype) for size in shape]
+        first = 0
+        for scale, *pair in self._terms:
+            rows = slice(first, first + pair[0].shape[0])
+            for out, factor in zip(stacked, pair, strict=True):
+                out[rows] = dense(factor)
+            stacked[0][rows] *= dtype.type(scale)
+            first = rows.stop
+        return tuple(stacked)
+
+
+def listed(factor):
+    """Return a factor as it is, or as a csr_array of the same numbers where that takes less memory.
+
+    A neuron that is silent at a data point has a 0 in its row of either factor.
+    """
+    if np.count_nonzero(factor) >= _FEW * factor.size:
+        return factor
+    indptr, indices, values = nonzeros(factor)
+    return scipy.sparse.csr_array((values, indices, indptr), shape=factor.shape)
+
+
+def dense(factor):
+    """Return a factor as an array, so that BLAS gives the same bits however it is kept."""
+    return factor.toarray() if scipy.sparse.issparse(factor) else factor
 
 
 @dataclass(frozen=True)
@@ -58,11 +88,19 @@ class AllLayersState:
         One entry for each step since W(0): (scale, ((A_1, B_1), .., (A_L, B_L))).
     """
 
+    # The ranks that share products with the weights, if any do.
+    _ranks = None
+
     def __init__(self, network, X, weights, solver, n_threads):
         self._network, self._X, self._weights = network, X, weights
         self._solver, self._n_threads = solver, n_threads
         self._feeds = (network.readout != 0).T
-        self._adopt((), self._forward(()))
+        # Sums of float32 over all neurons that fire are off by a few 1e-6, by others in each pass.
+        # Later passes add up how they differ from this one.
+        self._start = None
+        if network.dtype == np.float32:
+            self._start = network._forward(X, n_threads, keep=True)
+        self._adopt((), self._start or self._forward(()))
         self.linear = np.zeros_like(self.outputs)
 
     @property
@@ -86,8 +124,10 @@ class AllLayersState:
 
     def propose(self, coefficients, keep):
         """Return what dW_l = keep dW_l + J_l^T coefficients would give."""
+        if self._ranks is not None:
+            self._ranks.require_same_solution(coefficients)
         layers = zip(self._J.parts, self._pass.inputs, strict=True)
-        step = tuple((_summed(J.U, coefficients), V) for J, V in layers)
+        step = tuple((listed(_summed(J.U, coefficients)), listed(V)) for J, V in layers)
         kept = tuple((keep * scale, pairs) for scale, pairs in self.terms) if keep else ()
         terms = (*kept, (1.0, step))
         forward = self._forward(terms)
@@ -117,7 +157,7 @@ class AllLayersState:
 
     def _forward(self, terms):
         changes = self._changes(terms) if terms else None
-        return self._network._forward(self._X, self._n_threads, changes)
+        return self._network._forward(self._X, self._n_threads, changes, start=self._start)
 
     def _squared_rounding(self, scale, pairs):
         """Estimate the squared errors of f by a unit in the last place of what A^T B is of.
@@ -127,8 +167,8 @@ class AllLayersState:
         n, C = self.outputs.shape
         total = np.zeros((n, C))
         for J, V, (A, B) in zip(self._J.parts, self._pass.inputs, pairs, strict=True):
-            reach = gemm(np.abs(J.U), np.abs(A).T).astype(np.float64).reshape(n, C, -1)
-            reach *= gemm(V, B.T)[:, None, :]
+            reach = gemm(np.abs(J.U), np.abs(dense(A)).T).astype(np.float64).reshape(n, C, -1)
+            reach *= gemm(V, dense(B).T)[:, None, :]
             total += np.einsum("icj,icj->ic", reach, reach)
         return (scale * float(np.finfo(self._network.dtype).eps)) ** 2 * total
 
@@ -144,7 +184,7 @@ class AllLayersState:
         total = np.zeros(self.outputs.size)
         for scale, pairs in self.terms:
             for part, (A, B) in zip(self._J.parts, pairs, strict=True):
-                total += scale * part._matvec_factors(A, B)
+                total += scale * part._matvec_factors(dense(A), dense(B))
         return total
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from subquad._ranks import Communicator
     from subquad._typing import FloatArray
     from subquad.solvers import Solver
     from subquad.training._losses import Loss
@@ -59,6 +60,9 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         Called with the `StepRecord` after each step.
     diagnostics : bool
         As in `LastLayerGaussNewton`; `Diagnostics` has an entry for each layer.
+    comm : mpi4py.MPI.Intracomm, optional
+        Its ranks share the products with the weights, which must be implicit, each making the same
+        calls with the same arguments. All else, memory too, is that of one rank.
 
     Attributes
     ----------
@@ -77,7 +81,7 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
     ------
     TypeError, ValueError
         If an argument is not as described; ValueError if fewer than `min_active` neurons per output
-        are expected to fire.
+        are expected to fire, or ranks of `comm` have different arguments.
     MemoryError
         If the arrays of a step do not fit.
 
@@ -90,11 +94,18 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
     -----
     [SZZ24], Remark C.6 and Algorithm 2 with a sum over layers. A step with k of m neurons firing
     takes n k m operations for each forward or transposed product with a W_l, n^2 m for each Gram
-    matrix and n m (rank) for what has been learnt; memory 2 n m numbers per layer and step beside
-    6 n m per layer.
+    matrix and n m (rank) for what has been learnt; memory 2 n m numbers per layer and step, or
+    4 n k where k < m / 4, beside 6 n m per layer. `factors` are arrays, made when asked for.
+
+    In float32 a step's pass adds up how each layer differs from the first pass, whose own rounding
+    is kept, so that residuals of 1e-6 and less can be reached. `network.outputs(X, factors)` sums
+    all of it anew, and differs from `outputs` by some 1e-6 of them.
 
     Departures: as `LastLayerGaussNewton`, and the readout does not move. The division of a layer's
     response by its norm is part of the derivative.
+
+    Ranks have the same bits whatever their number is; those of a fit without `comm` differ by the
+    rounding of W^T u, which ranks add up in float64 from twelve parts of the rows.
 
     Examples
     --------
@@ -126,6 +137,7 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         n_threads: int | None = None,
         callback: Callable[[StepRecord], object] | None = None,
         diagnostics: bool = False,
+        comm: Communicator | None = None,
     ) -> None:
         if not isinstance(network, WideNetwork):
             raise TypeError(f"network must be a WideNetwork; got {type(network).__name__}.")
@@ -146,7 +158,12 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         solver = _arguments.chosen_solver(solver, rng)
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         _require_memory_for(network, len(X))
+        if comm is not None:
+            network, ranks = network._shared(X, comm)
+            ranks.require_same(y=y, sample_weight=weights, centred=centred, options=self._options)
+            _require_repeatable(solver)
         state = AllLayersState(network, X, weights, solver, resolve_threads(n_threads))
+        state._ranks = None if comm is None else ranks
         self._begin(state, y, weights, centred)
 
     @property
@@ -164,6 +181,14 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         """||W_l - W_l(0)||_F of the best iterate, shape (L,)."""
         squares = [np.vdot(A @ A.T, B @ B.T) for A, B in self.factors]
         return np.sqrt(np.maximum(squares, 0.0))
+
+
+def _require_repeatable(solver):
+    """Refuse a solver that draws: ranks would solve their equations differently."""
+    if solver is not None:
+        raise ValueError(
+            f"solver must be 'exact' for ranks to share; got a {type(solver).__name__}."
+        )
 
 
 def _require_memory_for(network, n):

@@ -6,6 +6,7 @@ SmoothState       the same for smooth activations: derivatives in the place of b
 MaintainedState   `DenseState` with the weights kept by a `LowRankMaintenance`
 """
 
+from subquad.training.last_layer._sharded import require_same_fit
 from subquad.training.last_layer._trainer import LastLayerGaussNewton, last_layer_state
 
-__all__ = ["LastLayerGaussNewton", "last_layer_state"]
+__all__ = ["LastLayerGaussNewton", "last_layer_state", "require_same_fit"]

@@ -4,12 +4,22 @@ Each rank moves its own neurons. Per step the ranks add up how many neurons fire
 points, and the outputs: every rank then solves the same system, and decides the same.
 """
 
+from __future__ import annotations
+
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from subquad._ranks import another_solution
 from subquad.jacobian import FiredJacobian
 from subquad.training.last_layer._separable import SeparableState
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from subquad._typing import FloatArray
+    from subquad.networks import ShardedLastLayer
 
 
 class ShardedState(SeparableState):
@@ -55,11 +65,7 @@ class ShardedState(SeparableState):
         sums, extras = self._ranks.summed_chunks(partial, self._n_chunks, self._first_chunks, extra)
         others = np.flatnonzero(extras[:, 1] != extras[0, 1])
         if len(others):
-            raise ValueError(
-                "Every rank must solve its equation with the same result; got another on rank "
-                f"{others[0]} than on rank 0. Give all ranks the same arguments, processor, BLAS "
-                "and SUBQUAD_SIMD_LEVEL."
-            )
+            raise ValueError(another_solution(others[0]))
         outputs, linear = (np.ascontiguousarray(half.T) for half in (sums[:, :n], sums[:, n:]))
         return outputs, linear, int(extras[:, 0].sum())
 
@@ -68,7 +74,14 @@ class ShardedState(SeparableState):
         return self._ranks.all(truth)
 
 
-def require_same_fit(layer, y, weights, centred, options, diagnostics):
+def require_same_fit(
+    layer: ShardedLastLayer,
+    y: FloatArray,
+    weights: FloatArray | None,
+    centred: bool | FloatArray,
+    options: dict[str, Any],
+    diagnostics: bool,
+) -> None:
     """Raise on every rank unless all are to make the same fit, and can."""
     layer.require_same(y=y, sample_weight=weights, centred=centred, options=options)
     if diagnostics:

@@ -16,7 +16,7 @@ from subquad.solvers import PcgSolver
 from subquad.solvers.gram import cost
 from subquad.training import _arguments
 from subquad.training._gauss_newton import GaussNewtonTrainer
-from subquad.training.last_layer import last_layer_state
+from subquad.training.last_layer import last_layer_state, require_same_fit
 from subquad.training.two_layer._matrix_free import MatrixFreeState
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from subquad._ranks import Communicator
     from subquad._typing import FloatArray
     from subquad.solvers import Solver
     from subquad.training._losses import Loss
@@ -72,6 +73,9 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         Called with the `StepRecord` after each step.
     diagnostics : bool
         As in `LastLayerGaussNewton`; G is formed for them, also where no step forms it.
+    comm : mpi4py.MPI.Intracomm, optional
+        Its ranks share the neurons, each making the same calls with the same arguments. G is then
+        formed, and there are no diagnostics.
 
     Attributes
     ----------
@@ -85,7 +89,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
     ------
     TypeError, ValueError
         If an argument is not as described; ValueError if fewer than `min_active` neurons per output
-        are expected to fire.
+        are expected to fire, or ranks of `comm` have different arguments.
     MemoryError
         If the arrays of a step do not fit.
 
@@ -134,6 +138,7 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         n_threads: int | None = None,
         callback: Callable[[StepRecord], object] | None = None,
         diagnostics: bool = False,
+        comm: Communicator | None = None,
     ) -> None:
         if not isinstance(network, TwoLayerNetwork):
             raise TypeError(f"network must be a TwoLayerNetwork; got {type(network).__name__}.")
@@ -154,6 +159,10 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
         )
         _arguments.require_active_neurons(network, integer(min_active, "min_active", minimum=0))
         n_threads = resolve_threads(n_threads)
+        layer = None
+        if comm is not None:
+            layer = self._shared(network.last_layer(X, comm=comm), y, weights, centred, solver)
+            network, solver = layer, "exact"
         undamped = regularization == 0 and damping == 0
         if isinstance(solver, str) and solver == "auto":
             needs_gram = regularization == "loo" or (undamped and _is_singular(network, len(X)))
@@ -167,24 +176,45 @@ class TwoLayerGaussNewton(GaussNewtonTrainer):
             _require_memory_for_products(network, len(X), solver)
         else:
             chooses = isinstance(regularization, str)
-            _arguments.require_memory_for(network, len(X), makes_layer=True, chooses=chooses)
+            makes = layer is None
+            _arguments.require_memory_for(network, len(X), makes_layer=makes, chooses=chooses)
         with blas_threads_for(len(X)):
             if matrix_free:
                 state = MatrixFreeState(network, X, weights, solver)
             else:
-                layer = network.last_layer(X)
+                layer = network.last_layer(X) if layer is None else layer
                 state = last_layer_state(layer, weights, n_threads, None, solver)
         self._begin(state, y, weights, centred)
 
+    def _shared(self, layer, y, weights, centred, solver):
+        """Return a layer that ranks share, if they share this fit."""
+        if not isinstance(solver, str) or solver not in ("auto", "exact"):
+            got = repr(solver) if isinstance(solver, str) else type(solver).__name__
+            raise ValueError(f"solver must be 'auto' or 'exact' for ranks to share; got {got}.")
+        require_same_fit(layer, y, weights, centred, self._options, self._diagnosed)
+        self._layer = layer
+        return layer
+
+    # The layer that ranks share, where they do.
+    _layer = None
+
     @property
     def change(self) -> FloatArray:
-        """W - W(0) of the best iterate, shape (width, n_features)."""
+        """W - W(0) of the best iterate, shape (width, n_features).
+
+        Where ranks share the neurons, they put it together: each of them must ask.
+        """
         A, V = self._fit.state.factors(self._fit.best.terms)
+        if self._layer is not None:
+            return self._layer._product_with_features(A)
         return A.T if isinstance(self._fit.state, MatrixFreeState) else A.T @ V
 
     @property
     def factors(self) -> tuple[FloatArray, FloatArray]:
-        """(A, V) of the best iterate: W = W(0) + A^T V, A (d, width) and V the identity."""
+        """(A, V) of the best iterate: W = W(0) + A^T V, A (d, width) and V the identity.
+
+        As `change`, where ranks share the neurons.
+        """
         A = np.ascontiguousarray(self.change.T)
         return A, np.eye(len(A), dtype=A.dtype)
 

@@ -53,7 +53,7 @@ def structured_weights(draw, attempt):
         attempt(W.apply, draw.array((draw.size(9), m_in), scales=False))
         return
     # Transforms are accurate relative to the norm of a row, which unit rows give to each entry.
-    dense = W.to_dense()
+    dense = attempt(W.to_dense)
     largest = np.full((m_in, m_out), np.linalg.norm(dense, 2))
     if draw.chance(0.5):
         attempt.close(attempt(W.apply, np.eye(m_in)), dense.T, largest, 64)

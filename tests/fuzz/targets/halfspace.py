@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 
-from subquad.halfspace import HalfSpaceReport
+from subquad.halfspace import HalfSpaceReport, SharedHalfSpaceReport
 
+from ..alone import Alone
 from ..cases import target
 from ..draws import as_float64, dtype_of
 
@@ -22,7 +23,23 @@ def report(draw, attempt):
     points = draw.array((draw.choice((0, 1, 5, 33, 65, 200)), d))
     method = draw.option(("auto", "tree", "scan"))
     options = {"n_threads": draw.n_threads()} if draw.chance(0.2) else {}
-    report = attempt(HalfSpaceReport, points, method, **options)
+    _changed_and_asked(draw, attempt, attempt(HalfSpaceReport, points, method, **options), points)
+
+
+@target(
+    "halfspace.SharedHalfSpaceReport",
+    *(f"halfspace.SharedHalfSpaceReport.{name}" for name in sorted(set(_STEPS))),
+    share=10,
+)
+def shared_report(draw, attempt):
+    points = draw.array((draw.choice((0, 1, 5, 33, 65)), draw.choice((1, 2, 3, 9))))
+    method = draw.option(("auto", "tree", "scan"))
+    report = attempt(SharedHalfSpaceReport, points, Alone(), method)
+    _changed_and_asked(draw, attempt, report, points)
+
+
+def _changed_and_asked(draw, attempt, report, points):
+    """Take a few steps with a report of these points."""
     state = dict(enumerate(as_float64(points)))
     attempt.equal(report.dtype, dtype_of(points))
     n_ids = len(state)
@@ -81,8 +98,8 @@ def _ask(draw, attempt, report, state, step):
         ids = attempt(report.query, A, b)
         answers, A = [ids], as_float64(A)[None]
     else:
-        sort = draw.option((True, False))
-        indptr, ids, values = attempt(report.query_batch, A, b, sort)
+        sort = () if isinstance(report, SharedHalfSpaceReport) else (draw.option((True, False)),)
+        indptr, ids, values = attempt(report.query_batch, A, b, *sort)
         answers = [np.sort(ids[i:j]) for i, j in itertools.pairwise(indptr)]
         A = as_float64(A)
         attempt.holds(len(answers) == len(A) and len(values) == len(ids), "rows of the answer")

@@ -6,45 +6,39 @@ make the same calls in the same order.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-from typing import TYPE_CHECKING, Any, Protocol
+import pickle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from subquad._ranks._checksums import another_solution, digest_of
+from subquad._ranks._communicator import Communicator
+from subquad._ranks._waiting import Calls, edges_of, watch_departures
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from subquad._typing import FloatArray
+
+__all__ = [
+    "NEURONS_PER_CHUNK",
+    "Communicator",
+    "Ranks",
+    "StoppedTogether",
+    "another_solution",
+    "watch_departures",
+]
 
 # Sums over neurons are those of chunks of so many, added in order. One thread of one rank adds up a
 # chunk, whoever it is.
 NEURONS_PER_CHUNK = 256
 
 
-class Communicator(Protocol):
-    """What is called of a communicator of mpi4py."""
-
-    def Get_rank(self) -> int:
-        """Return the number of this rank."""
-
-    def Get_size(self) -> int:
-        """Return the number of ranks."""
-
-    def Allgatherv(self, sendbuf: Any, recvbuf: Any) -> None:
-        """Send an array to all ranks, and receive theirs."""
-
-    def Allreduce(self, sendbuf: Any, recvbuf: Any) -> None:
-        """Add the arrays of all ranks up."""
-
-    def Alltoallv(self, sendbuf: Any, recvbuf: Any) -> None:
-        """Send a part of an array to each rank, and receive theirs."""
-
-    def allgather(self, sendobj: Any) -> list[Any]:
-        """Return the objects of all ranks."""
-
-    def gather(self, sendobj: Any, root: int = 0) -> list[Any] | None:
-        """Return the objects of all ranks on one of them."""
+class StoppedTogether(KeyboardInterrupt):
+    """Ctrl-C, raised on every rank at the same place, so that what they have can be gathered."""
 
 
 # What ranks draw by a generator.
@@ -78,14 +72,16 @@ class Ranks:
             )
         self._comm = comm
         self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
+        self._call = Calls(comm)
 
     def require_same(self, **values: object) -> None:
         """Raise a ValueError on every rank unless each value is the same on all of them.
 
-        Values are arrays, compared by a checksum of 16 bytes, or have a `repr` that tells.
+        Values are arrays, compared by a checksum of 16 bytes, have a `repr` that tells, or are
+        tuples or lists of such.
         """
-        own = {name: _digest(value) for name, value in values.items()}
-        first, *others = self._comm.allgather(own)
+        own = {name: digest_of(value) for name, value in values.items()}
+        first, *others = self.allgather(own)
         for rank, theirs in enumerate(others, start=1):
             for name, digest in theirs.items():
                 if digest != first[name]:
@@ -95,38 +91,89 @@ class Ranks:
                         f"on rank 0.{remedy}"
                     )
 
+    def require_same_solution(self, solution: NDArray[Any]) -> None:
+        """Raise a ValueError on every rank unless all have solved an equation alike."""
+        first, *others = self.allgather(digest_of(solution))
+        for rank, theirs in enumerate(others, start=1):
+            if theirs != first:
+                raise ValueError(another_solution(rank))
+
+    def agreed(self, function: Callable[[], Any]) -> Any:
+        """Return what a function returns; where it raises on any rank, raise that on all."""
+        result = error = None
+        try:
+            result = function()
+        except (ValueError, TypeError, MemoryError) as raised:
+            error = raised
+        for theirs in self.allgather(error):
+            if theirs is not None:
+                raise theirs from error
+        return result
+
     def share(self, size: int) -> slice:
         """Return this rank's of so many things, nearly as many for each."""
         return _share(size, self.rank, self.size)
+
+    def shares(self, size: int) -> list[slice]:
+        """Return the share of each rank."""
+        return [_share(size, rank, self.size) for rank in range(self.size)]
 
     def gathered(self, columns: FloatArray, edges: NDArray[np.intp]) -> FloatArray:
         """Return the matrix of which each rank has columns edges[rank] to edges[rank + 1] - 1."""
         n = len(columns)
         out = np.empty((n, edges[-1]), columns.dtype)
         received = np.empty(out.size, columns.dtype)
-        self._comm.Allgatherv(np.ascontiguousarray(columns), [received, n * np.diff(edges)])
+        sent = np.ascontiguousarray(columns)
+        self._call("Allgatherv", sent, [received, n * np.diff(edges)])
         for start, stop in itertools.pairwise(edges):
             out[:, start:stop] = received[n * start : n * stop].reshape(n, stop - start)
         return out
 
     def gathered_at_first(self, columns: FloatArray) -> FloatArray | None:
         """Return the columns of all ranks side by side on rank 0, and None on others."""
-        parts = self._comm.gather(columns, root=0)
-        return None if parts is None else np.concatenate(parts, axis=1)
+        n, sent = len(columns), np.ascontiguousarray(columns)
+        if self.size == 1:
+            return sent
+        sizes = [n * count for count in self.allgather(columns.shape[1])]
+        received = np.empty(sum(sizes) if self.rank == 0 else 0, columns.dtype)
+        self._call("Gatherv", sent, [received, sizes] if self.rank == 0 else None, root=0)
+        if self.rank > 0:
+            return None
+        return np.concatenate([received[own].reshape(n, -1) for own in edges_of(sizes)], axis=1)
+
+    def allgather(self, thing: object) -> list[Any]:
+        """Return what each rank has, pickled on the way."""
+        sent = np.frombuffer(pickle.dumps(thing), np.uint8)
+        return [pickle.loads(part.tobytes()) for part in self.joined(sent)]
+
+    def joined(self, vector: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the vectors of all ranks, which may have different lengths."""
+        sizes = np.empty(self.size, np.int64)
+        ones = np.ones(self.size, np.int64)
+        self._call("Allgatherv", np.array([vector.size]), [sizes, ones])
+        received = np.empty(sizes.sum(), vector.dtype)
+        self._call("Allgatherv", np.ascontiguousarray(vector), [received, sizes])
+        return [received[own] for own in edges_of(sizes.tolist())]
+
+    def filled(self, rows: NDArray[Any], edges: list[int]) -> None:
+        """Fill a contiguous array of which a rank has rows edges[rank] to edges[rank + 1] - 1."""
+        own = np.array(rows[edges[self.rank] : edges[self.rank + 1]])
+        sizes = np.diff(edges) * (rows.size // max(1, len(rows)))
+        self._call("Allgatherv", own, [rows.reshape(-1), sizes])
 
     def summed(self, integers: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the sum of arrays of integers, which has no order."""
         total = np.empty_like(integers)
-        self._comm.Allreduce(np.ascontiguousarray(integers), total)
+        self._call("Allreduce", np.ascontiguousarray(integers), total)
         return total
 
     def added(self, values: FloatArray) -> FloatArray:
         """Return the sum of arrays of floats, added in the order of ranks."""
-        return np.sum(self._comm.allgather(values), axis=0)
+        return np.sum(self.allgather(values), axis=0)
 
     def all(self, truth: bool) -> bool:
         """Whether something holds on every rank."""
-        return all(self._comm.allgather(bool(truth)))
+        return all(self.allgather(bool(truth)))
 
     def summed_chunks(
         self,
@@ -162,7 +209,7 @@ class Ranks:
         n_columns = [_length(partial.shape[1], rank, self.size) for rank in range(self.size)]
         sizes = np.array([len(first) * count + len(extra) for count in n_columns])
         received = np.empty(sizes.sum())
-        self._comm.Allgatherv(sent, [received, sizes])
+        self._call("Allgatherv", sent, [received, sizes])
         parts = np.split(received, np.cumsum(sizes)[:-1])
         columns = [
             part[: len(part) - len(extra)].reshape(len(first), count)
@@ -174,13 +221,13 @@ class Ranks:
     def _own_columns(self, partial, n_rows):
         """Return this rank's share of the columns, of the rows of all ranks."""
         n_columns = partial.shape[1]
-        shares = [_share(n_columns, rank, self.size) for rank in range(self.size)]
+        shares = self.shares(n_columns)
         sent = np.concatenate([partial[:, share].ravel() for share in shares])
         rows = np.array([_length(n_rows, rank, self.size) for rank in range(self.size)])
         own = _length(n_columns, self.rank, self.size)
         received = np.empty(n_rows * own)
         counts = [len(partial) * (share.stop - share.start) for share in shares]
-        self._comm.Alltoallv([sent, counts], [received, rows * own])
+        self._call("Alltoallv", [sent, counts], [received, rows * own])
         return received.reshape(n_rows, own)
 
 
@@ -193,14 +240,3 @@ def _length(size, rank, n_ranks):
     """Return the length of a rank's slice of range(size)."""
     share = _share(size, rank, n_ranks)
     return share.stop - share.start
-
-
-def _digest(value):
-    """Return what only equal values have in common."""
-    digest = hashlib.blake2b(digest_size=16)
-    if isinstance(value, np.ndarray):
-        digest.update(repr((value.shape, value.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(value))
-    else:
-        digest.update(repr(value).encode())
-    return digest.digest()
