@@ -300,7 +300,7 @@ def assert_codes_hold(report):
     whole = codes.reshape(n_blocks, -1, 64, 2).transpose(0, 1, 3, 2).reshape(n_blocks, -1, 64)
     whole = whole[:, :d].astype(np.float64) - 128
     e = np.sqrt(((points - whole / fits[:, :1, None]) ** 2).sum(axis=1))
-    blocks, lane = np.nonzero(lanes)
+    blocks, _ = np.nonzero(lanes)
     assert (e[lanes] <= fits[blocks, 2]).all()
     assert (np.sqrt((points.astype(np.float64) ** 2).sum(axis=1))[lanes] <= fits[blocks, 1]).all()
     assert np.sqrt((whole**2).sum(axis=1))[lanes].max() < 252
