@@ -1,6 +1,6 @@
 """Print, as Markdown, how fast half-space reports are on this machine, beside their peers.
 
-    python asv_benches/halfspace_table.py [--sizes 100000 1000000] [--dimensions 3 5 8 16 32]
+    python asv_benches/halfspace_table.py [--sizes 1000000] [--dimensions 3 5 8 16 32]
                                           [--repeats 5] [--curve]
 
 Gaussian float32 points; 64 queries at a time, in random directions, each with about 0.8 % of the
@@ -167,11 +167,8 @@ def query_row(n, d, result, order):
 
 def print_queries(sizes, dimensions):
     """Print microseconds per query, and how many times as long the best peer takes."""
-    rows = []
-    for n in sizes:
-        for d in dimensions:
-            result = apart(__file__, 1, "queries", n, d)
-            rows += [query_row(n, d, result, order) for order in ("sorted", "unsorted")]
+    results = ((n, d, apart(__file__, 1, "queries", n, d)) for n in sizes for d in dimensions)
+    rows = (query_row(*result, order) for result in results for order in ("sorted", "unsorted"))
     heads = ["points", "d", "answers", "tree", "scan", "auto", *PEERS, "best peer", "takes",
              "without numpy loop", "tree tests", "answers a query", "tree built, s"]  # fmt: skip
     print("Microseconds a query, batches of 64, one thread\n")
@@ -212,9 +209,9 @@ def print_curve(n):
 def main():
     """Measure and print."""
     arguments = parser(__doc__, threads=None, repeats=5, cpu=False)
-    arguments.add_argument("--sizes", nargs="+", type=int, default=[100_000, 1_000_000])
+    arguments.add_argument("--sizes", nargs="+", type=int, default=[1_000_000])
     arguments.add_argument("--dimensions", nargs="+", type=int, default=[3, 5, 8, 16, 32])
-    arguments.add_argument("--slow-queries", type=int, default=4)
+    arguments.add_argument("--slow-queries", type=int, default=2)
     arguments.add_argument("--curve", action="store_true", help="also the curve over dimensions")
     options = arguments.parse_args()
     if measured_here(options, queries=measure_queries, updates=measure_updates):

@@ -291,6 +291,45 @@ def test_a_pickled_report_goes_on_alone(rng):
     assert_answers(report, Model(points), points[:3], 0.3)
 
 
+def assert_codes_hold(report):
+    """Each point is as near to its code as its block says; return the largest such distance."""
+    points, _, taken, *_, stale, codes, fits = report._store.lanes
+    assert not stale.any()
+    n_blocks, d, _ = points.shape
+    lanes = (taken[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)).astype(bool)
+    whole = codes.reshape(n_blocks, -1, 64, 2).transpose(0, 1, 3, 2).reshape(n_blocks, -1, 64)
+    whole = whole[:, :d].astype(np.float64) - 128
+    e = np.sqrt(((points - whole / fits[:, :1, None]) ** 2).sum(axis=1))
+    blocks, _ = np.nonzero(lanes)
+    assert (e[lanes] <= fits[blocks, 2]).all()
+    assert (np.sqrt((points.astype(np.float64) ** 2).sum(axis=1))[lanes] <= fits[blocks, 1]).all()
+    assert np.sqrt((whole**2).sum(axis=1))[lanes].max() < 252
+    return fits[blocks, 2].max()
+
+
+@pytest.mark.parametrize("d", [1, 6, 7])
+def test_codes_follow_the_points(rng, dtype, d, monkeypatch):
+    monkeypatch.setattr("subquad.halfspace._store._codes_pay", lambda d: True)
+    points = gaussian(rng, (1000, d), dtype)
+    report, model = HalfSpaceReport(points, "scan"), Model(points)
+    first = assert_codes_hold(report)
+    for scale in (1, 1.01, 30, 0, 1e-3, 1e20, 1):
+        moved = rng.permutation(model.there())[:300]
+        new = (rng.standard_normal((300, d)) * scale).astype(dtype)
+        report.update(moved, new)
+        model.update(moved, new)
+        report.delete(moved[:5])
+        model.delete(moved[:5])
+        np.testing.assert_array_equal(report.insert(new[:90]), model.insert(new[:90]))
+        assert_answers(report, model, points[:3], 0.5)
+        with np.errstate(over="ignore", invalid="ignore"):
+            assert_codes_hold(report)
+    moved = model.there()
+    report.update(moved, (1e-3 * rng.standard_normal((moved.size, d))).astype(dtype))
+    report.query(points[0], 1.0)
+    assert assert_codes_hold(report) < 0.01 * first  # steps became shorter with the points
+
+
 def test_points_tested_are_counted(rng):
     report = HalfSpaceReport(rng.standard_normal((6400, 3)), "scan")
     report.query_batch(rng.standard_normal((5, 3)), 1.0)

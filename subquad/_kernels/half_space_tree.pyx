@@ -8,7 +8,7 @@ A change is planned first, then its arrays grow, and then one kernel call makes 
 is handled between calls, never inside one, so an interrupted change happened or did not. What must
 change together with the points, the `tally` of the report, is written by the same call.
 """
-from libc.math cimport NAN
+from libc.math cimport NAN, sqrt
 
 from subquad._kernels.half_space_select cimport longest_side, select_row
 from subquad._kernels._types cimport int32_t, intp_t, real_t, uint64_t
@@ -23,6 +23,10 @@ cdef extern from "half_space.h" nogil:
     enum:
         FAN "HALF_SPACE_FAN"
         LANES "HALF_SPACE_LANES"
+
+# A point whose code is this many times further from it than the others of its block calls for new
+# codes of the block.
+cdef double COARSER = 1.25
 
 
 cdef inline intp_t halfway(intp_t low, intp_t high) noexcept nogil:
@@ -201,7 +205,9 @@ def place(
     int32_t[:, ::1] ids not None,           # IN/OUT  (n_blocks, 64)
     uint64_t[::1] taken not None,           # IN/OUT  (n_blocks,)
     int32_t[::1] slots not None,            # IN/OUT  (n_ids,)
-    unsigned char[::1] stale not None,      # IN/OUT  (n_leaves,)
+    unsigned char[::1] stale not None,      # IN/OUT  (n_leaves,), or (n_blocks,) with codes
+    unsigned char[:, :, ::1] codes not None,  # IN/OUT  (n_blocks, ceil(d / 2), 128), or no blocks
+    double[:, ::1] fits not None,           # IN/OUT  (n_blocks, 3), or no blocks
     intp_t[::1] tally not None,             # OUT     (n_counts,)
 ):
     """Put points into the slots that were planned, out of those they are in."""
@@ -219,7 +225,10 @@ def place(
             taken[leaf] |= <uint64_t> 1 << slot % LANES
             ids[leaf, slot % LANES] = <int32_t> which[i]
             write_point(&rows[i, 0], d, &points[leaf, 0, slot % LANES])
-            if leaf < stale.shape[0]:
+            if leaf < codes.shape[0] and not stale[leaf]:
+                stale[leaf] = not write_code[real_t](
+                    &rows[i, 0], d, &codes[leaf, 0, 2 * (slot % LANES)], &fits[leaf, 0])
+            elif leaf < stale.shape[0]:
                 stale[leaf] = 1
         for i in range(tally.shape[0]):
             tally[i] = new_tally[i]
@@ -232,7 +241,7 @@ def remove(
     int32_t[:, ::1] ids not None,          # IN/OUT  (n_blocks, 64)
     uint64_t[::1] taken not None,          # IN/OUT  (n_blocks,)
     int32_t[::1] slots not None,           # IN/OUT  (n_ids,)
-    unsigned char[::1] stale not None,     # IN/OUT  (n_leaves,)
+    unsigned char[::1] stale not None,     # IN/OUT  (n_leaves,): codes may stay as they are
     intp_t[::1] tally not None,            # OUT     (n_counts,)
 ):
     """Take points out."""
@@ -288,6 +297,37 @@ cdef inline void write_point(const real_t *x, intp_t d, real_t *lane) noexcept n
     cdef intp_t j
     for j in range(d):
         lane[j * LANES] = x[j]
+
+
+cdef inline bint write_code(
+    const real_t *x, intp_t d, unsigned char *code, double *fit,
+) noexcept nogil:
+    """Write the code of a point by the step of its block; return whether that serves it well.
+
+    See simd/half_space_codes.h, whose bounds of |x| and |e| grow with the point.
+    """
+    cdef:
+        intp_t j
+        double y, e, length, error
+        double step = 1 / fit[0]
+        double squares = 0
+        double errors = 0
+    for j in range(d):
+        y = x[j] * fit[0]
+        if not -127 <= y <= 127:
+            return False
+        e = x[j] - (<int> (y + 128.5) - 128) * step
+        squares += <double> x[j] * x[j]
+        errors += e * e
+    length = sqrt(squares) * (1 + 1e-9)
+    error = sqrt(errors) * (1 + 1e-9) + 1e-12 * length
+    if not (length * fit[0] <= 246 and error <= COARSER * fit[2]):
+        return False
+    for j in range(d):
+        code[j // 2 * 2 * LANES + j % 2] = <unsigned char> <int> (x[j] * fit[0] + 128.5)
+    fit[2] = max(fit[2], error)
+    fit[1] = max(fit[1], length + fit[2])
+    return True
 
 
 cdef inline void empty(

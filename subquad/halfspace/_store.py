@@ -163,6 +163,9 @@ class Store:
         if self.n_leaves:
             half_space.refit(points, self.first, stale, self.stale_nodes, self.bounds)
         elif len(codes):
+            if self.n_moved >= self.size:
+                stale[:] = 1  # steps may have become too long
+                self._tally[_N_MOVED] = 0
             half_space.encode(points, stale, codes, fits)
         self._tally[_CHANGED] = False
 
@@ -208,14 +211,17 @@ class Store:
         tally = self._tally.copy()
         tally[_SIZE] -= ids.size
         tally[_CHANGED] = True
-        half_space_tree.remove(ids, tally, *self.lanes[:5], self._tally)
+        points, lane_ids, taken, slots, stale, *_ = self.lanes
+        half_space_tree.remove(
+            ids, tally, points, lane_ids, taken, slots, stale[: self.n_leaves], self._tally
+        )
 
     def _put(self, ids, rows, tally):
         """Give points their lanes, and the store this tally once the slots are counted in it."""
         targets, end = self._plan(ids, rows, self.end)
         self._lengthen_blocks(-(-end // _BLOCK))
         tally[_END], tally[_CHANGED] = end, True
-        half_space_tree.place(ids, rows, targets, tally, *self.lanes[:5], self._tally)
+        half_space_tree.place(ids, rows, targets, tally, *self.lanes, self._tally)
 
     def _plan(self, ids, rows, end):
         """Return the slots that points will have, and the number of slots in use then."""
@@ -255,7 +261,7 @@ class Store:
         if (n_bytes := n_blocks * points[0].nbytes) > LARGE:
             require_memory(n_bytes, "The report", "Hold fewer points.")
         if len(self.lanes.codes):
-            coded = [_longer(array, n_blocks, 0) for array in coded]
+            coded = [_longer(array, n_blocks, 1) for array in coded]  # new blocks are stale
         self.lanes = Lanes(
             _longer(points, n_blocks, np.nan),
             _longer(ids, n_blocks, -1),
