@@ -401,6 +401,7 @@ def peak_of(call):
         tracemalloc.stop()
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("density", [0.15, 0.9])
 @pytest.mark.parametrize("storage", [None, "int8"])
 def test_products_of_many_rows_take_bounded_memory(density, storage, rng):

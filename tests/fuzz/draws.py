@@ -199,9 +199,9 @@ class Draw:
         if self.chance(0.5):
             self.wrong = "of a wrong dtype"
             with np.errstate(all="ignore"):
-                return np.clip(np.nan_to_num(np.asarray(x)), -1e30, 1e30).astype(
-                    self.choice(WRONG_DTYPES)
-                )
+                # An array, also of no dimension: as a scalar, an object is a float again.
+                sound = np.asarray(np.clip(np.nan_to_num(np.asarray(x)), -1e30, 1e30))
+                return sound.astype(self.choice(WRONG_DTYPES))
         if x.size:
             x.flat[self.between(0, x.size - 1)] = self.choice((np.nan, np.inf, -np.inf))
             self.wrong = "not finite" if finite else None
