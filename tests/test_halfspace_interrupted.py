@@ -1,5 +1,6 @@
 """A half-space report is in its old state or its new one, and open, wherever an exception came."""
 
+import contextvars
 import copy
 import gc
 import queue
@@ -33,11 +34,13 @@ class Watcher:
     def run(self, call):
         """Return whether the call went through; every frame that it enters is watched."""
         before, collecting = sys.gettrace(), gc.isenabled()
+        # An exception on the way out of `np.errstate` leaves its settings to the context it is in.
+        context = contextvars.copy_context()
         gc.disable()  # what other packages do when garbage is collected is no part of the call
         sys._getframe().f_trace_opcodes = True  # or CPython 3.12 traces none of later frames
         sys.settrace(self._enter)
         try:
-            call()
+            context.run(call)
         except Interrupt:
             return False
         finally:

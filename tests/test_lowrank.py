@@ -1,6 +1,7 @@
 """LowRankMaintenance answers as the dense matrix it stands for, whatever was asked before."""
 
 import copy
+import contextvars
 import math
 import pickle
 import sys
@@ -364,11 +365,12 @@ def test_factors_interrupted_anywhere_stay_pairs(method, made, rng):
         lrm = LowRankMaintenance(np.zeros((12, 9)), rank_budget=math.inf)
         lrm.update(U, V)
         arguments = (U, V) if method == "update" else ()
-        tracer = sys.gettrace()
+        # An exception on the way out of `np.errstate` leaves its settings to the context it is in.
+        tracer, context = sys.gettrace(), contextvars.copy_context()
         sys._getframe().f_trace_opcodes = True  # or CPython 3.12 traces none of later frames
         sys.settrace(interrupt_at(step))
         try:
-            getattr(lrm, method)(*arguments)
+            context.run(getattr(lrm, method), *arguments)
         except KeyboardInterrupt:
             interrupted = True
         else:
