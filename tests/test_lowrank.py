@@ -1,7 +1,7 @@
 """LowRankMaintenance answers as the dense matrix it stands for, whatever was asked before."""
 
-import copy
 import contextvars
+import copy
 import math
 import pickle
 import sys
