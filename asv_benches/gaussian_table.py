@@ -15,6 +15,7 @@ from side_by_side import (
     measured_here,
     medians,
     parser,
+    prepared,
     print_table,
     times,
 )
@@ -31,8 +32,7 @@ def makers():
 
     calls = {}
     for name in (*MAKERS, "numpy"):
-        suite = Generation()
-        suite.setup(name, 2**14)
+        suite = prepared(Generation, name, 2**14)
         calls[name] = lambda name=name, suite=suite: [
             suite.time_generation(name, 2**14) for _ in range(CALLS)
         ]

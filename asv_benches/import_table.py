@@ -11,11 +11,9 @@ the command, with `--model` as named. Figures are medians.
 
 import os
 import re
-import resource
-import subprocess
-import sys
 
 import numpy as np
+from benchmarks.imports import processor_seconds
 from side_by_side import parser, print_table
 
 MODULES = (
@@ -25,18 +23,6 @@ MODULES = (
 )
 OWNERS = ("subquad", "scikit-learn", "others")
 LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|( *)(\S+)")
-
-
-def processor_seconds(words):
-    """Return the processor seconds of a process of Python, and what it wrote to standard error."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, *words], check=True, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, done.stderr
 
 
 def shares(told):

@@ -19,6 +19,7 @@ from side_by_side import (
     medians,
     parser,
     percent,
+    prepared,
     print_table,
     times,
 )
@@ -30,12 +31,7 @@ FIRED_POINTS = (64, 256)
 
 def calls_of(suite, implementations, *arguments):
     """Return the prepared calls of a benchmark, by implementation."""
-    calls = {}
-    for name in implementations:
-        prepared = suite()
-        prepared.setup(name, *arguments)
-        calls[name] = prepared.run
-    return calls
+    return {name: prepared(suite, name, *arguments).run for name in implementations}
 
 
 def measure(options):

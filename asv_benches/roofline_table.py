@@ -23,19 +23,13 @@ from side_by_side import (
     medians,
     parser,
     percent,
+    prepared,
     print_table,
 )
 
 POINTS, RANK, DENSITY = 64, 32, 0.05
 # Bytes of an index and a value that are written for each neuron that fires.
 BYTES_FIRED = 8 + 4
-
-
-def prepared(suite, *arguments):
-    """Return a suite that is ready to run."""
-    instance = suite()
-    instance.setup(*arguments)
-    return instance
 
 
 def transform(length, rows, dtype, threads, *, cached):

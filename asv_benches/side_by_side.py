@@ -6,6 +6,7 @@ of them gets a process of its own: the script starts itself again, tells the new
 to measure, and reads the JSON that it prints.
 
     parser          returns a parser of the options that scripts share
+    prepared        returns a suite of `benchmarks` that is ready to run
     apart           has a part measured in a process of its own
     measured_here   measures the part that this process was started for, if there is one
     alternated      calls the contenders in turn, and returns what they returned
@@ -35,6 +36,13 @@ def seconds_of(call, clock=time.perf_counter):
     start = clock()
     call()
     return clock() - start
+
+
+def prepared(suite, *arguments):
+    """Return a suite that is ready to run."""
+    instance = suite()
+    instance.setup(*arguments)
+    return instance
 
 
 def alternated(calls, repeats, warm_ups=1):

@@ -13,13 +13,12 @@ from __future__ import annotations
 import atexit
 import collections
 import contextlib
-import hashlib
 import io
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from subquad._ranks import watch_departures
+from subquad._ranks import digest_of, watch_departures
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -136,7 +135,7 @@ class _Departures:
         group = comm.Get_group()
         places = list(range(group.Get_size()))
         ranks = [*self._MPI.Group.Translate_ranks(group, places, self._everyone)]
-        name = hashlib.blake2b(repr(ranks).encode(), digest_size=8).digest()
+        name = digest_of(ranks)
         self._ranks[name] = ranks
         return name
 

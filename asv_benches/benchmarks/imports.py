@@ -5,6 +5,18 @@ import subprocess
 import sys
 
 
+def processor_seconds(words):
+    """Return the processor seconds of a process of Python, and what it wrote to standard error."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, *words], check=True, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, done.stderr
+
+
 class Import:
     """A module by itself, scikit-learn's base class among them, which the estimators need."""
 
@@ -13,13 +25,7 @@ class Import:
     repeats = 3
 
     def track_processor_seconds(self, module):
-        return min(self.once(module) for _ in range(self.repeats))
+        words = ["-c", f"import {module}"]
+        return min(processor_seconds(words)[0] for _ in range(self.repeats))
 
     track_processor_seconds.unit = "seconds"
-
-    def once(self, module):
-        """Return the processor seconds of one process."""
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -6,7 +6,8 @@ Nothing here computes an inner product: see half_space.pyx.
 
 A change is planned first, then its arrays grow, and then one kernel call makes it whole: a signal
 is handled between calls, never inside one, so an interrupted change happened or did not. What must
-change together with the points, the `tally` of the report, is written by the same call.
+change together with the points, the `tally` of the report, is written by the same call. The file is
+long since these calls share the layout of blocks, lanes and codes.
 """
 from libc.math cimport NAN, sqrt
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from subquad._ranks._checksums import another_solution, digest_of
 from subquad._ranks._communicator import Communicator
-from subquad._ranks._waiting import Calls, edges_of, watch_departures
+from subquad._ranks._waiting import Calls, edges_of, slices_between, watch_departures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,16 +25,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEURONS_PER_CHUNK",
+    "PARTS",
     "Communicator",
     "Ranks",
     "StoppedTogether",
     "another_solution",
+    "digest_of",
     "watch_departures",
 ]
 
 # Sums over neurons are those of chunks of so many, added in order. One thread of one rank adds up a
 # chunk, whoever it is.
 NEURONS_PER_CHUNK = 256
+# Other sums are those of so many parts, added in order: a number that 2, 3, 4, 6 and 12 ranks
+# divide. More ranks than parts have nothing to do in them.
+PARTS = 12
 
 
 class StoppedTogether(KeyboardInterrupt):
@@ -43,7 +48,7 @@ class StoppedTogether(KeyboardInterrupt):
 
 # What ranks draw by a generator.
 _DRAWN = "network", "landmarks", "rows_left_out"
-_METHODS = ("Get_rank", "Get_size", "Allgatherv", "Allreduce", "Alltoallv", "allgather", "gather")
+_METHODS = ("Get_rank", "Get_size", "Allgatherv", "Allreduce", "Alltoallv", "Gatherv")
 
 
 class Ranks:
@@ -112,11 +117,11 @@ class Ranks:
 
     def share(self, size: int) -> slice:
         """Return this rank's of so many things, nearly as many for each."""
-        return _share(size, self.rank, self.size)
+        return self.shares(size)[self.rank]
 
     def shares(self, size: int) -> list[slice]:
         """Return the share of each rank."""
-        return [_share(size, rank, self.size) for rank in range(self.size)]
+        return slices_between([size * rank // self.size for rank in range(self.size + 1)])
 
     def gathered(self, columns: FloatArray, edges: NDArray[np.intp]) -> FloatArray:
         """Return the matrix of which each rank has columns edges[rank] to edges[rank + 1] - 1."""
@@ -206,7 +211,7 @@ class Ranks:
         """
         sums = np.add.reduceat(self._own_columns(partial, n_rows), first)
         sent = np.concatenate([sums.ravel(), extra])
-        n_columns = [_length(partial.shape[1], rank, self.size) for rank in range(self.size)]
+        n_columns = self._lengths(partial.shape[1])
         sizes = np.array([len(first) * count + len(extra) for count in n_columns])
         received = np.empty(sizes.sum())
         self._call("Allgatherv", sent, [received, sizes])
@@ -218,25 +223,21 @@ class Ranks:
         extras = [part[len(part) - len(extra) :] for part in parts]
         return np.concatenate(columns, axis=1), np.array(extras)
 
+    def summed_parts(self, partial: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sum of PARTS vectors, of which each rank has its `share`, in their order."""
+        return self.summed_chunks(partial, PARTS, np.array([0]), np.empty(0))[0][0]
+
     def _own_columns(self, partial, n_rows):
         """Return this rank's share of the columns, of the rows of all ranks."""
         n_columns = partial.shape[1]
-        shares = self.shares(n_columns)
-        sent = np.concatenate([partial[:, share].ravel() for share in shares])
-        rows = np.array([_length(n_rows, rank, self.size) for rank in range(self.size)])
-        own = _length(n_columns, self.rank, self.size)
+        sent = np.concatenate([partial[:, share].ravel() for share in self.shares(n_columns)])
+        lengths, rows = self._lengths(n_columns), np.array(self._lengths(n_rows))
+        own = lengths[self.rank]
         received = np.empty(n_rows * own)
-        counts = [len(partial) * (share.stop - share.start) for share in shares]
+        counts = [len(partial) * length for length in lengths]
         self._call("Alltoallv", [sent, counts], [received, rows * own])
         return received.reshape(n_rows, own)
 
-
-def _share(size, rank, n_ranks):
-    """Return a rank's slice of range(size)."""
-    return slice(size * rank // n_ranks, size * (rank + 1) // n_ranks)
-
-
-def _length(size, rank, n_ranks):
-    """Return the length of a rank's slice of range(size)."""
-    share = _share(size, rank, n_ranks)
-    return share.stop - share.start
+    def _lengths(self, size):
+        """Return the length of each rank's share."""
+        return [share.stop - share.start for share in self.shares(size)]

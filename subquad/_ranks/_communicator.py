@@ -21,8 +21,5 @@ class Communicator(Protocol):
     def Alltoallv(self, sendbuf: Any, recvbuf: Any) -> None:
         """Send a part of an array to each rank, and receive theirs."""
 
-    def allgather(self, sendobj: Any) -> list[Any]:
-        """Return the objects of all ranks."""
-
-    def gather(self, sendobj: Any, root: int = 0) -> list[Any] | None:
-        """Return the objects of all ranks on one of them."""
+    def Gatherv(self, sendbuf: Any, recvbuf: Any, root: int = 0) -> None:
+        """Send an array to one rank, which receives those of all."""

@@ -84,5 +84,9 @@ class Calls:
 
 def edges_of(sizes):
     """The slices of consecutive parts of so many elements."""
-    ends = itertools.accumulate(sizes, initial=0)
-    return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+    return slices_between(itertools.accumulate(sizes, initial=0))
+
+
+def slices_between(edges):
+    """The slices between each edge and the next."""
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]

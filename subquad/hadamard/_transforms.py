@@ -1,4 +1,7 @@
-"""`fwht` and its inverse: arguments in, an array out."""
+"""`fwht` and its inverse: arguments in, an array out.
+
+Long for the docstrings of these two, which name every option.
+"""
 
 from __future__ import annotations
 

@@ -115,9 +115,8 @@ class ShardedLastLayer(LastLayer):
         for rows in chunks_of(self.readout, self.neurons):
             own = slice(rows.start - self.neurons.start, rows.stop - self.neurons.start)
             out[rows] = A[:, own].T @ self.features
-        shares = [int(edges[(len(edges) - 1) * r // self._ranks.size])
-                  for r in range(self._ranks.size + 1)]  # fmt: skip
-        self._ranks.filled(out, shares)
+        starts = [int(edges[share.start]) for share in self._ranks.shares(len(edges) - 1)]
+        self._ranks.filled(out, [*starts, self.width])
         return out
 
     def require_same(self, **values: object) -> None:

@@ -6,12 +6,10 @@ import numpy as np
 import scipy.sparse
 
 from subquad._fixed import FixedWeights
+from subquad._ranks import PARTS
 
 # Rows of implicit weights are made from a multiple of so many on.
 _TILE = 64
-# Products with W^T are sums over so many parts of the rows: a number that 2, 3, 4, 6 and 12 ranks
-# divide. More ranks than parts have nothing to do in them.
-PARTS = 12
 
 
 class GatheredRows(FixedWeights):
@@ -19,8 +17,8 @@ class GatheredRows(FixedWeights):
 
     def __init__(self, W, ranks):
         self.shape, self.dtype = W.shape, W.dtype
-        rows = [W.shape[0] * r // ranks.size // _TILE * _TILE for r in range(ranks.size)]
-        self._edges, self._ranks = np.array([*rows, W.shape[0]]), ranks
+        starts = [share.start // _TILE * _TILE for share in ranks.shares(W.shape[0])]
+        self._edges, self._ranks = np.array([*starts, W.shape[0]]), ranks
         self._own = OwnRows(W, slice(*self._edges[ranks.rank : ranks.rank + 2]))
 
     def _apply_dense(self, H, n_threads):
@@ -86,5 +84,4 @@ class SharedProducts(GatheredRows):
         for out, (rows, W) in zip(partial, self._parts, strict=True):
             if rows.stop > rows.start:
                 out[...] = product(rows, W).ravel()
-        total, _ = self._ranks.summed_chunks(partial, PARTS, np.array([0]), np.empty(0))
-        return total.reshape(n, -1).astype(self.dtype)
+        return self._ranks.summed_parts(partial).reshape(n, -1).astype(self.dtype)

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.linalg.blas import dsyrk
 
 from subquad._parallel import blocks
+from subquad._ranks import PARTS
 from subquad.solvers.nystrom._whitening import Whitening
 
 # A block of K_nZ has at most so many numbers, and so takes 32 MiB: BLAS works on it for some
@@ -11,9 +12,6 @@ from subquad.solvers.nystrom._whitening import Whitening
 _ENTRIES_PER_BLOCK = 2**22
 # What a fit misses of 1 by rounding is no leverage: an error is divided by no less.
 _LEAST_COMPLEMENT = 1e-10
-# Ranks share the rows by so many parts, whose sums are added in order: a number that 2, 3, 4, 6 and
-# 12 ranks divide. Together they keep so many matrices of the normal equations for a moment.
-PARTS = 12
 
 
 class Equations:
@@ -43,14 +41,17 @@ class Equations:
         self._projected = self._Q.T @ b
 
     def _shared(self, ranks):
-        """What `_accumulated` says of all rows, the same bits for every number of ranks."""
+        """What `_accumulated` says of all rows, the same bits for every number of ranks.
+
+        Together the ranks keep PARTS matrices of the normal equations for a moment.
+        """
         n, p, C = len(self.R), self.whitening.rank, self.R.shape[1]
         own = _own_parts(n, ranks)
         partial = np.empty((len(own), p * p + p * C + 1))
         for sums, rows in zip(partial, own, strict=True):
             A, b, told = self._accumulated(rows)
             sums[: p * p], sums[p * p : -1], sums[-1] = A.ravel(), b.ravel(), told
-        total = _sum_of_parts(partial, ranks)
+        total = ranks.summed_parts(partial)
         return total[: p * p].reshape(p, p), total[p * p : -1].reshape(p, C), float(total[-1])
 
     def _accumulated(self, some):
@@ -99,7 +100,7 @@ class Equations:
             return np.array(sums), float(total)
         own = _own_parts(len(some), self._ranks)
         partial = [self._squares_of(mus, some[rows], repeats) for rows in own]
-        *sums, total = _sum_of_parts(np.array(partial).reshape(-1, len(mus) + 1), self._ranks)
+        *sums, total = self._ranks.summed_parts(np.array(partial).reshape(-1, len(mus) + 1))
         return np.array(sums), float(total)
 
     def _squares_of(self, mus, some, repeats):
@@ -152,11 +153,6 @@ def _own_parts(n, ranks):
     """The slices of n rows whose sums this rank makes."""
     parts = [slice(n * k // PARTS, n * (k + 1) // PARTS) for k in range(PARTS)]
     return parts[ranks.share(PARTS)]
-
-
-def _sum_of_parts(partial, ranks):
-    """The sum of the rows that all ranks have, one for each part, in their order."""
-    return ranks.summed_chunks(partial, PARTS, np.array([0]), np.empty(0))[0][0]
 
 
 def _squares(lacks, complements, weights, seen):
