@@ -12,7 +12,7 @@ from subquad._kernels.column_product import (
 )
 
 # (n, m_in, m_out): around the kernel's blocks of 64 columns, or 128 compact ones, its panels of 64
-# to 512 outputs (up to 8192 for few rows), its tiles of 16 to 128 outputs, and the 2 or 16 rows
+# to 256 outputs (up to 16384 for few rows), its tiles of 16 to 128 outputs, and the 2 or 16 rows
 # from which columns are staged in blocks.
 SHAPES = [
     (1, 1, 1),
@@ -33,6 +33,8 @@ SHAPES = [
     (129, 300, 33),
     (2, 3, 2100),
     (3, 63, 8193),
+    (1, 5, 16385),
+    (20, 130, 255),
     (20, 65, 129),
     (20, 255, 127),
     (20, 257, 513),

@@ -11,8 +11,9 @@ enum {
     LINE = 64,
     TILE_BYTES = 512,        /* panels are padded to so many bytes of sums: whole tiles */
     PIECE_BYTES = 512,       /* of a column in a panel; shorter pieces read memory slower */
-    PACKED_PIECE = 512,      /* outputs, where columns are packed; half or twice as many: slower */
-    LONG_PIECE_BYTES = 8192, /* where a column serves few rows: nothing else uses the cache */
+    PACKED_PIECE = 256,      /* outputs, where columns are packed; half or twice as many: slower */
+    LONG_PIECE_BYTES = 1 << 16, /* where a column serves few rows: whole ones read fastest, */
+    LONG_PIECE = 4096,          /* outputs, where it is decoded */
     FEW_SUMS_BYTES = 1 << 15, /* of all rows of a scattered panel, compact storage: first level, */
     SOME_SUMS_BYTES = 1 << 18, /* and other storage: half of the second-level cache */
     SUMS_BYTES = 1 << 19,     /* of all rows of a blocked panel: second-level cache */
@@ -40,17 +41,20 @@ static int scatters(const sq_product_sizes *size) {
     return (most > 1 || size->n <= 16) && size->nnz <= most * size->m_in;
 }
 
-/* Outputs of a panel: a multiple of a tile, and no more than a thread's share. */
+/* Outputs of a panel: a multiple of a tile, and no more than a thread's share. Of scattered panels,
+   which are long, each thread gets several, so that the others can take those of a late one. */
 static ptrdiff_t panel_width(int scattered, const sq_product_sizes *size) {
     const ptrdiff_t tile = TILE_BYTES / size->real_bytes;
-    ptrdiff_t piece = (scattered ? LONG_PIECE_BYTES : PIECE_BYTES) / size->stored;
     const int compact = size->stored < size->real_bytes;
+    ptrdiff_t piece = compact ? (scattered ? LONG_PIECE : PACKED_PIECE)
+                              : (scattered ? LONG_PIECE_BYTES : PIECE_BYTES) / size->stored;
     const ptrdiff_t few = compact ? FEW_SUMS_BYTES : SOME_SUMS_BYTES;
     ptrdiff_t sums = (scattered ? few : SUMS_BYTES) / (size->n * size->real_bytes);
-    if (!scattered && compact) piece = PACKED_PIECE;
     if (size->transposed) piece = tile; /* pieces of W lie across a panel */
+    const ptrdiff_t least_panels = scattered && size->n_threads > 1 ? 4 * size->n_threads
+                                                                    : size->n_threads;
     ptrdiff_t width = least(least(piece, sums) / tile * tile,
-                            whole((size->m_out + size->n_threads - 1) / size->n_threads, tile));
+                            whole((size->m_out + least_panels - 1) / least_panels, tile));
     return width > tile ? width : tile;
 }
 
@@ -77,7 +81,7 @@ ptrdiff_t sq_lay_out_plan(sq_column_plan *plan, char *base, const sq_product_siz
     TAKE(starts, n_starts, ptrdiff_t);
     TAKE(origins, nnz, ptrdiff_t);
     TAKE(places, nnz, int32_t);
-    TAKE(visits, most_visits, sq_visit);
+    TAKE(visits, most_visits + 1, sq_visit);
     TAKE(visit_starts, scattered ? 0 : n_starts, ptrdiff_t);
     TAKE(numbers, size->m_in, int32_t);
     TAKE(by_row, most_visits, sq_visit);
@@ -86,11 +90,9 @@ ptrdiff_t sq_lay_out_plan(sq_column_plan *plan, char *base, const sq_product_siz
     plan->values = (void *)end;
     end += (uintptr_t)whole(nnz * size->real_bytes, LINE);
     plan->panels = (char *)end;
-    /* Sums; two staged blocks and a packed tile, or a decoded column. */
-    ptrdiff_t numbers = size->n * plan->width;
-    numbers += scattered ? plan->width
-                         : block * (2 * plan->width + TILE_BYTES / size->real_bytes);
-    plan->panel_bytes = numbers * size->real_bytes;
+    /* Sums; two staged blocks, packed in half the size, or a decoded column. */
+    const ptrdiff_t staged = scattered ? 1 : packed ? block : 2 * block;
+    plan->panel_bytes = (size->n + staged) * plan->width * size->real_bytes;
     return (ptrdiff_t)(end - start) + size->n_threads * plan->panel_bytes + LINE;
 }
 
@@ -179,6 +181,7 @@ static void fill_blocked(sq_column_plan *plan, ptrdiff_t n, const ptrdiff_t *ind
     }
     plan->starts[0] = 0;
     for (ptrdiff_t b = 0; b < n_blocks; b++) sort_block(plan, b, indices);
+    plan->visits[plan->visit_starts[n_blocks]] = (sq_visit){0}; /* looked at, but not made */
 }
 
 void sq_fill_plan(sq_column_plan *plan, ptrdiff_t n, ptrdiff_t m_in, const ptrdiff_t *indptr,

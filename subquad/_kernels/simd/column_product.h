@@ -44,7 +44,7 @@ typedef struct {
     ptrdiff_t *origins;    /* (nnz,) where an entry stands in the CSR form */
     int32_t *places;       /* (nnz,) blocked: its column within the block; scattered: its row */
     void *values;          /* (nnz,) */
-    sq_visit *visits;      /* blocked only, */
+    sq_visit *visits;      /* blocked only, and one more, */
     ptrdiff_t *visit_starts; /* of each block, and the end */
     int32_t *numbers;      /* (m_in,) of the columns */
     sq_visit *by_row;      /* visits before they are sorted, */
