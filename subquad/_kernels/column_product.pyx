@@ -31,7 +31,7 @@ cdef extern from "column_product.h" nogil:
         char *panels
         intp_t panel_bytes
     ctypedef struct sq_product_sizes:
-        int transposed
+        int transposed, level
         intp_t n, m_in, m_out, nnz, stored, real_bytes, n_threads
     intp_t sq_lay_out_plan(sq_column_plan *, char *, const sq_product_sizes *)
     void sq_fill_plan(sq_column_plan *, intp_t, intp_t, const intp_t *, const intp_t *)
@@ -70,7 +70,6 @@ cdef void product(
         intp_t p, panel, n_panels, width
         intp_t n = out.shape[0]
         intp_t m_out = out.shape[1]
-        int level = simd_level()
         real_t *ordered
     fill_sizes(&sizes, transposed, n, m_in, m_out, indptr[n] - indptr[0], stored, sizeof(real_t),
                n_threads)
@@ -82,7 +81,7 @@ cdef void product(
     width = plan.width
     n_panels = (m_out + width - 1) // width
     for panel in prange(n_panels, schedule="dynamic", num_threads=n_threads):
-        column_panel(level, storage, columns, across, panel * width,
+        column_panel(sizes.level, storage, columns, across, panel * width,
                      min(width, m_out - panel * width), n, m_out, &plan, &out[0, 0],
                      <real_t *>(plan.panels + omp_get_thread_num() * plan.panel_bytes))
 
@@ -92,7 +91,7 @@ cdef inline void fill_sizes(
     intp_t stored, intp_t real_bytes, intp_t n_threads,
 ) noexcept nogil:
     """The sizes of a product in the form of the C functions."""
-    sizes.transposed = transposed
+    sizes.transposed, sizes.level = transposed, simd_level()
     sizes.n, sizes.m_in, sizes.m_out, sizes.nnz = n, m_in, m_out, nnz
     sizes.stored, sizes.real_bytes, sizes.n_threads = stored, real_bytes, n_threads
 

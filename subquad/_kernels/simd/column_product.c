@@ -11,7 +11,8 @@ enum {
     LINE = 64,
     TILE_BYTES = 512,        /* panels are padded to so many bytes of sums: whole tiles */
     PIECE_BYTES = 512,       /* of a column in a panel; shorter pieces read memory slower */
-    PACKED_PIECE = 256,      /* outputs, where columns are packed; half or twice as many: slower */
+    PACKED_PIECE = 256,      /* outputs, where columns are packed; AVX2: half or twice are slower */
+    WIDE_PACKED_PIECE = 512, /* the same for AVX-512, whose tiles are twice as wide */
     LONG_PIECE_BYTES = 1 << 16, /* where a column serves few rows: whole ones read fastest, */
     LONG_PIECE = 4096,          /* outputs, where it is decoded */
     FEW_SUMS_BYTES = 1 << 15, /* of all rows of a scattered panel, compact storage: first level, */
@@ -46,7 +47,8 @@ static int scatters(const sq_product_sizes *size) {
 static ptrdiff_t panel_width(int scattered, const sq_product_sizes *size) {
     const ptrdiff_t tile = TILE_BYTES / size->real_bytes;
     const int compact = size->stored < size->real_bytes;
-    ptrdiff_t piece = compact ? (scattered ? LONG_PIECE : PACKED_PIECE)
+    const ptrdiff_t packed_piece = size->level == SQ_AVX512 ? WIDE_PACKED_PIECE : PACKED_PIECE;
+    ptrdiff_t piece = compact ? (scattered ? LONG_PIECE : packed_piece)
                               : (scattered ? LONG_PIECE_BYTES : PIECE_BYTES) / size->stored;
     const ptrdiff_t few = compact ? FEW_SUMS_BYTES : SOME_SUMS_BYTES;
     ptrdiff_t sums = (scattered ? few : SUMS_BYTES) / (size->n * size->real_bytes);
@@ -92,7 +94,10 @@ ptrdiff_t sq_lay_out_plan(sq_column_plan *plan, char *base, const sq_product_siz
     plan->panels = (char *)end;
     /* Sums; two staged blocks, packed in half the size, or a decoded column. */
     const ptrdiff_t staged = scattered ? 1 : packed ? block : 2 * block;
-    plan->panel_bytes = (size->n + staged) * plan->width * size->real_bytes;
+    /* The level may be another one by the time that the scratch is used. */
+    const ptrdiff_t widest = packed && plan->width < WIDE_PACKED_PIECE ? WIDE_PACKED_PIECE
+                                                                       : plan->width;
+    plan->panel_bytes = (size->n + staged) * widest * size->real_bytes;
     return (ptrdiff_t)(end - start) + size->n_threads * plan->panel_bytes + LINE;
 }
 

@@ -18,6 +18,7 @@ enum {
 /* Sizes of a product: n rows of H, m_in columns of H, m_out columns of the product. */
 typedef struct {
     int transposed; /* W^T is applied: its columns are m_in rows of W, across W's memory */
+    int level;      /* of instructions, levels.h */
     ptrdiff_t n, m_in, m_out, nnz;
     ptrdiff_t stored, real_bytes; /* of a number of W, and of one of the product */
     ptrdiff_t n_threads;

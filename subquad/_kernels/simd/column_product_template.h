@@ -58,12 +58,12 @@ static __attribute__((noinline)) NAME(entries) NAME(add_visits)(
 
 /* sums is [tile][row][output in the tile]; scratch has two staged blocks. */
 static inline __attribute__((always_inline)) void NAME(add_blocked)(
-    NAME(source) w, const sq_column_plan *plan, ptrdiff_t n, real *sums, char *scratch,
+    NAME(source) w, const sq_column_plan *plan, ptrdiff_t n, real *sums, real *scratch,
     const int storage, const int transposed) {
     const int packed = storage != SQ_STORED_AS_IS && !transposed;
     const ptrdiff_t tile = NAME(TILE_WIDTH), block = NAME(block)(packed);
     const ptrdiff_t tile_bytes = block * tile * (packed ? 2 : (ptrdiff_t)sizeof(real));
-    char *stages[2] = {scratch, scratch + w.n_tiles * tile_bytes};
+    char *stages[2] = {(char *)scratch, (char *)scratch + w.n_tiles * tile_bytes};
     for (ptrdiff_t u = NAME(n_units)(&w, plan, 0, packed, transposed); u > 0; u--)
         NAME(stage_unit)(&w, plan, 0, stages[0], storage, transposed);
     for (ptrdiff_t b = 0; b * block < plan->n_active; b++) {
@@ -111,8 +111,8 @@ static void NAME(column_panel)(
     NAME(move)(out + first, m_out, n, width, moved, sums, 0);
 #define SQ_ADD(storage)                                                                            \
     if (plan->scattered) NAME(add_scattered)(w, plan, sums, rest, storage);                        \
-    else if (plan->transposed) NAME(add_blocked)(w, plan, n, sums, (char *)rest, storage, 1);              \
-    else NAME(add_blocked)(w, plan, n, sums, (char *)rest, storage, 0)
+    else if (plan->transposed) NAME(add_blocked)(w, plan, n, sums, rest, storage, 1);              \
+    else NAME(add_blocked)(w, plan, n, sums, rest, storage, 0)
 #if SQ_IS_F32
     if (storage == SQ_STORED_BFLOAT16) {
         SQ_ADD(SQ_STORED_BFLOAT16);
