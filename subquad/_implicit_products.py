@@ -72,7 +72,7 @@ def product(W, rows, n_threads, transposed):
         sources, *runs = _plan(indptr, indices, values, m_in, W.step)
         cost = (_COST[W.grid] * len(sources) + indptr[-1] - indptr[0]) * gaussian.TILE
         useful = threads_for_work(min(n_threads, n_panels), cost * m_out / gaussian.TILE)
-        size = gaussian.TILE * (gaussian.TILE + 1 + len(out[block]))
+        size = gaussian.TILE * (gaussian.BLOCK + 1 + len(out[block]))
         scratch = np.empty((useful, size), W.dtype)
         slow = SPARSE_COST * W.dtype.itemsize / 4  # BLAS and the kernel halve their rate in float64
         for panels in blocks_by_work(n_panels, slow * cost):
@@ -95,7 +95,7 @@ def _plan(indptr, indices, values, m_in, scale):
         needed[indices[indptr[0] :]] = True
         sources = np.flatnonzero(needed)
         rank = np.cumsum(needed, dtype=np.intp) - 1
-    n_blocks, nnz = -(-len(sources) // gaussian.TILE), indptr[-1] - indptr[0]
+    n_blocks, nnz = -(-len(sources) // gaussian.BLOCK), indptr[-1] - indptr[0]
     groups = np.empty((n_blocks, gaussian.RUN + 1), np.intp)
     points, columns = np.empty(nnz, np.int32), np.empty(nnz, np.uint8)
     ordered = np.empty(nnz, values.dtype)

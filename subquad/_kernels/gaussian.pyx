@@ -8,7 +8,7 @@ and the normals too, are the same bits on every machine, at every SIMD level, in
     product:  out[i] += sum_{p in row i} values[p] * W[:, indices[p]]    (or with rows of W)
 
 A plan regroups the sparse rows for it: `sources` are the columns that any of them needs; a block is
-64 of them; the entries of one data point in one block are cut into runs of at most 8.
+BLOCK of them; the entries of one data point in one block are cut into runs of at most RUN.
 """
 from cython.parallel cimport prange
 
@@ -21,6 +21,7 @@ from libc.stdint cimport int8_t, uint8_t, uint32_t
 cdef extern from "gaussian.h" nogil:
     enum:
         GAUSSIAN_TILE
+        GAUSSIAN_BLOCK
         GAUSSIAN_RUN
     ctypedef struct sq_gaussian:
         const uint32_t *keys
@@ -35,9 +36,9 @@ cdef extern from "gaussian.h" nogil:
     ctypedef void (*gaussian_column_i8_fn)(
         const sq_gaussian *, intp_t, intp_t, int8_t *) noexcept nogil
     ctypedef void (*gaussian_column_f32_fn)(
-        const sq_gaussian *, double, intp_t, intp_t, float *) noexcept nogil
+        const sq_gaussian *, double, intp_t, intp_t, int, float *) noexcept nogil
     ctypedef void (*gaussian_column_f64_fn)(
-        const sq_gaussian *, double, intp_t, intp_t, double *) noexcept nogil
+        const sq_gaussian *, double, intp_t, intp_t, int, double *) noexcept nogil
     ctypedef void (*gaussian_panel_f32_fn)(
         const sq_gaussian *, const sq_plan *, int, const float *, intp_t, intp_t, float *,
         intp_t, float *) noexcept nogil
@@ -51,6 +52,7 @@ cdef extern from "gaussian.h" nogil:
     const gaussian_panel_f64_fn *gaussian_panel_f64
 
 TILE = GAUSSIAN_TILE
+BLOCK = GAUSSIAN_BLOCK
 RUN = GAUSSIAN_RUN
 
 
@@ -101,6 +103,7 @@ def fill(
     intp_t first,                               # the first column
     real_t[:, ::1] columns not None,            # OUT  (n_columns, m_out)
     int n_threads,
+    bint streamed=False,                        # store around the caches, which they would not fit
 ):
     """columns[j] = scale * W[:, first + j]."""
     cdef:
@@ -113,9 +116,11 @@ def fill(
     law = law_of(keys, table)
     for j in prange(columns.shape[0], nogil=True, schedule="static", num_threads=n_threads):
         if real_t is float:
-            gaussian_column_f32[level](&law, scale, first + j, m_out, &columns[j, 0])
+            gaussian_column_f32[level](&law, scale, first + j, m_out, streamed,
+                                       &columns[j, 0])
         else:
-            gaussian_column_f64[level](&law, scale, first + j, m_out, &columns[j, 0])
+            gaussian_column_f64[level](&law, scale, first + j, m_out, streamed,
+                                       &columns[j, 0])
 
 
 def fill_integers(
@@ -159,14 +164,14 @@ def plan(
             p = indptr[i]
             while p < indptr[i + 1]:
                 end = end_of_run(indices, rank, p, indptr[i + 1])
-                groups[rank[indices[p]] // GAUSSIAN_TILE, GAUSSIAN_RUN - (end - p)] += 1
+                groups[rank[indices[p]] // GAUSSIAN_BLOCK, GAUSSIAN_RUN - (end - p)] += 1
                 p = end
         start_groups(groups, cursor)
         for i in range(indptr.shape[0] - 1):
             p = indptr[i]
             while p < indptr[i + 1]:
                 end = end_of_run(indices, rank, p, indptr[i + 1])
-                block = rank[indices[p]] // GAUSSIAN_TILE
+                block = rank[indices[p]] // GAUSSIAN_BLOCK
                 g = GAUSSIAN_RUN - (end - p)
                 run = cursor[block, g]
                 entry = cursor[block, GAUSSIAN_RUN + g]
@@ -174,7 +179,7 @@ def plan(
                 cursor[block, GAUSSIAN_RUN + g] = entry + (end - p)
                 points[run] = <int32_t>i
                 for p in range(p, end):
-                    columns[entry] = <uint8_t>(rank[indices[p]] % GAUSSIAN_TILE)
+                    columns[entry] = <uint8_t>(rank[indices[p]] % GAUSSIAN_BLOCK)
                     ordered[entry] = <real_t>(scale * values[p])
                     entry = entry + 1
                 p = end
@@ -186,8 +191,8 @@ cdef inline intp_t end_of_run(
     """Where the run that begins at `start` ends: with its block, after RUN entries, or at stop."""
     cdef:
         intp_t p = start + 1
-        intp_t block = rank[indices[start]] // GAUSSIAN_TILE
-    while p < stop and p < start + GAUSSIAN_RUN and rank[indices[p]] // GAUSSIAN_TILE == block:
+        intp_t block = rank[indices[start]] // GAUSSIAN_BLOCK
+    while p < stop and p < start + GAUSSIAN_RUN and rank[indices[p]] // GAUSSIAN_BLOCK == block:
         p = p + 1
     return p
 
@@ -221,7 +226,7 @@ def product(
     intp_t first,                               # panels first .. last - 1 of TILE outputs each
     intp_t last,
     real_t[:, ::1] out not None,                # IN/OUT   (n, m_out)
-    real_t[:, ::1] scratch not None,            # scratch  (n_threads, TILE * (TILE + 1 + n))
+    real_t[:, ::1] scratch not None,            # scratch  (n_threads, TILE * (BLOCK + 1 + n))
     int n_threads,
 ):
     """Add W @ h_i, or W^T @ h_i, to out[i] for every sparse row h_i of a plan."""

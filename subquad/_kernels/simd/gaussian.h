@@ -6,8 +6,9 @@
 #include "levels.h"
 
 /* A tile is GAUSSIAN_TILE consecutive entries of one column, or of one row, of the matrix. A block
-   is up to as many tiles; a run is up to GAUSSIAN_RUN entries of one data point in one block. */
-enum { GAUSSIAN_TILE = 64, GAUSSIAN_RUN = 8 };
+   is up to GAUSSIAN_BLOCK tiles; a run is up to GAUSSIAN_RUN entries of one data point in one
+   block. */
+enum { GAUSSIAN_TILE = 64, GAUSSIAN_BLOCK = 128, GAUSSIAN_RUN = 8 };
 
 /* The law of the entries. Column j of the matrix is keyed by keys[j], keys[stride + j] and
    keys[2 stride + j]; stride is a multiple of GAUSSIAN_TILE. table, of 256 numbers of which
@@ -33,7 +34,8 @@ extern const gaussian_column_i8_fn gaussian_column_i8[SQ_LEVELS];
 
 #define SQ_DECLARE(real, dtype)                                                                    \
     typedef void (*gaussian_column_##dtype##_fn)(                                                  \
-        const sq_gaussian *law, double scale, ptrdiff_t column, ptrdiff_t n_rows, real *entries);  \
+        const sq_gaussian *law, double scale, ptrdiff_t column, ptrdiff_t n_rows, int streamed,    \
+        real *entries);                                                                            \
     typedef void (*gaussian_panel_##dtype##_fn)(                                                   \
         const sq_gaussian *law, const sq_plan *plan, int transposed, const real *values,           \
         ptrdiff_t first, ptrdiff_t n, real *out, ptrdiff_t ld, real *scratch);                     \

@@ -10,6 +10,7 @@
    whole words, without moving between lanes.) Normals take a word each: see sq_normals. Both laws
    give the same bits on every machine and at every level. */
 #define WORDS (SQ_BYTES / 4)
+#define COLUMNS_AT_ONCE 16 /* whose words are made, and then used, by loops of their own */
 #define words LEVEL_NAME(sq_words)
 #define ints LEVEL_NAME(sq_ints)
 #define floats LEVEL_NAME(sq_floats)
@@ -40,16 +41,36 @@ INLINE words LEVEL_NAME(sq_mix)(words x, words c) {
 }
 
 #if SQ_LEVEL == SQ_AVX2
-INLINE __m256i sq_piece_avx2(const int8_t *table, __m256i low) {
-    __m128i numbers = _mm_loadu_si128((const __m128i *)table);
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(numbers), low);
+/* Bytes of b where the highest bit of those of `which` is set, and of a elsewhere. In assembly,
+   since GCC compares `which` with 0 first where several choices share it. */
+INLINE __m256i sq_choose_avx2(__m256i a, __m256i b, __m256i which) {
+    __m256i chosen;
+    __asm__("vpblendvb %3, %2, %1, %0" : "=x"(chosen) : "x"(a), "x"(b), "x"(which));
+    return chosen;
 }
 
-INLINE __m256i sq_four_pieces_avx2(const int8_t *table, __m256i low, __m256i b4, __m256i b5) {
-    return _mm256_blendv_epi8(
-        _mm256_blendv_epi8(sq_piece_avx2(table, low), sq_piece_avx2(table + 16, low), b4),
-        _mm256_blendv_epi8(sq_piece_avx2(table + 32, low), sq_piece_avx2(table + 48, low), b4),
-        b5);
+INLINE __m256i sq_four_pieces_avx2(const __m256i *piece, __m256i low, __m256i b4, __m256i b5) {
+    return sq_choose_avx2(sq_choose_avx2(_mm256_shuffle_epi8(piece[0], low),
+                                         _mm256_shuffle_epi8(piece[1], low), b4),
+                          sq_choose_avx2(_mm256_shuffle_epi8(piece[2], low),
+                                         _mm256_shuffle_epi8(piece[3], low), b4), b5);
+}
+
+/* The table in pieces of 16 numbers, each in both halves of a vector. */
+INLINE void sq_cut_avx2(const int8_t *table, __m256i *piece) {
+    for (int i = 0; i < 8; i++)
+        piece[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table + i));
+}
+
+/* Of eight pieces, bits 4, 5 and 6 choose one. Sums shift them to the highest: more units add than
+   shift. */
+INLINE __m256i sq_find_avx2(__m256i index, const __m256i *piece) {
+    __m256i low = _mm256_and_si256(index, _mm256_set1_epi8(15));
+    __m256i b6 = _mm256_add_epi8(index, index), b5 = _mm256_add_epi8(b6, b6);
+    __m256i b4 = _mm256_add_epi8(b5, b5);
+    __m256i entry = sq_choose_avx2(sq_four_pieces_avx2(piece, low, b4, b5),
+                                   sq_four_pieces_avx2(piece + 4, low, b4, b5), b6);
+    return _mm256_sign_epi8(entry, _mm256_or_si256(index, _mm256_set1_epi8(1)));
 }
 #endif
 
@@ -62,13 +83,9 @@ INLINE words LEVEL_NAME(sq_look_up)(words x, const int8_t *table) {
     __mmask64 negative = _mm512_movepi8_mask(index);
     return (words)_mm512_mask_sub_epi8(entry, negative, _mm512_setzero_si512(), entry);
 #elif SQ_LEVEL == SQ_AVX2
-    /* Of eight pieces of 16 numbers, bits 4, 5 and 6 choose one. */
-    __m256i index = (__m256i)x, low = _mm256_and_si256(index, _mm256_set1_epi8(15));
-    __m256i b4 = _mm256_slli_epi16(index, 3), b5 = _mm256_slli_epi16(index, 2);
-    __m256i entry = _mm256_blendv_epi8(sq_four_pieces_avx2(table, low, b4, b5),
-                                       sq_four_pieces_avx2(table + 64, low, b4, b5),
-                                       _mm256_slli_epi16(index, 1));
-    return (words)_mm256_sign_epi8(entry, _mm256_or_si256(index, _mm256_set1_epi8(1)));
+    __m256i piece[8];
+    sq_cut_avx2(table, piece);
+    return (words)sq_find_avx2((__m256i)x, piece);
 #else
     uint32_t entry[4];
     for (int i = 0; i < 4; i++)
@@ -77,6 +94,22 @@ INLINE words LEVEL_NAME(sq_look_up)(words x, const int8_t *table) {
                  | (uint32_t)(uint8_t)table[x[i] >> 16 & 255] << 16
                  | (uint32_t)(uint8_t)table[x[i] >> 24] << 24;
     return (words){entry[0], entry[1], entry[2], entry[3]};
+#endif
+}
+
+/* Bytes 0 to 3 of every word, as signed numbers. */
+INLINE void LEVEL_NAME(sq_split)(words x, ints *byte) {
+#if SQ_LEVEL == SQ_AVX2
+    /* By products, which other units make than those that shift: there are shifts enough above. */
+    const __m256i first = _mm256_set1_epi32(1), second = _mm256_set1_epi32(0x10000);
+    __m256i even = _mm256_maddubs_epi16(_mm256_set1_epi16(1), (__m256i)x);
+    __m256i odd = _mm256_srai_epi16((__m256i)x, 8);
+    byte[0] = (ints)_mm256_madd_epi16(even, first);
+    byte[1] = (ints)_mm256_madd_epi16(odd, first);
+    byte[2] = (ints)_mm256_madd_epi16(even, second);
+    byte[3] = (ints)_mm256_madd_epi16(odd, second);
+#else
+    for (int t = 0; t < 4; t++) byte[t] = (ints)(x << (24 - 8 * t)) >> 24;
 #endif
 }
 
