@@ -26,6 +26,9 @@ _FEW = 64
 # Making an entry costs as much as so many multiply-adds; less with AVX-512.
 _COST = {"int8": 15.0, "float32": 60.0}
 
+# A block of so many bytes leaves the caches before it is read: store it around them.
+_STREAMED_BYTES = 2**26
+
 
 def int8_law():
     """Return the numbers of the 256 bytes, for bytes 0 to 127 the positive ones, and their scale.
@@ -41,8 +44,10 @@ def columns_block(W, start, stop, n_threads):
     """Return W[:, start:stop]^T."""
     block = np.empty((stop - start, W.shape[0]), W.dtype)
     keys, first = W._keys_between(start, stop)
+    streamed = block.nbytes >= _STREAMED_BYTES
     for rows, useful in _made_at_once(W, block, n_threads):
-        gaussian.fill(keys, W._table, W.step, first + rows.start, block[rows], useful)
+        place = first + rows.start
+        gaussian.fill(keys, W._table, W.step, place, block[rows], useful, streamed)
     return block
 
 

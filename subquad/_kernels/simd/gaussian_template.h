@@ -61,16 +61,29 @@ static void LEVEL_NAME(gaussian_column_i8)(const sq_gaussian *law, ptrdiff_t col
     __builtin_memcpy(entries + row, tile, (size_t)(n_rows - row));
 }
 
-/* Entries row, row + 1, ... of a column of normals. Words r and r + 16 of every 32 make a pair. */
+/* The first word of pair k, which words r and r + 16 of every 32 make. */
+INLINE int LEVEL_NAME(sq_first_of_pair)(int k) { return k / 16 * 32 + k % 16; }
+
+/* Entries row, row + 1, ... of a column of normals. */
 INLINE void LEVEL_NAME(normals_down)(const sq_gaussian *law, ptrdiff_t column, ptrdiff_t row,
                                      float *tile) {
     const uint32_t *key = law->keys + column;
     const uint32_t a = key[0], b = key[law->stride];
     const words c = key[2 * law->stride] - (words){0};
-    for (int k = 0; k < GAUSSIAN_TILE; k += k % 16 + WORDS < 16 ? WORDS : WORDS + 16) {
-        words x = b + a * (LEVEL_NAME(sq_iota)() + (uint32_t)(row + k));
-        LEVEL_NAME(sq_normals)(LEVEL_NAME(sq_mix)(x, c), LEVEL_NAME(sq_mix)(x + a * 16u, c),
-                               tile + k, tile + k + 16);
+    for (int k = 0; k < GAUSSIAN_TILE / 2; k += CHAINS * WORDS) {
+        words x[CHAINS], y[CHAINS], one[CHAINS], other[CHAINS];
+        for (int i = 0; i < CHAINS; i++) {
+            const uint32_t at = (uint32_t)(row + LEVEL_NAME(sq_first_of_pair)(k + i * WORDS));
+            words position = b + a * (LEVEL_NAME(sq_iota)() + at);
+            x[i] = LEVEL_NAME(sq_mix)(position, c);
+            y[i] = LEVEL_NAME(sq_mix)(position + a * 16u, c);
+        }
+        LEVEL_NAME(sq_normals)(x, y, one, other);
+        for (int i = 0; i < CHAINS; i++) {
+            float *entries = tile + LEVEL_NAME(sq_first_of_pair)(k + i * WORDS);
+            __builtin_memcpy(entries, one + i, sizeof(words));
+            __builtin_memcpy(entries + 16, other + i, sizeof(words));
+        }
     }
 }
 
@@ -94,10 +107,16 @@ static void LEVEL_NAME(words_across)(const sq_gaussian *law, ptrdiff_t column, u
 /* Rows r and r + 16 of a tile of columns of normals. */
 static void LEVEL_NAME(normals_across)(const sq_gaussian *law, ptrdiff_t column, uint32_t r,
                                        float *first, float *second) {
-    for (int k = 0; k < GAUSSIAN_TILE; k += WORDS)
-        LEVEL_NAME(sq_normals)(LEVEL_NAME(sq_word_across)(law, column + k, r),
-                               LEVEL_NAME(sq_word_across)(law, column + k, r + 16),
-                               first + k, second + k);
+    for (int k = 0; k < GAUSSIAN_TILE; k += CHAINS * WORDS) {
+        words x[CHAINS], y[CHAINS], one[CHAINS], other[CHAINS];
+        for (int i = 0; i < CHAINS; i++) {
+            x[i] = LEVEL_NAME(sq_word_across)(law, column + k + i * WORDS, r);
+            y[i] = LEVEL_NAME(sq_word_across)(law, column + k + i * WORDS, r + 16);
+        }
+        LEVEL_NAME(sq_normals)(x, y, one, other);
+        __builtin_memcpy(first + k, one, sizeof one);
+        __builtin_memcpy(second + k, other, sizeof other);
+    }
 }
 
 /* What was made for one row of a tile of columns and serves others too: word 16 k + l of rows 64 k
@@ -304,6 +323,7 @@ static void NAME(gaussian_panel)(const sq_gaussian *law, const sq_plan *plan, in
 #if !SQ_IS_F32
 #undef WORDS
 #undef COLUMNS_AT_ONCE
+#undef CHAINS
 #undef words
 #undef ints
 #undef floats

@@ -153,15 +153,18 @@ INLINE void LEVEL_NAME(sq_sort_bytes)(const uint32_t *word, int8_t *tile) {
 #define ROUND(x) __asm__("" : "+m"(x))
 #endif
 
-/* c[0] + c[1] x + ... + c[degree] x^degree, each operation rounded. */
-INLINE floats LEVEL_NAME(sq_polynomial)(floats x, const float *c, int degree) {
-    floats y = x * c[degree];
-    for (int k = degree - 1;; k--) {
-        ROUND(y);
-        y += c[k];
-        if (k == 0) return y;
-        y *= x;
-    }
+/* Normals are made of so many pairs of vectors side by side: each is a long chain of operations. */
+#define CHAINS 2
+
+/* y = c[0] + c[1] x + ... + c[degree] x^degree, each operation rounded. */
+INLINE void LEVEL_NAME(sq_polynomials)(const floats *x, const float *c, int degree, floats *y) {
+    for (int i = 0; i < CHAINS; i++) y[i] = x[i] * c[degree];
+    for (int k = degree - 1; k >= 0; k--)
+        for (int i = 0; i < CHAINS; i++) {
+            ROUND(y[i]);
+            y[i] += c[k];
+            if (k > 0) y[i] *= x[i];
+        }
 }
 
 INLINE floats LEVEL_NAME(sq_sqrt)(floats x) {
@@ -181,38 +184,49 @@ INLINE floats LEVEL_NAME(sq_sqrt)(floats x) {
 
    u 2^31 = 2^e (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), and log(1 + f) is f times a polynomial
    (minimax, error 3.5e-7 |f|); e = 31 comes only with f <= 0, so nothing cancels. */
-INLINE floats LEVEL_NAME(sq_radius)(words x) {
+INLINE void LEVEL_NAME(sq_radii)(const words *x, floats *radius) {
     static const float log_of_square[8] = {
         -1.9999998807907104f, 1.000006914138794f,    -0.6667121648788452f, 0.49943119287490845f,
         -0.39768484234809875f, 0.3442489206790924f, -0.3267618715763092f, 0.20757167041301727f};
-    floats u = __builtin_convertvector((ints)(x >> 1), floats) + 0.5f;
-    ints e = ((ints)u - 0x3F3504F3) >> 23;
-    floats f = (floats)((ints)u - (ints)((words)e << 23)) - 1.0f;
-    floats tail = f * LEVEL_NAME(sq_polynomial)(f, log_of_square, 7);
-    ROUND(tail);
-    floats head = __builtin_convertvector(31 - e, floats) * 1.3862943649291992f;
-    ROUND(head);
-    return LEVEL_NAME(sq_sqrt)(head + tail);
+    ints e[CHAINS];
+    floats f[CHAINS], log[CHAINS];
+    for (int i = 0; i < CHAINS; i++) {
+        floats u = __builtin_convertvector((ints)(x[i] >> 1), floats) + 0.5f;
+        e[i] = ((ints)u - 0x3F3504F3) >> 23;
+        f[i] = (floats)((ints)u - (ints)((words)e[i] << 23)) - 1.0f;
+    }
+    LEVEL_NAME(sq_polynomials)(f, log_of_square, 7, log);
+    for (int i = 0; i < CHAINS; i++) {
+        floats tail = f[i] * log[i];
+        ROUND(tail);
+        floats head = __builtin_convertvector(31 - e[i], floats) * 1.3862943649291992f;
+        ROUND(head);
+        radius[i] = LEVEL_NAME(sq_sqrt)(head + tail);
+    }
 }
 
-/* Box and Muller's pair (R cos t, R sin t), R from x and the angle t from y: 30 bits of y for an
+/* Box and Muller's pairs (R cos t, R sin t), R from x and the angle t from y: 30 bits of y for an
    angle in [-pi/4, pi/4), one to exchange the pair and one for the sign of the cosine. */
-INLINE void LEVEL_NAME(sq_normals)(words x, words y, float *first, float *second) {
+INLINE void LEVEL_NAME(sq_normals)(const words *x, const words *y, words *first, words *second) {
     static const float cosine[4] = {1.0f, -0.4999985694885254f, 0.041655026376247406f,
                                     -0.0013585909036919475f};
     static const float sine[4] = {1.0f, -0.16666650772094727f, 0.008332036435604095f,
                                   -0.00019504022202454507f};
-    floats radius = LEVEL_NAME(sq_radius)(x);
-    floats angle = __builtin_convertvector((ints)(y << 2), floats) * 0x1.921fb6p-32f;
-    ROUND(angle);
-    floats square = angle * angle;
-    ROUND(square);
-    words u = (words)(LEVEL_NAME(sq_polynomial)(square, cosine, 3) * radius);
-    words v = (words)(LEVEL_NAME(sq_polynomial)(square, sine, 3) * angle * radius);
-    u ^= y & 0x80000000u;
-    words exchange = (u ^ v) & (words)((ints)(y << 1) >> 31);
-    u ^= exchange;
-    v ^= exchange;
-    __builtin_memcpy(first, &u, sizeof u);
-    __builtin_memcpy(second, &v, sizeof v);
+    floats radius[CHAINS], angle[CHAINS], square[CHAINS], u[CHAINS], v[CHAINS];
+    LEVEL_NAME(sq_radii)(x, radius);
+    for (int i = 0; i < CHAINS; i++) {
+        angle[i] = __builtin_convertvector((ints)(y[i] << 2), floats) * 0x1.921fb6p-32f;
+        ROUND(angle[i]);
+        square[i] = angle[i] * angle[i];
+        ROUND(square[i]);
+    }
+    LEVEL_NAME(sq_polynomials)(square, cosine, 3, u);
+    LEVEL_NAME(sq_polynomials)(square, sine, 3, v);
+    for (int i = 0; i < CHAINS; i++) {
+        words c = (words)(u[i] * radius[i]) ^ (y[i] & 0x80000000u);
+        words s = (words)(v[i] * angle[i] * radius[i]);
+        words exchange = (c ^ s) & (words)((ints)(y[i] << 1) >> 31);
+        first[i] = c ^ exchange;
+        second[i] = s ^ exchange;
+    }
 }
