@@ -15,6 +15,7 @@ import numpy as np
 from subquad._compact import int8_normals
 from subquad._kernels import gaussian
 from subquad._parallel import blocks
+from subquad._passes import Pass
 from subquad._products import SPARSE_COST, blocks_by_work, threads_for_work
 
 # The sums of so many rows over a panel stay in the second-level cache.
@@ -25,9 +26,6 @@ _NONZEROS_PER_PLAN = 2**22
 _FEW = 64
 # Making an entry costs as much as so many multiply-adds; less with AVX-512.
 _COST = {"int8": 15.0, "float32": 60.0}
-
-# A block of so many bytes leaves the caches before it is read: store it around them.
-_STREAMED_BYTES = 2**26
 
 
 def int8_law():
@@ -44,10 +42,8 @@ def columns_block(W, start, stop, n_threads):
     """Return W[:, start:stop]^T."""
     block = np.empty((stop - start, W.shape[0]), W.dtype)
     keys, first = W._keys_between(start, stop)
-    streamed = block.nbytes >= _STREAMED_BYTES
     for rows, useful in _made_at_once(W, block, n_threads):
-        place = first + rows.start
-        gaussian.fill(keys, W._table, W.step, place, block[rows], useful, streamed)
+        gaussian.fill(keys, W._table, W.step, first + rows.start, block[rows], useful)
     return block
 
 
@@ -63,8 +59,10 @@ def integers_block(W, start, stop, n_threads):
 def _made_at_once(W, block, n_threads):
     """Yield slices of the rows of a block of entries for calls of bounded length, and threads."""
     useful = threads_for_work(n_threads, _COST[W.grid] * block.size)
+    passing = Pass(len(block))
     for rows in blocks_by_work(len(block), SPARSE_COST * _COST[W.grid] * W.shape[0]):
         yield rows, useful
+        passing.advance(rows.stop - rows.start)
 
 
 def product(W, rows, n_threads, transposed):
@@ -72,6 +70,7 @@ def product(W, rows, n_threads, transposed):
     n, keys = len(rows), W._keys
     m_out, m_in = W.shape[::-1] if transposed else W.shape
     out, n_panels = np.zeros((n, m_out), W.dtype), -(-m_out // gaussian.TILE)
+    passing = Pass(n * n_panels)
     for block in blocks(n, min(_ROWS, _NONZEROS_PER_PLAN * n / max(rows.nnz, 1))):
         indptr, indices, values = rows.csr(block)
         sources, *runs = _plan(indptr, indices, values, m_in, W.step)
@@ -85,6 +84,7 @@ def product(W, rows, n_threads, transposed):
                 keys, W._table, transposed, sources, *runs, panels.start, panels.stop,
                 out[block], scratch, useful,
             )  # fmt: skip
+            passing.advance((block.stop - block.start) * (panels.stop - panels.start))
     return out
 
 

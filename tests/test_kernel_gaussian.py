@@ -148,19 +148,6 @@ def test_filling_does_not_depend_on_n_threads(simd_level, dtype, table, n_thread
 
 
 @LAWS
-@pytest.mark.parametrize("offset", [0, 1, 2, 16])
-@pytest.mark.parametrize("m_out", [63, 64, 130, 256])
-def test_entries_stored_around_the_caches_are_the_same(simd_level, dtype, table, offset, m_out):
-    """Wherever the memory begins, and however long a column is."""
-    keys = make_keys(17, 9)
-    memory = np.full(offset + 9 * m_out + 1, 7, dtype)
-    columns = memory[offset:-1].reshape(9, m_out)
-    gaussian.fill(keys, table, 0.3, 0, columns, 2, True)
-    np.testing.assert_array_equal(columns, make_columns(keys, table, (9, m_out), dtype, scale=0.3))
-    assert np.all(memory[:offset] == 7) and memory[-1] == 7
-
-
-@LAWS
 @BOTH_WAYS
 def test_one_nonzero_picks_the_very_bits_of_an_entry(rng, simd_level, dtype, table, transposed):
     """Both ways through the product make the entries that fill makes."""

@@ -36,9 +36,9 @@ cdef extern from "gaussian.h" nogil:
     ctypedef void (*gaussian_column_i8_fn)(
         const sq_gaussian *, intp_t, intp_t, int8_t *) noexcept nogil
     ctypedef void (*gaussian_column_f32_fn)(
-        const sq_gaussian *, double, intp_t, intp_t, int, float *) noexcept nogil
+        const sq_gaussian *, double, intp_t, intp_t, float *) noexcept nogil
     ctypedef void (*gaussian_column_f64_fn)(
-        const sq_gaussian *, double, intp_t, intp_t, int, double *) noexcept nogil
+        const sq_gaussian *, double, intp_t, intp_t, double *) noexcept nogil
     ctypedef void (*gaussian_panel_f32_fn)(
         const sq_gaussian *, const sq_plan *, int, const float *, intp_t, intp_t, float *,
         intp_t, float *) noexcept nogil
@@ -103,7 +103,6 @@ def fill(
     intp_t first,                               # the first column
     real_t[:, ::1] columns not None,            # OUT  (n_columns, m_out)
     int n_threads,
-    bint streamed=False,                        # store around the caches, which they would not fit
 ):
     """columns[j] = scale * W[:, first + j]."""
     cdef:
@@ -116,11 +115,9 @@ def fill(
     law = law_of(keys, table)
     for j in prange(columns.shape[0], nogil=True, schedule="static", num_threads=n_threads):
         if real_t is float:
-            gaussian_column_f32[level](&law, scale, first + j, m_out, streamed,
-                                       &columns[j, 0])
+            gaussian_column_f32[level](&law, scale, first + j, m_out, &columns[j, 0])
         else:
-            gaussian_column_f64[level](&law, scale, first + j, m_out, streamed,
-                                       &columns[j, 0])
+            gaussian_column_f64[level](&law, scale, first + j, m_out, &columns[j, 0])
 
 
 def fill_integers(

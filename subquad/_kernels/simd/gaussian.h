@@ -34,8 +34,7 @@ extern const gaussian_column_i8_fn gaussian_column_i8[SQ_LEVELS];
 
 #define SQ_DECLARE(real, dtype)                                                                    \
     typedef void (*gaussian_column_##dtype##_fn)(                                                  \
-        const sq_gaussian *law, double scale, ptrdiff_t column, ptrdiff_t n_rows, int streamed,    \
-        real *entries);                                                                            \
+        const sq_gaussian *law, double scale, ptrdiff_t column, ptrdiff_t n_rows, real *entries);  \
     typedef void (*gaussian_panel_##dtype##_fn)(                                                   \
         const sq_gaussian *law, const sq_plan *plan, int transposed, const real *values,           \
         ptrdiff_t first, ptrdiff_t n, real *out, ptrdiff_t ld, real *scratch);                     \

@@ -196,32 +196,15 @@ INLINE void NAME(tile_across)(const sq_gaussian *law, ptrdiff_t column, ptrdiff_
     }
 }
 
-/* A whole tile, stored around the caches; `entries` is a multiple of 16. */
-INLINE void NAME(stream_tile)(const real *tile, real *entries) {
-#if SQ_X86 && defined(__SSE2__)
-    for (size_t k = 0; k < GAUSSIAN_TILE * sizeof(real) / 16; k++)
-        _mm_stream_si128((__m128i *)entries + k, _mm_load_si128((const __m128i *)tile + k));
-#else
-    __builtin_memcpy(entries, tile, GAUSSIAN_TILE * sizeof(real));
-#endif
-}
-
 static void NAME(gaussian_column)(const sq_gaussian *law, double scale, ptrdiff_t column,
-                                  ptrdiff_t n_rows, int streamed, real *entries) {
-    real tile[GAUSSIAN_TILE] __attribute__((aligned(64)));
-    streamed = streamed && (uintptr_t)entries % 16 == 0;
-    for (ptrdiff_t row = 0; row < n_rows; row += GAUSSIAN_TILE) {
-        const int whole = row + GAUSSIAN_TILE <= n_rows;
-        real *made = whole && !streamed ? entries + row : tile;
-        NAME(tile_down)(law, (real)scale, column, row, made);
-        if (!whole)
-            __builtin_memcpy(entries + row, tile, (size_t)(n_rows - row) * sizeof(real));
-        else if (streamed)
-            NAME(stream_tile)(tile, entries + row);
-    }
-#if SQ_X86 && defined(__SSE2__)
-    if (streamed) _mm_sfence();  /* other threads may read what this one has stored */
-#endif
+                                  ptrdiff_t n_rows, real *entries) {
+    real tile[GAUSSIAN_TILE];
+    ptrdiff_t row = 0;
+    for (; row + GAUSSIAN_TILE <= n_rows; row += GAUSSIAN_TILE)
+        NAME(tile_down)(law, (real)scale, column, row, entries + row);
+    if (row == n_rows) return;
+    NAME(tile_down)(law, (real)scale, column, row, tile);
+    __builtin_memcpy(entries + row, tile, (size_t)(n_rows - row) * sizeof(real));
 }
 
 /* Tiles of some columns. */
