@@ -1,0 +1,130 @@
+"""Chosen entries of H D x: of rows, which are transformed whole in the cache, and of columns.
+
+Of the transforms of columns only what the chosen entries depend on is computed, in one pass over A.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from subquad._kernels import hadamard, hadamard_sample
+from subquad._parallel import blocks
+from subquad.sketch._base import useful_threads
+from subquad.sketch._rows import Rows
+
+# Take so many bytes of each row at once: blocks of 512 such pieces stay in the second cache.
+_CHUNK_BYTES = 256
+# Widths of chunks are multiples of this number: of the lanes of every vector.
+_LANES = 16
+# Compute all entries of a block where at least this share of them is needed: levels of butterflies
+# are then faster than as many sums by themselves.
+_DENSE = 0.4
+_RADIX = 8
+# Rows are transformed together up to this many reals: the kernel takes 2^12 at once.
+_REALS_TOGETHER = 1 << 12
+# An entry of A takes about so many additions.
+_ADDITIONS = 8
+# Keep about so many entries of blocks at once: 16 MB in float64.
+_REALS_AT_ONCE = 1 << 21
+# A kernel call passes over about so many reals: a tenth of a second, more in slow memory.
+_REALS_PER_CALL = 1 << 26
+
+
+class Sample(NamedTuple):
+    """What the kernels ask for: levels (4, n), their sums, and those across `order` blocks."""
+
+    length: int
+    order: int
+    levels: np.ndarray
+    sums: np.ndarray
+    across: np.ndarray
+
+    @property
+    def count(self):
+        """How many entries of each block are needed."""
+        return int(self.levels[2, -1])
+
+    @property
+    def room(self):
+        """How many entries a thread keeps besides, of one column."""
+        radices, _, counts, _ = self.levels
+        parts = radices[1:] * counts[:-1]
+        return _RADIX + int(parts[parts > counts[1:]].sum())
+
+
+def sampled_rows(X, signs, picks, length, scale, out, n_threads=1):
+    """Put scale * (H D x)[picks] for every row x of an ndarray or Rows into `out` (n, s).
+
+    H of order `length`, before which zeros follow the entries of x; D = diag(signs), int8.
+    """
+    scratch = np.empty((n_threads, max(length, _REALS_TOGETHER)), X.dtype)
+    signs, order = signs.astype(X.dtype), order_of(length)
+    for rows in blocks(X.shape[0], _REALS_PER_CALL // length):
+        some = signs, picks, length, order, scale, scratch, out[rows], n_threads
+        if isinstance(X, Rows):
+            hadamard.sample_csr_rows(*X[rows].csr, *some)
+        else:
+            hadamard.sample_rows(X[rows], *some)
+
+
+def order_of(length):
+    """Return o of length = o 2^k, as `fwht` has it."""
+    odd = length // (length & -length)
+    return 4 * odd if odd > 1 else 1
+
+
+def sampled_columns(A, signs, sample, scale, out, n_threads):
+    """Put scale * (H D A)[rows] into `out` (s, k), D = diag(signs), for the Sample of some rows.
+
+    A (m, k) and `out` have contiguous rows and do not overlap. m is at most the length of the
+    sample, and zeros stand for rows that are not there. `signs` is int8.
+    """
+    width = min(_CHUNK_BYTES // A.itemsize, -(-A.shape[1] // _LANES) * _LANES)
+    n_threads = useful_threads(n_threads, A.size * _ADDITIONS)
+    rooms = np.empty((n_threads, sample.room * width), A.dtype)
+    chunks = max(1, _REALS_AT_ONCE // (sample.order * sample.count * width))
+    for columns in blocks(A.shape[1], chunks * width):
+        part, result = A[:, columns], out[:, columns]
+        n_chunks = -(-part.shape[1] // width)
+        parts = np.empty((n_chunks, sample.order, sample.count, width), A.dtype)
+        block = part.shape[1] * (sample.length // sample.order)
+        for some in blocks(sample.order, _REALS_PER_CALL // block):
+            hadamard_sample.sample_blocks(
+                part, signs, sample.levels, sample.sums, parts, rooms, some.start, some.stop,
+                n_threads,
+            )  # fmt: skip
+        hadamard_sample.join_blocks(parts, sample.across, scale, result, n_threads)
+
+
+def sample_of(rows, length):
+    """Return the Sample of sorted rows of a transform of some length."""
+    order = order_of(length)
+    if order == 1:
+        order = min(_RADIX, length)
+    levels, sums = [], [np.empty((0, 3), np.intp)]
+    span, known = 1, np.zeros(1, np.intp)
+    size = length // order
+    while span < size or not levels:
+        radix = min(_RADIX, size // span)
+        needed = np.unique(rows % (span * radix))
+        is_dense = len(needed) >= _DENSE * span * radix and len(known) == span
+        if is_dense or not levels:
+            needed = np.arange(span * radix)
+        first = sum(map(len, sums))
+        if len(needed) < radix * len(known):
+            sums.append(_sums(needed, known, span))
+        span *= radix
+        known = needed
+        levels.append((radix, span, len(known), first))
+    levels = np.ascontiguousarray(np.transpose(levels), np.intp)
+    return Sample(length, order, levels, np.concatenate(sums), _sums(rows, known, span))
+
+
+def _sums(needed, known, span):
+    """Return (source, row, target) of entries that are needed, from entries modulo `span`."""
+    row, rest = np.divmod(needed, span)
+    source = np.searchsorted(known, rest)
+    target = np.argsort(source, kind="stable")
+    return np.stack([source[target], row[target], target], axis=1).astype(np.intp)
