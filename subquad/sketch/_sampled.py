@@ -14,13 +14,19 @@ from subquad._parallel import blocks
 from subquad.sketch._base import useful_threads
 from subquad.sketch._rows import Rows
 
-# Take so many bytes of each row at once: blocks of 512 such pieces stay in the second cache.
-_CHUNK_BYTES = 256
-# Widths of chunks are multiples of this number: of the lanes of every vector.
+# Take up to so many bytes of each row at once.
+_CHUNK_BYTES = 1 << 10
+# Compute whole levels by so many bytes of each row: blocks of 512 rows nearly stay in the second cache.
+_WHOLE_BYTES = 512
+# Widths are multiples of this number: of the lanes of every vector.
 _LANES = 16
 # Compute all entries of a block where at least this share of them is needed: levels of butterflies
 # are then faster than as many sums by themselves.
-_DENSE = 0.4
+_DENSE = 0.6
+# Keep about so many entries of blocks at once: 16 MB in float64.
+_REALS_AT_ONCE = 1 << 21
+# A kernel call passes over about so many reals: a tenth of a second, more in slow memory.
+_REALS_PER_CALL = 1 << 26
 _RADIX = 8
 # Rows are transformed together up to this many reals: the kernel takes 2^12 at once.
 _REALS_TOGETHER = 1 << 12
@@ -38,6 +44,7 @@ class Sample(NamedTuple):
     length: int
     order: int
     levels: np.ndarray
+    last_whole: int
     sums: np.ndarray
     across: np.ndarray
 
@@ -46,12 +53,16 @@ class Sample(NamedTuple):
         """How many entries of each block are needed."""
         return int(self.levels[2, -1])
 
-    @property
-    def room(self):
-        """How many entries a thread keeps besides, of one column."""
-        radices, _, counts, _ = self.levels
-        parts = radices[1:] * counts[:-1]
-        return _RADIX + int(parts[parts > counts[1:]].sum())
+    def width(self, n_columns, dtype):
+        """Return how many columns to take at once."""
+        most = _CHUNK_BYTES // dtype.itemsize, _REALS_AT_ONCE // (self.order * self.count)
+        return min(-(-n_columns // _LANES), max(1, min(most) // _LANES)) * _LANES
+
+    def room(self, width, at_once):
+        """Return how many reals a thread keeps besides."""
+        radices, spans, counts, _ = self.levels
+        joined = radices[1:] * counts[:-1]
+        return (_RADIX + spans[self.last_whole]) * at_once + width * joined[self.last_whole :].sum()
 
 
 def sampled_rows(X, signs, picks, length, scale, out, n_threads=1):
@@ -81,20 +92,19 @@ def sampled_columns(A, signs, sample, scale, out, n_threads):
     A (m, k) and `out` have contiguous rows and do not overlap. m is at most the length of the
     sample, and zeros stand for rows that are not there. `signs` is int8.
     """
-    width = min(_CHUNK_BYTES // A.itemsize, -(-A.shape[1] // _LANES) * _LANES)
+    width = sample.width(A.shape[1], A.dtype)
+    at_once = min(width, _WHOLE_BYTES // A.itemsize)
     n_threads = useful_threads(n_threads, A.size * _ADDITIONS)
-    rooms = np.empty((n_threads, sample.room * width), A.dtype)
+    rooms = np.empty((n_threads, sample.room(width, at_once)), A.dtype)
     chunks = max(1, _REALS_AT_ONCE // (sample.order * sample.count * width))
     for columns in blocks(A.shape[1], chunks * width):
         part, result = A[:, columns], out[:, columns]
         n_chunks = -(-part.shape[1] // width)
         parts = np.empty((n_chunks, sample.order, sample.count, width), A.dtype)
+        plan = signs, sample.levels, sample.sums, parts, rooms, sample.last_whole, at_once
         block = part.shape[1] * (sample.length // sample.order)
         for some in blocks(sample.order, _REALS_PER_CALL // block):
-            hadamard_sample.sample_blocks(
-                part, signs, sample.levels, sample.sums, parts, rooms, some.start, some.stop,
-                n_threads,
-            )  # fmt: skip
+            hadamard_sample.sample_blocks(part, *plan, some.start, some.stop, n_threads)
         hadamard_sample.join_blocks(parts, sample.across, scale, result, n_threads)
 
 
@@ -104,22 +114,21 @@ def sample_of(rows, length):
     if order == 1:
         order = min(_RADIX, length)
     levels, sums = [], [np.empty((0, 3), np.intp)]
-    span, known = 1, np.zeros(1, np.intp)
-    size = length // order
+    size, span, known, last_whole = length // order, 1, np.zeros(1, np.intp), -1
     while span < size or not levels:
         radix = min(_RADIX, size // span)
         needed = np.unique(rows % (span * radix))
-        is_dense = len(needed) >= _DENSE * span * radix and len(known) == span
-        if is_dense or not levels:
-            needed = np.arange(span * radix)
         first = sum(map(len, sums))
-        if len(needed) < radix * len(known):
+        is_dense = len(known) == span and len(needed) >= _DENSE * span * radix
+        if is_dense or not levels:
+            needed, last_whole = np.arange(span * radix), len(levels)
+        else:
             sums.append(_sums(needed, known, span))
-        span *= radix
-        known = needed
+        span, known = span * radix, needed
         levels.append((radix, span, len(known), first))
     levels = np.ascontiguousarray(np.transpose(levels), np.intp)
-    return Sample(length, order, levels, np.concatenate(sums), _sums(rows, known, span))
+    sums, across = np.concatenate(sums), _sums(rows, known, span)
+    return Sample(length, order, levels, last_whole, sums, across)
 
 
 def _sums(needed, known, span):

@@ -13,11 +13,13 @@ typedef struct {
 } sq_sum;
 
 /* Level l joins radices[l] blocks of spans[l - 1] rows, of which counts[l - 1] entries are known,
-   to one of spans[l] rows and counts[l] known entries. Where these are all the sums there are,
-   they are computed in place; otherwise the level has counts[l] sums from firsts[l] on. */
+   to one of spans[l] rows and counts[l] known entries: all of them up to level `last_whole`, and
+   then those of the counts[l] sums from firsts[l] on. */
 typedef struct {
     ptrdiff_t m; /* rows there are; those after them are zeros */
     const int8_t *signs;
+    int last_whole;
+    ptrdiff_t width; /* so many columns at once in levels that are computed whole */
     const ptrdiff_t *radices, *spans, *counts, *firsts;
     const sq_sum *sums;
 } sq_levels_of_sample;
