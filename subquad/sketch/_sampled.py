@@ -16,7 +16,7 @@ from subquad.sketch._rows import Rows
 
 # Take up to so many bytes of each row at once.
 _CHUNK_BYTES = 1 << 10
-# Compute whole levels by so many bytes of each row: blocks of 512 rows nearly stay in the second cache.
+# Compute whole levels by so many bytes of each row, of which 512 rows take a quarter of a megabyte.
 _WHOLE_BYTES = 512
 # Widths are multiples of this number: of the lanes of every vector.
 _LANES = 16

@@ -31,7 +31,9 @@ class SRHT(MatrixSketch):
 {RAISES}
     Notes
     -----
-    M log2(M) additions for each row (column), dense or sparse.
+    M log2(M) additions for each row, dense or sparse, and for each column of a sparse matrix. Of
+    columns of a dense one only those entries are computed that the s rows depend on, about
+    m log2(s) additions each, in one pass over the matrix.
 
     s = min(M, ceil(3 epsilon^-2 (sqrt(n) + sqrt(8 ln(3 M / delta)))^2 ln(3 n / delta))) suffices,
     n = `n_points`: no row of H D B / sqrt(M), B an orthonormal basis of the subspace, is longer
