@@ -15,12 +15,14 @@ from subquad._command.report import size
 # Beyond so many rows landmarks stand for them, so many if none are asked for: the numbers of
 # `subquad.estimators`, which a plan does not wait for.
 ITERATED_ROWS, LANDMARKS = 16384, 2048
-# Leave-one-out looks at so many rows, and depth and constant are chosen among six by so many.
-ROWS_LEFT_OUT, ROWS_FOR_CHOICE, CANDIDATES = 16384, 2048, 6
-# One entry of the kernel takes so many seconds for each hidden layer.
-SECONDS_OF_AN_ENTRY = 3e-8
+# Leave-one-out looks at so many rows, and depth and constant are chosen by so many,
+ROWS_LEFT_OUT, ROWS_FOR_CHOICE = 16384, 2048
+# of so many depths, if none is given, and constants.
+DEPTHS, CONSTANTS = 3, 2
+# One entry of the kernel takes so many seconds, of one hidden layer or of three.
+SECONDS_OF_AN_ENTRY = 1e-8
 # The table, scaled and sorted, stands so many times beside itself.
-COPIES = 6
+COPIES = 5
 # Blocks of K_nZ have so many numbers, or 256 rows where that is more, and there are four of them.
 ENTRIES_PER_BLOCK = 2**22
 # Ranks add such sums up in so many parts, whatever their number is.
@@ -29,13 +31,13 @@ PARTS = 12
 
 @dataclass(frozen=True)
 class KernelFit:
-    """What a kernel's fit costs: rows n, columns d, outputs C, depth L, landmarks M."""
+    """What a kernel's fit costs: rows n, columns d, outputs C, landmarks M, depths to choose of."""
 
     n: int
     n_features: int
     n_outputs: int
-    depth: int
-    n_landmarks: int | None
+    n_landmarks: int | None = None
+    n_depths: int = DEPTHS
 
     @property
     def solver(self):
@@ -92,8 +94,8 @@ def seconds(fit, rates, n_ranks=1):
     n, M, rate = fit.n, fit.landmarks, rates.products64
     few = ROWS_FOR_CHOICE if fit.solver == "exact" else forecast.ROWS_FOR_QUICK_CHOICE
     few = min(n, few)
-    entry = fit.depth * SECONDS_OF_AN_ENTRY
-    phases = {"choice": CANDIDATES * (forecast.EIGEN_OPERATIONS * few**3 / rate + few**2 * entry)}
+    entry, tries = SECONDS_OF_AN_ENTRY, fit.n_depths * CONSTANTS
+    phases = {"choice": tries * (forecast.EIGEN_OPERATIONS * few**3 / rate + few**2 * entry)}
     if fit.solver == "nystrom":
         passes = n + min(n, ROWS_LEFT_OUT)
         phases["equations"] = passes * M * (2 * M / rate + entry) / n_ranks

@@ -145,7 +145,7 @@ def _add_plan(commands):
         "--width", type=int, metavar="M", help="neurons in each hidden layer of a network"
     )
     parser.add_argument(
-        "--depth", type=int, metavar="L", help="hidden layers: of a network at least 2, of ntk 3"
+        "--depth", type=int, metavar="L", help="hidden layers, at least 2; ntk chooses if not given"
     )
     parser.add_argument(
         "--landmarks",

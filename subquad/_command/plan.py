@@ -67,10 +67,11 @@ def _of_kernel(args):
         raise BadInput(f"--model must be gn to go with {options}; got ntk")
     for name in ("n", "features", "outputs"):
         _require_least(args, name, 1)
-    depth = 3 if args.depth is None else args.depth
-    if depth < 1:
-        raise BadInput(f"--depth must be at least 1; got {depth}")
-    sizes = args.n, args.features, args.outputs, depth, args.landmarks
+    n_depths = kernel_forecast.DEPTHS
+    if args.depth is not None:
+        _require_least(args, "depth", 1)
+        n_depths = 1
+    sizes = args.n, args.features, args.outputs, args.landmarks, n_depths
     fit, n_ranks = kernel_forecast.KernelFit(*sizes), args.ranks
     kernel_forecast.require_shareable(fit, n_ranks)
     said, told = [("solver", KERNEL_SOLVERS[fit.solver].format(fit.landmarks))], {}
