@@ -164,6 +164,27 @@ def add_linearised(model, rows, T, U, H, aims):
     aims.append(model._scaling.scaled(T) - f + linear)
 
 
+@pytest.mark.parametrize("kind", ["kernel", "network"])
+def test_a_stream_ends_within_two_percent_of_the_fit_of_all(kind, monkeypatch):
+    """Errors on 2,000 new rows: 2 % is what is promised, of 780 rows at 60 a time."""
+    monkeypatch.setattr("subquad.estimators._streams._network._FEWEST_ROWS", 200)
+    rng = np.random.default_rng(5)
+    rows = rng.uniform(-1, 1, (2780, 4))
+    clean = np.cos(2 * rows[:, 0] + rows[:, 1]) + rows[:, 2] * rows[:, 3]
+    y = clean + 0.1 * rng.standard_normal(len(rows))
+    model = (
+        GaussNewtonRegressor(width=512, random_state=0)
+        if kind == "network"
+        else NTKRegressor(depth=2)
+    )
+    full = type(model)(**model.get_params()).fit(rows[:780], y[:780])
+    for first in range(0, 780, 60):
+        model.partial_fit(rows[first : first + 60], y[first : first + 60])
+    assert "joined last" in model.solver_report_
+    errors = [np.sqrt(np.mean((m.predict(rows[780:]) - clean[780:]) ** 2)) for m in (model, full)]
+    assert np.hypot(errors[0], 0.1) < 1.02 * np.hypot(errors[1], 0.1)
+
+
 def test_a_network_that_bends_is_trained_on_all_rows(linearised, monkeypatch):
     def fitted():
         model = GaussNewtonRegressor(width=128, random_state=0).partial_fit(X[:50], Y[:50])
