@@ -7,8 +7,8 @@ static inline void NAME(request)(const char *from, ptrdiff_t bytes) {
     for (ptrdiff_t b = 0; b < bytes; b += 64) __builtin_prefetch(from + b);
 }
 
-/* Decode `count` outputs of a column; only the last part of one has less than a vector. */
-static inline __attribute__((always_inline)) void NAME(decode)(
+/* Decode `count` outputs of a column. */
+static inline __attribute__((always_inline)) void NAME(decode_as)(
     const char *from, real *to, ptrdiff_t count, const int storage) {
     const ptrdiff_t size = NAME(stored_bytes)(storage);
     ptrdiff_t r = 0;
@@ -18,6 +18,22 @@ static inline __attribute__((always_inline)) void NAME(decode)(
         __builtin_memcpy(edge, from + r * size, (size_t)((count - r) * size));
         store(to + r, NAME(decoded)(edge, storage));
     }
+}
+
+/* A function of its own, so that its loops have all registers. */
+static __attribute__((noinline)) void NAME(decode)(const char *from, real *to, ptrdiff_t count,
+                                                   int storage) {
+#if SQ_IS_F32
+    if (storage == SQ_STORED_BFLOAT16) {
+        NAME(decode_as)(from, to, count, SQ_STORED_BFLOAT16);
+        return;
+    }
+    if (storage == SQ_STORED_INT8) {
+        NAME(decode_as)(from, to, count, SQ_STORED_INT8);
+        return;
+    }
+#endif
+    NAME(decode_as)(from, to, count, SQ_STORED_AS_IS);
 }
 
 /* sums is [row][output]; scratch has one decoded column. */

@@ -2,7 +2,7 @@
    in the tile], a unit at a time. A unit is one column or, transposed, LANES outputs of all columns
    of the block. */
 
-enum { NAME(AHEAD) = 1024 /* bytes of memory requested ahead of their use, beyond one column */ };
+enum { NAME(AHEAD) = 2048 /* bytes of memory requested ahead of their use, beyond one column */ };
 
 /* Where a panel of W lies, and which unit is staged next. */
 typedef struct {

@@ -18,7 +18,7 @@
 #include "column_product_stage.h"
 #include "column_product_scatter.h"
 
-enum { NAME(CHUNK) = 8 /* visits between two steps of staging */ };
+enum { NAME(CHUNK) = 4 /* visits between two steps of staging */ };
 
 /* How far the entries of H are used. */
 typedef struct {
