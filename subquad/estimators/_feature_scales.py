@@ -105,13 +105,19 @@ def _cost(parameters, rows, T, weights, depth, activation, n_threads):
         factor = np.linalg.cholesky(M)
     except np.linalg.LinAlgError:
         return np.inf, np.zeros_like(parameters)
-    inverse, _ = dpotri(factor.T, lower=0)
-    inverse = np.triu(inverse) + np.triu(inverse, 1).T
+    half, _ = dpotri(factor.T, lower=0)  # with zeros in its other half
+    inverse = half + half.T
+    np.fill_diagonal(inverse, half.diagonal())
     alpha = inverse @ T
     misfit, n_targets = float(np.sum(alpha * T)), T.size
     log_det = 2 * np.log(factor.diagonal()).sum()
     cost = 0.5 * (n_targets * np.log(misfit / n_targets) + T.shape[1] * log_det)
-    pull = T.shape[1] * inverse - (n_targets / misfit) * (alpha @ alpha.T)
-    bent = pull * slope
-    gradient = (units * (bent @ units)).sum(axis=0) - (bent * r).sum(axis=1) @ np.square(units)
-    return cost, np.append(gradient[:-1], 0.5 * pull.diagonal() @ noise)
+    pull, fitted = inverse, alpha @ alpha.T  # from here on in place: matrices are read from memory
+    pull *= T.shape[1]
+    fitted *= n_targets / misfit
+    pull -= fitted
+    at_noise = 0.5 * pull.diagonal() @ noise
+    bent = np.multiply(pull, slope, out=pull)
+    gradient = (units * (bent @ units)).sum(axis=0)
+    gradient -= np.multiply(bent, r, out=r).sum(axis=1) @ np.square(units)
+    return cost, np.append(gradient[:-1], at_noise)
