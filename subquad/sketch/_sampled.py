@@ -5,6 +5,7 @@ Of the transforms of columns only what the chosen entries depend on is computed,
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -96,11 +97,12 @@ def sampled_columns(A, signs, sample, scale, out, n_threads):
     at_once = min(width, _WHOLE_BYTES // A.itemsize)
     n_threads = useful_threads(n_threads, A.size * _ADDITIONS)
     rooms = np.empty((n_threads, sample.room(width, at_once)), A.dtype)
-    chunks = max(1, _REALS_AT_ONCE // (sample.order * sample.count * width))
-    for columns in blocks(A.shape[1], chunks * width):
+    known = sample.order, sample.count, width
+    at_most = max(1, _REALS_AT_ONCE // math.prod(known))
+    room_of_parts = np.empty((min(at_most, -(-A.shape[1] // width)), *known), A.dtype)
+    for columns in blocks(A.shape[1], at_most * width):
         part, result = A[:, columns], out[:, columns]
-        n_chunks = -(-part.shape[1] // width)
-        parts = np.empty((n_chunks, sample.order, sample.count, width), A.dtype)
+        parts = room_of_parts[: -(-part.shape[1] // width)]
         plan = signs, sample.levels, sample.sums, parts, rooms, sample.last_whole, at_once
         block = part.shape[1] * (sample.length // sample.order)
         for some in blocks(sample.order, _REALS_PER_CALL // block):
