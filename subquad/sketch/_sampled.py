@@ -32,10 +32,6 @@ _RADIX = 8
 _REALS_TOGETHER = 1 << 12
 # An entry of A takes about so many additions.
 _ADDITIONS = 8
-# Keep about so many entries of blocks at once: 16 MB in float64.
-_REALS_AT_ONCE = 1 << 21
-# A kernel call passes over about so many reals: a tenth of a second, more in slow memory.
-_REALS_PER_CALL = 1 << 26
 
 
 class Sample(NamedTuple):
