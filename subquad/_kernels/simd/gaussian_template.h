@@ -1,7 +1,7 @@
 /* Tiles of the random matrix, and its product with n sparse rows, a panel of outputs at a time.
 
    The columns that the rows need are visited in blocks. The tiles of a block are generated into
-   scratch that fits the first-level cache, once for all data points; then every data point adds
+   scratch that fits the nearest caches, once for all data points; then every data point adds
    the columns it needs, in runs of at most GAUSSIAN_RUN of them, the longest first, so that runs
    of equal length follow each other and branches can be foreseen. The sum over the columns of an
    output runs in their order, whatever the panels, blocks and threads are. */
