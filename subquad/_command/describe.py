@@ -72,7 +72,14 @@ def comparison(report, n_recipes, rows, folds, n, seconds, skipped):
 def candidate(report, found):
     """Say what was found of one."""
     error = f"{found.error:.4g} ± {found.standard_error:.2g}"
-    report.line(f"{'':<{LABEL_WIDTH}}{found.recipe.name:<22} {error:>20} {found.seconds:>9.2f}")
+    line = f"{'':<{LABEL_WIDTH}}{found.recipe.name:<22} {error:>20} {found.seconds:>9.2f}"
+    report.line(f"{line}  {_given_up(found)}" if found.given_up else line)
+
+
+def _given_up(found):
+    """After how many folds."""
+    n = found.given_up
+    return f"of {n} fold{'s' * (n > 1)}, where it was not ahead"
 
 
 def chosen(report, candidates, best, seconds):
@@ -84,7 +91,8 @@ def chosen(report, candidates, best, seconds):
 def fit_of(report, model, seconds):
     """Say how a kernel or ridge was fitted."""
     estimator = model.estimator
-    facts = {"seconds": seconds, "class": type(estimator).__name__}
+    name = getattr(estimator, "stands_for", type(estimator).__name__)
+    facts = {"seconds": seconds, "class": name}
     said = getattr(estimator, "solver_report_", f"{facts['class']}.")
     for name in ("alpha", "C", "depth_", "regularization_", "loo_error_"):
         if (value := getattr(estimator, name, None)) is not None:

@@ -84,7 +84,9 @@ def _candidates(job, model):
         return _section("Candidates", text)
     kind = "share of rows told wrong" if job.task == "classification" else "RMSE"
     rows = {
-        c.recipe.name: f"{c.error:.4g} ± {c.standard_error:.2g}, {c.seconds:.2f} s" for c in found
+        c.recipe.name: f"{c.error:.4g} ± {c.standard_error:.2g}, {c.seconds:.2f} s"
+        + (f"; given up after fold {c.given_up}, not being ahead" if c.given_up else "")
+        for c in found
     }
     names = [c.recipe.name for c in found]
     errors = [(c.error, c.standard_error) for c in found]

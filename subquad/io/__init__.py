@@ -138,8 +138,8 @@ def _document(writer, estimator, place=""):
     """Class, parameters and state of what is saved; `place` begins the names of its arrays."""
     from subquad.io._parts import LINEAR_STATE
 
-    name = type(estimator).__name__
-    if type(estimator) is not _class_of(name):
+    name, expected = _name_and_class(estimator)
+    if type(estimator) is not expected:
         known = ", ".join((*_ESTIMATORS, "Pipeline", *_NETWORKS))
         raise TypeError(f"estimator must be one of {known}; got {name}.")
     if name in _NETWORKS:
@@ -165,6 +165,19 @@ def _document(writer, estimator, place=""):
         "parameters": {key: writer.encode(f"{place}{key}", value) for key, value in kept},
         "state": {key: writer.encode(f"{place}{key}", value) for key, value in state.items()},
     }
+
+
+def _name_and_class(estimator):
+    """The name to save something by, and the class that it must be of.
+
+    A model of trusted rows is saved as the estimator that it stands for.
+    """
+    if hasattr(estimator, "stands_for"):
+        from subquad.estimators import TRUSTED
+
+        return estimator.stands_for, TRUSTED.get(estimator.stands_for)
+    name = type(estimator).__name__
+    return name, _class_of(name)
 
 
 def _step(writer, step, place):
