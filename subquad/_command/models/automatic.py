@@ -47,11 +47,13 @@ def chosen(args, report, encoding, split, task, kind):
     n_outputs = n_outputs_of(split.y, task)
     inside = len(folds[0][0])
     most = compare.rows_for_scales(folds, encoding)
-    forecasts = [
-        len(folds) * compare.seconds_of(recipe, inside, n_outputs, rate, most) for recipe in recipes
-    ]
+    seconds = sum(
+        compare.whole_folds(recipe, folds)
+        * compare.seconds_of(recipe, inside, n_outputs, rate, most)
+        for recipe in recipes
+    )
     sizes = len(rows), len(folds), len(split.y)
-    describe.comparison(report, len(recipes), *sizes, sum(forecasts), skipped)
+    describe.comparison(report, len(recipes), *sizes, seconds, skipped)
     frame, y, known = split.X.take(rows), split.y[rows], {}
     try:
         for recipe in recipes:

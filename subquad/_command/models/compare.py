@@ -218,6 +218,13 @@ def refined(found, n):
     return replace(recipe, options=taken)
 
 
+def whole_folds(recipe, folds):
+    """Return in how many folds a recipe takes what a fit of its own takes, rather than little."""
+    few = sum(map(len, folds[0])) <= FEW_ROWS
+    learns = (recipe.kind, recipe.scales) == ("ntk", "learned")
+    return len(folds) if few or learns else 1
+
+
 def seconds_of(recipe, n, n_outputs, rate, most=scales.ROWS):
     """Return a forecast of a fit's seconds, by counted operations at `rate` in a second."""
     few = min(n, most)

@@ -3,7 +3,7 @@
 The one that is chosen is fitted by scikit-learn itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,15 +55,24 @@ class Linear:
         return estimator
 
 
-def ridge(X, y):
-    """Return ridge with the penalty of least leave-one-out error."""
-    penalty = len(X) * PENALTIES[int(np.argmin(leave_one_out(X, y, len(X) * PENALTIES)))]
-    mean, centre = X.mean(axis=0), y.mean()
+def ridge(X, y, penalties=None):
+    """Return ridge with the penalty of least leave-one-out error; y (n,) or (n, n_outputs)."""
+    penalties = len(X) * PENALTIES if penalties is None else penalties
+    penalty = penalties[int(np.argmin(leave_one_out(X, y, penalties)))]
+    mean, centre = X.mean(axis=0), y.mean(axis=0)
     rows, targets = X - mean, y - centre
-    gram = rows.T @ rows
+    wide = rows.shape[1] > len(rows)
+    gram = rows @ rows.T if wide else rows.T @ rows
     gram.flat[:: len(gram) + 1] += penalty
-    coef = np.linalg.solve(gram, rows.T @ targets)
+    solved = np.linalg.solve(gram, targets if wide else rows.T @ targets)
+    coef = rows.T @ solved if wide else solved
     return Linear(coef, centre - mean @ coef, float(penalty))
+
+
+def ridge_of_classes(X, y, penalties):
+    """Return ridge on indicators +1 and -1, of two classes as well as of more."""
+    classes = np.unique(y)
+    return replace(ridge(X, 2.0 * (y[:, None] == classes) - 1.0, penalties), classes=classes)
 
 
 def leave_one_out(X, y, penalties):
