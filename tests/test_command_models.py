@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from subquad._command.models import compare, folding, kinds, linear
+from subquad._command.models import automatic, compare, folding, kinds, linear
 from subquad._command.models.encoding import Encoding
 from subquad._command.models.kinds import Recipe
 from subquad._command.tables import Frame, bundled
@@ -129,16 +129,24 @@ def comparison(n=90):
     return Encoding.fit(frame), frame, y, folding.plain(n, 3), "regression", args
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_a_network_that_is_not_ahead_after_a_fold_is_given_up(monkeypatch, ahead):
+@pytest.mark.parametrize(("look", "fold"), [(0.0, 9.0), (9.0, 0.0), (9.0, 9.0)])
+def test_a_network_is_given_up_where_it_is_not_ahead(monkeypatch, look, fold):
     monkeypatch.setattr(compare, "FEW_ROWS", 50)
+    monkeypatch.setattr(compare, "ROWS_OF_A_LOOK", 40)
     data = comparison()
     y, recipe = data[2], Recipe("gn", options={"width": 128})
-    rival = SimpleNamespace(predicted=y + (100.0 if ahead else 0.0))
+    rival = SimpleNamespace(predicted=y + fold, look=SimpleNamespace(error=look))
     found = compare.measured(recipe, *data, {}, [rival])
-    assert found.given_up == (0 if ahead else 1)
-    assert len(found.predicted) == len(found.rows) == (len(y) if ahead else len(y) // 3)
+    expected = {(0.0, 9.0): (50, "after a fit to 40 rows"), (9.0, 0.0): (30, "after 1 of 3 folds")}
+    n, how = expected.get((look, fold), (90, ""))
+    assert (len(found.predicted), len(found.rows), found.given_up) == (n, n, how)
     assert found.error == pytest.approx(np.sqrt(np.mean((found.predicted - y[found.rows]) ** 2)))
+    assert found.recipe == recipe
+
+
+def test_a_model_that_was_given_up_is_not_chosen():
+    found = [SimpleNamespace(error=2.0, given_up=""), SimpleNamespace(error=1.0, given_up="so")]
+    assert automatic.Outcome(found).best is found[0]
 
 
 def test_folds_of_many_rows_share_what_the_first_one_chose(monkeypatch):
@@ -151,7 +159,6 @@ def test_folds_of_many_rows_share_what_the_first_one_chose(monkeypatch):
     found = compare.measured(Recipe("ntk"), *data, {})
     assert chosen == 3 * [Recipe("ntk")]
     monkeypatch.setattr(compare, "FEW_ROWS", 50)
-    monkeypatch.setattr(compare, "ROWS_OF_A_CHOICE", 40)
     chosen.clear()
     shared = compare.measured(Recipe("ntk"), *data, {})
     some, first, *others = [{*recipe.options} for recipe in chosen]
@@ -159,6 +166,9 @@ def test_folds_of_many_rows_share_what_the_first_one_chose(monkeypatch):
     assert others == 2 * [{"depth", "constant", "regularization"}]
     assert chosen[2].options["regularization"] == shared.model.estimator.regularization_
     assert shared.error < 2 * found.error
+    chosen.clear()
+    compare.measured(Recipe("ntk"), *data)  # as for --cv
+    assert chosen == 3 * [Recipe("ntk")]
 
 
 def test_a_single_candidate_has_the_error_that_it_has_among_others(rng):

@@ -73,13 +73,7 @@ def candidate(report, found):
     """Say what was found of one."""
     error = f"{found.error:.4g} ± {found.standard_error:.2g}"
     line = f"{'':<{LABEL_WIDTH}}{found.recipe.name:<22} {error:>20} {found.seconds:>9.2f}"
-    report.line(f"{line}  {_given_up(found)}" if found.given_up else line)
-
-
-def _given_up(found):
-    """After how many folds."""
-    n = found.given_up
-    return f"of {n} fold{'s' * (n > 1)}, where it was not ahead"
+    report.line(f"{line}  not ahead {found.given_up}" if found.given_up else line)
 
 
 def chosen(report, candidates, best, seconds):

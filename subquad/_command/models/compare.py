@@ -18,12 +18,12 @@ ROWS_OF_ONE_FIT = 768
 # Inside a fold, learn scales on so many rows: the steps there are five times as fast as on all. In
 # one fit, whose scales are kept, on so many for each column, and at least on as many as in a fold.
 ROWS_FOR_SCALES, ROWS_PER_SCALE = 400, 50
-# Choose a kernel's depth and constant on so many rows: each candidate takes an eigendecomposition.
-ROWS_OF_A_CHOICE = 400
+# Of more than `FEW_ROWS`, look first at what a fit to half of the rows, but at most so many, does
+# with the others. It chooses a kernel's depth and constant, for which each candidate takes an
+# eigendecomposition.
+ROWS_OF_A_LOOK = 400
 # A network of finite width is compared up to so many rows: of more its fit takes minutes, and its
-# limit of infinite width, "ntk", seconds. Of more than `FEW_ROWS` it goes on to the next fold while
-# it is ahead: on ten tables of 426 to 1,030 rows that chose as well as all folds, for a third of
-# the time.
+# limit of infinite width, "ntk", seconds. Of more than `FEW_ROWS` it goes on while it is ahead.
 MOST_ROWS_OF_NETWORK = 1500
 FEWEST_ROWS = 10
 # Beyond `MOST_ROWS`, where an exact fit takes longer than the comparison, the equations of a kernel
@@ -44,7 +44,8 @@ class Candidate:
 
     `error` is a root mean squared error or the share of rows told wrong, with its standard error;
     `model` a fit to the first fold's rows; `predicted` the prediction of each of `rows` without it.
-    One that was given up predicted so many folds, in which it was not ahead; 0 if it was not.
+    `given_up` says when one was given up for not being ahead: then they are of the rows so far.
+    `look` is that of a fit to few rows, which came first.
     """
 
     recipe: Recipe
@@ -54,7 +55,8 @@ class Candidate:
     model: kinds.Model
     predicted: np.ndarray
     rows: np.ndarray
-    given_up: int = 0
+    given_up: str = ""
+    look: object = None
 
     def as_json(self):
         """Return the row of the table."""
@@ -111,53 +113,74 @@ def rows_for_scales(folds, encoding):
 def measured(recipe, encoding, frame, y, folds, task, args, known=None, rivals=()):
     """Return the `Candidate` of a recipe; `known` keeps what one recipe has learned for the next.
 
-    That is the scales of the columns, by fold. Where `known` is given, folds of many rows share
-    what the first one has chosen by leave-one-out. A network is given up after a fold of many rows
-    if it is not ahead of all its `rivals` by then.
+    That is the scales of the columns, by fold. Where `known` is given, a `look` comes before folds
+    of many rows, and these share what the first one has chosen by leave-one-out. A network is given
+    up as soon as it is not ahead of all its `rivals`.
     """
     started, predicted, models, tried = time.process_time(), [], [], recipe
+    data = encoding, frame, y, task, args
     shares = known is not None and len(y) > FEW_ROWS
     known, most = {} if known is None else known, rows_for_scales(folds, encoding)
-    if shares:
-        tried = _narrowed(recipe, encoding, frame, y, folds[0][0][:ROWS_OF_A_CHOICE], task, args)
+    look = looked(recipe, *data) if shares else None
+    if look is not None:
+        tried = look.recipe
+        if _is_behind(recipe, look.error, [rival.look.error for rival in rivals if rival.look]):
+            return replace(look, recipe=recipe, seconds=time.process_time() - started)
     for fold, (inside, outside) in enumerate(folds):
-        rows = frame.take(inside)
         learn = functools.partial(scales.learned, most=most)
-        data = encoding.relearned(rows), rows, y[inside], task, args
-        found = kinds.quietly_fitted(tried, *data, _remembered(learn, known, fold))
+        found, guessed = _one_fold(tried, *data, inside, outside, _remembered(learn, known, fold))
         tried = settled(recipe, found.estimator) if shares else recipe
-        with warnings.catch_warnings():  # of categories that these rows do not have
-            warnings.simplefilter("ignore", UserWarning)
-            predicted.append(found.predict(frame.take(outside)))
         models.append(found)
+        predicted.append(guessed)
         rows = np.concatenate([f[1] for f in folds[: fold + 1]])
         error, spread = error_of(y[rows], np.concatenate(predicted), task)
-        if shares and recipe.kind == "gn" and error >= _least_error(rivals, y[rows], task):
+        if shares and _is_behind(recipe, error, _errors_on(rivals, y[rows], task)):
             break
-    given_up = fold + 1 if fold + 1 < len(folds) else 0
-    seconds = time.process_time() - started
+    n, seconds = fold + 1, time.process_time() - started
+    given_up = f"after {n} of {len(folds)} folds" if n < len(folds) else ""
     predicted = np.concatenate(predicted)
-    return Candidate(recipe, error, spread, seconds, models[0], predicted, rows, given_up)
+    return Candidate(recipe, error, spread, seconds, models[0], predicted, rows, given_up, look)
 
 
-def _narrowed(recipe, encoding, frame, y, rows, task, args):
-    """Return the recipe of a kernel with the depth and the constant that some of the rows choose.
+def looked(recipe, encoding, frame, y, task, args):
+    """Return a `Candidate` of a fit to some of the rows, judged by all others, or None.
 
-    With learned scales there are half the candidates, and the scales would have to be learned.
+    Its recipe has what that fit has chosen and the first fold need not. With learned scales there
+    is none: they would have to be learned.
     """
-    if (recipe.kind, recipe.scales) != ("ntk", "plain") or np.unique(y[rows]).size < 2:
-        return recipe
-    some = frame.take(rows)
-    found = kinds.quietly_fitted(recipe, encoding.relearned(some), some, y[rows], task, args)
+    n = min(ROWS_OF_A_LOOK, len(y) // 2)
+    if recipe.scales != "plain" or (task == "classification" and np.unique(y[:n]).size < 2):
+        return None
+    started, rows = time.process_time(), np.arange(n, len(y))
+    data = encoding, frame, y, task, args
+    found, predicted = _one_fold(recipe, *data, np.arange(n), rows, scales.learned)
+    error, spread = error_of(y[rows], predicted, task)
     taken = dict(settled(recipe, found.estimator).options)
-    taken.pop("regularization", None)
-    return replace(recipe, options=taken)
+    if recipe.kind != "ridge":
+        taken.pop("regularization", None)
+    chosen = recipe if recipe.kind == "gn" else replace(recipe, options=taken)
+    seconds, how = time.process_time() - started, f"after a fit to {n} rows"
+    return Candidate(chosen, error, spread, seconds, found, predicted, rows, how)
 
 
-def _least_error(candidates, y, task):
-    """The least error of candidates on the first rows that were held out, whose targets are y."""
-    errors = [error_of(y, found.predicted[: len(y)], task)[0] for found in candidates]
-    return min(errors, default=np.inf)
+def _one_fold(recipe, encoding, frame, y, task, args, inside, outside, learn):
+    """A model of some rows, and what it predicts of others."""
+    rows = frame.take(inside)
+    data = encoding.relearned(rows), rows, y[inside], task, args
+    found = kinds.quietly_fitted(recipe, *data, learn)
+    with warnings.catch_warnings():  # of categories that these rows do not have
+        warnings.simplefilter("ignore", UserWarning)
+        return found, found.predict(frame.take(outside))
+
+
+def _is_behind(recipe, error, rivals):
+    """Whether a network is not ahead of its rivals, given their errors."""
+    return recipe.kind == "gn" and error >= min(rivals, default=np.inf)
+
+
+def _errors_on(candidates, y, task):
+    """The errors of candidates on the first rows that were held out, whose targets are y."""
+    return [error_of(y, found.predicted[: len(y)], task)[0] for found in candidates]
 
 
 def _remembered(learn, known, key):
