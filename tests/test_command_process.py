@@ -107,14 +107,14 @@ def test_help_and_refusals_do_not_wait_for_scikit_learn_to_load():
 
 
 @pytest.mark.parametrize("kind", ["ntk", "gn"])
-def test_a_model_is_fitted_and_saved_without_scikit_learn(tmp_path, kind):
+def test_a_model_is_fitted_saved_and_applied_without_scikit_learn(tmp_path, kind):
     pytest.importorskip("sklearn")
     X = np.random.default_rng(0).standard_normal((40, 2))
     np.savez(tmp_path / "t.npz", X=X, y=X[:, 0] > 0)
     words = ["fit", "t.npz", "--model", kind, "--output", "m"]
     code = (
         "import sys; from subquad.__main__ import main\n"
-        f"status = main({words!r})\n"
+        f"status = main({words!r}) or main(['predict', 'm', 't.npz'])\n"
         "sys.exit(status or 'sklearn' in sys.modules)"
     )
     words = [sys.executable, "-P", "-c", code]

@@ -3,6 +3,7 @@
 import time
 
 from subquad._command import forecast
+from subquad._command.models.kinds import name_of
 from subquad._command.report import LABEL_WIDTH, size
 
 # A table may have hundreds of columns: so many get a line.
@@ -85,8 +86,7 @@ def chosen(report, candidates, best, seconds):
 def fit_of(report, model, seconds):
     """Say how a kernel or ridge was fitted."""
     estimator = model.estimator
-    name = getattr(estimator, "stands_for", type(estimator).__name__)
-    facts = {"seconds": seconds, "class": name}
+    facts = {"seconds": seconds, "class": name_of(estimator)}
     said = getattr(estimator, "solver_report_", f"{facts['class']}.")
     for name in ("alpha", "C", "depth_", "regularization_", "loo_error_"):
         if (value := getattr(estimator, name, None)) is not None:

@@ -98,6 +98,11 @@ def make(kind, task, args, options):
     return TRUSTED[f"GaussNewton{suffix}"](**options)
 
 
+def name_of(estimator):
+    """Return the name of an estimator's class, or of that which a bare model stands for."""
+    return getattr(estimator, "stands_for", type(estimator).__name__)
+
+
 def savable(model):
     """Return a model of a comparison with an estimator that can be saved."""
     if isinstance(model.estimator, linear.Linear):
