@@ -23,7 +23,9 @@ ROWS_FOR_SCALES, ROWS_PER_SCALE = 400, 50
 # eigendecomposition.
 ROWS_OF_A_LOOK = 400
 # A network of finite width is compared up to so many rows: of more its fit takes minutes, and its
-# limit of infinite width, "ntk", seconds. Of more than `FEW_ROWS` it goes on while it is ahead.
+# limit of infinite width, "ntk", seconds. Of more than `FEW_ROWS` it goes on while it is ahead:
+# of 25 comparisons on eight tables of 427 to 1,000 rows that changed four, each from the network to
+# its limit and each to a smaller error on rows held out, for .4 of the processor time.
 MOST_ROWS_OF_NETWORK = 1500
 FEWEST_ROWS = 10
 # Beyond `MOST_ROWS`, where an exact fit takes longer than the comparison, the equations of a kernel
