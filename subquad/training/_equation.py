@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Stop the iterations for coupled outputs at this relative residual: a step needs no smaller one.
 _COUPLED_RTOL = 1e-8
 # Keep the factors of the last solution, for the leave-one-out errors, if they have so many entries.
-_MOST_KEPT = 2**24
+MOST_KEPT = 2**24
 # Give outputs threads of their own from so many data points on: less is not worth the start.
 _LARGE_BLOCK = 256
 
@@ -129,7 +129,7 @@ class Equation(Activity):
         """Return g (n, C) with (G_c + mu W^-1) g_c = r_c, and the number of iterations."""
         if self._solver is not None:
             return self._solve_by_choice(r, damping)
-        few = r.size * len(r) <= _MOST_KEPT
+        few = r.size * len(r) <= MOST_KEPT
         self._factored = None  # the factors before these are given up first
 
         def solve_block(c):

@@ -67,7 +67,7 @@ class Candidate:
             "error": self.error,
             "standard_error": self.standard_error,
             "seconds": self.seconds,
-            "given_up": self.given_up,
+            "given_up": self.given_up or None,
         }
 
 
