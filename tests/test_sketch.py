@@ -16,6 +16,7 @@ from subquad.sketch import (
     _base,
     _count_sketch,
     _gaussian,
+    _sampled,
     _srht,
 )
 
@@ -73,8 +74,10 @@ def test_parts_of_bounded_size_change_no_bit(rng, dtype, sketch, monkeypatch):
     expected = products()
     monkeypatch.setattr(_count_sketch, "_ADDITIONS_PER_CALL", 500)
     monkeypatch.setattr(_count_sketch, "_REALS_AT_ONCE", 100)
-    monkeypatch.setattr(_srht, "_REALS_AT_ONCE", 300)
-    monkeypatch.setattr(_srht, "_COLUMN_REALS", 64)
+    monkeypatch.setattr(_srht, "_REALS_AT_ONCE", 40)  # so that rows are transformed by `fwht`
+    monkeypatch.setattr(_sampled, "_REALS_AT_ONCE", 64)
+    monkeypatch.setattr(_sampled, "_REALS_PER_CALL", 300)
+    monkeypatch.setattr(_sampled, "_CHUNK_BYTES", 128)
     monkeypatch.setattr(_gaussian, "_REALS_AT_ONCE", 300)
     for part, whole in zip(products(), expected, strict=True):
         if isinstance(sketch, GaussianSketch):

@@ -36,7 +36,7 @@ from subquad.estimators._many_rows import (
 )
 from subquad.estimators._preprocessing import merge_observations
 from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
-from subquad.estimators._streams import StreamedClassifier, StreamedRegressor
+from subquad.estimators._streams import NetworkStream, StreamedClassifier, StreamedRegressor
 from subquad.networks import LastLayer, WideNetwork
 from subquad.solvers.nystrom import RepeatablePcgSolver
 from subquad.training import HuberLoss, LastLayerGaussNewton, SquaredLoss
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from subquad.training import StepRecord
 
 
-class _GaussNewtonModel(LinearisedModel, SteppedModel):
+class _GaussNewtonModel(NetworkStream, LinearisedModel, SteppedModel):
     """What regression and classification share: rows in, outputs of the network out."""
 
     _FITTED = "factors_"
@@ -100,6 +100,11 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
 
     def _fit(self, X, T, sample_weight):
         """Fit the targets T (n, C)."""
+        self._trained(X, T, sample_weight)
+        return self
+
+    def _trained(self, X, T, sample_weight):
+        """Fit the targets T (n, C); return the trainer that did."""
         warm = self._is_warm()
         vars(self).pop("_stream", None)  # it belongs to other rows
         weights = self._checked_weights(X, sample_weight)
@@ -120,26 +125,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             data = X, T, totals, repeats
             trainer = self._continue(*data) if warm else self._begin(*data, scalings)
             self._run(trainer, observed, earlier=self.factors_ if warm else None)
-        return self
-
-    def _go_on(self, X, T, sample_weight, n_before):
-        """Fit targets of more rows, from where the fit of the first of them stands."""
-        weights = self._checked_weights(X, sample_weight)
-        merges, given = not isinstance(self._fitted_loss, HuberLoss), self._given(self._scaling, T)
-        first = slice(0, n_before)
-        earlier = merge_observations(X[first], given[first], weights[first], merges)[-1]
-        X, T, totals, repeats, places = merge_observations(X, given, weights, merges)
-        observed = (places, weights, given - T[places]), (T, totals, repeats)
-        coupled = self.readout != "partition" and T.shape[1] > 1
-        self.solver_ = step_solver_for(self.solver, len(X), coupled, self.regularization)
-        A = np.zeros((len(X), self.network_.width), self.network_.dtype)
-        kept = earlier >= 0
-        A[places[first][kept]] = self.factors_[0][earlier[kept]]
-        with blas_threads_for(len(X)):
-            mu = self.regularization_
-            trainer = self._trainer(self._layer(X), T, totals, repeats, mu)
-            trainer._begin_at(A)
-            self._run(trainer, observed, earlier=None)
+        return trainer
 
     @property
     def _fitted_loss(self):

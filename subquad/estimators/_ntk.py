@@ -48,7 +48,7 @@ from subquad.estimators._scaling import (
     constants,
     standardises,
 )
-from subquad.estimators._streams import StreamedClassifier, StreamedRegressor
+from subquad.estimators._streams import KernelStream, StreamedClassifier, StreamedRegressor
 from subquad.ntk import ntk
 from subquad.solvers import choose_regularization
 from subquad.solvers.exact import DampedCholesky
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 _ROWS_FOR_CHOICE = 2048
 
 
-class _NTKModel(LinearisedModel, Model):
+class _NTKModel(KernelStream, LinearisedModel, Model):
     """What regression and classification share: rows in, targets (n, C) out."""
 
     _FITTED = "dual_coef_"
@@ -135,27 +135,6 @@ class _NTKModel(LinearisedModel, Model):
         return "ranks share the equations of landmarks alone, which stand for more than " + (
             f"{ITERATED_ROWS:,} rows"
         )
-
-    def _go_on(self, X, T, sample_weight, n_before):
-        """Fit targets of more rows with what was chosen for the first of them.
-
-        Exactly; other solvers choose for themselves.
-        """
-        weights = checked_weights(sample_weight, X)
-        self._check_parameters()
-        scaled = self._scaling.scaled(T)
-        data = merge_observations(X, scaled, weights)
-        rows, targets, totals, repeats, places = data
-        if self.solver_ != "exact" or solver_for(self.solver, rows.shape[0]) != "exact":
-            self._fit(X, T, sample_weight)
-            return
-        self._require_room(rows.shape[0])
-        with blas_threads_for(rows.shape[0]):
-            self._solve(rows, targets, totals, repeats, self.regularization_)
-        mean = np.average(scaled, axis=0, weights=weights)
-        variance = np.average(np.square(scaled - mean), axis=0, weights=weights).mean()
-        self.loo_error_ /= variance or 1.0
-        self._keep_observations(places, weights, scaled)
 
     def _require_room(self, n):
         """Refuse a kernel that does not fit, with what its solution takes."""
@@ -283,12 +262,16 @@ class _NTKModel(LinearisedModel, Model):
             )
         self.dual_coef_ = factor.solve(T)
         errors = left_out_errors(factor, self.dual_coef_, repeats)
-        self._calibrate(None if factor.singular else errors, T, weights, repeats)
+        self._note_errors(errors, T, weights, repeats, singular=factor.singular)
+        self.regularization_ = mu
+
+    def _note_errors(self, errors, T, weights, repeats, singular=False):
+        """Tell what leave-one-out errors (n_observations, C) say."""
+        self._calibrate(None if singular else errors, T, weights, repeats)
         if repeats is not None:
             weights = repeats.weights
         mean_square = np.average(np.square(errors), axis=0, weights=weights).mean()
         self.loo_error_ = float(mean_square)
-        self.regularization_ = mu
 
     def _kernel(self, rows, others=None):
         activation = ShiftedReLU(self.shift_)
