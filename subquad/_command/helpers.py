@@ -133,7 +133,7 @@ def help_the_first(comm):
     warnings.simplefilter("ignore")  # the first rank shows its own
     while (word := _next(comm, _READING)) != "end":
         if word is None:  # the first rank reads its data: what a fit needs is made ready
-            importlib.import_module("subquad.estimators")
+            importlib.import_module("subquad.estimators").TRUSTED  # noqa: B018
             continue
         if word != "fit":  # it failed after this rank was done
             comm.send(None, 0, _REPLY)
