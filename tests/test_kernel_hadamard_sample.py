@@ -13,15 +13,15 @@ GUARD = 99.0
 LENGTHS = [1, 2, 4, 8, 12, 16, 20, 28, 32, 40, 64, 96, 128, 448, 512, 1024]
 
 
-def sampled(A, signs, rows, length, scale=1.0, n_threads=1, width=16, at_once=16, out=None):
+def sampled(A, signs, rows, length, scale=1.0, n_threads=1, width=16, out=None):
     """The chosen entries, by calls for some blocks at a time, in chunks of so many columns."""
     sample = _sampled.sample_of(np.asarray(rows), length)
     n_chunks = -(-A.shape[1] // width)
     parts = np.full((n_chunks, sample.order, sample.count, width), np.nan, A.dtype)
-    rooms = np.full((n_threads, sample.room(width, at_once)), np.nan, A.dtype)
+    rooms = np.full((n_threads, sample.room * width), np.nan, A.dtype)
     if out is None:
         out = np.full((len(rows), A.shape[1]), np.nan, A.dtype)
-    plan = sample.levels, sample.sums, parts, rooms, sample.last_whole, at_once
+    plan = sample.levels, sample.sums, parts, rooms, sample.last_whole
     for first, last in itertools.pairwise([0, sample.order // 2, sample.order]):
         hadamard_sample.sample_blocks(A, signs, *plan, first, last, n_threads)
     hadamard_sample.join_blocks(parts, sample.across, scale, out, n_threads)
@@ -75,10 +75,10 @@ def test_any_number_of_columns_and_nothing_else_is_written(rng, dtype, simd_leve
     wide[:, 2 : 2 + k] = A
     rows = choices(rng, 320)[1]
     expected = 0.5 * transformed(A, signs, 320)[rows]
-    for width, at_once in ((16, 16), (64, 16), (64, 64)):
+    for width in (16, 64):
         out = np.full((2 * len(rows), k + 5), GUARD, dtype)
         some = out[::2, 1 : 1 + k]
-        sampled(wide[:, 2 : 2 + k], signs, rows, 320, 0.5, 1, width, at_once, some)
+        sampled(wide[:, 2 : 2 + k], signs, rows, 320, 0.5, 1, width, some)
         np.testing.assert_array_equal(some, expected)
         some[:] = GUARD
         np.testing.assert_array_equal(out, GUARD)
@@ -92,8 +92,7 @@ def test_neither_threads_nor_instructions_nor_chunks_change_a_bit(
     A = rng.standard_normal((length - 7, 37)).astype(dtype)
     rows = choices(rng, length)[1]
     result = sampled(A, signs, rows, length, 0.3, n_threads)
-    other = sampled(A, signs, rows, length, 0.3, width=48, at_once=32)
-    np.testing.assert_array_equal(other, result)
+    np.testing.assert_array_equal(sampled(A, signs, rows, length, 0.3, width=48), result)
     _simd.use_level("baseline")
     np.testing.assert_array_equal(sampled(A, signs, rows, length, 0.3), result)
 

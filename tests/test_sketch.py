@@ -103,6 +103,21 @@ def test_neither_threads_nor_instructions_change_a_bit(
     np.testing.assert_array_equal(sketch.apply_transposed(Y, n_threads=n_threads), one)
 
 
+@pytest.mark.parametrize(("m", "s"), [(3000, 40), (4096, 1), (9000, 700)])
+def test_srht_of_tall_columns_has_the_bits_of_rows(rng, dtype, n_threads, monkeypatch, m, s):
+    monkeypatch.setattr(_base, "_WORK_PER_THREAD", 1)
+    sketch = SRHT(m, s, rng=7)
+    A = rng.standard_normal((m, 150)).astype(dtype)
+    expected = sketch.apply(np.ascontiguousarray(A.T)).T
+    A.flags.writeable = False
+    for threads in (1, n_threads):
+        np.testing.assert_array_equal(sketch.apply_columns(A, n_threads=threads), expected)
+    strided = np.repeat(A, 2, axis=0)[::2, ::-1]
+    np.testing.assert_array_equal(sketch.apply_columns(strided), expected[:, ::-1])
+    swapped = A.astype(dtype.newbyteorder(">"))
+    np.testing.assert_array_equal(sketch.apply_columns(swapped), expected)
+
+
 class TestMatrix:
     def test_of_count_sketch_has_one_sign_in_each_column(self):
         S = CountSketch(200, 9, rng=0)
@@ -174,6 +189,12 @@ class TestSampling:
         assert (
             repr(twin) == repr(sketch) == f"{type(sketch).__name__}(n_features=53, sketch_size=20)"
         )
+
+    def test_of_srht_is_pickled_without_what_products_need(self, rng):
+        sketch = SRHT(3000, 40, rng=7)
+        before = pickle.dumps(sketch)
+        sketch.apply_columns(rng.standard_normal((3000, 4)))
+        assert pickle.dumps(sketch) == before
 
 
 class TestSize:

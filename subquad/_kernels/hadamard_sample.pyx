@@ -21,7 +21,6 @@ cdef extern from "hadamard_sample.h" nogil:
         intp_t m
         const int8_t *signs
         int last_whole
-        intp_t width
         const intp_t *radices
         const intp_t *spans
         const intp_t *counts
@@ -56,7 +55,6 @@ def sample_blocks(
     real_t[:, :, :, ::1] parts not None,    # OUT      (chunks of columns, order, count, width)
     real_t[:, ::1] rooms not None,          # SCRATCH  (n_threads, reals that the levels need)
     int last_whole,                         # of the levels: those after it have sums
-    intp_t at_once,                         # columns, in the levels up to that one
     intp_t first,                           # of the blocks to transform
     intp_t last,                            # the block after them
     int n_threads,
@@ -64,8 +62,8 @@ def sample_blocks(
     """parts[c, b] = known entries of block b, in chunk c of the columns of A.
 
     Rows of a block that is narrower than the others follow each other more closely. A thread's room
-    has `at_once` times 8 + the span of `last_whole` reals, and for each level after it the width of
-    a chunk times all entries of the blocks that it joins.
+    has the width of a chunk times 8 reals and, for each level after the whole ones, all entries of
+    the blocks that it joins.
     """
     cdef:
         sq_levels_of_sample plan
@@ -78,7 +76,7 @@ def sample_blocks(
         int level = simd_level()
     plan.m = A.shape[0]
     plan.signs = &signs[0]
-    plan.last_whole, plan.width = last_whole, at_once
+    plan.last_whole = last_whole
     plan.radices, plan.spans = &levels[0, 0], &levels[1, 0]
     plan.counts, plan.firsts = &levels[2, 0], &levels[3, 0]
     plan.sums = <const sq_sum *>&sums[0, 0] if sums.shape[0] else NULL

@@ -5,6 +5,7 @@ Of the transforms of columns only what the chosen entries depend on is computed,
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +15,9 @@ from subquad._parallel import blocks
 from subquad.sketch._base import useful_threads
 from subquad.sketch._rows import Rows
 
-# Take up to so many bytes of each row at once.
+# Take up to so many bytes of each row at once: in long pieces memory is read fastest, and 512 of
+# them are half a megabyte, which the second cache nearly holds.
 _CHUNK_BYTES = 1 << 10
-# Compute whole levels by so many bytes of each row, of which 512 rows take a quarter of a megabyte.
-_WHOLE_BYTES = 512
 # Widths are multiples of this number: of the lanes of every vector.
 _LANES = 16
 # Compute all entries of a block where at least this share of them is needed: levels of butterflies
@@ -32,10 +32,6 @@ _RADIX = 8
 _REALS_TOGETHER = 1 << 12
 # An entry of A takes about so many additions.
 _ADDITIONS = 8
-# Keep about so many entries of blocks at once: 16 MB in float64.
-_REALS_AT_ONCE = 1 << 21
-# A kernel call passes over about so many reals: a tenth of a second, more in slow memory.
-_REALS_PER_CALL = 1 << 26
 
 
 class Sample(NamedTuple):
@@ -58,11 +54,11 @@ class Sample(NamedTuple):
         most = _CHUNK_BYTES // dtype.itemsize, _REALS_AT_ONCE // (self.order * self.count)
         return min(-(-n_columns // _LANES), max(1, min(most) // _LANES)) * _LANES
 
-    def room(self, width, at_once):
-        """Return how many reals a thread keeps besides."""
-        radices, spans, counts, _ = self.levels
-        joined = radices[1:] * counts[:-1]
-        return (_RADIX + spans[self.last_whole]) * at_once + width * joined[self.last_whole :].sum()
+    @property
+    def room(self):
+        """How many entries of one column a thread keeps besides."""
+        radices, _, counts, _ = self.levels
+        return _RADIX + int((radices[1:] * counts[:-1])[self.last_whole :].sum())
 
 
 def sampled_rows(X, signs, picks, length, scale, out, n_threads=1):
@@ -93,15 +89,15 @@ def sampled_columns(A, signs, sample, scale, out, n_threads):
     sample, and zeros stand for rows that are not there. `signs` is int8.
     """
     width = sample.width(A.shape[1], A.dtype)
-    at_once = min(width, _WHOLE_BYTES // A.itemsize)
     n_threads = useful_threads(n_threads, A.size * _ADDITIONS)
-    rooms = np.empty((n_threads, sample.room(width, at_once)), A.dtype)
-    chunks = max(1, _REALS_AT_ONCE // (sample.order * sample.count * width))
-    for columns in blocks(A.shape[1], chunks * width):
+    rooms = np.empty((n_threads, sample.room * width), A.dtype)
+    known = sample.order, sample.count, width
+    at_most = max(1, _REALS_AT_ONCE // math.prod(known))
+    room_of_parts = np.empty((min(at_most, -(-A.shape[1] // width)), *known), A.dtype)
+    for columns in blocks(A.shape[1], at_most * width):
         part, result = A[:, columns], out[:, columns]
-        n_chunks = -(-part.shape[1] // width)
-        parts = np.empty((n_chunks, sample.order, sample.count, width), A.dtype)
-        plan = signs, sample.levels, sample.sums, parts, rooms, sample.last_whole, at_once
+        parts = room_of_parts[: -(-part.shape[1] // width)]
+        plan = signs, sample.levels, sample.sums, parts, rooms, sample.last_whole
         block = part.shape[1] * (sample.length // sample.order)
         for some in blocks(sample.order, _REALS_PER_CALL // block):
             hadamard_sample.sample_blocks(part, *plan, some.start, some.stop, n_threads)

@@ -104,6 +104,9 @@ class SRHT(MatrixSketch):
     def _sample(self):
         return sample_of(self.rows, self.padded_length)
 
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_sample"}
+
     def _apply_transposed(self, Y, out, n_threads):
         m, M = self.n_features, self.padded_length
         n_threads = useful_threads(n_threads, Y.shape[0] * M * 8)

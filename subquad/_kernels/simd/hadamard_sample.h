@@ -19,7 +19,6 @@ typedef struct {
     ptrdiff_t m; /* rows there are; those after them are zeros */
     const int8_t *signs;
     int last_whole;
-    ptrdiff_t width; /* so many columns at once in levels that are computed whole */
     const ptrdiff_t *radices, *spans, *counts, *firsts;
     const sq_sum *sums;
 } sq_levels_of_sample;

@@ -1,14 +1,12 @@
-/* Chosen entries of Walsh-Hadamard transforms of columns, many columns at a time.
+/* Chosen entries of Walsh-Hadamard transforms of columns, as many columns as fill some cache lines.
 
    The levels run from the lowest stride to the highest as in hadamard_template.h, each a sum and a
    difference, so that an entry has the bits that it has there. The lowest levels are computed whole,
-   a few cache lines of columns at a time, in the cache. Of later ones only those entries are
-   computed that the chosen ones depend on: with s chosen entries, no more than s of a block, however
-   long it is. All columns of a block are done before the next one: what processors fetch beyond the
-   columns of the present moment is then not fetched in vain.
+   in the cache. Of later ones only those entries are computed that the chosen ones depend on: with
+   s chosen entries, no more than s of a block, however long it is.
 
-   Rows lie `stride` reals apart: the width, rounded up to whole vectors. What lies beyond the width
-   is computed and not used. */
+   Rows of all arrays but x and the last output lie `stride` reals apart: the width, rounded up to
+   whole vectors. What lies beyond the width is computed and not used. */
 #include "hadamard_mix.h"
 
 /* Memory is asked for the rows that come so many rows later: each is a short piece of a long row,
@@ -21,11 +19,11 @@ SQ_INLINE ptrdiff_t NAME(whole_vectors)(ptrdiff_t width) {
 
 /* out = H x across `radix` rows, each multiplied by its sign. */
 SQ_INLINE void NAME(mix_signed)(
-    const real *x, ptrdiff_t x_stride, const int8_t *signs, ptrdiff_t width, real *out,
-    ptrdiff_t stride, const int radix, const int is_far) {
+    const real *x, ptrdiff_t x_stride, const int8_t *signs, ptrdiff_t stride, real *out,
+    const int radix, const int is_far) {
     vec sign[8];
     for (int r = 0; r < radix; r++) sign[r] = broadcast(signs[r]);
-    for (ptrdiff_t j = 0; j < width; j += LANES) {
+    for (ptrdiff_t j = 0; j < stride; j += LANES) {
         vec v[8];
 #pragma GCC unroll 8
         for (int r = 0; r < radix; r++) {
@@ -44,69 +42,38 @@ SQ_INLINE void NAME(mix_signed)(
 /* The lowest level, from the rows of x that follow row `first`, of which there is at least one. */
 static void NAME(sample_rows)(
     const sq_levels_of_sample *plan, const real *x, ptrdiff_t x_stride, ptrdiff_t width,
-    ptrdiff_t first, real *room, real *out, ptrdiff_t stride) {
-    const ptrdiff_t radix = plan->radices[0], whole = NAME(whole_vectors)(width);
+    ptrdiff_t first, real *room, real *out) {
+    const ptrdiff_t radix = plan->radices[0], stride = NAME(whole_vectors)(width);
     const ptrdiff_t rows = plan->m - first < radix ? plan->m - first : radix;
     const int8_t *signs = plan->signs + first;
     int8_t some[8] = {0};
     x += first * x_stride;
-    if (rows < radix || width < whole) {
-        __builtin_memset(room, 0, (size_t)(radix * whole) * sizeof(real));
+    if (rows < radix || width < stride) {
+        __builtin_memset(room, 0, (size_t)(radix * stride) * sizeof(real));
         for (ptrdiff_t r = 0; r < rows; r++)
-            __builtin_memcpy(room + r * whole, x + r * x_stride, (size_t)width * sizeof(real));
+            __builtin_memcpy(room + r * stride, x + r * x_stride, (size_t)width * sizeof(real));
         __builtin_memcpy(some, signs, (size_t)rows);
         signs = some;
         x = room;
-        x_stride = whole;
+        x_stride = stride;
     }
     switch (radix) {
-    case 1: NAME(mix_signed)(x, x_stride, signs, whole, out, stride, 1, 0); break;
-    case 2: NAME(mix_signed)(x, x_stride, signs, whole, out, stride, 2, 0); break;
-    case 4: NAME(mix_signed)(x, x_stride, signs, whole, out, stride, 4, 0); break;
-    case 8: NAME(mix_signed)(x, x_stride, signs, whole, out, stride, 8, 1); break;
+    case 1: NAME(mix_signed)(x, x_stride, signs, stride, out, 1, 0); break;
+    case 2: NAME(mix_signed)(x, x_stride, signs, stride, out, 2, 0); break;
+    case 4: NAME(mix_signed)(x, x_stride, signs, stride, out, 4, 0); break;
+    case 8: NAME(mix_signed)(x, x_stride, signs, stride, out, 8, 1); break;
     }
 }
 
-/* H across `radix` parts, each of `count` rows that follow each other; out may be the parts. */
-SQ_INLINE void NAME(mix_parts)(
-    const real *parts, ptrdiff_t count, ptrdiff_t whole, real *out, ptrdiff_t stride,
-    const int radix) {
-    for (ptrdiff_t i = 0; i < count; i++)
-        for (ptrdiff_t j = 0; j < whole; j += LANES) {
-            vec v[8];
+/* H across `radix` parts of n reals that follow each other, in place. */
+SQ_INLINE void NAME(mix_parts)(real *out, ptrdiff_t n, const int radix) {
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        vec v[8];
 #pragma GCC unroll 8
-            for (int r = 0; r < radix; r++) v[r] = load(parts + (r * count + i) * whole + j);
-            NAME(mix)(v, radix, SQ_LEVEL > SQ_BASELINE);
+        for (int r = 0; r < radix; r++) v[r] = load(out + r * n + i);
+        NAME(mix)(v, radix, SQ_LEVEL > SQ_BASELINE);
 #pragma GCC unroll 8
-            for (int r = 0; r < radix; r++) store(out + (r * count + i) * stride + j, v[r]);
-        }
-}
-
-/* All entries of a block, at a level and those below it, by way of `parts`; in place where those
-   are `out`. */
-static void NAME(sample_whole)(
-    const sq_levels_of_sample *plan, int level, const real *x, ptrdiff_t x_stride, ptrdiff_t width,
-    ptrdiff_t first, real *room, real *parts, real *out, ptrdiff_t stride) {
-    const ptrdiff_t whole = NAME(whole_vectors)(width);
-    if (first >= plan->m) {
-        for (ptrdiff_t i = 0; i < plan->spans[level]; i++)
-            __builtin_memset(out + i * stride, 0, (size_t)whole * sizeof(real));
-        return;
-    }
-    if (level == 0) {
-        NAME(sample_rows)(plan, x, x_stride, width, first, room, out, stride);
-        return;
-    }
-    const ptrdiff_t span = plan->spans[level - 1], radix = plan->radices[level];
-    for (ptrdiff_t r = 0; r < radix; r++) {
-        real *part = parts + r * span * whole;
-        NAME(sample_whole)(plan, level - 1, x, x_stride, width, first + r * span, room, part, part,
-                           whole);
-    }
-    switch (radix) {
-    case 2: NAME(mix_parts)(parts, span, whole, out, stride, 2); break;
-    case 4: NAME(mix_parts)(parts, span, whole, out, stride, 4); break;
-    case 8: NAME(mix_parts)(parts, span, whole, out, stride, 8); break;
+        for (int r = 0; r < radix; r++) store(out + r * n + i, v[r]);
     }
 }
 
@@ -190,23 +157,27 @@ static void NAME(sample_block)(
         __builtin_memset(out, 0, (size_t)(count * stride) * sizeof(real));
         return;
     }
-    if (level == plan->last_whole) {
-        real *parts = room + 8 * plan->width;
-        for (ptrdiff_t j = 0; j < width; j += plan->width)
-            NAME(sample_whole)(plan, level, x + j, x_stride,
-                               width - j < plan->width ? width - j : plan->width, first, room,
-                               parts, out + j, stride);
+    if (level == 0) {
+        NAME(sample_rows)(plan, x, x_stride, width, first, room, out);
         return;
     }
     const ptrdiff_t radix = plan->radices[level], span = plan->spans[level - 1];
-    const ptrdiff_t step = plan->counts[level - 1] * stride;
-    real *parts = room;
-    room += radix * step;
+    const ptrdiff_t n = plan->counts[level - 1] * stride;
+    const int is_whole = level <= plan->last_whole;
+    real *parts = is_whole ? out : room;
+    if (!is_whole) room += radix * n;
     for (ptrdiff_t r = 0; r < radix; r++)
         NAME(sample_block)(plan, level - 1, x, x_stride, width, first + r * span, room,
-                           parts + r * step);
-    NAME(sample_sums)(parts, step, (int)radix, plan->sums + plan->firsts[level], count, stride, 1,
-                      out, stride);
+                           parts + r * n);
+    if (!is_whole)
+        NAME(sample_sums)(parts, n, (int)radix, plan->sums + plan->firsts[level], count, stride, 1,
+                          out, stride);
+    else if (radix == 8)
+        NAME(mix_parts)(out, n, 8);
+    else if (radix == 4)
+        NAME(mix_parts)(out, n, 4);
+    else
+        NAME(mix_parts)(out, n, 2);
 }
 
 #undef ROWS_AHEAD

@@ -64,8 +64,9 @@ def may_join(model, weights, stream):
     )
     if not fits:
         return None
-    n = int(seen["places"].max()) + 1 + len(kept)
-    return kept if solver_for(model.solver, n) != "nystrom" else None
+    n_before = int(seen["places"].max()) + 1
+    room = solver_for(model.solver, n_before + len(kept)) != "nystrom"
+    return kept if room and sum(stream["sizes"]) < n_before else None
 
 
 def joined(model, kept, weights, targets, stream):

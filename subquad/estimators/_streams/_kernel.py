@@ -1,9 +1,9 @@
 """How a kernel model takes in more rows: exactly up to thousands of them, then by landmarks."""
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight
 
 from subquad._parallel import blas_threads_for
+from subquad.estimators._base import checked_weights
 from subquad.estimators._many_rows import solver_for
 from subquad.estimators._preprocessing import merge_observations
 from subquad.estimators._streams._joining import joined, may_join, solved, stacked
@@ -24,7 +24,7 @@ class KernelStream:
 
         Landmarks are drawn anew, and choose for themselves.
         """
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = checked_weights(sample_weight, X)
         self._check_parameters()
         scaled = self._scaling.scaled(T)
         rows, targets, totals, repeats, places = merge_observations(X, scaled, weights)
@@ -43,7 +43,7 @@ class KernelStream:
 
     def _joined(self, X, T, sample_weight, stream):
         """Add the last rows of X to what is solved; return the facts and the factor, or None."""
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = checked_weights(sample_weight, X)
         self._check_parameters()
         if self.solver_ == "nystrom":
             return self._joined_landmarks(X, T, weights, stream)

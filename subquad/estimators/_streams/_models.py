@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
-from sklearn.utils.validation import _check_sample_weight
 
 from subquad._validation import require_weights_in_range
+from subquad.estimators._base import checked_weights
 from subquad.training import TrainingWarning
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class StreamedModel:
                 stacklevel=4,
             )
         X, y = self._chunk(X, y, classes)
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = checked_weights(sample_weight, X)
         require_weights_in_range(weights, "sample_weight")
         n_before, many = 0, True
         if seen is not None:

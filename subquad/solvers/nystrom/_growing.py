@@ -1,5 +1,9 @@
 """Normal equations in the landmarks' features to which rows are added as they come."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
@@ -7,6 +11,13 @@ from scipy.linalg.blas import dsyrk
 from subquad._parallel import blocks
 from subquad.solvers.nystrom._equations import rows_per_block
 from subquad.solvers.nystrom._whitening import Whitening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from subquad._typing import FloatArray
 
 
 class GrowingEquations:
@@ -21,12 +32,14 @@ class GrowingEquations:
     n_targets : int
     """
 
-    def __init__(self, block, damping, n_targets):
+    def __init__(self, block: FloatArray, damping: float, n_targets: int) -> None:
         self._whitening, self._damping = Whitening(block), damping
         rank, self._n_landmarks = self._whitening.rank, len(block)
         self._A, self._b = np.zeros((rank, rank), order="F"), np.zeros((rank, n_targets))
 
-    def joined(self, kernel, R, weights):
+    def joined(
+        self, kernel: Callable[[slice], FloatArray], R: FloatArray, weights: FloatArray
+    ) -> GrowingEquations:
         """Return the equations with more rows; `kernel(rows)` is K_nZ at a slice of them."""
         made = object.__new__(GrowingEquations)
         vars(made).update(vars(self))
@@ -38,7 +51,7 @@ class GrowingEquations:
             made._b += F.T @ (roots * R[rows])
         return made
 
-    def coefficients(self):
+    def coefficients(self) -> NDArray[np.float64]:
         """Return what multiplies K_nZ, shape (M, n_targets)."""
         A = self._A.copy(order="F")
         A.flat[:: len(A) + 1] += self._damping
