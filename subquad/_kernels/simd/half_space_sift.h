@@ -2,10 +2,6 @@
    hits are then tested as half_space_tile tests blocks. This is for AVX2 alone: with AVX-512, which
    tests twice as many points at a time, there is less to save, and it has not been measured. */
 #define CODE_VECTORS (2 * HALF_SPACE_LANES / SQ_BYTES)
-#define ITEM 8                            /* lanes */
-#define ITEMS (HALF_SPACE_LANES / ITEM)   /* of a block */
-#define PARTS (ITEM / LANES)              /* vectors of an item */
-#define GROUP_VECTORS 4                   /* tested together */
 
 typedef uint16_t NAME(half_space_sums) __attribute__((vector_size(SQ_BYTES)));
 
@@ -61,13 +57,14 @@ static inline __attribute__((always_inline)) void NAME(half_space_sift)(
     for (int t = 0; t < n_queries; t++) possible[numbers[t]] = items[t];
 }
 
-/* Append the hits among the lanes of an item whose inner products with a query are known. */
+/* Append the hits among the lanes of an item whose inner products with a query are known; `there`
+   is 0 for no item, else ~0. */
 static inline __attribute__((always_inline)) void NAME(half_space_append_item)(
-    half_space_search *search, ptrdiff_t q, const vec *sum, const int32_t *ids) {
+    half_space_search *search, ptrdiff_t q, const vec *sum, const int32_t *ids, uint32_t there) {
     const ptrdiff_t row = q * search->capacity;
     ptrdiff_t found = search->counts[q];
     for (int v = 0; v < PARTS; v++) {
-        uint32_t hits = NAME(half_space_hits)(sum[v], ((const real *)search->b)[q]);
+        uint32_t hits = there & NAME(half_space_hits)(sum[v], ((const real *)search->b)[q]);
         /* As in half_space_keep. */
         if (found + HALF_SPACE_LANES + LANES <= search->capacity)
             NAME(half_space_compress)(
@@ -78,32 +75,30 @@ static inline __attribute__((always_inline)) void NAME(half_space_append_item)(
     search->counts[q] = found;
 }
 
-/* Test items of points, several at a time since each sum waits for itself: item some[i] % 64 after
-   the beginning of block `first` for query some[i] / 64. */
+/* Test items: number items[i] after the beginning of block `first` for query queries[i]. Up to
+   TOGETHER - 1 numbers past the last ones are written. */
 static void NAME(half_space_look)(
-    half_space_search *search, ptrdiff_t first, uint16_t *some, int n_some) {
-    enum { GROUP = GROUP_VECTORS / PARTS };
+    half_space_search *search, ptrdiff_t first, uint8_t *queries, uint8_t *items, int n) {
     const ptrdiff_t d = search->d;
-    for (int k = 0; k < GROUP - 1; k++) some[n_some + k] = some[0]; /* fill the last group up */
-    for (int i = 0; i < n_some; i += GROUP) {
-        const real *x[GROUP], *a[GROUP];
-        vec sum[GROUP][PARTS];
-        for (int k = 0; k < GROUP; k++) {
-            int which = some[i + k];
-            a[k] = (const real *)search->A + (which >> 6) * d;
-            which &= 63;
+    for (int k = 0; k < TOGETHER - 1; k++) { /* fill the last group up */
+        queries[n + k] = queries[0];
+        items[n + k] = items[0];
+    }
+    for (int i = 0; i < n; i += TOGETHER) {
+        const real *x[TOGETHER], *a[TOGETHER];
+        vec sum[TOGETHER][PARTS];
+        for (int k = 0; k < TOGETHER; k++) {
+            a[k] = (const real *)search->A + queries[i + k] * d;
             x[k] = (const real *)search->points
-                + ((first + which / ITEMS) * d * ITEMS + which % ITEMS) * ITEM;
-            for (int v = 0; v < PARTS; v++) sum[k][v] = load(x[k] + v * LANES) * a[k][0];
+                + ((first + items[i + k] / HALF_SPACE_ITEMS) * d * HALF_SPACE_ITEMS
+                   + items[i + k] % HALF_SPACE_ITEMS) * HALF_SPACE_ITEM;
         }
-        for (ptrdiff_t j = 1; j < d; j++)
-            for (int k = 0; k < GROUP; k++)
-                for (int v = 0; v < PARTS; v++)
-                    sum[k][v] = sum[k][v] + load(x[k] + j * HALF_SPACE_LANES + v * LANES) * a[k][j];
-        for (int k = 0; k < GROUP && i + k < n_some; k++)
+        NAME(half_space_products)(x, a, d, sum);
+        for (int k = 0; k < TOGETHER; k++)
             NAME(half_space_append_item)(
-                search, some[i + k] >> 6, sum[k],
-                search->ids + first * HALF_SPACE_LANES + (some[i + k] & 63) * ITEM);
+                search, queries[i + k], sum[k],
+                search->ids + first * HALF_SPACE_LANES + items[i + k] * HALF_SPACE_ITEM,
+                -(uint32_t)(i + k < n));
     }
 }
 
@@ -113,9 +108,9 @@ static inline int NAME(half_space_look_at)(
     half_space_search *search, ptrdiff_t first, int n_blocks, const int *numbers, int n,
     const uint64_t *possible, int *plain) {
     enum { SOME = 256 };
-    uint16_t some[SOME + 64 + GROUP_VECTORS];
+    uint8_t queries[SOME + 64 + TOGETHER], some[SOME + 64 + TOGETHER];
     int n_some = 0, n_plain = 0;
-    some[0] = 0;
+    queries[0] = some[0] = 0;
     for (int t = 0; t < n; t++) {
         uint64_t items = possible[numbers[t]];
         if (2 * __builtin_popcountll(items) > n_blocks * ITEMS) {
@@ -123,13 +118,13 @@ static inline int NAME(half_space_look_at)(
             continue;
         }
         for (; items != 0; items &= items - 1)
-            some[n_some++] = (uint16_t)(numbers[t] << 6 | __builtin_ctzll(items));
+            some[n_some] = (uint8_t)__builtin_ctzll(items), queries[n_some++] = (uint8_t)numbers[t];
         if (n_some > SOME) {
-            NAME(half_space_look)(search, first, some, n_some);
+            NAME(half_space_look)(search, first, queries, some, n_some);
             n_some = 0;
         }
     }
-    NAME(half_space_look)(search, first, some, n_some);
+    NAME(half_space_look)(search, first, queries, some, n_some);
     return n_plain;
 }
 
@@ -172,13 +167,9 @@ static void NAME(half_space_sifted_scan)(
         n_plain += NAME(half_space_look_at)(
             search, first, n_blocks, sifted, n_sifted, possible, plain + n_plain);
         for (; t < n_plain; t++) skip[plain[t]] = SKIPPED;
-        search->n_tested += (ptrdiff_t)n_blocks * (n - n_plain);
+        search->n_tested += (ptrdiff_t)n_blocks * HALF_SPACE_ITEMS * (n - n_plain);
         NAME(half_space_scan)(search, blocks, n_blocks, plain, n_plain);
     }
 }
 
 #undef CODE_VECTORS
-#undef ITEM
-#undef ITEMS
-#undef PARTS
-#undef GROUP_VECTORS
