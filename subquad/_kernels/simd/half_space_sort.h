@@ -17,6 +17,8 @@ static inline void NAME(half_space_copy)(
     for (ptrdiff_t i = 0; i < count; i++) out_values[i] = values[i];
 }
 
+/* Passes over hits take a tenth less time so. */
+#define HALF_SPACE_UNROLLED _Pragma("GCC unroll 8")
 
 /* Sort hits by their ids, which are distinct and have key_bits bits; scratch has 2 count words.
    Without a bit their order is kept, and there is no scratch.
@@ -39,6 +41,7 @@ static void NAME(half_space_sort)(
     uint64_t *from = scratch, *to = scratch + count;
     for (int digit = 0; digit < n_digits; digit++)
         __builtin_memset(place[digit], 0, (mask + 1) * sizeof **place);
+    HALF_SPACE_UNROLLED
     for (ptrdiff_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];
         place[0][id & mask]++;
@@ -46,6 +49,7 @@ static void NAME(half_space_sort)(
         if (n_digits > 2) place[2][id >> 2 * bits]++;
     }
     NAME(half_space_places)(place[0], mask);
+    HALF_SPACE_UNROLLED
     for (ptrdiff_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i], below = SQ_IS_F32 ? value_bits[i] : (uint32_t)i;
         from[place[0][id & mask]++] = (uint64_t)id << 32 | below;
@@ -54,6 +58,7 @@ static void NAME(half_space_sort)(
         const int shift = 32 + digit * bits;
         uint32_t *places = place[digit];
         NAME(half_space_places)(places, mask);
+        HALF_SPACE_UNROLLED
         for (ptrdiff_t i = 0; i < count; i++) to[places[from[i] >> shift & mask]++] = from[i];
         uint64_t *swap = from;
         from = to;
@@ -71,3 +76,4 @@ static void NAME(half_space_sort)(
 #endif
 }
 
+#undef HALF_SPACE_UNROLLED

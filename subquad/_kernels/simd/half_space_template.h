@@ -98,6 +98,11 @@ static void NAME(half_space_scan)(
     for (; t < n; t++) NAME(half_space_tile)(search, blocks, n_blocks, queries + t, 1);
 }
 
+/* Ask for memory before it is read. */
+static inline void NAME(half_space_fetch)(const void *from, ptrdiff_t n_bytes) {
+    for (ptrdiff_t k = 0; k < n_bytes; k += 64) __builtin_prefetch((const char *)from + k, 0, 2);
+}
+
 #include "half_space_codes.h"
 #if SQ_LEVEL == SQ_AVX2
 #include "half_space_sift.h"
@@ -129,11 +134,6 @@ static inline void NAME(half_space_wanted)(
     _mm512_storeu_si512(wanted, low);
     _mm512_storeu_si512(wanted + 8, high);
 #endif
-}
-
-/* Ask for memory before it is read. */
-static inline void NAME(half_space_fetch)(const void *from, ptrdiff_t n_bytes) {
-    for (ptrdiff_t k = 0; k < n_bytes; k += 64) __builtin_prefetch((const char *)from + k, 0, 2);
 }
 
 /* Ask for the leaves of a node of level 0, which queries look at in no order that the processor
