@@ -3,9 +3,9 @@
 Points lie in blocks of 64, coordinate by coordinate; ids says which point a lane holds, and a lane
 that holds none is NaN. Blocks before n_leaves are the leaves of a tree of 16 children a node: node
 i of level k has the children 16 i + c of level k - 1, level 0 the leaves, and bounds holds their
-boxes. items holds the boxes of the 8 items of each leaf, 8 points that lie side by side. Level -1 are
-the blocks themselves, in or out of the tree. Results are bitwise the same for
-every instruction set and every number of threads.
+boxes. items holds those of the items of each leaf: 8 lanes each, side by side. Level -1 are the
+blocks themselves, in or out of the tree. Results are bitwise the same for every instruction set and
+every number of threads.
 """
 from cython.parallel cimport prange
 

@@ -17,8 +17,10 @@ from subquad._kernels._types cimport int32_t, intp_t, real_t, uint64_t
 cdef extern from *:
     """
     #define sq_lowest_bit(x) __builtin_ctzll(x)
+    #define sq_fetch(p) __builtin_prefetch(p)
     """
     int sq_lowest_bit(uint64_t) noexcept nogil
+    void sq_fetch(const void *) noexcept nogil
 
 cdef extern from "half_space.h" nogil:
     enum:
@@ -30,6 +32,9 @@ cdef extern from "half_space.h" nogil:
 # A point whose code is this many times further from it than the others of its block calls for new
 # codes of the block.
 cdef double COARSER = 1.25
+
+cdef enum:
+    AHEAD = 16   # points for which memory is asked before it is read
 
 
 cdef inline intp_t halfway(intp_t low, intp_t high) noexcept nogil:
@@ -202,37 +207,59 @@ def plan(
     joins the nearest item that has room.
     """
     cdef:
-        intp_t i, slot, leaf, target
+        intp_t i, part, first, last, slot, leaf, target
         intp_t d = rows.shape[1]
         intp_t n_leaves = split_axis.shape[0]
+        intp_t cells[AHEAD]   # the leaf in whose cell each of some points is; -1 if it stays
     with nogil:
-        for i in range(which.shape[0]):
-            slot = slots[which[i]]
-            leaf = slot // LANES
-            if slot >= 0 and (
-                leaf >= n_leaves or is_inside(&rows[i, 0], &homes[leaf, 0, 0], d)
-            ):
+        for part in range((which.shape[0] + AHEAD - 1) // AHEAD):
+            first = AHEAD * part
+            last = min(first + AHEAD, which.shape[0])
+            for i in range(first, last):
+                slot = slots[which[i]]
+                if 0 <= slot < LANES * n_leaves:
+                    fetch(&homes[slot // LANES, 0, 0], 2 * d)
+            for i in range(first, last):
+                slot = slots[which[i]]
+                leaf = slot // LANES
+                cells[i - first] = -1
+                if n_leaves > 0 and not (slot >= 0 and (
+                    leaf >= n_leaves or is_inside(&rows[i, 0], &homes[leaf, 0, 0], d)
+                )):
+                    target = find_leaf(&rows[i, 0], &split_axis[0], &split_value[0], n_leaves)
+                    cells[i - first] = target
+                    fetch(&items[target, 0, 0, 0], 2 * ITEMS * d)
+            for i in range(first, last):
+                slot = slots[which[i]]
+                leaf = slot // LANES
+                if slot >= 0 and cells[i - first] < 0:
+                    targets[i] = <int32_t> slot
+                    continue
+                target = -1
+                if n_leaves > 0:
+                    target = with_room(
+                        cells[i - first], n_leaves, leaf if slot >= 0 else -1, &taken[0])
+                if slot >= 0 and target == leaf:
+                    targets[i] = <int32_t> slot
+                    continue
+                if slot >= 0:
+                    taken[leaf] &= ~(<uint64_t> 1 << slot % LANES)
+                if target >= 0:
+                    slot = LANES * target + free_lane(
+                        &rows[i, 0], d, &items[target, 0, 0, 0], taken[target])
+                    taken[target] |= <uint64_t> 1 << slot % LANES
+                else:
+                    slot = end
+                    end += 1
                 targets[i] = <int32_t> slot
-                continue
-            target = -1
-            if n_leaves > 0:
-                target = with_room(
-                    find_leaf(&rows[i, 0], &split_axis[0], &split_value[0], n_leaves),
-                    n_leaves, leaf if slot >= 0 else -1, &taken[0])
-            if slot >= 0 and target == leaf:
-                targets[i] = <int32_t> slot
-                continue
-            if slot >= 0:
-                taken[leaf] &= ~(<uint64_t> 1 << slot % LANES)
-            if target >= 0:
-                slot = LANES * target + free_lane(
-                    &rows[i, 0], d, &items[target, 0, 0, 0], taken[target])
-                taken[target] |= <uint64_t> 1 << slot % LANES
-            else:
-                slot = end
-                end += 1
-            targets[i] = <int32_t> slot
     return end
+
+
+cdef inline void fetch(const real_t *numbers, intp_t count) noexcept nogil:
+    """Ask for the memory of numbers that will be read."""
+    cdef intp_t i
+    for i in range(0, count, 8):
+        sq_fetch(numbers + i)
 
 
 def place(

@@ -163,9 +163,7 @@ class Store:
         self._own_arrays()
         points, *_, stale, codes, fits = self.lanes
         if self.n_leaves:
-            half_space.refit(
-                points, self.first, stale, self.stale_nodes, self.bounds, self.items
-            )
+            half_space.refit(points, self.first, stale, self.stale_nodes, self.bounds, self.items)
         elif len(codes):
             if self.n_moved >= self.size:
                 stale[:] = 1  # steps may have become too long
