@@ -82,8 +82,9 @@ class HalfSpaceReport:
     boxes, and a batch of queries searches it together. It has no such bound; its cost is that of
     the points it tests. Of 10^6 Gaussian points it tests, to report the 0.8 % farthest along a
     random direction, 1.2 % at d = 3, 2.9 % at d = 5, 11 % at d = 8 and 19 % at d = 10. "auto"
-    therefore takes the tree up to a d of about 8, of fewer points up to less, and the scan beyond. A move costs a hundred nanoseconds or
-    less; the tree is built again when 1 point in 256 has found no place in it.
+    therefore takes the tree up to a d of about 8, of fewer points up to less, and the scan beyond.
+    A move costs a hundred nanoseconds or less; the tree is built again when 1 point in 256 has
+    found no place in it.
 
     Several threads may use one report. Queries run together. A change waits for the queries that
     are running, runs alone, and goes before the queries that came after it. A call that an
