@@ -13,7 +13,7 @@ import os
 import re
 
 import numpy as np
-from benchmarks.imports import processor_seconds
+from benchmarks.imports import imports_of, processor_seconds
 from side_by_side import parser, print_table
 
 MODULES = (
@@ -45,7 +45,7 @@ def shares(told):
 def import_rows(modules, repeats):
     """Yield the cells of each module, in milliseconds."""
     for module in modules:
-        words = ["-c", f"import {module}"]
+        words = ["-c", imports_of(module)]
         processor_seconds(words)  # compiles what is not compiled yet
         total = np.median([processor_seconds(words)[0] for _ in range(repeats)])
         parts = [shares(processor_seconds(["-X", "importtime", *words])[1]) for _ in range(repeats)]

@@ -3,6 +3,7 @@
     python asv_benches/many_rows_table.py [--rows 8000 100000] [--landmarks 2048] [--threads 1]
                                           [--width 2048] [--chunk 100] [--only WORD ...]
     python asv_benches/many_rows_table.py --rows 1000000 --landmarks 512
+    python asv_benches/many_rows_table.py --rows 10000 --chunk 100 --only "at a time"
 
 The data are the arm of eight links (arm.py); 4,000 more rows are the test. Each fit has a process
 of its own, and so a peak of memory of its own.

@@ -2,11 +2,12 @@
 
     python asv_benches/sketch_table.py [--threads 1 2] [--repeats 11] [--cpu] [--skip-sklearn]
 
-Three tables: TensorSketch of 256 pairs of rows of 16384 entries, s = 4096, dense and in CSR with
+Four tables: TensorSketch of 256 pairs of rows of 16384 entries, s = 4096, dense and in CSR with
 5 % of the entries, against scikit-learn's PolynomialCountSketch of degree 2 (the same work; it
 sums in float64 and sketches u (x) u alone) and against a pipeline of scipy's (sparse products with
 the hash matrices for the scatter, which is its fastest form, then scipy.fft.rfft); CountSketch for
-each entry of rows; sketches of a tall matrix, with the distortion of its range beside the time.
+each entry of rows; sketches of a tall matrix, with the distortion of its range beside the time;
+PolynomialTensorSketch beside scikit-learn's, of which one call is measured.
 "prepared" has the spectra of V; "spectra" are the products that a Gram is made of, without the
 inverse transform; "gram" adds the product by BLAS, for the pipeline too. TensorSRHT has the same s.
 
@@ -32,6 +33,8 @@ SIZES = 1024, 4096, 16384
 PAIRS = ("apply", "prepared", "spectra", "gram", "TensorSRHT")
 RIVALS = ("pipeline", "pipeline gram")
 TALL = {"dense": (200_000, 200), "csr": (200_000, 2000)}
+POLYNOMIALS = {"dense": (1000, 784, 2048), "csr": (256, 16384, 4096)}
+DEGREES = 2, 3, 4
 SCIKIT_LEARN_REPEATS = 1
 
 
@@ -141,8 +144,27 @@ def measure_tall(form, threads, repeats, clock):
     return {name: (t, kept.get(name, kept["CountSketch"])) for name, t in seconds.items()}
 
 
+def measure_polynomials(form, dtype, degree, threads, repeats, clock, with_scikit_learn):
+    """Return seconds by name, for features of one degree."""
+    from benchmarks.sketches import rows_of
+    from sklearn.kernel_approximation import PolynomialCountSketch
+
+    from subquad.estimators import PolynomialTensorSketch
+
+    n, m, size = POLYNOMIALS[form]
+    X = rows_of(form, np.random.default_rng(0), n, m, dtype)
+    options = {"degree": degree, "n_components": size, "random_state": 0}
+    ours = PolynomialTensorSketch(**options, n_threads=threads).fit(X)
+    seconds = medians({"subquad": lambda: ours.transform(X)}, repeats, clock)
+    if with_scikit_learn:
+        theirs = PolynomialCountSketch(**options).fit(X)
+        calls = {"scikit-learn": lambda: theirs.transform(X)}
+        seconds |= medians(calls, SCIKIT_LEARN_REPEATS, clock)
+    return seconds
+
+
 def worker(options):
-    """Return the figures of all three tables."""
+    """Return the figures of all four tables."""
     clock, threads, repeats = clock_of(options), options.threads[0], options.repeats
     sklearn = not options.skip_sklearn and installed("sklearn")
     return {
@@ -158,6 +180,18 @@ def worker(options):
             for size in SIZES
         ],
         "tall": [[form, measure_tall(form, threads, max(1, repeats // 4), clock)] for form in TALL],
+        "polynomials": [
+            [
+                form,
+                dtype,
+                degree,
+                measure_polynomials(form, dtype, degree, threads, repeats, clock, sklearn),
+            ]
+            for form in POLYNOMIALS
+            for dtype in ("float32", "float64")
+            for degree in DEGREES
+            if installed("sklearn")
+        ],
     }
 
 
@@ -198,9 +232,22 @@ def print_tall(results):
     print_table(["threads", "A", "sketch, s = 4 k", "S A (ms)", "distortion"], rows)
 
 
+def print_polynomials(results):
+    """Print milliseconds and ratios."""
+    rows = []
+    for threads, result in results:
+        for form, dtype, degree, t in result["polynomials"]:
+            theirs = t.get("scikit-learn", float("nan"))
+            what = "{} x {} to {}, {} {}".format(*POLYNOMIALS[form], form, dtype)
+            ours = t["subquad"]
+            rows.append([threads, what, degree, 1e3 * ours, 1e3 * theirs, theirs / ours])
+    heads = ["threads", "features", "degree", "subquad (ms)", "scikit-learn (ms)", "ratio"]
+    print_table(heads, rows)
+
+
 def print_tables(results):
-    """Print all three tables."""
-    for show in (print_pairs, print_rows, print_tall):
+    """Print all four tables."""
+    for show in (print_pairs, print_rows, print_tall, print_polynomials):
         show(results)
         print()
 

@@ -36,6 +36,7 @@ def calls():
     count = CountSketch(16384, 1024, rng=0)
     tensor = TensorSketch(16384, 1024, rng=0)
     srht = SRHT(16384, 1024, rng=0)
+    tall, tall_srht = rng.standard_normal((100_000, 50)), SRHT(100_000, 400, rng=0)
     W = DenseWeights.gaussian((8192, 16384), std=1 / 128, rng=0, dtype=np.float32)
     drawn = GaussianWeights((8192, 16384), 0)
     gram, flush, fired = kernels.Gram(), kernels.Flush(), kernels.FiredNeurons()
@@ -58,6 +59,7 @@ def calls():
         "CountSketch, 256 CSR rows": lambda t: count.apply(sparse, n_threads=t),
         "TensorSketch, 256 CSR rows": lambda t: tensor.apply(sparse, sparse, n_threads=t),
         "SRHT, 256 rows": lambda t: srht.apply(dense, n_threads=t),
+        "SRHT, 100,000 x 50": lambda t: tall_srht.apply_columns(tall, n_threads=t),
         "fwht, 64 x 4096": lambda t: fwht(long, n_threads=t),
         "fwht, 64 x 16384": lambda t: fwht(longer, n_threads=t),
         "W H, 256 CSR rows": lambda t: W.apply(sparse, n_threads=t),

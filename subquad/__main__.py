@@ -56,10 +56,12 @@ def _main(argv, helpers=None):
 def _status(args):
     """Call the subcommand; turn what can go wrong into one sentence and an exit status."""
     from subquad._command.errors import BAD_INPUT, BadInput, missing_package, one_line
+    from subquad._command.passes import shown
 
     try:
         module = importlib.import_module(f"subquad._command.{args.module}")
-        return getattr(module, args.command)(args)
+        with shown(sys.stderr):
+            return getattr(module, args.command)(args)
     except KeyboardInterrupt:
         return _stopped("interrupted", args.signals.status)
     except BadInput as error:

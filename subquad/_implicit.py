@@ -74,8 +74,8 @@ class GaussianWeights(FixedWeights):
     Entries follow from a 95-bit key of their column, drawn by SplitMix64 from the seed, and from
     their row, by 32-bit multiplications and shifts: good for simulation, not for secrets. With
     AVX-512 one of the int8 grid takes 0.02-0.04 ns, a tenth of reading a float32 from memory, and
-    one of the float32 grid 0.2-0.4 ns. Departure: [SZZ24] has normal weights, from which the law of
-    the int8 grid is 0.0064 away (Kolmogorov-Smirnov).
+    one of the float32 grid 0.2-0.4 ns; with AVX2, 0.2 and 0.9 ns. Departure: [SZZ24] has normal
+    weights, from which the law of the int8 grid is 0.0064 away (Kolmogorov-Smirnov).
 
     A product with rows h_i takes 2 nnz(H) m_out operations ([SZZ24], Lemma C.2), and m_out entries
     made for every column that any h_i needs, once for every 512 data points. A transposed one takes

@@ -15,6 +15,7 @@ import numpy as np
 from subquad._compact import int8_normals
 from subquad._kernels import gaussian
 from subquad._parallel import blocks
+from subquad._passes import Pass
 from subquad._products import SPARSE_COST, blocks_by_work, threads_for_work
 
 # The sums of so many rows over a panel stay in the second-level cache.
@@ -58,8 +59,10 @@ def integers_block(W, start, stop, n_threads):
 def _made_at_once(W, block, n_threads):
     """Yield slices of the rows of a block of entries for calls of bounded length, and threads."""
     useful = threads_for_work(n_threads, _COST[W.grid] * block.size)
+    passing = Pass(len(block))
     for rows in blocks_by_work(len(block), SPARSE_COST * _COST[W.grid] * W.shape[0]):
         yield rows, useful
+        passing.advance(rows.stop - rows.start)
 
 
 def product(W, rows, n_threads, transposed):
@@ -67,12 +70,13 @@ def product(W, rows, n_threads, transposed):
     n, keys = len(rows), W._keys
     m_out, m_in = W.shape[::-1] if transposed else W.shape
     out, n_panels = np.zeros((n, m_out), W.dtype), -(-m_out // gaussian.TILE)
+    passing = Pass(n * n_panels)
     for block in blocks(n, min(_ROWS, _NONZEROS_PER_PLAN * n / max(rows.nnz, 1))):
         indptr, indices, values = rows.csr(block)
         sources, *runs = _plan(indptr, indices, values, m_in, W.step)
         cost = (_COST[W.grid] * len(sources) + indptr[-1] - indptr[0]) * gaussian.TILE
         useful = threads_for_work(min(n_threads, n_panels), cost * m_out / gaussian.TILE)
-        size = gaussian.TILE * (gaussian.TILE + 1 + len(out[block]))
+        size = gaussian.TILE * (gaussian.BLOCK + 1 + len(out[block]))
         scratch = np.empty((useful, size), W.dtype)
         slow = SPARSE_COST * W.dtype.itemsize / 4  # BLAS and the kernel halve their rate in float64
         for panels in blocks_by_work(n_panels, slow * cost):
@@ -80,6 +84,7 @@ def product(W, rows, n_threads, transposed):
                 keys, W._table, transposed, sources, *runs, panels.start, panels.stop,
                 out[block], scratch, useful,
             )  # fmt: skip
+            passing.advance((block.stop - block.start) * (panels.stop - panels.start))
     return out
 
 
@@ -95,7 +100,7 @@ def _plan(indptr, indices, values, m_in, scale):
         needed[indices[indptr[0] :]] = True
         sources = np.flatnonzero(needed)
         rank = np.cumsum(needed, dtype=np.intp) - 1
-    n_blocks, nnz = -(-len(sources) // gaussian.TILE), indptr[-1] - indptr[0]
+    n_blocks, nnz = -(-len(sources) // gaussian.BLOCK), indptr[-1] - indptr[0]
     groups = np.empty((n_blocks, gaussian.RUN + 1), np.intp)
     points, columns = np.empty(nnz, np.int32), np.empty(nnz, np.uint8)
     ordered = np.empty(nnz, values.dtype)

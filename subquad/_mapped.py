@@ -92,7 +92,7 @@ class MappedWeights(FixedWeights):
         if not isinstance(name, (str, type(None))):
             raise TypeError(f"name must be a string or None; got {type(name).__name__}.")
         with open(self.file, "rb") as opened:
-            is_npy = opened.read(len(_NPY)) == _NPY
+            is_npy = opened.read(len(_NPY)) == _NPY or self.file.endswith(".npy")
             opened.seek(0)
             place = None if is_npy else _place(Tensors(opened, self.file), name)
         self._kind, self._stored = _mapped_array(self.file, name) if is_npy else _mapped(*place)

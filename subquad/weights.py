@@ -26,6 +26,7 @@ from subquad._implicit import GaussianWeights, drawn_seed
 from subquad._implicit_products import columns_block, integers_block
 from subquad._mapped import MappedWeights
 from subquad._parallel import resolve_threads
+from subquad._passes import watch_passes
 from subquad._products import (
     blocks_by_work,
     multiply_csr,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
     Weights: TypeAlias = "DenseWeights | FixedWeights"
 
-__all__ = ["DenseWeights", "GaussianWeights", "MappedWeights", "StructuredWeights"]
+__all__ = ["DenseWeights", "GaussianWeights", "MappedWeights", "StructuredWeights", "watch_passes"]
 
 
 class DenseWeights:

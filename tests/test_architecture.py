@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # named before it. Files of one room may import each other, without a cycle.
 LEVELS = [
     ["_kernels"],
-    ["_typing", "_machine", "_sparse", "_validation", "_parallel", "_groups", "_ranks"],
+    ["_typing", "_machine", "_sparse", "_validation", "_parallel", "_passes", "_groups", "_ranks"],
     [
         "activations",
         "hadamard",

@@ -197,7 +197,7 @@ def test_ctrl_c_before_the_first_step_ends_with_130_and_leaves_no_file(
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("subquad.estimators.GaussNewtonRegressor.fit", interrupt)
+    monkeypatch.setattr("subquad.estimators._gauss_newton.GaussNewtonRegression.fit", interrupt)
     words = ["--target", "y", "--model", "gn", "--output", tmp_path / "m.subquad"]
     assert run("fit", table, *words) == 130
     assert "interrupted" in capsys.readouterr().err

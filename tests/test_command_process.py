@@ -8,6 +8,7 @@ import subprocess
 import sys
 from subprocess import PIPE
 
+import numpy as np
 import pytest
 
 from subquad.io import load_model
@@ -103,6 +104,23 @@ def test_help_and_refusals_do_not_wait_for_scikit_learn_to_load():
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["ntk", "gn"])
+def test_a_model_is_fitted_saved_and_applied_without_scikit_learn(tmp_path, kind):
+    pytest.importorskip("sklearn")
+    X = np.random.default_rng(0).standard_normal((40, 2))
+    np.savez(tmp_path / "t.npz", X=X, y=X[:, 0] > 0)
+    words = ["fit", "t.npz", "--model", kind, "--output", "m"]
+    code = (
+        "import sys; from subquad.__main__ import main\n"
+        f"status = main({words!r}) or main(['predict', 'm', 't.npz'])\n"
+        "sys.exit(status or 'sklearn' in sys.modules)"
+    )
+    words = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert type(load_model(tmp_path / "m")).__name__.endswith("Classifier")
 
 
 def test_version_is_that_of_the_package():

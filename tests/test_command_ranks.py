@@ -152,6 +152,52 @@ def test_a_plan_for_ranks_is_for_each_of_them(capsys):
     assert "82.9 kB a step received by each rank in 3 calls" in said
 
 
+def test_a_plan_of_landmarks_is_for_each_rank(capsys):
+    landmarks, plans = ["plan", "--model", "ntk", "--n", 10**6, "--features", 8], []
+    for n_ranks in (1, 2, 4):
+        assert run(*landmarks, "--landmarks", 512, "--ranks", n_ranks, "--json") == 0
+        plans.append(json.loads(capsys.readouterr().out))
+    one, two, four = plans
+    assert "ranks" not in one
+    assert "parts" not in one["memory_bytes"]
+    # Twelve matrices of M^2 numbers, shared among the ranks, which exchange them once.
+    assert two["memory_bytes"]["parts"] == 2 * four["memory_bytes"]["parts"] == 48 * 512**2
+    assert four["message_bytes"] == {"parts": 24 * 512 * 513, "sums": 8 * 512 * 513,
+                                     "total": 32 * 512 * 513}  # fmt: skip
+    assert one["memory_bytes"]["rows"] == two["memory_bytes"]["rows"]
+    assert four["seconds"]["equations"] < one["seconds"]["equations"]
+    assert run(*landmarks, "--ranks", 4) == 0
+    said = capsys.readouterr().out
+    assert "least squares on 2048 landmarks" in said
+    assert "250000 rows of the equations" in said
+    for n, solver in ((4096, "one factorisation of the kernel"), (8000, "conjugate gradients")):
+        assert run("plan", "--model", "ntk", "--n", n) == 0
+        assert solver in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--n", 5000, "--ranks", 2], "--ranks must be 1 for 5000 rows; ranks share the equations"),
+        (["--n", 10**6, "--ranks", 13], "--ranks must be at most 12 for landmarks; got 13"),
+        (["--n", 10**6, "--ranks", 0], "--ranks must be at least 1; got 0"),
+        (["--n", 100, "--landmarks", 101], "--landmarks must be from 1 to the 100 rows; got 101"),
+        (["--n", 100, "--landmarks", 0], "--landmarks must be from 1 to the 100 rows; got 0"),
+        (["--n", 100, "--width", 64], "--model must be gn to go with --width; got ntk"),
+        (["--n", 0], "--n must be at least 1; got 0"),
+        (["--n", 10, "--depth", 0], "--depth must be at least 1; got 0"),
+    ],
+)
+def test_a_plan_of_a_kernel_that_cannot_be_is_refused(words, reason, capsys):
+    assert reason in refusal(capsys, "plan", "--model", "ntk", *words)
+
+
+def test_a_plan_of_a_network_asks_for_its_sizes(capsys):
+    assert "--width must be given for a network" in refusal(capsys, "plan", "--n", 10)
+    words = [*PLAN, "--landmarks", 5]
+    assert "--model must be ntk to go with --landmarks; got gn" in refusal(capsys, *words)
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

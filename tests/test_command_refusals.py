@@ -26,8 +26,8 @@ def no_fit(monkeypatch):
     def fit(*_):
         pytest.fail("a fit was begun")
 
-    monkeypatch.setattr("subquad.estimators.GaussNewtonRegressor.fit", fit)
-    monkeypatch.setattr("subquad.estimators.GaussNewtonClassifier.fit", fit)
+    monkeypatch.setattr("subquad.estimators._gauss_newton.GaussNewtonRegression.fit", fit)
+    monkeypatch.setattr("subquad.estimators._gauss_newton.GaussNewtonClassification.fit", fit)
 
 
 def write(folder, text, name="table.csv"):

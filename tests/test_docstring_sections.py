@@ -38,12 +38,23 @@ def modules():
                 raise
 
 
+def found_in(module, name):
+    """What a module has by a name, if it can be had; of the package, only what has been loaded."""
+    if module is subquad:
+        return vars(module).get(name)
+    try:
+        return getattr(module, name)  # which may import a module of the estimators
+    except ModuleNotFoundError as missing:
+        if missing.name not in OPTIONAL:
+            raise
+
+
 def documented():
     """(dotted name, docstring) of every public function, class, and public method of a class."""
     found = {}
     for module in modules():
         for name in getattr(module, "__all__", ()):
-            thing = vars(module).get(name)  # of the package itself, only what has been loaded
+            thing = found_in(module, name)
             if not callable(thing):
                 continue
             found[f"{module.__name__}.{name}"] = thing

@@ -1,5 +1,6 @@
 """An interrupted fit goes on after its last whole step and ends as if it had not been."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -228,6 +229,26 @@ def test_a_checkpoint_that_cannot_be_written_costs_a_warning_and_no_fit(tmp_path
         ).fit(X, Y)
     assert sum("checkpoint" in str(warning.message) for warning in caught) == 1
     assert len(model.history_) >= 1
+
+
+def test_a_disk_that_fills_keeps_the_checkpoint_before(tmp_path, monkeypatch):
+    """The fit goes on, and can be resumed from the step that was kept."""
+    path, synced = tmp_path / "c", os.fsync
+
+    def fills(number):
+        synced(number)
+        if path.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("subquad.io._checkpoint.SHARE", np.inf)  # every step is due
+    monkeypatch.setattr(os, "fsync", fills)
+    options = {"tol": 1e-9, "regularization": 0.0}
+    with pytest.warns(UserWarning, match="goes on without a checkpoint.*No space left"):
+        model = estimator_with(Checkpoint(path), **options).fit(X, Y)
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ["c"]
+    goes_on = estimator_with(Checkpoint(path, resume=True), **options).fit(X, Y)
+    np.testing.assert_array_equal(goes_on.predict(X), model.predict(X))
 
 
 def test_a_file_that_is_no_checkpoint_is_not_removed(tmp_path):

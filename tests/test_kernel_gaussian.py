@@ -13,7 +13,7 @@ import reference_kernels
 
 from subquad._kernels import _simd, gaussian
 
-TILE = gaussian.TILE
+TILE, BLOCK = gaussian.TILE, gaussian.BLOCK
 # Any numbers would do, and these tell all bytes apart but the two of the zero.
 TABLE = np.concatenate([np.arange(128), -np.arange(128)]).astype(np.int8)
 LAWS = pytest.mark.parametrize("table", [TABLE, None], ids=["table", "normals"])
@@ -51,7 +51,7 @@ def make_plan(H, scale=1.0, sources=None):
     indptr, indices, values = reference_kernels.csr(H)
     needed = H.any(axis=0) if sources is None else np.isin(np.arange(H.shape[1]), sources)
     sources, rank = np.flatnonzero(needed), np.cumsum(needed) - 1
-    groups = np.full((-(-len(sources) // TILE), gaussian.RUN + 1), -1, np.intp)
+    groups = np.full((-(-len(sources) // BLOCK), gaussian.RUN + 1), -1, np.intp)
     points, columns = np.full(len(values), -1, np.int32), np.zeros(len(values), np.uint8)
     ordered = np.full_like(values, np.nan)
     cursor = np.empty((len(groups), 2 * gaussian.RUN), np.intp)
@@ -62,7 +62,7 @@ def make_plan(H, scale=1.0, sources=None):
 def multiply(keys, table, H, out, transposed=False, n_threads=1, panels=None, plan=None):
     """Return out + H W^T, or out + H W."""
     out = out.copy()
-    scratch = np.full((n_threads, TILE * (TILE + 1 + len(H))), np.nan, H.dtype)
+    scratch = np.full((n_threads, TILE * (BLOCK + 1 + len(H))), np.nan, H.dtype)
     first, last = panels or (0, -(-out.shape[1] // TILE))
     plan = make_plan(H) if plan is None else plan
     gaussian.product(keys, table, transposed, *plan, first, last, out, scratch, n_threads)
@@ -275,7 +275,7 @@ def test_a_plan_holds_every_entry_once(rng, dtype, density):
             for run in range(starts[g], starts[g + 1]):
                 part = slice(entry, entry + length)
                 assert np.all(np.diff(columns[part].astype(int)) > 0)
-                where = points[run], sources[block * TILE + columns[part].astype(int)]
+                where = points[run], sources[block * BLOCK + columns[part].astype(int)]
                 assert not rebuilt[where].any()
                 rebuilt[where] = ordered[part]
                 entry += length

@@ -7,6 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hadamard_matrices import FIRST_ROWS, LENGTHS, ORDERS, butterfly, matrix, of_order, split
 from numpy.lib.stride_tricks import as_strided
 
@@ -184,3 +185,39 @@ def test_offsets_of_more_than_32_bits_are_reached(rng, dtype, simd_level, tmp_pa
         np.testing.assert_array_equal(ends, x @ matrix(size))
         hadamard.transform_columns(ends[None], 1)
         np.testing.assert_array_equal(ends, matrix(2) @ x @ matrix(size))
+
+
+def sampled(form, x, signs, picks, length, n_threads=1):
+    """Chosen entries of transforms of rows, by the kernel for dense rows or that for CSR."""
+    out = np.full((len(x), len(picks)), np.nan, x.dtype)
+    scratch = np.full((n_threads, max(length, 512)), np.nan, x.dtype)
+    if form == "dense":
+        rows, kernel = (x,), hadamard.sample_rows
+    else:
+        csr = scipy.sparse.csr_array(x)
+        rows = csr.indptr.astype(np.intp), csr.indices.astype(np.intp), csr.data
+        kernel = hadamard.sample_csr_rows
+    kernel(*rows, signs, picks, length, split(length)[0], 0.3, scratch, out, n_threads)
+    return out
+
+
+@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("length", [1, 2, 12, 40, 64, 448, 4096])
+def test_chosen_entries_of_rows_are_those_of_the_whole(
+    rng, dtype, simd_level, n_threads, form, length
+):
+    order = split(length)[0]
+    for m in sorted({1, length // 2 + 1, length}):
+        x = np.zeros((11, length), dtype)
+        x[:, :m] = rng.standard_normal((11, m)) * (rng.random((11, m)) < 0.7)
+        signs = rng.choice([-1, 1], m).astype(dtype)
+        picks = rng.integers(0, length, 5)
+        whole = transformed(x * np.pad(signs, (0, length - m)), order)
+        some = np.ascontiguousarray(x[:, :m])
+        for array in (some, signs, picks):
+            array.flags.writeable = False
+        expected = dtype.type(0.3) * whole[:, picks]
+        for threads in (1, n_threads):
+            result = sampled(form, some, signs, picks, length, threads)
+            np.testing.assert_array_equal(result, expected)
+        assert sampled(form, some[:0], signs, picks, length).shape == (0, 5)

@@ -228,7 +228,7 @@ def test_a_file_that_is_shorter_than_it_says_is_refused_in_a_sentence(tmp_path):
             MappedWeights(path)
     np.save(tmp_path / "w.npy", np.ones((30, 20)))
     whole = (tmp_path / "w.npy").read_bytes()
-    for size in (6, 9, 60, 128, len(whole) - 1):
+    for size in (0, 5, 6, 9, 60, 128, len(whole) - 1):
         (tmp_path / "w.npy").write_bytes(whole[:size])
         with pytest.raises(ValueError, match=r"^file must be a whole \.npy file of numbers; got "):
             MappedWeights(tmp_path / "w.npy")

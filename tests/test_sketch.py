@@ -16,6 +16,7 @@ from subquad.sketch import (
     _base,
     _count_sketch,
     _gaussian,
+    _sampled,
     _srht,
 )
 
@@ -73,8 +74,10 @@ def test_parts_of_bounded_size_change_no_bit(rng, dtype, sketch, monkeypatch):
     expected = products()
     monkeypatch.setattr(_count_sketch, "_ADDITIONS_PER_CALL", 500)
     monkeypatch.setattr(_count_sketch, "_REALS_AT_ONCE", 100)
-    monkeypatch.setattr(_srht, "_REALS_AT_ONCE", 300)
-    monkeypatch.setattr(_srht, "_COLUMN_REALS", 64)
+    monkeypatch.setattr(_srht, "_REALS_AT_ONCE", 40)  # so that rows are transformed by `fwht`
+    monkeypatch.setattr(_sampled, "_REALS_AT_ONCE", 64)
+    monkeypatch.setattr(_sampled, "_REALS_PER_CALL", 300)
+    monkeypatch.setattr(_sampled, "_CHUNK_BYTES", 128)
     monkeypatch.setattr(_gaussian, "_REALS_AT_ONCE", 300)
     for part, whole in zip(products(), expected, strict=True):
         if isinstance(sketch, GaussianSketch):
@@ -98,6 +101,21 @@ def test_neither_threads_nor_instructions_change_a_bit(
     Y = expected
     one = sketch.apply_transposed(Y, n_threads=1)
     np.testing.assert_array_equal(sketch.apply_transposed(Y, n_threads=n_threads), one)
+
+
+@pytest.mark.parametrize(("m", "s"), [(3000, 40), (4096, 1), (9000, 700)])
+def test_srht_of_tall_columns_has_the_bits_of_rows(rng, dtype, n_threads, monkeypatch, m, s):
+    monkeypatch.setattr(_base, "_WORK_PER_THREAD", 1)
+    sketch = SRHT(m, s, rng=7)
+    A = rng.standard_normal((m, 150)).astype(dtype)
+    expected = sketch.apply(np.ascontiguousarray(A.T)).T
+    A.flags.writeable = False
+    for threads in (1, n_threads):
+        np.testing.assert_array_equal(sketch.apply_columns(A, n_threads=threads), expected)
+    strided = np.repeat(A, 2, axis=0)[::2, ::-1]
+    np.testing.assert_array_equal(sketch.apply_columns(strided), expected[:, ::-1])
+    swapped = A.astype(dtype.newbyteorder(">"))
+    np.testing.assert_array_equal(sketch.apply_columns(swapped), expected)
 
 
 class TestMatrix:
@@ -171,6 +189,12 @@ class TestSampling:
         assert (
             repr(twin) == repr(sketch) == f"{type(sketch).__name__}(n_features=53, sketch_size=20)"
         )
+
+    def test_of_srht_is_pickled_without_what_products_need(self, rng):
+        sketch = SRHT(3000, 40, rng=7)
+        before = pickle.dumps(sketch)
+        sketch.apply_columns(rng.standard_normal((3000, 4)))
+        assert pickle.dumps(sketch) == before
 
 
 class TestSize:

@@ -115,6 +115,8 @@ KERNELS = {
     "sparse flush": sparse_flush,
     "count sketch csr": of(sketches.Rows, "subquad", 1024, "csr", "float32", 1, "best"),
     "count sketch dense": of(sketches.Rows, "subquad", 1024, "dense", "float32", 1, "best"),
+    "srht rows": of(sketches.HadamardRows, 784, 128, 1, "best"),
+    "srht columns": of(sketches.TallColumns, "srht", 20_000, 20, 1),
     "tensor sketch csr": of(sketches.Pairs, "subquad", 256, "csr", "float32", 1, "best"),
     "half-space tree": of(halfspace.HalfSpaceQueries, "tree", 2000, 5, 1, "best"),
     "half-space scan": of(halfspace.HalfSpaceQueries, "scan", 2000, 16, 1, "best"),

@@ -17,6 +17,11 @@ def processor_seconds(words):
     return seconds, done.stderr
 
 
+def imports_of(module):
+    """Return the statement that imports a module; of the estimators, which load one by one, all."""
+    return f"from {module} import *" if module == "subquad.estimators" else f"import {module}"
+
+
 class Import:
     """A module by itself, scikit-learn's base class among them, which the estimators need."""
 
@@ -25,7 +30,20 @@ class Import:
     repeats = 3
 
     def track_processor_seconds(self, module):
-        words = ["-c", f"import {module}"]
+        words = ["-c", imports_of(module)]
         return min(processor_seconds(words)[0] for _ in range(self.repeats))
+
+    track_processor_seconds.unit = "seconds"
+
+
+class Fit:
+    """The command on digits: imports, comparison and fit."""
+
+    params = [["ntk", "auto", "gn", "ridge"]]
+    param_names = ["model"]
+
+    def track_processor_seconds(self, model):
+        words = ["-m", "subquad", "fit", "digits", "--model", model, "--no-model"]
+        return min(processor_seconds(words)[0] for _ in range(2))
 
     track_processor_seconds.unit = "seconds"

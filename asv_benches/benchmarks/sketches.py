@@ -135,6 +135,25 @@ class Rows(Suite):
         self.X @ self.matrix
 
 
+class HadamardRows(Suite):
+    """SRHT of 256 dense rows."""
+
+    params = [[784, 16384], [128, 1024], THREADS, LEVELS]
+    param_names = ["width", "sketch_size", "n_threads", "level"]
+
+    def setup(self, width, sketch_size, n_threads, level):
+        self.spare("subquad", n_threads, level, large=width > 784)
+        self.X = rows_of("dense", np.random.default_rng(0), 256, width, np.float32)
+        self.sketch = SRHT(width, min(sketch_size, width), rng=0)
+        self.choose("subquad", n_threads, level)
+
+    def time_rows(self, *_):
+        self.run()
+
+    def run_subquad(self):
+        self.sketch.apply(self.X, n_threads=self.n_threads)
+
+
 class TallColumns(Suite):
     """The sketch S A of a regression: A (m, k) is tall, dense and float64, S has 4 k rows."""
 

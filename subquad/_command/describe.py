@@ -3,6 +3,7 @@
 import time
 
 from subquad._command import forecast
+from subquad._command.models.kinds import name_of
 from subquad._command.report import LABEL_WIDTH, size
 
 # A table may have hundreds of columns: so many get a line.
@@ -72,7 +73,8 @@ def comparison(report, n_recipes, rows, folds, n, seconds, skipped):
 def candidate(report, found):
     """Say what was found of one."""
     error = f"{found.error:.4g} ± {found.standard_error:.2g}"
-    report.line(f"{'':<{LABEL_WIDTH}}{found.recipe.name:<22} {error:>20} {found.seconds:>9.2f}")
+    line = f"{'':<{LABEL_WIDTH}}{found.recipe.name:<22} {error:>20} {found.seconds:>9.2f}"
+    report.line(f"{line}  not ahead {found.given_up}" if found.given_up else line)
 
 
 def chosen(report, candidates, best, seconds):
@@ -84,7 +86,7 @@ def chosen(report, candidates, best, seconds):
 def fit_of(report, model, seconds):
     """Say how a kernel or ridge was fitted."""
     estimator = model.estimator
-    facts = {"seconds": seconds, "class": type(estimator).__name__}
+    facts = {"seconds": seconds, "class": name_of(estimator)}
     said = getattr(estimator, "solver_report_", f"{facts['class']}.")
     for name in ("alpha", "C", "depth_", "regularization_", "loo_error_"):
         if (value := getattr(estimator, name, None)) is not None:

@@ -14,6 +14,7 @@ from subquad._command.report import Report, size
 from subquad._command.tables import BUILT_IN, STANDARD_INPUT, Split, read_training, split_rows
 from subquad._command.tables.delimited import Dialect
 from subquad._command.tables.targets import choose_task
+from subquad._parallel import blas_threads_for
 from subquad.io import check_writable, replacing, save_model
 
 TEST_FRACTION = 0.25
@@ -39,9 +40,10 @@ def fit(args):
     encoding = Encoding.fit(split.X, table.frame, keep_all=args.source in BUILT_IN)
     describe.columns(report, table.frame, encoding)
     job = _Job(args, report, table, split, task, encoding)
-    if kind == "gn":
-        return job.fit_network(Recipe("gn", options=network.asked_for(args)))
-    return job.fit_best(kind)
+    with blas_threads_for(len(split.y)):  # in predictions, too: its threads wait by spinning
+        if kind == "gn":
+            return job.fit_network(Recipe("gn", options=network.asked_for(args)))
+        return job.fit_best(kind)
 
 
 class _Job:

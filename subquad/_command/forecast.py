@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from subquad._parallel import blas_threads_for
 from subquad.weights import GaussianWeights
 
 # This many arrays of shape (n, width) are alive at the peak of a step: features, Z0, Z, the factor
@@ -129,6 +130,13 @@ def seconds(fit, rates, n_steps):
         "steps": n_steps * step,
     }
     return {**phases, "total": sum(phases.values())}
+
+
+def product_rate():
+    """Operations in a second of products in float64; `probe` measures more, for longer."""
+    square = np.random.default_rng(0).standard_normal((PROBE_SIZE // 2, PROBE_SIZE // 2))
+    with blas_threads_for(len(square)):
+        return 2 * len(square) ** 3 / _best(lambda: square @ square)
 
 
 def probe(dtype):

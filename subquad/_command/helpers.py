@@ -24,6 +24,8 @@ _NAP = 0.01
 _READING = 1.0
 # and looks so long, in seconds, whether others have failed as it has, before it ends the job.
 _GRACE = 5.0
+# Leave `mpiexec` so many seconds to pass a message on: what it has not read is lost in an abort.
+_PAUSE = 1.0
 # Tags of messages: what is to be done next, and how it went.
 _WORK, _REPLY = 77, 78
 
@@ -131,7 +133,7 @@ def help_the_first(comm):
     warnings.simplefilter("ignore")  # the first rank shows its own
     while (word := _next(comm, _READING)) != "end":
         if word is None:  # the first rank reads its data: what a fit needs is made ready
-            importlib.import_module("subquad.estimators")
+            importlib.import_module("subquad.estimators").TRUSTED  # noqa: B018
             continue
         if word != "fit":  # it failed after this rank was done
             comm.send(None, 0, _REPLY)
@@ -162,6 +164,7 @@ def _answer(comm, error):
         return
     where = f"rank {comm.Get_rank()} of {comm.Get_size()}"
     print(f"subquad: {where} failed; {one_line(error).rstrip('.')}.", file=sys.stderr, flush=True)
+    time.sleep(_PAUSE)
     comm.Abort(BAD_INPUT)
 
 

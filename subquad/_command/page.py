@@ -84,10 +84,13 @@ def _candidates(job, model):
         return _section("Candidates", text)
     kind = "share of rows told wrong" if job.task == "classification" else "RMSE"
     rows = {
-        c.recipe.name: f"{c.error:.4g} ± {c.standard_error:.2g}, {c.seconds:.2f} s" for c in found
+        c.recipe.name: f"{c.error:.4g} ± {c.standard_error:.2g}, {c.seconds:.2f} s"
+        + (f"; given up, not being ahead {c.given_up}" if c.given_up else "")
+        for c in found
     }
-    names = [c.recipe.name for c in found]
-    errors = [(c.error, c.standard_error) for c in found]
+    whole = [c for c in found if not c.given_up]
+    names = [c.recipe.name for c in whole]
+    errors = [(c.error, c.standard_error) for c in whole]
     return _section("Candidates", _rows(rows), pictures.candidates(names, errors, kind))
 
 

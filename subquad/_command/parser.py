@@ -133,10 +133,26 @@ def _add_plan(commands):
         description="Forecast a fit's memory, and its time from a probe of this machine "
         "(about 0.2 s). Nothing large is allocated.",
     )
-    required = dict(type=int, required=True)
-    parser.add_argument("--n", **required, metavar="N", help="training rows")
-    parser.add_argument("--width", **required, metavar="M", help="neurons in each hidden layer")
-    parser.add_argument("--depth", **required, metavar="L", help="hidden layers, at least 2")
+    parser.add_argument(
+        "--model",
+        dest="kind",
+        choices=["gn", "ntk"],
+        default="gn",
+        help="gn, a network (default), or ntk, the kernel of its infinite width",
+    )
+    parser.add_argument("--n", type=int, required=True, metavar="N", help="training rows")
+    parser.add_argument(
+        "--width", type=int, metavar="M", help="neurons in each hidden layer of a network"
+    )
+    parser.add_argument(
+        "--depth", type=int, metavar="L", help="hidden layers, at least 2; ntk chooses if not given"
+    )
+    parser.add_argument(
+        "--landmarks",
+        type=int,
+        metavar="M",
+        help="of ntk, the rows that stand for all (default: 2048 for more than 16384 rows)",
+    )
     parser.add_argument("--features", type=int, default=64, metavar="D", help="default 64")
     parser.add_argument("--outputs", type=int, default=1, metavar="C", help="default 1")
     parser.add_argument("--shift", type=float, default=0.0, metavar="B", help="default 0")
@@ -149,7 +165,8 @@ def _add_plan(commands):
         type=int,
         default=1,
         metavar="P",
-        help="ranks of a job of MPI that share the neurons: the forecast is for each (default 1)",
+        help="ranks of a job of MPI that share the neurons, or the equations of landmarks: the "
+        "forecast is for each (default 1)",
     )
     parser.add_argument("--json", action="store_true", help="the forecast as JSON")
     return parser

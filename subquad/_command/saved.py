@@ -19,12 +19,13 @@ from subquad._command.errors import (
 )
 from subquad._command.models.compare import error_of
 from subquad._command.models.encoding import Encoding, columns_of
+from subquad._command.models.kinds import name_of
 from subquad._command.models.scores import measure
 from subquad._command.report import as_json, printable, size, write_line
 from subquad._command.tables import read_features, read_ids, read_target
 from subquad._command.tables.delimited import Dialect
 from subquad._command.tables.targets import as_target
-from subquad.io import check_writable, load_model, read_header, replacing
+from subquad.io import check_writable, load_trusted, read_header, replacing
 
 _SAVED_BY = ". Name a file that `subquad fit` saved"
 
@@ -133,7 +134,7 @@ class Saved:
     def bounds(self, X, probability):
         """Return the columns of the bounds between which an observation is so probably."""
         if hasattr(self.estimator, "classes_"):
-            kind = type(self.estimator).__name__
+            kind = name_of(self.estimator)
             raise BadInput(f"--interval must come with a regression; got a {kind}")
         predicted, deviations = self._deviations(X)
         half = NormalDist().inv_cdf((1 + probability) / 2) * deviations
@@ -158,7 +159,7 @@ def opened(path, purpose):
     notes = read_header(path).get("notes") or {}
     require_package("sklearn", purpose)
     encoding = notes.get("encoding")
-    return Saved(path, load_model(path), notes, encoding and Encoding.from_json(encoding))
+    return Saved(path, load_trusted(path), notes, encoding and Encoding.from_json(encoding))
 
 
 def _dialect(args):
@@ -179,7 +180,7 @@ def _probabilities(estimator, X, args):
     if not args.proba:
         return {}
     if not hasattr(estimator, "predict_proba"):
-        raise BadInput(f"--proba must come with a classifier; got a {type(estimator).__name__}")
+        raise BadInput(f"--proba must come with a classifier; got a {name_of(estimator)}")
     names = [f"probability_{label}" for label in estimator.classes_.tolist()]
     return dict(zip(names, estimator.predict_proba(X).T.tolist(), strict=True))
 

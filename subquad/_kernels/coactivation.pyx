@@ -28,9 +28,9 @@ cdef extern from *:
     """
     int sq_lowest_bit(uint64_t) noexcept nogil
 
-# Rows of one side of a block of pairs: 32 rows of 16384 bits are 64 KiB, two sides fit in cache.
+# Rows of one side of a block of pairs: 64 rows of 16384 bits are 128 KiB, two sides fit in cache.
 cdef enum:
-    ROW_BLOCK = 32
+    ROW_BLOCK = 64
 
 # Numbers of int32 that coactivation_gram needs as scratch for each thread.
 GRAM_COUNTS = ROW_BLOCK * ROW_BLOCK

@@ -32,6 +32,10 @@ cdef extern from "count_sketch.h" nogil:
     const add_signed_f64_fn *add_signed_f64
     const int SQ_SKETCH_ROWS
 
+cdef enum:
+    # Threads claim rows of CSR by so many additions, some ten microseconds.
+    ADDITIONS_PER_CLAIM = 1 << 14
+
 ROWS = SQ_SKETCH_ROWS  # scratch of sketch_rows: so many times s reals for each thread
 
 
@@ -51,7 +55,7 @@ def sketch_rows(
         int level = simd_level()
     if n == 0 or m == 0:
         return
-    for t in prange((n + SQ_SKETCH_ROWS - 1) // SQ_SKETCH_ROWS, nogil=True, schedule="static",
+    for t in prange((n + SQ_SKETCH_ROWS - 1) // SQ_SKETCH_ROWS, nogil=True, schedule="dynamic",
                     num_threads=n_threads):
         rows = min(<intp_t>SQ_SKETCH_ROWS, n - t * SQ_SKETCH_ROWS)
         sketch_block(level, &X[t * SQ_SKETCH_ROWS, 0], rows, m, &code[0],
@@ -82,8 +86,10 @@ def sketch_csr_rows(
     cdef:
         intp_t i
         intp_t n = out.shape[0]
+        intp_t each = (indptr[n] - indptr[0]) // max(<intp_t>1, n) + out.shape[1]
+        int chunk = <int>max(<intp_t>1, ADDITIONS_PER_CLAIM // each)
         int level = simd_level()
-    for i in prange(n, nogil=True, schedule="static", num_threads=n_threads):
+    for i in prange(n, nogil=True, schedule="dynamic", chunksize=chunk, num_threads=n_threads):
         out[i, :] = 0
         if indptr[i] < indptr[i + 1]:
             sketch_entries(level, &indices[indptr[i]], &values[indptr[i]],

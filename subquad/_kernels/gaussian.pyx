@@ -8,7 +8,7 @@ and the normals too, are the same bits on every machine, at every SIMD level, in
     product:  out[i] += sum_{p in row i} values[p] * W[:, indices[p]]    (or with rows of W)
 
 A plan regroups the sparse rows for it: `sources` are the columns that any of them needs; a block is
-64 of them; the entries of one data point in one block are cut into runs of at most 8.
+BLOCK of them; the entries of one data point in one block are cut into runs of at most RUN.
 """
 from cython.parallel cimport prange
 
@@ -21,6 +21,7 @@ from libc.stdint cimport int8_t, uint8_t, uint32_t
 cdef extern from "gaussian.h" nogil:
     enum:
         GAUSSIAN_TILE
+        GAUSSIAN_BLOCK
         GAUSSIAN_RUN
     ctypedef struct sq_gaussian:
         const uint32_t *keys
@@ -51,6 +52,7 @@ cdef extern from "gaussian.h" nogil:
     const gaussian_panel_f64_fn *gaussian_panel_f64
 
 TILE = GAUSSIAN_TILE
+BLOCK = GAUSSIAN_BLOCK
 RUN = GAUSSIAN_RUN
 
 
@@ -159,14 +161,14 @@ def plan(
             p = indptr[i]
             while p < indptr[i + 1]:
                 end = end_of_run(indices, rank, p, indptr[i + 1])
-                groups[rank[indices[p]] // GAUSSIAN_TILE, GAUSSIAN_RUN - (end - p)] += 1
+                groups[rank[indices[p]] // GAUSSIAN_BLOCK, GAUSSIAN_RUN - (end - p)] += 1
                 p = end
         start_groups(groups, cursor)
         for i in range(indptr.shape[0] - 1):
             p = indptr[i]
             while p < indptr[i + 1]:
                 end = end_of_run(indices, rank, p, indptr[i + 1])
-                block = rank[indices[p]] // GAUSSIAN_TILE
+                block = rank[indices[p]] // GAUSSIAN_BLOCK
                 g = GAUSSIAN_RUN - (end - p)
                 run = cursor[block, g]
                 entry = cursor[block, GAUSSIAN_RUN + g]
@@ -174,7 +176,7 @@ def plan(
                 cursor[block, GAUSSIAN_RUN + g] = entry + (end - p)
                 points[run] = <int32_t>i
                 for p in range(p, end):
-                    columns[entry] = <uint8_t>(rank[indices[p]] % GAUSSIAN_TILE)
+                    columns[entry] = <uint8_t>(rank[indices[p]] % GAUSSIAN_BLOCK)
                     ordered[entry] = <real_t>(scale * values[p])
                     entry = entry + 1
                 p = end
@@ -186,8 +188,8 @@ cdef inline intp_t end_of_run(
     """Where the run that begins at `start` ends: with its block, after RUN entries, or at stop."""
     cdef:
         intp_t p = start + 1
-        intp_t block = rank[indices[start]] // GAUSSIAN_TILE
-    while p < stop and p < start + GAUSSIAN_RUN and rank[indices[p]] // GAUSSIAN_TILE == block:
+        intp_t block = rank[indices[start]] // GAUSSIAN_BLOCK
+    while p < stop and p < start + GAUSSIAN_RUN and rank[indices[p]] // GAUSSIAN_BLOCK == block:
         p = p + 1
     return p
 
@@ -221,7 +223,7 @@ def product(
     intp_t first,                               # panels first .. last - 1 of TILE outputs each
     intp_t last,
     real_t[:, ::1] out not None,                # IN/OUT   (n, m_out)
-    real_t[:, ::1] scratch not None,            # scratch  (n_threads, TILE * (TILE + 1 + n))
+    real_t[:, ::1] scratch not None,            # scratch  (n_threads, TILE * (BLOCK + 1 + n))
     int n_threads,
 ):
     """Add W @ h_i, or W^T @ h_i, to out[i] for every sparse row h_i of a plan."""

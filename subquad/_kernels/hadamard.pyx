@@ -8,7 +8,9 @@ Unlike other kernels, these take rows that lie apart, and an output that is the 
 the levels, and so results, are the same for every instruction set, too.
 """
 from cython.parallel cimport prange
+from libc.string cimport memset
 
+from subquad._kernels._openmp cimport omp_get_thread_num
 from subquad._kernels._simd cimport simd_level
 from subquad._kernels._types cimport intp_t, real_t
 
@@ -69,6 +71,14 @@ cdef inline void columns(
         hadamard_columns_f64[level](out, stride, width, order)
 
 
+cdef inline int log_of(intp_t m, int order) noexcept nogil:
+    """k of m = order * 2^k."""
+    cdef int log_size = 0
+    while <intp_t>order << log_size < m:
+        log_size += 1
+    return log_size
+
+
 def transform_rows(
     const real_t[:, :] x not None,  # IN   (n, m), each row contiguous
     real_t[:, :] out not None,      # OUT  (n, m), each row contiguous; may be x itself
@@ -79,34 +89,35 @@ def transform_rows(
 ):
     """out[i] = scale * H_m (signs[i] * x[i])."""
     cdef:
-        intp_t t, i
+        intp_t t, i, first, stride
+        const real_t *source
         bint is_signed = signs is not None
         intp_t sign_step = is_signed and signs.shape[0] > 1
         intp_t n = x.shape[0]
         intp_t m = x.shape[1]
         intp_t per_task, n_tasks
         intp_t x_stride, out_stride
-        int log_size = 0
-        int fetch
+        int log_size, fetch
         int level = simd_level()
     if n == 0 or m == 0:
         return
-    while <intp_t>order << log_size < m:
-        log_size += 1
+    log_size = log_of(m, order)
     x_stride = x.strides[0] // <intp_t>sizeof(real_t)
     out_stride = out.strides[0] // <intp_t>sizeof(real_t)
     fetch = max(n * x.strides[0], m * <intp_t>sizeof(real_t)) > FETCH_BYTES
     per_task = max(1, (SIGNED_PER_TASK if is_signed else REALS_PER_TASK) // m)
     n_tasks = (n + per_task - 1) // per_task
     for t in prange(n_tasks, nogil=True, schedule="static", num_threads=n_threads):
+        first = t * per_task
+        source = &x[first, 0]
+        stride = x_stride
         if is_signed:
-            for i in range(t * per_task, min(n, (t + 1) * per_task)):
+            for i in range(first, min(n, first + per_task)):
                 multiply(level, &x[i, 0], &signs[i * sign_step, 0], &out[i, 0], m)
-            rows(level, &out[t * per_task, 0], out_stride, &out[t * per_task, 0], out_stride, order,
-                 log_size, min(per_task, n - t * per_task), <real_t>scale, fetch)
-        else:
-            rows(level, &x[t * per_task, 0], x_stride, &out[t * per_task, 0], out_stride, order,
-                 log_size, min(per_task, n - t * per_task), <real_t>scale, fetch)
+            source = &out[first, 0]
+            stride = out_stride
+        rows(level, source, stride, &out[first, 0], out_stride, order, log_size,
+             min(per_task, n - first), <real_t>scale, fetch)
 
 
 def transform_columns(
@@ -131,3 +142,82 @@ def transform_columns(
         i = t // pieces
         first = t % pieces * piece
         columns(level, &out[i, 0, first], stride, min(piece, width - first), order)
+
+
+def sample_rows(
+    const real_t[:, ::1] x not None,        # IN       (n, m)
+    const real_t[::1] signs not None,       # IN       (m,)
+    const intp_t[::1] picks not None,       # IN       (s,), in [0, M)
+    intp_t length,                          # M >= m, of the transform
+    int order,                              # of M
+    double scale,
+    real_t[:, ::1] scratch not None,        # SCRATCH  (n_threads, at least M)
+    real_t[:, ::1] out not None,            # OUT      (n, s)
+    int n_threads,
+):
+    """out[i, p] = scale * (H_M (signs * x[i], 0, ...))[picks[p]]."""
+    cdef:
+        intp_t t, i, first, count
+        intp_t n = x.shape[0]
+        intp_t m = x.shape[1]
+        intp_t per_task = sampled_together(scratch, length)
+        real_t *room
+        int level = simd_level()
+    for t in prange((n + per_task - 1) // per_task, nogil=True, schedule="dynamic",
+                    num_threads=n_threads):
+        first = t * per_task
+        count = min(per_task, n - first)
+        room = &scratch[omp_get_thread_num(), 0]
+        for i in range(count):
+            multiply(level, &x[first + i, 0], &signs[0], room + i * length, m)
+            memset(room + i * length + m, 0, (length - m) * sizeof(real_t))
+        transform_and_pick(level, room, length, order, count, picks, <real_t>scale, out, first)
+
+
+def sample_csr_rows(
+    const intp_t[::1] indptr not None,      # IN       (n + 1,), need not begin at 0
+    const intp_t[::1] indices not None,     # IN       (nnz,), in [0, m)
+    const real_t[::1] values not None,      # IN       (nnz,)
+    const real_t[::1] signs not None,       # IN       as above
+    const intp_t[::1] picks not None,       # IN
+    intp_t length,
+    int order,
+    double scale,
+    real_t[:, ::1] scratch not None,        # SCRATCH
+    real_t[:, ::1] out not None,            # OUT
+    int n_threads,
+):
+    """The same for x in CSR."""
+    cdef:
+        intp_t t, i, p, first, count
+        intp_t n = out.shape[0]
+        intp_t per_task = sampled_together(scratch, length)
+        real_t *room
+        int level = simd_level()
+    for t in prange((n + per_task - 1) // per_task, nogil=True, schedule="dynamic",
+                    num_threads=n_threads):
+        first = t * per_task
+        count = min(per_task, n - first)
+        room = &scratch[omp_get_thread_num(), 0]
+        memset(room, 0, count * length * sizeof(real_t))
+        for i in range(count):
+            for p in range(indptr[first + i], indptr[first + i + 1]):
+                room[i * length + indices[p]] = signs[indices[p]] * values[p]
+        transform_and_pick(level, room, length, order, count, picks, <real_t>scale, out, first)
+
+
+cdef inline intp_t sampled_together(const real_t[:, ::1] scratch, intp_t length) noexcept nogil:
+    """How many rows are sampled at once."""
+    return max(<intp_t>1, min(scratch.shape[1], <intp_t>SIGNED_PER_TASK) // length)
+
+
+cdef inline void transform_and_pick(
+    int level, real_t *room, intp_t length, int order, intp_t count, const intp_t[::1] picks,
+    real_t scale, real_t[:, ::1] out, intp_t first,
+) noexcept nogil:
+    """Rows of `out` from `first` on, from those in the room."""
+    cdef intp_t i, p
+    rows(level, room, length, room, length, order, log_of(length, order), count, 1, 0)
+    for i in range(count):
+        for p in range(picks.shape[0]):
+            out[first + i, p] = scale * room[i * length + picks[p]]

@@ -1,6 +1,9 @@
-"""What the estimators share: their border with scikit-learn, and answers from a model's outputs.
+"""What the models share: answers from their outputs, with nothing of scikit-learn imported.
 
-A model has `_outputs(X)`, shape (n, C), in the units of the targets that it was fitted to.
+A model has `_outputs(X)`, shape (n, C), in the units of the targets that it was fitted to. How rows
+and targets are checked is not its own: `_validated(X, y, ...)`, `_new_rows(X)` and
+`_require_classes(y)` are those of its border, which is scikit-learn's (`_border`) for the public
+estimators, and next to nothing (`_trusted`) for the command.
 """
 
 from __future__ import annotations
@@ -10,12 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import validate_data
 
-from subquad._sparse import canonical, require_sound
-from subquad.estimators._preprocessing import holds_text
 from subquad.training import TrainingWarning
 
 if TYPE_CHECKING:
@@ -26,38 +24,10 @@ if TYPE_CHECKING:
     from subquad._typing import FloatArray, MatrixLike
 
 
-class Model(BaseEstimator):
-    """An estimator of dense rows, or of sparse ones as well."""
+class Model:
+    """A model of dense rows, or of sparse ones as well."""
 
     _accepts_sparse = False
-
-    def _validated(self, X, y, *, y_numeric, multi_output, **options):
-        """X in float64 and y, in float64 if numeric, refusing text by the argument's name."""
-        options = {**self._row_options(X), "multi_output": multi_output, **options}
-        try:
-            X, y = validate_data(self, X, y, y_numeric=y_numeric, **options)
-            return _as_rows(X), y.astype(np.float64) if y_numeric else y
-        except ValueError as error:
-            if "could not convert string" not in str(error):
-                raise
-            name = "X" if holds_text(X) else "y"
-            raise ValueError(f"{name} must hold numbers; {error}.") from None
-
-    def _new_rows(self, X):
-        """Rows to predict, checked."""
-        return _as_rows(validate_data(self, X, reset=False, **self._row_options(X)))
-
-    def _row_options(self, X):
-        """How scikit-learn is to check rows; refuses sparse ones that would have to be dense."""
-        if scipy.sparse.issparse(X):
-            if not self._accepts_sparse:
-                raise TypeError(
-                    f"X must be dense for {type(self).__name__}; got a sparse {type(X).__name__}. "
-                    "Give X.toarray(), or take NTKRegressor or NTKClassifier, which read sparse "
-                    "rows as they are."
-                )
-            require_sound(X, "X")
-        return {"dtype": np.float64, "accept_sparse": "csr" if self._accepts_sparse else False}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -69,7 +39,7 @@ class Model(BaseEstimator):
         return self._scaling.rows(X, self.network_.dtype, self.network_.n_features)
 
 
-class OutputsRegressor(MultiOutputMixin, RegressorMixin):
+class OutputsRegressor:
     """A regressor that predicts its outputs."""
 
     # Leave-one-out errors of single rows are for probabilities alone.
@@ -100,7 +70,7 @@ class OutputsRegressor(MultiOutputMixin, RegressorMixin):
         """A regressor has no probabilities."""
 
 
-class OutputsClassifier(ClassifierMixin):
+class OutputsClassifier:
     """A classifier with one output per class, or one for two classes, or one per label.
 
     Rows of `multilabel_` targets, 0 and 1 in columns, have any number of labels.
@@ -147,11 +117,7 @@ class OutputsClassifier(ClassifierMixin):
             X, y = self._validated(X, y, y_numeric=False, multi_output=True, **options)
             return X, _dense_indicators(y)
         X, y = self._validated(X, y, y_numeric=False, multi_output=False, **options)
-        try:
-            check_classification_targets(y)
-        except TypeError:  # of labels that have no order
-            kinds = sorted({type(label).__name__ for label in y})
-            raise TypeError(f"y must hold labels of one kind; got {' and '.join(kinds)}.") from None
+        self._require_classes(y)
         return X, y
 
     def _learn_classes(self, y):
@@ -200,9 +166,11 @@ class OutputsClassifier(ClassifierMixin):
 def _is_multilabel(y):
     """Whether y is a matrix of indicators, of two columns or more."""
     try:
-        return (scipy.sparse.issparse(y) or np.ndim(y) == 2) and type_of_target(
-            y, "y"
-        ) == "multilabel-indicator"
+        if not (scipy.sparse.issparse(y) or np.ndim(y) == 2):
+            return False
+        from sklearn.utils.multiclass import type_of_target
+
+        return type_of_target(y, "y") == "multilabel-indicator"
     except (TypeError, ValueError):  # no labels at all, which is said later
         return False
 
@@ -221,13 +189,30 @@ def _listed(classes):
     return f"the one class {classes.tolist()[0]!r}" if len(classes) else "none"
 
 
-def _as_rows(X):
-    """Dense rows as they are; sparse ones as a csr_array, canonical and without zeros."""
-    if not scipy.sparse.issparse(X):
-        return X
-    rows = scipy.sparse.csr_array(canonical(X), copy=True)
-    rows.eliminate_zeros()
-    return rows
+def require_fitted(model, name):
+    """Refuse a model without the attribute that `fit` leaves last, as scikit-learn does."""
+    if not hasattr(model, name):
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(model, name)
+
+
+def checked_weights(sample_weight, X):
+    """Sample weights (n,) of rows X as scikit-learn checks them, none negative; 1 by default."""
+    if sample_weight is None:
+        return np.ones(X.shape[0])
+    from sklearn.utils.validation import _check_sample_weight
+
+    return _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+
+
+def random_state_of(random_state):
+    """The RandomState that a parameter stands for, as scikit-learn makes it."""
+    if isinstance(random_state, (int, np.integer)):
+        return np.random.RandomState(random_state)
+    from sklearn.utils import check_random_state
+
+    return check_random_state(random_state)
 
 
 def warn_constant(T):

@@ -11,12 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import expit, softmax
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from subquad._validation import real
-from subquad.estimators._base import OutputsClassifier
+from subquad.estimators._base import OutputsClassifier, checked_weights, require_fitted
 from subquad.solvers.exact import DampedCholesky
 from subquad.solvers.leave_one_out import left_out_errors
 
@@ -75,7 +73,7 @@ class CalibratedClassifier(OutputsClassifier):
         taken to be wrong, as in Platt (1999): a label counts with a chance of 1 / (N + 2) for the
         other classes, so that t is finite where scores tell all classes apart.
         """
-        check_is_fitted(self, self._FITTED)
+        require_fitted(self, self._FITTED)
         scores, t = self._outputs(X), self._known_calibration()
         return expit(t * scores) if self._is_multilabel() else probabilities(scores, t)
 
@@ -88,7 +86,7 @@ class CalibratedClassifier(OutputsClassifier):
                 "class_weight must be None for multilabel y, whose rows have several labels; got "
                 f"{self.class_weight!r}."
             )
-        weights = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+        weights = checked_weights(sample_weight, y)
         labels = np.searchsorted(self.classes_, y)
         return weights * _class_factors(self.class_weight, self.classes_, labels, weights)[labels]
 
@@ -203,8 +201,29 @@ def calibration(scores, labels, weights, n):
     low, high = _LEAST, 1.0
     while slope(high) < 0:  # until the row that is taken to be wrong costs more than others gain
         low, high = high, 2 * high
-    t = low if slope(low) >= 0 else brentq(slope, low, high, xtol=1e-12, rtol=1e-12)
+    t = low if slope(low) >= 0 else _root(slope, low, high)
     return float(t / size)
+
+
+def _root(function, low, high, rtol=1e-12):
+    """Where a continuous function is 0 that is negative at low and not at high: the Illinois rule.
+
+    Secants; the end that stays counts half of its value each time. scipy.optimize has the like,
+    whose import takes longer than a fit.
+    """
+    below, above, side, x = function(low), function(high), 0, high
+    while high - low > rtol * high:
+        before, x = x, low - below * (high - low) / (above - below)
+        value = function(x)
+        if value == 0 or abs(x - before) <= rtol * x:
+            break
+        if value < 0:
+            low, below = x, value
+            above, side = above / 2 if side < 0 else above, -1
+        else:
+            high, above = x, value
+            below, side = below / 2 if side > 0 else below, 1
+    return x
 
 
 def errors_of_fit(gram, T, mu, weights, repeats):

@@ -8,13 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import integer, real
 from subquad.activations import ShiftedReLU
-from subquad.estimators._base import OutputsRegressor, warn_constant
+from subquad.estimators._base import (
+    OutputsRegressor,
+    random_state_of,
+    require_fitted,
+    warn_constant,
+)
+from subquad.estimators._border import ClassifierEstimator, RegressorEstimator
 from subquad.estimators._calibration import (
     CALIBRATION,
     CalibratedClassifier,
@@ -175,7 +179,7 @@ class _FactoredModel(SteppedModel):
         inner_size = min(columns, _INNER_SIZE)
         if self.inner_size is not None:
             inner_size = integer(self.inner_size, "inner_size", maximum=columns)
-        seed = check_random_state(self.random_state).randint(2**31)
+        seed = random_state_of(self.random_state).randint(2**31)
         return FactoredNetwork(
             columns,
             width=self.width,
@@ -259,7 +263,7 @@ class _FactoredModel(SteppedModel):
 
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
-        check_is_fitted(self, "weights_")
+        require_fitted(self, "weights_")
         rows = self._rows(self._new_rows(X))
         network, threads = self.network_, self.n_threads
         f = np.hstack([network.outputs(rows, B, n_threads=threads) for B in self.weights_])
@@ -267,7 +271,7 @@ class _FactoredModel(SteppedModel):
         return self._scaling.unscaled(f)
 
 
-class FactoredRegressor(OutputsRegressor, _FactoredModel):
+class FactoredRegressor(OutputsRegressor, _FactoredModel, RegressorEstimator):
     __doc__ = f"""Regression by a wide hidden layer with factored weights, W = B C or A B C.
 
     f(x) - f_0(x) with f_0 the network as drawn, fitted to scaled targets.
@@ -309,7 +313,7 @@ class FactoredRegressor(OutputsRegressor, _FactoredModel):
         return self._fit(X, T, sample_weight)
 
 
-class FactoredClassifier(CalibratedClassifier, _FactoredModel):
+class FactoredClassifier(CalibratedClassifier, _FactoredModel, ClassifierEstimator):
     __doc__ = f"""Classification by a wide hidden layer with factored weights, W = B C or A B C.
 
     Least squares on indicators of the classes (+1 and -1 for two), fitted as by

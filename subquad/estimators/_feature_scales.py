@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg.lapack import dpotri
-from scipy.optimize import minimize
 
+from subquad._kernels import cholesky
 from subquad.ntk import ntk_and_slope
 
 # Use at most so many rows: one evaluation of the likelihood takes n^3 operations.
@@ -75,6 +75,8 @@ def likely_factors(rows, T, weights, depth, activation, n_threads=None):
 
 def _minimum(cost, start, data, most_steps):
     """What L-BFGS finds, within the bounds of the logarithms and of the noise's."""
+    from scipy.optimize import minimize  # which takes longer to import than many a fit
+
     bounds = [(-_LARGEST_LOG, _LARGEST_LOG)] * (len(start) - 1) + [_LOG_NOISE]
     options = {"maxiter": most_steps, "ftol": _TOLERANCE}
     return minimize(cost, start, data, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
@@ -101,17 +103,21 @@ def _cost(parameters, rows, T, weights, depth, activation, n_threads):
     units /= np.linalg.norm(units, axis=1)[:, None]
     r, M, slope = ntk_and_slope(units, depth, activation, n_threads)
     M.flat[:: len(M) + 1] += noise
-    try:
-        factor = np.linalg.cholesky(M)
-    except np.linalg.LinAlgError:
+    if cholesky.factor(M):
         return np.inf, np.zeros_like(parameters)
-    inverse, _ = dpotri(factor.T, lower=0)
+    factor = M
+    log_det = 2 * np.log(factor.diagonal()).sum()
+    inverse, _ = dpotri(factor.T, lower=0, overwrite_c=True)
     inverse = np.triu(inverse) + np.triu(inverse, 1).T
     alpha = inverse @ T
     misfit, n_targets = float(np.sum(alpha * T)), T.size
-    log_det = 2 * np.log(factor.diagonal()).sum()
     cost = 0.5 * (n_targets * np.log(misfit / n_targets) + T.shape[1] * log_det)
-    pull = T.shape[1] * inverse - (n_targets / misfit) * (alpha @ alpha.T)
-    bent = pull * slope
-    gradient = (units * (bent @ units)).sum(axis=0) - (bent * r).sum(axis=1) @ np.square(units)
-    return cost, np.append(gradient[:-1], 0.5 * pull.diagonal() @ noise)
+    pull, fitted = inverse, alpha @ alpha.T  # from here on in place: matrices are read from memory
+    pull *= T.shape[1]
+    fitted *= n_targets / misfit
+    pull -= fitted
+    at_noise = 0.5 * pull.diagonal() @ noise
+    bent = np.multiply(pull, slope, out=pull)
+    gradient = (units * (bent @ units)).sum(axis=0)
+    gradient -= np.multiply(bent, r, out=r).sum(axis=1) @ np.square(units)
+    return cost, np.append(gradient[:-1], at_noise)

@@ -1,6 +1,7 @@
-"""Gauss-Newton fits of the last hidden layer of a random wide network, for scikit-learn.
+"""Gauss-Newton fits of the last hidden layer of a random wide network.
 
-The file is long because scikit-learn wants every parameter of two classes documented in place.
+The file is longer than others since it has all stages of a fit: cold or warm, the choice among
+scalings, and what is taken over from a trainer.
 """
 
 from __future__ import annotations
@@ -9,18 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from subquad._parallel import blas_threads_for, resolve_threads
 from subquad._ranks import NEURONS_PER_CHUNK, StoppedTogether
 from subquad._validation import one_of
 from subquad.activations import ShiftedReLU
-from subquad.estimators._base import warn_constant
+from subquad.estimators._base import random_state_of, require_fitted, warn_constant
 from subquad.estimators._calibration import (
-    CALIBRATION,
     CalibratedClassifier,
-    with_class_weight,
 )
 from subquad.estimators._last_layer_systems import last_layer_systems
 from subquad.estimators._linearised import LinearisedModel, LinearisedRegressor
@@ -33,15 +30,13 @@ from subquad.estimators._log_odds import (
 )
 from subquad.estimators._many_rows import (
     ROWS_FOR_QUICK_CHOICE,
-    STEP_SOLVER,
     some_of,
     step_report,
     step_solver_for,
 )
-from subquad.estimators._preprocessing import REPEATED_ROWS, merge_observations
-from subquad.estimators._scaling import CONSTANT, SCALE_FEATURES
+from subquad.estimators._preprocessing import merge_observations
 from subquad.estimators._stepped import TARGET_DEVIATION, SteppedModel
-from subquad.estimators._streams import StreamedClassifier, StreamedRegressor
+from subquad.estimators._streams import NetworkStream, StreamedClassifier, StreamedRegressor
 from subquad.networks import LastLayer, WideNetwork
 from subquad.solvers.nystrom import RepeatablePcgSolver
 from subquad.training import HuberLoss, LastLayerGaussNewton, SquaredLoss
@@ -55,96 +50,7 @@ if TYPE_CHECKING:
     from subquad.training import StepRecord
 
 
-_PARAMETERS = (
-    """
-    Parameters
-    ----------
-    width : int
-        m, the number of neurons in each hidden layer.
-    depth : int
-        Number of hidden layers, at least 2. The last one is fitted.
-    shift : float
-        b of the activation: a fraction Q(b) of the neurons fires. 0 is ReLU, which measured most
-        accurate in most cases; a fit with 1 is several times faster at large widths.
-    readout : {"partition", "dense"}
-        Whether each of several outputs has neurons of its own ("partition", exact and fast), or
-        all outputs share all neurons ("dense").
-    weights : {"dense", "int8", "implicit"}
-        How the matrices between hidden layers are stored; "implicit" does not store them. See
-        `WideNetwork`.
-    regularization : "loo" or float
-        mu of |f - y|^2 + mu ||W - W(0)||_F^2, on the scaled targets. "loo" takes the mu of least
-        leave-one-out error of the linearised fit; 0 interpolates, as the papers do. Of other
-        losses |f - y|^2 is replaced by twice their sum; leave-one-out then compares
-        fits from strong regularization down, of at most 512 of the rows."""
-    + SCALE_FEATURES
-    + CONSTANT
-    + """
-        Without regularization, "loo" is 1."""
-    + STEP_SOLVER
-    + """
-    loss : {LOSSES}
-    max_steps : int
-        Largest number of Gauss-Newton steps.
-    tol : "auto", float or None
-        With regularization, the fit ends when the linearised objective promises to fall by no
-        more than this fraction of the targets' sum of squares; without, at this relative residual.
-        "auto": 0.01 and 0.001. None: the trainer's own default, which is far smaller.
-    dtype : {"float64", "float32"}
-        Precision of the network; float32 halves the memory.
-    warm_start : bool
-        Whether `fit` continues from the present weights. Network, scalings and `n_features_in_`
-        are kept, and the regularisation pulls towards the weights reached so far. With "pcg", the
-        mu that leave-one-out has chosen is kept as well.
-    random_state : int, RandomState instance or None
-        Source of the network.
-    n_threads : int or None
-        Number of threads; results do not depend on it.
-    callback : callable, optional
-        Called with a `StepRecord` after each step. If it has a method `begin`, that is called
-        with the trainer before the first one: see `subquad.io.Checkpoint`.
-    verbose : int
-        If positive, print a line per step.
-
-    Attributes
-    ----------
-    network_ : WideNetwork
-        The network as drawn.
-    factors_ : tuple of ndarray
-        (A, V): the last hidden layer's weights are changed by A^T V.
-    history_ : list of StepRecord
-    n_iter_ : int
-        Steps taken.
-    regularization_ : float
-        The mu used.
-    loo_error_ : float or None
-        Mean squared leave-one-out error of the last linearised fit, as a fraction of the variance
-        of the targets (so that 1 - loo_error_ is a leave-one-out R^2). {LOO}None for interpolation,
-        and after a warm start, when the linearised fit is only of what the model still lacked. Of
-        "pcg", that of the first linearised fit of the rows by which mu was chosen, which is larger.
-    solver_ : {"exact", "pcg"}
-    solver_report_ : str
-        How the steps were solved, in one line.
-    n_features_in_ : int
-    feature_names_in_ : ndarray
-"""
-)
-
-
-_REGRESSION = """{"squared", "huber"} or HuberLoss
-        What is minimised. "huber" is `HuberLoss(delta=1)`: targets are then scaled by their median
-        and by 1.4826 times the median distance from it, in which unit delta is, and not by mean and
-        standard deviation, which outliers would move."""
-_CLASSIFICATION = """{"squared", "log_loss"}
-        What is minimised: squared errors of indicators, or the logistic loss of each class against
-        the rest, of which the outputs are the log-odds."""
-_HUBER_LOO = """With the Huber
-        loss twice the mean loss, in the unit of its scaled targets. """
-_LOG_LOO = """With "log_loss"
-        the mean logistic loss of a row and output. """
-
-
-class _GaussNewtonModel(LinearisedModel, SteppedModel):
+class _GaussNewtonModel(NetworkStream, LinearisedModel, SteppedModel):
     """What regression and classification share: rows in, outputs of the network out."""
 
     _FITTED = "factors_"
@@ -194,6 +100,11 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
 
     def _fit(self, X, T, sample_weight):
         """Fit the targets T (n, C)."""
+        self._trained(X, T, sample_weight)
+        return self
+
+    def _trained(self, X, T, sample_weight):
+        """Fit the targets T (n, C); return the trainer that did."""
         warm = self._is_warm()
         vars(self).pop("_stream", None)  # it belongs to other rows
         weights = self._checked_weights(X, sample_weight)
@@ -214,26 +125,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             data = X, T, totals, repeats
             trainer = self._continue(*data) if warm else self._begin(*data, scalings)
             self._run(trainer, observed, earlier=self.factors_ if warm else None)
-        return self
-
-    def _go_on(self, X, T, sample_weight, n_before):
-        """Fit targets of more rows, from where the fit of the first of them stands."""
-        weights = self._checked_weights(X, sample_weight)
-        merges, given = not isinstance(self._fitted_loss, HuberLoss), self._given(self._scaling, T)
-        first = slice(0, n_before)
-        earlier = merge_observations(X[first], given[first], weights[first], merges)[-1]
-        X, T, totals, repeats, places = merge_observations(X, given, weights, merges)
-        observed = (places, weights, given - T[places]), (T, totals, repeats)
-        coupled = self.readout != "partition" and T.shape[1] > 1
-        self.solver_ = step_solver_for(self.solver, len(X), coupled, self.regularization)
-        A = np.zeros((len(X), self.network_.width), self.network_.dtype)
-        kept = earlier >= 0
-        A[places[first][kept]] = self.factors_[0][earlier[kept]]
-        with blas_threads_for(len(X)):
-            mu = self.regularization_
-            trainer = self._trainer(self._layer(X), T, totals, repeats, mu)
-            trainer._begin_at(A)
-            self._run(trainer, observed, earlier=None)
+        return trainer
 
     @property
     def _fitted_loss(self):
@@ -266,7 +158,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
 
     def _begin(self, X, T, weights, repeats, scalings):
         """Return the trainer of a new network, with the best of the scalings."""
-        seed = check_random_state(self.random_state).randint(2**31)
+        seed = random_state_of(self.random_state).randint(2**31)
         self.network_ = WideNetwork(
             X.shape[1] + 1,
             width=self.width,
@@ -466,7 +358,7 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
 
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
-        check_is_fitted(self, "factors_")
+        require_fitted(self, "factors_")
         X = self._new_rows(X)
         f = self.network_.outputs(
             self._rows(X), self.factors_, centred=True, n_threads=self.n_threads
@@ -490,21 +382,8 @@ class _GaussNewtonModel(LinearisedModel, SteppedModel):
             )
 
 
-class GaussNewtonRegressor(StreamedRegressor, LinearisedRegressor, _GaussNewtonModel):
-    __doc__ = f"""Regression by the last hidden layer of a wide random network.
-
-    f(x) - f_0(x) with f_0 the network as drawn, fitted to scaled targets by the regularised
-    Gauss-Newton steps of `LastLayerGaussNewton`.
-{_PARAMETERS.replace("{LOSSES}", _REGRESSION).replace("{LOO}", _HUBER_LOO)}
-    Notes
-    -----{REPEATED_ROWS}
-    Examples
-    --------
-    >>> X = np.random.default_rng(0).standard_normal((100, 3))
-    >>> model = GaussNewtonRegressor(width=512, random_state=0).fit(X, X[:, 0] * X[:, 1])
-    >>> model.score(X, X[:, 0] * X[:, 1]) > 0.9
-    True
-    """
+class GaussNewtonRegression(StreamedRegressor, LinearisedRegressor, _GaussNewtonModel):
+    """The model of `GaussNewtonRegressor`."""
 
     _losses = "squared", "huber"
 
@@ -537,31 +416,8 @@ class GaussNewtonRegressor(StreamedRegressor, LinearisedRegressor, _GaussNewtonM
         return self._fit(X, T, sample_weight)
 
 
-class GaussNewtonClassifier(StreamedClassifier, CalibratedClassifier, _GaussNewtonModel):
-    __doc__ = f"""Classification by the last hidden layer of a wide random network.
-
-    Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`, with
-    f(x) - f_0(x) fitted as in `GaussNewtonRegressor`.
-{with_class_weight(_PARAMETERS.replace("{LOSSES}", _CLASSIFICATION).replace("{LOO}", _LOG_LOO))}
-    classes_ : ndarray, shape (n_classes,)
-        The labels; of multilabel targets the numbers of their columns.
-    multilabel_ : bool
-        Whether rows have any number of labels.{CALIBRATION}
-
-    Notes
-    -----{REPEATED_ROWS}
-    Probabilities are calibrated on all rows, each left out of the linearised fit at its end; by
-    "pcg" on at most 1,024 rows, each left out of the first linearised fit of these, which is less
-    sure than that of all. With loss="log_loss" outputs are log-odds by themselves, and t is of the
-    order of 1; it is 1 for a fit without regularization and after a warm start.
-
-    Examples
-    --------
-    >>> X = np.random.default_rng(0).standard_normal((100, 3))
-    >>> model = GaussNewtonClassifier(width=512, random_state=0).fit(X, X[:, 0] * X[:, 1] > 0)
-    >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
-    True
-    """
+class GaussNewtonClassification(StreamedClassifier, CalibratedClassifier, _GaussNewtonModel):
+    """The model of `GaussNewtonClassifier`."""
 
     _losses = "squared", "log_loss"
     _no_scores = (

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import expit, log_expit, softmax
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from subquad._validation import integer, real
-from subquad.estimators._base import Model, OutputsClassifier, OutputsRegressor, warn_constant
+from subquad.estimators._base import (
+    Model,
+    OutputsClassifier,
+    OutputsRegressor,
+    random_state_of,
+    require_fitted,
+    warn_constant,
+)
+from subquad.estimators._border import ClassifierEstimator, RegressorEstimator
 from subquad.estimators._scaling import (
     SCALE_FEATURES,
     Scaling,
@@ -185,7 +191,7 @@ class _HalfSpaceModel(Model):
         if loss.name in _ROBUST:
             scaling = scaling.with_robust_targets(T)
         self._scaling = scaling.with_constant(constant)
-        seeds = check_random_state(self.random_state).randint(2**31, size=2)
+        seeds = random_state_of(self.random_state).randint(2**31, size=2)
         self.network_ = PairedNetwork(
             X.shape[1] + 1,
             width=self.width,
@@ -226,7 +232,7 @@ class _HalfSpaceModel(Model):
 
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets."""
-        check_is_fitted(self, "trainer_")
+        require_fitted(self, "trainer_")
         X = self._new_rows(X)
         return self._scaling.unscaled(self.trainer_.outputs(self._rows(X)))
 
@@ -240,17 +246,17 @@ class _HalfSpaceModel(Model):
     @property
     def history_(self) -> list[SGDRecord]:
         """The steps taken."""
-        check_is_fitted(self, "trainer_")
+        require_fitted(self, "trainer_")
         return self.trainer_.history
 
     @property
     def n_steps_(self) -> int:
         """How many steps were taken."""
-        check_is_fitted(self, "trainer_")
+        require_fitted(self, "trainer_")
         return self.trainer_.n_steps
 
 
-class HalfSpaceSGDRegressor(OutputsRegressor, _HalfSpaceModel):
+class HalfSpaceSGDRegressor(OutputsRegressor, _HalfSpaceModel, RegressorEstimator):
     __doc__ = f"""Regression by SGD on a wide two-layer network of which few neurons fire.
 
     f from `PairedNetwork`, fitted to the scaled targets by `HalfSpaceSGD`.
@@ -311,7 +317,7 @@ class HalfSpaceSGDRegressor(OutputsRegressor, _HalfSpaceModel):
         return self._partial_fit(*self._targets(X, y, reset=not self._has_begun()))
 
 
-class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel):
+class HalfSpaceSGDClassifier(OutputsClassifier, _HalfSpaceModel, ClassifierEstimator):
     __doc__ = f"""Classification by SGD on a wide two-layer network of which few neurons fire.
 
     Indicators of the classes (+1 and -1), one output per class, or one for two classes, fitted by

@@ -14,11 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from subquad._parallel import blas_threads_for
 from subquad._validation import require_memory
-from subquad.estimators._base import OutputsRegressor
+from subquad.estimators._base import OutputsRegressor, require_fitted
 from subquad.solvers import merge_repeats
 from subquad.solvers.influence import influence_as, predictive_variance_as
 
@@ -94,7 +93,7 @@ class LinearisedModel:
 
     def _known_rows(self, X):
         """X, checked, of a model that has kept its observations."""
-        check_is_fitted(self, self._FITTED)
+        require_fitted(self, self._FITTED)
         loss = getattr(self, "loss", "squared")
         if getattr(loss, "name", loss) != "squared":
             raise ValueError(

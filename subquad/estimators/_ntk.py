@@ -1,6 +1,7 @@
-"""Kernel ridge regression with the tangent kernel of an infinitely wide network, for scikit-learn.
+"""Kernel ridge regression with the tangent kernel of an infinitely wide network.
 
-The file is long because scikit-learn wants every parameter of two classes documented in place.
+The file is longer than others since it has all stages of a fit: the choice among candidates, and
+three ways to solve the equations.
 """
 
 from __future__ import annotations
@@ -11,22 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from subquad._parallel import blas_threads_for, blocks
 from subquad._shapes import MAX_DEPTH, as_dtype
 from subquad._validation import integer, real, require_memory, require_weights_in_range
 from subquad.activations import ShiftedReLU
-from subquad.estimators._base import Model
+from subquad.estimators._base import Model, checked_weights, require_fitted
 from subquad.estimators._calibration import (
-    CALIBRATION,
     CalibratedClassifier,
     errors_of_fit,
-    with_class_weight,
 )
 from subquad.estimators._feature_scales import (
     MOST_ROWS,
-    MOST_STEPS,
     ROWS_PER_FEATURE,
     likely_factors,
 )
@@ -35,8 +32,6 @@ from subquad.estimators._many_rows import (
     DEFAULT_LANDMARKS,
     ITERATED_ROWS,
     ROWS_FOR_QUICK_CHOICE,
-    SOLVED,
-    SOLVER,
     KernelRows,
     by_iterations,
     by_landmarks,
@@ -45,17 +40,15 @@ from subquad.estimators._many_rows import (
     solver_for,
     some_of,
 )
-from subquad.estimators._preprocessing import REPEATED_ROWS, merge_observations
+from subquad.estimators._preprocessing import merge_observations
 from subquad.estimators._scaling import (
-    CONSTANT,
-    SCALE_FEATURES,
     Scaling,
     check_constant,
     check_scale_features,
     constants,
     standardises,
 )
-from subquad.estimators._streams import StreamedClassifier, StreamedRegressor
+from subquad.estimators._streams import KernelStream, StreamedClassifier, StreamedRegressor
 from subquad.ntk import ntk
 from subquad.solvers import choose_regularization
 from subquad.solvers.exact import DampedCholesky
@@ -74,67 +67,8 @@ if TYPE_CHECKING:
 # The choice is made on at most so many rows: an eigendecomposition of 8,000 would take minutes.
 _ROWS_FOR_CHOICE = 2048
 
-_PARAMETERS = (
-    """
-    Parameters
-    ----------
-    depth : int or tuple of int
-        Number of hidden layers. Of several, the one of least leave-one-out error is taken.
-    shift : float or tuple of float
-        b of the activation; 0 is ReLU. Of several, the one of least leave-one-out error is taken.
-    regularization : "loo" or float
-        mu of sum_i w_i (f(x_i) - y_i)^2 + mu ||f||^2, the norm being that of the kernel, whose
-        diagonal is depth + 1 for ReLU. "loo" takes the mu of least leave-one-out error; 0
-        interpolates."""
-    + SCALE_FEATURES.replace('"auto" or bool', '"auto", bool or "marginal_likelihood"')
-    + """
-        "marginal_likelihood" standardises, and then divides by scales that maximise the marginal
-        likelihood of the targets, found by L-BFGS.{AUTO}"""
-    + CONSTANT
-    + """ With scales of maximal likelihood, "auto" and "loo" are 1."""
-    + SOLVER
-    + """
-    dtype : {"float64", "float32"}
-        Precision of rows and kernels; equations are solved in float64.
-    n_threads : int or None
-        Number of threads; results do not depend on it.
 
-    Attributes
-    ----------
-    dual_coef_ : ndarray, shape (n_distinct, n_outputs) or (n_landmarks, n_outputs)
-        f(x) = sum_i dual_coef_[i] k(x, rows_[i]), on the centred targets.
-    rows_ : ndarray, shape (n_distinct, n_features + 1) or (n_landmarks, n_features + 1)
-        The distinct training rows, scaled; of "nystrom" the landmarks.
-    feature_scales_ : ndarray, shape (n_features,)
-        What centred features are divided by.
-    learned_scales_ : bool
-        Whether these maximise the marginal likelihood.
-    depth_ : int
-    shift_ : float
-    regularization_ : float
-        The depth, the shift and the mu that are in use.
-    loo_error_ : float
-        Mean squared leave-one-out error of the fit, as a fraction of the variance of the targets
-        (so that 1 - loo_error_ is a leave-one-out R^2). Scalings are held, learned scales too,
-        which makes it too small. Of "pcg", that of the fit of at most 1,024 rows by which mu was
-        chosen, which is larger; of "nystrom", of at most 16,384 rows left out of the fit."""
-    + SOLVED
-    + """
-    n_features_in_ : int
-    feature_names_in_ : ndarray
-"""
-)
-_AUTO = f"""
-        "auto" does the same where it standardises, `constant` is "auto", `regularization` is "loo"
-        and distinct rows are at least {ROWS_PER_FEATURE} times the features; it keeps the d scales
-        if they raise the log marginal likelihood of n rows by more than d log(n) / 2 over one scale
-        for all features."""
-_NOT_AUTO = """
-        "auto" never does so for labels: scales by the likelihood of normal targets measured worse
-        on iris, wine and breast_cancer."""
-
-
-class _NTKModel(LinearisedModel, Model):
+class _NTKModel(KernelStream, LinearisedModel, Model):
     """What regression and classification share: rows in, targets (n, C) out."""
 
     _FITTED = "dual_coef_"
@@ -171,7 +105,7 @@ class _NTKModel(LinearisedModel, Model):
 
     def _fit(self, X, T, sample_weight):
         """Fit the targets T (n, C)."""
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = checked_weights(sample_weight, X)
         require_weights_in_range(weights, "sample_weight")
         self._check_parameters()
         vars(self).pop("_stream", None)  # it belongs to other rows
@@ -201,27 +135,6 @@ class _NTKModel(LinearisedModel, Model):
         return "ranks share the equations of landmarks alone, which stand for more than " + (
             f"{ITERATED_ROWS:,} rows"
         )
-
-    def _go_on(self, X, T, sample_weight, n_before):
-        """Fit targets of more rows with what was chosen for the first of them.
-
-        Exactly; other solvers choose for themselves.
-        """
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        self._check_parameters()
-        scaled = self._scaling.scaled(T)
-        data = merge_observations(X, scaled, weights)
-        rows, targets, totals, repeats, places = data
-        if self.solver_ != "exact" or solver_for(self.solver, rows.shape[0]) != "exact":
-            self._fit(X, T, sample_weight)
-            return
-        self._require_room(rows.shape[0])
-        with blas_threads_for(rows.shape[0]):
-            self._solve(rows, targets, totals, repeats, self.regularization_)
-        mean = np.average(scaled, axis=0, weights=weights)
-        variance = np.average(np.square(scaled - mean), axis=0, weights=weights).mean()
-        self.loo_error_ /= variance or 1.0
-        self._keep_observations(places, weights, scaled)
 
     def _require_room(self, n):
         """Refuse a kernel that does not fit, with what its solution takes."""
@@ -349,12 +262,16 @@ class _NTKModel(LinearisedModel, Model):
             )
         self.dual_coef_ = factor.solve(T)
         errors = left_out_errors(factor, self.dual_coef_, repeats)
-        self._calibrate(None if factor.singular else errors, T, weights, repeats)
+        self._note_errors(errors, T, weights, repeats, singular=factor.singular)
+        self.regularization_ = mu
+
+    def _note_errors(self, errors, T, weights, repeats, singular=False):
+        """Tell what leave-one-out errors (n_observations, C) say."""
+        self._calibrate(None if singular else errors, T, weights, repeats)
         if repeats is not None:
             weights = repeats.weights
         mean_square = np.average(np.square(errors), axis=0, weights=weights).mean()
         self.loo_error_ = float(mean_square)
-        self.regularization_ = mu
 
     def _kernel(self, rows, others=None):
         activation = ShiftedReLU(self.shift_)
@@ -366,7 +283,7 @@ class _NTKModel(LinearisedModel, Model):
 
     def _outputs(self, X):
         """Outputs (n, C) in the units of the targets, a block of rows at a time."""
-        check_is_fitted(self, "dual_coef_")
+        require_fitted(self, "dual_coef_")
         X = self._new_rows(X)
         out = np.empty((X.shape[0], self.dual_coef_.shape[1]))
         for rows in blocks(X.shape[0], max(1, 2**24 // self.rows_.shape[0])):
@@ -390,36 +307,12 @@ class _NTKModel(LinearisedModel, Model):
     @property
     def feature_scales_(self) -> FloatArray:
         """What the centred features are divided by."""
-        check_is_fitted(self, "dual_coef_")
+        require_fitted(self, "dual_coef_")
         return self._scaling.scale
 
 
-class NTKRegressor(StreamedRegressor, LinearisedRegressor, _NTKModel):
-    __doc__ = f"""Regression by a network of infinite width: kernel ridge with its tangent kernel.
-{_PARAMETERS.replace("{AUTO}", _AUTO)}
-    Notes
-    -----
-    "exact": O(n^2 d + n^3) operations and four n x n matrices. Candidates and the regularisation
-    are chosen by closed-form leave-one-out, one eigendecomposition each, on at most 2,048 of the
-    rows (1,024 for the other solvers); then one Cholesky factorisation serves all rows and
-    targets. "nystrom" chooses the regularisation anew, by leave-one-out from all rows.
-
-    Sparse rows stay sparse: kernels need their inner products alone, and features are left as they
-    are, whatever their units. `rows_` is then a csr_array.
-{REPEATED_ROWS}
-    Marginal likelihood: Rasmussen and Williams (2006), Section 5.4, with the first depth and shift,
-    on at most {MOST_ROWS:,} of the rows; one n^3 gradient for each of up to {MOST_STEPS} steps.
-    Departures: a normal prior of deviation 1 on the logarithms of the scales, around their mean,
-    without which scales of features that do not matter followed the noise; and whether they pay is
-    told by the criterion of Schwarz (1978).
-
-    Examples
-    --------
-    >>> X = np.random.default_rng(0).standard_normal((100, 3))
-    >>> model = NTKRegressor().fit(X, X[:, 0] * X[:, 1])
-    >>> model.score(X, X[:, 0] * X[:, 1]) > 0.9
-    True
-    """
+class NTKRegression(StreamedRegressor, LinearisedRegressor, _NTKModel):
+    """The model of `NTKRegressor`."""
 
     _learns_scales = True
 
@@ -452,29 +345,8 @@ class NTKRegressor(StreamedRegressor, LinearisedRegressor, _NTKModel):
         return self._fit(X, T, sample_weight)
 
 
-class NTKClassifier(StreamedClassifier, CalibratedClassifier, _NTKModel):
-    __doc__ = f"""Classification by a network of infinite width, with its tangent kernel.
-
-    Least squares on indicators of the classes (+1 and -1 for two), as `RidgeClassifier`.
-{with_class_weight(_PARAMETERS.replace("{AUTO}", _NOT_AUTO))}
-    classes_ : ndarray, shape (n_classes,)
-        The labels; of multilabel targets the numbers of their columns.
-    multilabel_ : bool
-        Whether rows have any number of labels.{CALIBRATION}
-
-    Notes
-    -----
-    As `NTKRegressor`: one factorisation serves all classes. Probabilities are calibrated on all
-    rows, each left out; by "pcg" on at most 1,024 rows, each left out of the fit of these, which
-    is less sure than that of all; by "nystrom" on at most 16,384.
-
-    Examples
-    --------
-    >>> X = np.random.default_rng(0).standard_normal((100, 3))
-    >>> model = NTKClassifier().fit(X, X[:, 0] * X[:, 1] > 0)
-    >>> model.score(X, X[:, 0] * X[:, 1] > 0) > 0.9
-    True
-    """
+class NTKClassification(StreamedClassifier, CalibratedClassifier, _NTKModel):
+    """The model of `NTKClassifier`."""
 
     _no_scores = "a fit whose regularization is 0 or too small for them. Give regularization='loo'"
 

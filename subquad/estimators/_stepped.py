@@ -1,10 +1,9 @@
 """What the estimators share that are fitted by regularised Gauss-Newton steps."""
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight
 
 from subquad._validation import require_weights_in_range
-from subquad.estimators._base import Model
+from subquad.estimators._base import Model, checked_weights
 from subquad.estimators._scaling import (
     Scaling,
     check_constant,
@@ -23,7 +22,7 @@ class SteppedModel(Model):
 
     def _checked_weights(self, X, sample_weight):
         """Return the sample weights; refuse parameters that neither network nor trainer would."""
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = checked_weights(sample_weight, X)
         require_weights_in_range(weights, "sample_weight")
         check_scale_features(self.scale_features)
         check_constant(self.constant)

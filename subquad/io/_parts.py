@@ -51,10 +51,11 @@ def check_model(estimator):
     _check_targets(estimator, n_outputs)
     if "_stream" in vars(estimator):
         _check_stream(d=d, **estimator._stream)
+        _check_firing(estimator)
 
 
-def _check_stream(X, y, weights, n_chosen, d):
-    """Check the rows that `partial_fit` goes on from."""
+def _check_stream(X, y, weights, n_chosen, d, sizes=(), fired=None):
+    """Check the rows that `partial_fit` goes on from; older files have no sizes of chunks."""
     check_rows = as_csr if scipy.sparse.issparse(X) else as_matrix
     check_rows(X, "X", n_columns=d)
     as_vector(weights, "weights", size=X.shape[0])
@@ -62,6 +63,20 @@ def _check_stream(X, y, weights, n_chosen, d):
     if len(y) != X.shape[0]:
         raise ValueError(f"y must have {X.shape[0]} rows; got {len(y)}")
     integer(n_chosen, "n_chosen", maximum=X.shape[0])
+    for size in sizes:
+        integer(size, "sizes", minimum=0)
+    integer(sum(sizes), "sum of sizes", minimum=0, maximum=X.shape[0])
+
+
+def _check_firing(estimator):
+    """Check the bits of the neurons that fired at the rows that joined."""
+    fired = estimator._stream.get("fired")
+    if fired is None:
+        return
+    _require_type(fired, np.ndarray, "fired")
+    shape = len(estimator.factors_[0]), -(-estimator.network_.width // 8)
+    if fired.dtype != np.uint8 or fired.shape != shape:
+        raise ValueError(f"fired must be bits of shape {shape}; got {fired.shape}")
 
 
 def _check_sketch(sketch, d):

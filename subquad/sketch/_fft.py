@@ -1,14 +1,16 @@
 """Real Fourier transforms of blocks of rows, by pyfftw where it is installed, else by scipy.fft.
 
 Rows of even length s are transformed as s / 2 complex numbers, which the libraries do in a half to
-two thirds of the time of their real transforms. FFTW plans without measuring: the same plan, hence
-the same digits, comes out every time. Set SUBQUAD_FFT_BACKEND to "scipy" or "pyfftw" to choose.
+two thirds of the time of their real transforms, and stay in this form for products. FFTW plans
+without measuring: the same plan, hence the same digits, comes out every time. Set
+SUBQUAD_FFT_BACKEND to "scipy" or "pyfftw" to choose.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ import numpy as np
 import scipy.fft
 
 from subquad._kernels import count_sketch as kernels
-from subquad._kernels import half_spectrum
+from subquad._kernels.half_spectrum import multiply_halves
 from subquad._parallel import blocks, map_in_threads
 from subquad.sketch._base import useful_threads
 from subquad.sketch._rows import entries
@@ -31,13 +33,14 @@ BACKENDS = ("pyfftw", "scipy")
 _KEPT = 8
 # Keep no workspace of more bytes than this.
 _LARGEST_KEPT = 2**25
-# Aim at this many reals a block: with its transform, it then stays in the second cache.
-_REALS = 2**15
-# A block has at least 8 and at most 64 rows.
-_ROWS = 8, 64
+# Aim at this many reals a block, so that two of them and their transforms nearly stay in the second
+# cache. Half as many take 4 to 9 % longer, since a block costs some 50 microseconds of Python.
+_REALS = 2**16
+# A block has at least 8 and at most 128 rows.
+_ROWS = 8, 128
 # Rows of which only sums are kept come in larger blocks, which need not stay in the second cache:
-# 2^18 reals and 256 rows take two thirds of the time of 2^15 reals at s = 1024, since a block costs
-# some 50 microseconds of Python. There are at least so many blocks to divide among threads.
+# 2^18 reals and 256 rows took two thirds of the time of 2^15 reals at s = 1024. There are at least
+# so many blocks to divide among threads.
 _SUMMED_REALS, _SUMMED_ROWS, _SUMMED_BLOCKS = 2**18, 256, 16
 # Hand this many reals of rows to the threads at a time, a third of a second of work: Ctrl-C is
 # heard between two such calls.
@@ -136,87 +139,100 @@ class Borrowed:
 
 
 class Workspace:
-    """Rows `real` (rows, size), their spectra `spectrum` (rows, size), and scratch for a kernel.
+    """Rows `real` (rows, size), their transforms `transform` (rows, size), scratch for a kernel.
 
-    A spectrum begins with the coefficients that are real: one for odd size, two for even size. Then
-    come complex numbers, each of which stands for two frequencies: see the kernel half_spectrum.
-    `real` and `spectrum` share memory, so a transform overwrites its input.
+    A transform of even size is that of size / 2 complex numbers: see the kernel half_spectrum. One
+    of odd size is the coefficient of frequency 0, which is real, and then complex ones.
     """
 
     def __init__(self, backend, rows, size, dtype):
         self.key = backend, rows, size, dtype
         self.size = size
         self.scratch = np.empty(kernels.ROWS * size, dtype)
-        self.real = self.spectrum = np.zeros((rows, size), dtype)
+        self.real, self.transform = np.zeros((2, rows, size), dtype)
         self.nbytes = self.scratch.nbytes + 2 * self.real.nbytes
         self._complex = np.result_type(dtype, np.complex64)
         self._plans = None
-        if size % 2 == 0:
-            self._tables = _tables(size, dtype)
-            self._half = np.empty_like(self.real)
-            if backend == "pyfftw":
-                self._plan()
+        if size % 2 == 0 and backend == "pyfftw":
+            self._plan()
 
     def _plan(self):
         import pyfftw
 
-        self.real = self.spectrum = pyfftw.zeros_aligned(self.real.shape, self.real.dtype)
-        self._half = pyfftw.zeros_aligned(self.real.shape, self.real.dtype)
-        pair = self.real.view(self._complex), self._half.view(self._complex)
+        self.real = pyfftw.zeros_aligned(self.real.shape, self.real.dtype)
+        self.transform = pyfftw.zeros_aligned(self.real.shape, self.real.dtype)
+        pair = self.real.view(self._complex), self.transform.view(self._complex)
         plan = functools.partial(pyfftw.FFTW, axes=(1,), flags=("FFTW_ESTIMATE",), threads=1)
         self._plans = plan(*pair), plan(*pair[::-1], direction="FFTW_BACKWARD")
 
     def forward(self):
-        """Transform `real` to `spectrum`."""
+        """Transform `real`."""
         if self.size % 2:
-            self.spectrum = _packed(scipy.fft.rfft(self.real))
-            return
-        if self._plans:
+            self.transform = _packed(scipy.fft.rfft(self.real))
+        elif self._plans:
             self._plans[0].execute()
         else:
-            self._half = scipy.fft.fft(self.real.view(self._complex)).view(self.real.dtype)
-        half_spectrum.spectrum_of_half(self._half, *self._tables, self.spectrum)
+            self.transform = scipy.fft.fft(self.real.view(self._complex)).view(self.real.dtype)
 
     def backward(self):
-        """Transform `spectrum` to size times `real`."""
+        """Transform back to `real`, which is `gain` times the rows."""
         if self.size % 2:
-            Y = _unpacked(self.spectrum, self._complex)
-            self.real = self.spectrum = scipy.fft.irfft(Y, self.size, norm="forward")
-            return
-        half_spectrum.half_of_spectrum(self.spectrum, *self._tables, self._half)
-        if self._plans:
+            Y = _unpacked(self.transform, self._complex)
+            self.real = scipy.fft.irfft(Y, self.size, norm="forward")
+        elif self._plans:
             self._plans[1].execute()
         else:
-            Z = scipy.fft.ifft(self._half.view(self._complex), norm="forward")
-            self.real = self.spectrum = Z.view(self.real.dtype)
+            Z = scipy.fft.ifft(self.transform.view(self._complex), norm="forward")
+            self.real = Z.view(self.real.dtype)
+
+    @property
+    def gain(self):
+        """What the transform and then the one back multiply rows by."""
+        return self.size if self.size % 2 else self.size // 2
 
 
-def real_coefficients(size):
-    """Return how many coefficients of a spectrum are real; the others stand for two frequencies."""
-    return 2 - size % 2
+def multiply_transforms(product, transforms):
+    """Turn transforms of rows into those of their cyclic convolutions with others, in place."""
+    size = product.shape[1]
+    if size % 2 == 0:
+        multiply_halves(product, transforms, _turns(size, product.dtype))
+        return
+    kind = np.result_type(product.dtype, np.complex64)
+    pairs = product[:, 1:].view(kind)
+    with np.errstate(all="ignore"):  # NaN and infinity are noticed afterwards
+        product[:, 0] *= transforms[:, 0]
+        pairs *= transforms[:, 1:].view(kind)
+
+
+def isometric(transforms):
+    """Weight transforms, in place, so that inner products are size / 2 times those of the rows.
+
+    Transforms of even size are so; of odd size, complex coefficients stand for two frequencies.
+    """
+    if transforms.shape[1] % 2:
+        transforms[:, 0] *= transforms.dtype.type(math.sqrt(0.5))
 
 
 def _packed(Y):
-    """Return a spectrum of odd length, made of the complex numbers of rfft."""
+    """Return a transform of odd length, made of the complex numbers of rfft."""
     reals = Y.view(Y.real.dtype)
     return np.concatenate([reals[:, :1], reals[:, 2:]], axis=1)
 
 
-def _unpacked(spectrum, kind):
+def _unpacked(transform, kind):
     """Return the complex numbers that `_packed` was made of."""
-    Y = np.empty((len(spectrum), spectrum.shape[1] // 2 + 1), kind)
-    Y[:, 0] = spectrum[:, 0]
-    Y[:, 1:] = spectrum[:, 1:].view(kind)
+    Y = np.empty((len(transform), transform.shape[1] // 2 + 1), kind)
+    Y[:, 0] = transform[:, 0]
+    Y[:, 1:] = transform[:, 1:].view(kind)
     return Y
 
 
 @functools.lru_cache(maxsize=16)
-def _tables(size, dtype):
-    """Return (cos, -cos) and (-sin, -sin) of 2 pi k / size for 0 < k < size / 4."""
-    angles = 2 * np.pi / size * np.arange(1, (size // 2 - 1) // 2 + 1)
-    cosines = np.cos(angles)[:, None] * [1.0, -1.0]
-    sines = np.sin(angles)[:, None] * [-1.0, -1.0]
-    return cosines.ravel().astype(dtype), sines.ravel().astype(dtype)
+def _turns(size, dtype):
+    """Return (1 + exp(-4 pi i k / size)) / 4 for 0 < k < size / 4, real and imaginary parts."""
+    angles = 4 * np.pi / size * np.arange(1, (size // 2 - 1) // 2 + 1)
+    turns = np.stack([1 + np.cos(angles), -np.sin(angles)], axis=1) / 4
+    return turns.ravel().astype(dtype)
 
 
 def _default_backend():

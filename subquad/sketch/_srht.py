@@ -1,5 +1,6 @@
 """SRHT: the subsampled randomised Hadamard transform."""
 
+import functools
 import math
 
 import numpy as np
@@ -9,13 +10,10 @@ from subquad.hadamard import fwht, next_length
 from subquad.sketch._base import RAISES, useful_threads
 from subquad.sketch._matrix_sketch import PARAMETERS, MatrixSketch
 from subquad.sketch._rows import Rows, padded
+from subquad.sketch._sampled import sample_of, sampled_columns, sampled_rows
 
 # Transform this many reals of padded rows at once: they then stay in the second cache.
 _REALS_AT_ONCE = 2**18
-# Transform this many reals of padded columns at once.
-_COLUMN_REALS = 2**21
-# Take columns in multiples of this number, whose entries of one row fill whole cache lines.
-_COLUMNS = 16
 
 
 class SRHT(MatrixSketch):
@@ -33,7 +31,9 @@ class SRHT(MatrixSketch):
 {RAISES}
     Notes
     -----
-    M log2(M) additions for each row (column), dense or sparse.
+    M log2(M) additions for each row, dense or sparse, and for each column of a sparse matrix. Of
+    columns of a dense one only those entries are computed that the s rows depend on, about
+    m log2(s) additions each, in one pass over the matrix.
 
     s = min(M, ceil(3 epsilon^-2 (sqrt(n) + sqrt(8 ln(3 M / delta)))^2 ln(3 n / delta))) suffices,
     n = `n_points`: no row of H D B / sqrt(M), B an orthonormal basis of the subspace, is longer
@@ -78,9 +78,13 @@ class SRHT(MatrixSketch):
     def _apply(self, X, out, n_threads):
         m, M = self.n_features, self.padded_length
         n_threads = useful_threads(n_threads, X.shape[0] * M * 8)
-        for some in blocks(X.shape[0], n_threads * _REALS_AT_ONCE // M):
+        if M <= _REALS_AT_ONCE:
+            scale = self._scale(out)
+            sampled_rows(X, self.signs, self.rows, M, scale, out, n_threads)
+            return
+        for some in blocks(X.shape[0], n_threads):
             rows = padded(X[some], M)
-            rows[:, :m] *= self.signs
+            rows[:, :m] *= self.signs.astype(X.dtype)
             fwht(rows, out=rows, n_threads=n_threads)
             np.take(rows, self.rows, axis=1, out=out[some], mode="clip")
         out *= self._scale(out)
@@ -91,24 +95,27 @@ class SRHT(MatrixSketch):
             self._apply(A.transposed(), transposed, n_threads)
             out[:] = transposed.T
             return
-        m, M = self.n_features, self.padded_length
-        signs = self.signs[:, None]
-        step = _COLUMNS * max(1, _COLUMN_REALS // (_COLUMNS * M))
-        for some in blocks(A.shape[1], step):
-            columns = np.zeros((M, some.stop - some.start), A.dtype)
-            np.multiply(A[:, some], signs, out=columns[:m])
-            fwht(columns, axis=0, out=columns, n_threads=n_threads)
-            out[:, some] = columns[self.rows]
-        out *= self._scale(out)
+        if A.shape[1] == 1:
+            self._apply(A.reshape(1, -1), out.reshape(1, -1), n_threads)
+            return
+        sampled_columns(A, self.signs, self._sample, self._scale(out), out, n_threads)
+
+    @functools.cached_property
+    def _sample(self):
+        return sample_of(self.rows, self.padded_length)
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_sample"}
 
     def _apply_transposed(self, Y, out, n_threads):
         m, M = self.n_features, self.padded_length
         n_threads = useful_threads(n_threads, Y.shape[0] * M * 8)
+        signs = self.signs.astype(Y.dtype)
         for some in blocks(Y.shape[0], n_threads * _REALS_AT_ONCE // M):
             rows = np.zeros((some.stop - some.start, M), Y.dtype)
             rows[:, self.rows] = Y[some]
             fwht(rows, out=rows, n_threads=n_threads)
-            np.multiply(rows[:, :m], self.signs, out=out[some])
+            np.multiply(rows[:, :m], signs, out=out[some])
         out *= self._scale(out)
 
     def _matrix(self):

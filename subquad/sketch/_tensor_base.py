@@ -182,7 +182,7 @@ class TensorMap(Frozen):
             with self._room(block_rows(V.shape[0], self._row_size), V.dtype) as room:
                 block = self._transform(1, V[rows], room)
                 transforms[rows] = block
-                return bool(np.isfinite(block[:, 0]).all())
+                return bool(np.isfinite(block[:, :2]).all())
 
         if not all_blocks(transform, V.shape[0], self._row_size, n_threads):
             require_finite_entries(V, "V")

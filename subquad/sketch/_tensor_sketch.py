@@ -5,10 +5,9 @@ import math
 import numpy as np
 import scipy.fft
 
-from subquad._kernels.half_spectrum import multiply_spectra
 from subquad.sketch._base import MAX_SIZE, RAISES
 from subquad.sketch._count_sketch import draw, sketch_rows
-from subquad.sketch._fft import Borrowed, real_coefficients
+from subquad.sketch._fft import Borrowed, isometric, multiply_transforms
 from subquad.sketch._group_matrices import prefers_matrices, sketch_matrices
 from subquad.sketch._rows import is_finite
 from subquad.sketch._tensor_base import PARAMETERS, TensorMap
@@ -74,7 +73,7 @@ class TensorSketch(TensorMap):
 
     @property
     def _gram_scale(self):
-        """Complex coefficients stand for two frequencies."""
+        """By Parseval's identity: see `isometric`."""
         return 2 / self.sketch_size
 
     def _prefers_matrices(self, U, V, groups):
@@ -91,23 +90,23 @@ class TensorSketch(TensorMap):
         count = X.shape[0]
         sketch_rows(X, self._codes[side], room.real[:count], 1, room.scratch)
         room.forward()
-        return room.spectrum[:count]
+        return room.transform[:count]
 
     def _multiply(self, product, transforms):
-        multiply_spectra(product, transforms)
+        multiply_transforms(product, transforms)
 
     def _loaded(self, sums, room):
-        product = room.spectrum[: len(sums)]
+        product = room.transform[: len(sums)]
         product[:] = sums
         return product
 
     def _finish(self, product, out, room):
         room.backward()
-        np.multiply(room.real[: len(out)], out.dtype.type(1 / self.sketch_size), out=out)
+        np.multiply(room.real[: len(out)], out.dtype.type(1 / room.gain), out=out)
 
     def _keep(self, product, out, room):
         out[:] = product
-        out[:, : real_coefficients(self.sketch_size)] *= out.dtype.type(math.sqrt(0.5))
+        isometric(out)
 
     def _matrix(self):
         (h_u, h_v), (sigma_u, sigma_v) = self.buckets, self.signs

@@ -7,7 +7,7 @@ import numpy as np
 
 from subquad.hadamard import fwht, next_length
 from subquad.sketch._base import RAISES
-from subquad.sketch._rows import padded
+from subquad.sketch._sampled import sampled_rows
 from subquad.sketch._tensor_base import PARAMETERS, TensorMap
 
 
@@ -84,12 +84,9 @@ class TensorSRHT(TensorMap):
 
     def _transform(self, side, X, room):
         signs, length = self.signs[side], self.padded_lengths[side]
-        rows = padded(X, length)
-        rows[:, : signs.size] *= signs
-        fwht(rows, out=rows, n_threads=1)
-        picked = np.take(rows, self.pairs[side], axis=1)
-        if side == 1:
-            picked *= picked.dtype.type(1 / math.sqrt(self.sketch_size))
+        scale = 1 / math.sqrt(self.sketch_size) if side == 1 else 1.0
+        picked = np.empty((X.shape[0], self.sketch_size), X.dtype)
+        sampled_rows(X, signs, self.pairs[side], length, scale, picked)
         return picked
 
     def _multiply(self, product, transforms):

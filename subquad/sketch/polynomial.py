@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from subquad._kernels.half_spectrum import multiply_spectra
 from subquad.sketch._base import MAX_SIZE, destination
 from subquad.sketch._count_sketch import encoded, sketch_rows
 from subquad.sketch._fft import (
     Borrowed,
     all_blocks,
     block_rows,
+    multiply_transforms,
     transform_threads,
 )
 from subquad.sketch._rows import as_rows, is_finite, require_finite_entries
@@ -68,10 +68,10 @@ def polynomial_sketch(
             for code in codes[1:]:
                 sketch(code, rows, second)
                 second.forward()
-                multiply_spectra(first.spectrum, second.spectrum)
-            finite = is_finite(first.spectrum[: len(real), 0])
+                multiply_transforms(first.transform, second.transform)
+            finite = is_finite(first.transform[: len(real), 0])
             first.backward()
-            np.multiply(first.real[: len(real)], out.dtype.type(1 / size), out=out[rows])
+            np.multiply(first.real[: len(real)], out.dtype.type(1 / first.gain), out=out[rows])
             return finite
 
     with np.errstate(all="ignore"):

@@ -13,6 +13,7 @@ from scipy.linalg import eigh
 from scipy.linalg.blas import dsymv, dtrmv
 from scipy.linalg.lapack import dpocon, dpotrs, dtrtri
 
+from subquad._kernels import cholesky
 from subquad._validation import (
     as_array,
     as_gram,
@@ -255,12 +256,15 @@ def _scaled_matrix(G, roots, damping):
 
 
 def _cholesky(B):
-    """Upper U with U^T U = B, None if B is numerically singular; estimate of 1 / ||B^-1||_1."""
+    """Upper U with U^T U = B, None if B is numerically singular; estimate of 1 / ||B^-1||_1.
+
+    U takes the memory of B.
+    """
     tiny = len(B) * _EPS * B.diagonal().max()
-    try:
-        factor = np.linalg.cholesky(B).T  # of the lower half; scipy's would hold the GIL
-    except np.linalg.LinAlgError:
+    B = np.ascontiguousarray(B)
+    if cholesky.factor(B):
         return None, 0.0
+    factor = B.T
     smallest, _ = dpocon(factor, 1.0)
     return (factor if smallest > tiny else None), smallest
 

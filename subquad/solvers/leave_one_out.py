@@ -79,7 +79,7 @@ def choose_regularization(
     About 9 n^3 operations per Gram matrix, for its eigenvalues and -vectors, and 4 n^2 per
     candidate. All in float64: in float32 the eigenvalues near mu are noise for every mu below
     1e-7 lambda_max. One Cholesky factorisation and inversion per candidate is as fast for six
-    candidates, and slower for more.
+    candidates, and slower for more; it is how a single candidate is judged.
 
     Examples
     --------
@@ -155,9 +155,15 @@ def loo_residuals(
     weights = weights_of(repeats, weights)
     require_deviations(repeats, r[:, None])
     factor = DampedCholesky(gram, real(mu, "mu", minimum=0.0), weights)
+    return loo_residuals_by(factor, gram, r, repeats)
+
+
+def loo_residuals_by(factor, gram, r, repeats=None):
+    """Return what `loo_residuals` does, by the `DampedCholesky` of the matrix; trusted."""
     if factor.singular:
         raise ValueError(
-            f"mu must be positive for a singular gram (rank {factor.rank} of {factor.n}); got {mu}."
+            f"mu must be positive for a singular gram (rank {factor.rank} of {factor.n}); got "
+            f"{factor.damping}."
         )
     alpha = factor._solve(r)
     if repeats is not None:
@@ -191,6 +197,10 @@ def _unit(number):
 def _squared_errors(G, columns, roots, mus, size, repeats=None):
     """Sum_i w_i e_i^2 over the columns, for every mu in units of `size`: shape (len(mus),)."""
     B = G / size * roots * roots[:, None]  # 1 / size may overflow where G / size does not
+    if len(mus) == 1:
+        sums = _factored_sum(B, columns, roots, mus, repeats)
+        if sums is not None:
+            return sums
     eigenvalues, V = np.linalg.eigh(B)  # of the lower half
     inverse = 1 / (np.maximum(eigenvalues, 0.0)[:, None] + mus)
     diagonal = np.square(V) @ inverse
@@ -202,6 +212,19 @@ def _squared_errors(G, columns, roots, mus, size, repeats=None):
         else:
             total += _sums_of_squares(repeats, c, roots, mus, solutions, diagonal)
     return total
+
+
+def _factored_sum(B, columns, roots, mus, repeats):
+    """The same for a single mu by one Cholesky factor; None where it may lose too much."""
+    factor = DampedCholesky(B, mus[0])
+    if factor.singular:
+        return None
+    solutions, diagonal = factor._solve(roots[:, None] * columns), factor.inverse_diagonal()
+    diagonal = diagonal[:, None]
+    if repeats is None:
+        return np.array([np.square(solutions / diagonal).sum()])
+    each = enumerate(solutions.T)
+    return sum(_sums_of_squares(repeats, c, roots, mus, x[:, None], diagonal) for c, x in each)
 
 
 def _sums_of_squares(repeats, c, roots, mus, solutions, diagonal):

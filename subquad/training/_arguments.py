@@ -18,6 +18,7 @@ from subquad._validation import (
 from subquad.activations import is_smooth
 from subquad.networks import is_separable
 from subquad.solvers.gram import as_solver
+from subquad.training._equation import MOST_KEPT
 from subquad.training._losses import as_loss
 from subquad.training._records import TrainingWarning
 
@@ -135,8 +136,8 @@ def bytes_for(network, n, makes_layer=False, chooses=False):
 
     Three arrays of m n numbers for outputs with neurons of their own, eight otherwise and ten with
     dense derivatives, and one more for the layer if the fit `makes_layer`; besides, a matrix n x n
-    in float64 for each output and five that they share, and two more where it `chooses` the
-    regularisation.
+    in float64 for each output, its factor where these are few, four matrices that they share, and
+    two more where it `chooses` the regularisation.
     """
     if is_smooth(network.activation):
         arrays = 10
@@ -146,7 +147,8 @@ def bytes_for(network, n, makes_layer=False, chooses=False):
     # A rank that shares a layer has some of the neurons.
     width = getattr(network, "own_width", network.width)
     numbers = arrays * n * width * network.dtype.itemsize
-    return numbers + 8 * n * n * (network.n_outputs + 5 + (2 if chooses else 0))
+    factors = min(n * n * network.n_outputs, MOST_KEPT)
+    return numbers + 8 * (n * n * (network.n_outputs + 4 + (2 if chooses else 0)) + factors)
 
 
 def require_memory_for(network, n, **options):

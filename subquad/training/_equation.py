@@ -17,6 +17,7 @@ import numpy as np
 from subquad._parallel import map_in_threads
 from subquad.jacobian import gram_times, kept_gram
 from subquad.solvers import DampedCholesky, choose_regularization, loo_residuals, pcg
+from subquad.solvers.leave_one_out import loo_residuals_by
 
 if TYPE_CHECKING:
     from typing import Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 # Stop the iterations for coupled outputs at this relative residual: a step needs no smaller one.
 _COUPLED_RTOL = 1e-8
+# Keep the factors of the last solution, for the leave-one-out errors, if they have so many entries.
+MOST_KEPT = 2**24
 # Give outputs threads of their own from so many data points on: less is not worth the start.
 _LARGE_BLOCK = 256
 
@@ -103,6 +106,7 @@ class Equation(Activity):
         super().__init__(active, widths)
         self.jacobians, self._weights, self._solver = jacobians, weights, solver
         self._n_threads = n_threads if jacobians[0].n >= _LARGE_BLOCK else 1
+        self._factored = None
 
     @functools.cached_property
     def grams(self) -> list[Any]:
@@ -125,13 +129,16 @@ class Equation(Activity):
         """Return g (n, C) with (G_c + mu W^-1) g_c = r_c, and the number of iterations."""
         if self._solver is not None:
             return self._solve_by_choice(r, damping)
+        few = r.size * len(r) <= MOST_KEPT
+        self._factored = None  # the factors before these are given up first
 
         def solve_block(c):
             G = self._gram_of(c)
             factor = DampedCholesky(G, damping, self._weights_of(c))
-            return factor._solve(r[:, c]), _condition(G, factor)
+            return factor._solve(r[:, c]), _condition(G, factor), factor if few else None
 
-        columns, conditions = zip(*self._of_each_output(solve_block, r), strict=True)
+        columns, conditions, factors = zip(*self._of_each_output(solve_block, r), strict=True)
+        self._factored = (damping, factors) if few else None
         self.report = {"condition": max(conditions)}
         return np.column_stack(columns), 0
 
@@ -163,6 +170,7 @@ class Equation(Activity):
         """Return the same equation with weights of each row and output, shape (n, C)."""
         other = copy.copy(self)
         vars(other).pop("mean_eigenvalue", None)
+        other._factored = None
         other._weights = weights
         return other
 
@@ -178,9 +186,13 @@ class Equation(Activity):
             return None
         _ = self.grams  # formed before threads ask for them
 
+        damping, factors = self._factored or (None, None)
+
         def errors_of(c):
             of_outputs = isinstance(repeats, list)
             one = repeats[c] if of_outputs else repeats and repeats.columns(slice(c, c + 1))
+            if damping == mu:
+                return loo_residuals_by(factors[c], self._gram_of(c), r[:, c], one)
             return loo_residuals(self._gram_of(c), r[:, c], mu, self._weights_of(c), repeats=one)
 
         return np.array(self._of_each_output(errors_of, r))

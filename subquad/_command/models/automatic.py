@@ -4,9 +4,11 @@ import functools
 import time
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from subquad._command import describe, forecast, ranks
 from subquad._command.errors import BadInput
-from subquad._command.models import compare, kinds, network, scales, scores
+from subquad._command.models import compare, folding, kinds, network, scales, scores
 
 
 @dataclass
@@ -24,7 +26,8 @@ class Outcome:
     @property
     def best(self):
         """The candidate of least error, the simplest of equals; None if there is none."""
-        return min(self.candidates, key=lambda found: found.error, default=None)
+        whole = [found for found in self.candidates if not found.given_up]
+        return min(whole, key=lambda found: found.error, default=None)
 
 
 def chosen(args, report, encoding, split, task, kind):
@@ -40,19 +43,22 @@ def chosen(args, report, encoding, split, task, kind):
         reason = "too few rows, or rows of a class, to compare models"
         report.add("chosen", outcome.recipe.name, f"{outcome.recipe.name} ({reason})")
         return outcome
-    rate = forecast.probe("float64").products64
+    rate = forecast.product_rate()
     n_outputs = n_outputs_of(split.y, task)
     inside = len(folds[0][0])
     most = compare.rows_for_scales(folds, encoding)
-    forecasts = [
-        len(folds) * compare.seconds_of(recipe, inside, n_outputs, rate, most) for recipe in recipes
-    ]
+    seconds = sum(
+        compare.whole_folds(recipe, folds)
+        * compare.seconds_of(recipe, inside, n_outputs, rate, most)
+        for recipe in recipes
+    )
     sizes = len(rows), len(folds), len(split.y)
-    describe.comparison(report, len(recipes), *sizes, sum(forecasts), skipped)
+    describe.comparison(report, len(recipes), *sizes, seconds, skipped)
     frame, y, known = split.X.take(rows), split.y[rows], {}
     try:
         for recipe in recipes:
-            found = compare.measured(recipe, encoding, frame, y, folds, task, args, known)
+            data = encoding, frame, y, folds, task, args
+            found = compare.measured(recipe, *data, known, outcome.candidates)
             outcome.candidates.append(found)
             describe.candidate(report, found)
     except KeyboardInterrupt:
@@ -84,8 +90,8 @@ def _scales_again(outcome, split):
     """Of many rows, the scales that the comparison learned: on as many rows as would be again."""
     if outcome.best is None or len(split.y) <= compare.MOST_ROWS:
         return scales.learned
-    encoding, options = outcome.best.model.encoding, outcome.best.model.estimator.get_params()
-    return lambda *_: (encoding, options["constant"])
+    model = outcome.best.model
+    return lambda *_: (model.encoding, model.estimator.get_params()["constant"])
 
 
 def n_outputs_of(y, task):
@@ -102,7 +108,7 @@ def _interrupted(report, outcome):
         report.line("interrupted before a model was fitted; there is nothing to save")
         raise KeyboardInterrupt
     outcome.interrupted, outcome.recipe = True, outcome.best.recipe
-    outcome.model = outcome.best.model
+    outcome.model = kinds.savable(outcome.best.model)
     report.add(
         "kept", outcome.recipe.name, f"{outcome.recipe.name}, as the comparison fitted it to rows"
     )
@@ -121,9 +127,8 @@ def require_folds(args, n):
 
 def cross_validated(args, report, encoding, split, task, recipe):
     """Return rows and their predictions by fits without them, and say how good these are."""
-    from sklearn.model_selection import KFold
-
-    folds = [*KFold(args.cv, shuffle=True, random_state=args.seed).split(split.y)]
+    n = len(split.y)
+    folds = folding.plain(n, args.cv, np.random.RandomState(args.seed).permutation(n))
     found = compare.measured(recipe, encoding, split.X, split.y, folds, task, args)
     describe.folds(
         report, found, args.cv, scores.measure(split.y[found.rows], found.predicted, task)

@@ -1,8 +1,8 @@
-"""Columns of any kind as a matrix of numbers, by parts of scikit-learn.
+"""Columns of any kind as a matrix of numbers, categories by scikit-learn's encoder.
 
 What the training rows tell is plain: a fill for gaps, categories, the way dates are written. A
-model file keeps that as JSON, and the parts are fitted anew to a few rows that tell them the same,
-so that no part of scikit-learn is ever unpickled.
+model file keeps that as JSON, and the encoder is fitted anew to a row that tells it the same, so
+that no part of scikit-learn is ever unpickled.
 """
 
 import warnings
@@ -104,7 +104,7 @@ class Encoding:
         numbers = self._numbers()
         if numbers:
             values = np.column_stack([self._values(frame, *number[:2]) for number in numbers])
-            parts.append(_imputer(numbers).transform(values))
+            parts += _without_gaps(values, numbers)
         texts = [name for name, known in self.used.items() if known.get("categories")]
         if texts:
             categories = [self.used[name]["categories"] for name in texts]
@@ -183,14 +183,12 @@ def frame_name(name):
     return f"the column {name!r}"
 
 
-def _imputer(numbers):
-    """Imputer with the fills and the indicators of the numbers, fitted to rows that tell them."""
-    from sklearn.impute import SimpleImputer
-
+def _without_gaps(values, numbers):
+    """Numbers (n, d) whose gaps are filled, and indicators of those that training rows had."""
+    missing = np.isnan(values)
     fills = np.array([fill for _, _, fill, _ in numbers])
-    gaps = np.array([gaps for _, _, _, gaps in numbers], dtype=bool)
-    imputer = SimpleImputer(strategy="median", add_indicator=True)
-    return imputer.fit(np.vstack([fills, np.where(gaps, np.nan, fills)]))
+    told = [j for j, (_, _, _, gaps) in enumerate(numbers) if gaps]
+    return [np.where(missing, fills, values), missing[:, told].astype(np.float64)]
 
 
 def _indicators(categories):

@@ -2,20 +2,12 @@
 
 import contextlib
 import warnings
-from dataclasses import dataclass, field
-
-import numpy as np
+from dataclasses import dataclass, field, replace
 
 from subquad._command.errors import require_package
-from subquad._command.models import scales
+from subquad._command.models import linear, scales
 from subquad._command.models.encoding import Encoding
 from subquad._parallel import blas_threads_for
-
-# Penalties of ridge, per row, for columns of deviation 1; leave-one-out chooses.
-PENALTIES = np.logspace(-6, 3, 19)
-# Inverse penalties of logistic regression, of which cross-validation chooses on so many rows.
-INVERSE_PENALTIES = np.logspace(-3, 2, 6)
-ROWS_FOR_PENALTY = 1000
 
 
 @dataclass(frozen=True)
@@ -53,17 +45,23 @@ def _fit_alone(estimator, X, y):
     return estimator.fit(X, y)
 
 
-def fit(recipe, encoding, frame, y, task, args, learn=scales.learned, run=_fit_alone):
+def fit(
+    recipe, encoding, frame, y, task, args, learn=scales.learned, run=_fit_alone, compared=False
+):
     """Fit a recipe to rows of a frame by an encoding that has learned from these.
 
-    `run(estimator, X, y)` fits a kernel or a network.
+    `run(estimator, X, y)` fits a kernel or a network. A linear model that is only `compared` is a
+    `linear.Linear`.
     """
     X = encoding.transform(frame)
     if recipe.kind == "ridge":
         encoding = scales.plain(encoding, X)
-        # Threads of BLAS that wait for its small products would take more time than the fit.
-        with blas_threads_for(len(X)):
-            fitted = _linear((X - encoding.center) / encoding.scale, y, task, args.seed)
+        X = (X - encoding.center) / encoding.scale
+        fitted = (
+            _linear(X, y, task, args, **recipe.options)
+            if compared
+            else _linear_by_scikit_learn(X, y, task, args)
+        )
         return Model(recipe, encoding, fitted)
     encoding, given = scaled(recipe, encoding, X, y, task, args, learn)
     X = X if encoding.center is None else (X - encoding.center) / encoding.scale
@@ -75,7 +73,7 @@ def quietly_fitted(*data):
     """The same without warnings, for a fit that only serves a comparison."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return fit(*data)
+        return fit(*data, compared=True)
 
 
 def scaled(recipe, encoding, X, y, task, args, learn=scales.learned):
@@ -90,14 +88,26 @@ def scaled(recipe, encoding, X, y, task, args, learn=scales.learned):
 
 
 def make(kind, task, args, options):
-    """Return the estimator of a kind and a task."""
-    from subquad import estimators
+    """Return the model of a kind and a task."""
+    from subquad.estimators import TRUSTED
 
     suffix = "Regressor" if task == "regression" else "Classifier"
     if kind == "ntk":
-        return getattr(estimators, f"NTK{suffix}")(n_threads=args.threads, **options)
-    name = f"GaussNewton{suffix}"
-    return getattr(estimators, name)(random_state=args.seed, n_threads=args.threads, **options)
+        return TRUSTED[f"NTK{suffix}"](n_threads=args.threads, **options)
+    options = {"random_state": args.seed, "n_threads": args.threads, **options}
+    return TRUSTED[f"GaussNewton{suffix}"](**options)
+
+
+def name_of(estimator):
+    """Return the name of an estimator's class, or of that which a bare model stands for."""
+    return getattr(estimator, "stands_for", type(estimator).__name__)
+
+
+def savable(model):
+    """Return a model of a comparison with an estimator that can be saved."""
+    if isinstance(model.estimator, linear.Linear):
+        return replace(model, estimator=model.estimator.by_scikit_learn())
+    return model
 
 
 def blas_threads(n_threads):
@@ -120,35 +130,22 @@ def can_learn_scales(encoding, task):
     return task == "regression" and 1 < len(encoding.labels) <= scales.COLUMNS
 
 
-def _linear(X, y, task, seed):
+def _linear(X, y, task, args, C=None):
     """Ridge of the penalty of least leave-one-out error; of classes, logistic regression."""
-    from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+    # Threads of BLAS that wait for its small products would take more time than the fit.
+    with blas_threads_for(len(X)):
+        if task == "regression":
+            return linear.ridge(X, y)
+        return linear.logistic(X, y, linear.inverse_penalty(X, y, args.seed) if C is None else C)
 
-    if task == "regression":
-        chosen = RidgeCV(alphas=len(X) * PENALTIES).fit(X, y)
-        return Ridge(alpha=float(chosen.alpha_)).fit(X, y)
-    with warnings.catch_warnings():
+
+def _linear_by_scikit_learn(X, y, task, args):
+    """The same by scikit-learn."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    with blas_threads_for(len(X)), warnings.catch_warnings():
+        if task == "regression":
+            return Ridge(alpha=linear.ridge(X, y).penalty).fit(X, y)
         warnings.simplefilter("ignore")
-        C = _inverse_penalty(X, y, seed)
-        return LogisticRegression(C=C, max_iter=1000).fit(X, y)
-
-
-def _inverse_penalty(X, y, seed):
-    """The inverse penalty of least cross-validated log loss."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
-
-    some = np.random.default_rng(seed).permutation(len(X))[:ROWS_FOR_PENALTY]
-    _, counts = np.unique(y[some], return_counts=True)
-    if len(counts) < 2 or counts.min() < 3:
-        return 1.0
-    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
-    losses = [
-        cross_val_score(
-            *(LogisticRegression(C=C, max_iter=300), X[some], y[some]),
-            cv=folds,
-            scoring="neg_log_loss",
-        ).mean()
-        for C in INVERSE_PENALTIES
-    ]
-    return float(INVERSE_PENALTIES[int(np.argmax(losses))])
+        C = linear.inverse_penalty(X, y, args.seed)
+        return LogisticRegression(C=C, max_iter=linear.MOST_STEPS).fit(X, y)

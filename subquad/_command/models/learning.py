@@ -85,7 +85,4 @@ def _frequent(values):
 
 def filled(values):
     """Texts in which an empty one stands for a gap: it is a category like others."""
-    from sklearn.impute import SimpleImputer
-
-    imputer = SimpleImputer(missing_values=None, strategy="constant", fill_value="")
-    return imputer.fit_transform(values[:, None])[:, 0]
+    return np.array(["" if value is None else value for value in values], dtype=object)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from subquad._command.errors import BadInput, require_package
-from subquad._command.tables import arrays, columns, targets
+from subquad._command.tables import arrays, bundled, columns, targets
 from subquad._command.tables.delimited import PLAIN
 from subquad._command.tables.sources import BUILT_IN, STANDARD_INPUT, checked_for, opened
 from subquad._command.tables.typed import Column, of_numbers
@@ -166,10 +166,7 @@ def _built_in(name, target=None):
     require_package("sklearn", f"the data set {name!r}")
     if target is not None:
         raise BadInput(f"--target must go with a file; {name} has its own target, got {target!r}")
-    from sklearn import datasets
-
-    bunch = getattr(datasets, f"load_{name}")()
-    y = bunch.target.astype(np.float64 if name == "diabetes" else np.int64)
-    names = [str(name) for name in bunch.feature_names]
-    found = [of_numbers(*pair) for pair in zip(names, bunch.data.T, strict=True)]
+    X, y, names = bundled.read(name)
+    y = y.astype(np.float64 if name == "diabetes" else np.int64)
+    found = [of_numbers(*pair) for pair in zip(names, X.T, strict=True)]
     return Table(name, Frame(name, found), targets.from_array(name, "target", y), names)

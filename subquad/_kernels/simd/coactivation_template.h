@@ -1,4 +1,5 @@
-/* Who fires, as bits, and counts[i, j] = popcount(A[i] & B[j]): how many fire at both points. */
+/* Who fires, as bits, and counts[i, j] = popcount(A[i] & B[j]): how many fire at both points. AVX-512
+   has an instruction for it; AVX2 looks nibbles up (coactivation_nibbles.h), but for a few rows. */
 #if SQ_IS_F32
 
 #if SQ_LEVEL == SQ_AVX512
@@ -25,6 +26,9 @@ static inline __attribute__((always_inline)) void LEVEL_NAME(popcount_tile)(
             counts[i * ld + j] = (int32_t)_mm512_reduce_add_epi64(sum[i][j]);
 }
 #else
+#if SQ_LEVEL == SQ_AVX2
+#include "coactivation_nibbles.h"
+#endif
 static inline int64_t LEVEL_NAME(popcount_word)(uint64_t x) {
 #if SQ_LEVEL == SQ_AVX2
     return __builtin_popcountll(x);
@@ -52,10 +56,11 @@ static inline __attribute__((always_inline)) void LEVEL_NAME(popcount_tile)(
 }
 #endif
 
-static void LEVEL_NAME(popcount_block)(
-    const uint64_t *A, ptrdiff_t rows_a, const uint64_t *B, ptrdiff_t rows_b, ptrdiff_t words,
-    int32_t *counts, ptrdiff_t ld) {
-    ptrdiff_t i = 0;
+/* Tiles of 4 x 4 pairs from row `first` on, then what is left over. */
+static void LEVEL_NAME(popcount_rows)(
+    const uint64_t *A, ptrdiff_t first, ptrdiff_t rows_a, const uint64_t *B, ptrdiff_t rows_b,
+    ptrdiff_t words, int32_t *counts, ptrdiff_t ld) {
+    ptrdiff_t i = first;
     for (; i + 4 <= rows_a; i += 4) {
         ptrdiff_t j = 0;
         for (; j + 4 <= rows_b; j += 4)
@@ -69,6 +74,16 @@ static void LEVEL_NAME(popcount_block)(
         for (ptrdiff_t j = 0; j < rows_b; j++)
             LEVEL_NAME(popcount_tile)(A + i * words, B + j * words, words, counts + i * ld + j,
                                       ld, 1, 1);
+}
+
+static void LEVEL_NAME(popcount_block)(
+    const uint64_t *A, ptrdiff_t rows_a, const uint64_t *B, ptrdiff_t rows_b, ptrdiff_t words,
+    int32_t *counts, ptrdiff_t ld) {
+    ptrdiff_t first = 0;
+#if SQ_LEVEL == SQ_AVX2
+    first = nibbles_block(A, rows_a, B, rows_b, words, counts, ld);
+#endif
+    LEVEL_NAME(popcount_rows)(A, first, rows_a, B, rows_b, words, counts, ld);
 }
 
 #endif

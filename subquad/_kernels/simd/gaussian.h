@@ -6,8 +6,9 @@
 #include "levels.h"
 
 /* A tile is GAUSSIAN_TILE consecutive entries of one column, or of one row, of the matrix. A block
-   is up to as many tiles; a run is up to GAUSSIAN_RUN entries of one data point in one block. */
-enum { GAUSSIAN_TILE = 64, GAUSSIAN_RUN = 8 };
+   is up to GAUSSIAN_BLOCK tiles; a run is up to GAUSSIAN_RUN entries of one data point in one
+   block. */
+enum { GAUSSIAN_TILE = 64, GAUSSIAN_BLOCK = 128, GAUSSIAN_RUN = 8 };
 
 /* The law of the entries. Column j of the matrix is keyed by keys[j], keys[stride + j] and
    keys[2 stride + j]; stride is a multiple of GAUSSIAN_TILE. table, of 256 numbers of which

@@ -1,7 +1,7 @@
 /* Tiles of the random matrix, and its product with n sparse rows, a panel of outputs at a time.
 
    The columns that the rows need are visited in blocks. The tiles of a block are generated into
-   scratch that fits the first-level cache, once for all data points; then every data point adds
+   scratch that fits the nearest caches, once for all data points; then every data point adds
    the columns it needs, in runs of at most GAUSSIAN_RUN of them, the longest first, so that runs
    of equal length follow each other and branches can be foreseen. The sum over the columns of an
    output runs in their order, whatever the panels, blocks and threads are. */
@@ -22,6 +22,28 @@ INLINE void LEVEL_NAME(words_down)(const sq_gaussian *law, ptrdiff_t column, ptr
     }
 }
 
+/* The same of some columns, 16 words each. */
+static void LEVEL_NAME(words_of_columns)(const sq_gaussian *law, const ptrdiff_t *columns,
+                                         ptrdiff_t count, ptrdiff_t row, uint32_t *tiles) {
+#if SQ_LEVEL == SQ_AVX2
+    const words count_up = LEVEL_NAME(sq_iota)() + (uint32_t)(row / 4), count_on = count_up + 8u;
+    __m256i piece[8];
+    sq_cut_avx2(law->table, piece);
+    for (ptrdiff_t t = 0; t < count; t++) {
+        const uint32_t *key = law->keys + columns[t];
+        const words a = key[0] - (words){0}, b = key[law->stride] - (words){0};
+        const words c = key[2 * law->stride] - (words){0};
+        const __m256i x = (__m256i)LEVEL_NAME(sq_mix)(b + a * count_up, c);
+        const __m256i y = (__m256i)LEVEL_NAME(sq_mix)(b + a * count_on, c);
+        _mm256_storeu_si256((__m256i *)tiles + 2 * t, sq_find_avx2(x, piece));
+        _mm256_storeu_si256((__m256i *)tiles + 2 * t + 1, sq_find_avx2(y, piece));
+    }
+#else
+    for (ptrdiff_t t = 0; t < count; t++)
+        LEVEL_NAME(words_down)(law, columns[t], row, tiles + t * (GAUSSIAN_TILE / 4));
+#endif
+}
+
 INLINE void LEVEL_NAME(bytes_down)(const sq_gaussian *law, ptrdiff_t column, ptrdiff_t row,
                                    int8_t *tile) {
     uint32_t word[GAUSSIAN_TILE / 4];
@@ -39,16 +61,29 @@ static void LEVEL_NAME(gaussian_column_i8)(const sq_gaussian *law, ptrdiff_t col
     __builtin_memcpy(entries + row, tile, (size_t)(n_rows - row));
 }
 
-/* Entries row, row + 1, ... of a column of normals. Words r and r + 16 of every 32 make a pair. */
+/* The first word of pair k, which words r and r + 16 of every 32 make. */
+INLINE int LEVEL_NAME(sq_first_of_pair)(int k) { return k / 16 * 32 + k % 16; }
+
+/* Entries row, row + 1, ... of a column of normals. */
 INLINE void LEVEL_NAME(normals_down)(const sq_gaussian *law, ptrdiff_t column, ptrdiff_t row,
                                      float *tile) {
     const uint32_t *key = law->keys + column;
     const uint32_t a = key[0], b = key[law->stride];
     const words c = key[2 * law->stride] - (words){0};
-    for (int k = 0; k < GAUSSIAN_TILE; k += k % 16 + WORDS < 16 ? WORDS : WORDS + 16) {
-        words x = b + a * (LEVEL_NAME(sq_iota)() + (uint32_t)(row + k));
-        LEVEL_NAME(sq_normals)(LEVEL_NAME(sq_mix)(x, c), LEVEL_NAME(sq_mix)(x + a * 16u, c),
-                               tile + k, tile + k + 16);
+    for (int k = 0; k < GAUSSIAN_TILE / 2; k += CHAINS * WORDS) {
+        words x[CHAINS], y[CHAINS], one[CHAINS], other[CHAINS];
+        for (int i = 0; i < CHAINS; i++) {
+            const uint32_t at = (uint32_t)(row + LEVEL_NAME(sq_first_of_pair)(k + i * WORDS));
+            words position = b + a * (LEVEL_NAME(sq_iota)() + at);
+            x[i] = LEVEL_NAME(sq_mix)(position, c);
+            y[i] = LEVEL_NAME(sq_mix)(position + a * 16u, c);
+        }
+        LEVEL_NAME(sq_normals)(x, y, one, other);
+        for (int i = 0; i < CHAINS; i++) {
+            float *entries = tile + LEVEL_NAME(sq_first_of_pair)(k + i * WORDS);
+            __builtin_memcpy(entries, one + i, sizeof(words));
+            __builtin_memcpy(entries + 16, other + i, sizeof(words));
+        }
     }
 }
 
@@ -72,10 +107,16 @@ static void LEVEL_NAME(words_across)(const sq_gaussian *law, ptrdiff_t column, u
 /* Rows r and r + 16 of a tile of columns of normals. */
 static void LEVEL_NAME(normals_across)(const sq_gaussian *law, ptrdiff_t column, uint32_t r,
                                        float *first, float *second) {
-    for (int k = 0; k < GAUSSIAN_TILE; k += WORDS)
-        LEVEL_NAME(sq_normals)(LEVEL_NAME(sq_word_across)(law, column + k, r),
-                               LEVEL_NAME(sq_word_across)(law, column + k, r + 16),
-                               first + k, second + k);
+    for (int k = 0; k < GAUSSIAN_TILE; k += CHAINS * WORDS) {
+        words x[CHAINS], y[CHAINS], one[CHAINS], other[CHAINS];
+        for (int i = 0; i < CHAINS; i++) {
+            x[i] = LEVEL_NAME(sq_word_across)(law, column + k + i * WORDS, r);
+            y[i] = LEVEL_NAME(sq_word_across)(law, column + k + i * WORDS, r + 16);
+        }
+        LEVEL_NAME(sq_normals)(x, y, one, other);
+        __builtin_memcpy(first + k, one, sizeof one);
+        __builtin_memcpy(second + k, other, sizeof other);
+    }
 }
 
 /* What was made for one row of a tile of columns and serves others too: word 16 k + l of rows 64 k
@@ -94,17 +135,32 @@ enum {
     NAME(VECTORS) = NAME(TILE_VECTORS) < 8 ? NAME(TILE_VECTORS) : 8  /* that registers hold */
 };
 
-/* Byte t of every word, as a signed number. */
-INLINE void NAME(from_bytes)(const uint32_t *word, int t, int count, real scale, real *tile) {
-    for (int k = 0; k < count; k += WORDS) {
-        ints byte = (ints)(LEVEL_NAME(sq_load_words)(word + k) << (24 - 8 * t)) >> 24;
+INLINE void NAME(store_numbers)(ints numbers, real scale, real *tile) {
 #if SQ_IS_F32
-        store(tile + k, scale * __builtin_convertvector(byte, vec));
+    store(tile, scale * __builtin_convertvector(numbers, vec));
 #else
-        int32_t number[WORDS];
-        __builtin_memcpy(number, &byte, sizeof byte);
-        for (int i = 0; i < WORDS; i++) tile[k + i] = scale * number[i];
+    typedef int32_t half __attribute__((vector_size(SQ_BYTES / 2)));
+    half part[2];
+    __builtin_memcpy(part, &numbers, sizeof numbers);
+    for (int i = 0; i < 2; i++)
+        store(tile + i * LANES, scale * __builtin_convertvector(part[i], vec));
 #endif
+}
+
+/* Byte t of every word of a row, as a signed number. */
+INLINE void NAME(from_bytes)(const uint32_t *word, int t, real *tile) {
+    for (int k = 0; k < GAUSSIAN_TILE; k += WORDS) {
+        words byte = LEVEL_NAME(sq_load_words)(word + k) << (24 - 8 * t);
+        NAME(store_numbers)((ints)byte >> 24, 1, tile + k);
+    }
+}
+
+/* The tile of a column that its words make. */
+INLINE void NAME(from_words)(const uint32_t *word, real scale, real *tile) {
+    for (int k = 0; k < GAUSSIAN_TILE / 4; k += WORDS) {
+        ints byte[4];
+        LEVEL_NAME(sq_split)(LEVEL_NAME(sq_load_words)(word + k), byte);
+        for (int t = 0; t < 4; t++) NAME(store_numbers)(byte[t], scale, tile + 16 * t + k);
     }
 }
 
@@ -114,7 +170,7 @@ INLINE void NAME(tile_down)(const sq_gaussian *law, real scale, ptrdiff_t column
     if (law->table) {
         uint32_t word[GAUSSIAN_TILE / 4];
         LEVEL_NAME(words_down)(law, column, row, word);
-        for (int t = 0; t < 4; t++) NAME(from_bytes)(word, t, 16, scale, tile + 16 * t);
+        NAME(from_words)(word, scale, tile);
     } else {
         float normals[GAUSSIAN_TILE];
         LEVEL_NAME(normals_down)(law, column, row, normals);
@@ -131,7 +187,7 @@ INLINE void NAME(tile_across)(const sq_gaussian *law, ptrdiff_t column, ptrdiff_
     if (law->table) {
         uint32_t *word = held->word[l];
         if (!made) LEVEL_NAME(words_across)(law, column, (uint32_t)(16 * group + l), word);
-        NAME(from_bytes)(word, (int)(row / 16 % 4), GAUSSIAN_TILE, 1, tile);
+        NAME(from_bytes)(word, (int)(row / 16 % 4), tile);
     } else {
         float (*normal)[GAUSSIAN_TILE] = held->normal[l];
         const uint32_t first = (uint32_t)(32 * group + l);
@@ -146,8 +202,33 @@ static void NAME(gaussian_column)(const sq_gaussian *law, double scale, ptrdiff_
     ptrdiff_t row = 0;
     for (; row + GAUSSIAN_TILE <= n_rows; row += GAUSSIAN_TILE)
         NAME(tile_down)(law, (real)scale, column, row, entries + row);
+    if (row == n_rows) return;
     NAME(tile_down)(law, (real)scale, column, row, tile);
     __builtin_memcpy(entries + row, tile, (size_t)(n_rows - row) * sizeof(real));
+}
+
+/* Tiles of some columns. */
+INLINE void NAME(tiles_down)(const sq_gaussian *law, const ptrdiff_t *columns, ptrdiff_t count,
+                             ptrdiff_t row, real *tiles) {
+    uint32_t word[COLUMNS_AT_ONCE * GAUSSIAN_TILE / 4];
+    for (ptrdiff_t t = 0; t < count; t += COLUMNS_AT_ONCE) {
+        const ptrdiff_t some = count - t < COLUMNS_AT_ONCE ? count - t : COLUMNS_AT_ONCE;
+        if (law->table) LEVEL_NAME(words_of_columns)(law, columns + t, some, row, word);
+        for (ptrdiff_t u = 0; u < some; u++) {
+            real *tile = tiles + (t + u) * GAUSSIAN_TILE;
+            if (law->table)
+                NAME(from_words)(word + u * (GAUSSIAN_TILE / 4), 1, tile);
+            else
+                NAME(tile_down)(law, 1, columns[t + u], row, tile);
+        }
+    }
+}
+
+/* Tiles of some rows. */
+INLINE void NAME(tiles_across)(const sq_gaussian *law, ptrdiff_t column, const ptrdiff_t *rows,
+                               ptrdiff_t count, LEVEL_NAME(sq_held) *held, real *tiles) {
+    for (ptrdiff_t t = 0; t < count; t++)
+        NAME(tile_across)(law, column, rows[t], held, tiles + t * GAUSSIAN_TILE);
 }
 
 /* sums += sum_p values[p] * tiles[columns[p]] over one run. */
@@ -191,7 +272,7 @@ static void NAME(gaussian_panel)(const sq_gaussian *law, const sq_plan *plan, in
                                  ptrdiff_t ld, real *scratch) {
     /* A vector that straddles two cache lines costs two loads. */
     real *tiles = (real *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
-    real *sums = tiles + GAUSSIAN_TILE * GAUSSIAN_TILE;
+    real *sums = tiles + GAUSSIAN_BLOCK * GAUSSIAN_TILE;
     NAME(sq_place) at = {plan->points, plan->columns, values, tiles, sums};
     const ptrdiff_t *groups = plan->groups;
     const size_t bytes =
@@ -202,14 +283,13 @@ static void NAME(gaussian_panel)(const sq_gaussian *law, const sq_plan *plan, in
         __builtin_memset(sums, 0, (size_t)n * GAUSSIAN_TILE * sizeof(real));
     for (ptrdiff_t i = 0; i < n; i++)
         __builtin_memcpy(sums + i * GAUSSIAN_TILE, out + i * ld + first, bytes);
-    for (ptrdiff_t s = 0; s < plan->n_sources; s += GAUSSIAN_TILE, groups += GAUSSIAN_RUN + 1) {
-        for (ptrdiff_t t = 0; t < GAUSSIAN_TILE && s + t < plan->n_sources; t++) {
-            real *tile = tiles + t * GAUSSIAN_TILE;
-            if (transposed)
-                NAME(tile_across)(law, first, plan->sources[s + t], &held, tile);
-            else
-                NAME(tile_down)(law, 1, plan->sources[s + t], first, tile);
-        }
+    for (ptrdiff_t s = 0; s < plan->n_sources; s += GAUSSIAN_BLOCK, groups += GAUSSIAN_RUN + 1) {
+        const ptrdiff_t left = plan->n_sources - s;
+        const ptrdiff_t count = left < GAUSSIAN_BLOCK ? left : GAUSSIAN_BLOCK;
+        if (transposed)
+            NAME(tiles_across)(law, first, plan->sources + s, count, &held, tiles);
+        else
+            NAME(tiles_down)(law, plan->sources + s, count, first, tiles);
         NAME(add_runs)(&at, groups, 8);
         NAME(add_runs)(&at, groups, 7);
         NAME(add_runs)(&at, groups, 6);
@@ -225,6 +305,8 @@ static void NAME(gaussian_panel)(const sq_gaussian *law, const sq_plan *plan, in
 
 #if !SQ_IS_F32
 #undef WORDS
+#undef COLUMNS_AT_ONCE
+#undef CHAINS
 #undef words
 #undef ints
 #undef floats

@@ -10,6 +10,7 @@
    whole words, without moving between lanes.) Normals take a word each: see sq_normals. Both laws
    give the same bits on every machine and at every level. */
 #define WORDS (SQ_BYTES / 4)
+#define COLUMNS_AT_ONCE 16 /* whose words are made, and then used, by loops of their own */
 #define words LEVEL_NAME(sq_words)
 #define ints LEVEL_NAME(sq_ints)
 #define floats LEVEL_NAME(sq_floats)
@@ -40,16 +41,36 @@ INLINE words LEVEL_NAME(sq_mix)(words x, words c) {
 }
 
 #if SQ_LEVEL == SQ_AVX2
-INLINE __m256i sq_piece_avx2(const int8_t *table, __m256i low) {
-    __m128i numbers = _mm_loadu_si128((const __m128i *)table);
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(numbers), low);
+/* Bytes of b where the highest bit of those of `which` is set, and of a elsewhere. In assembly,
+   since GCC compares `which` with 0 first where several choices share it. */
+INLINE __m256i sq_choose_avx2(__m256i a, __m256i b, __m256i which) {
+    __m256i chosen;
+    __asm__("vpblendvb %3, %2, %1, %0" : "=x"(chosen) : "x"(a), "x"(b), "x"(which));
+    return chosen;
 }
 
-INLINE __m256i sq_four_pieces_avx2(const int8_t *table, __m256i low, __m256i b4, __m256i b5) {
-    return _mm256_blendv_epi8(
-        _mm256_blendv_epi8(sq_piece_avx2(table, low), sq_piece_avx2(table + 16, low), b4),
-        _mm256_blendv_epi8(sq_piece_avx2(table + 32, low), sq_piece_avx2(table + 48, low), b4),
-        b5);
+INLINE __m256i sq_four_pieces_avx2(const __m256i *piece, __m256i low, __m256i b4, __m256i b5) {
+    return sq_choose_avx2(sq_choose_avx2(_mm256_shuffle_epi8(piece[0], low),
+                                         _mm256_shuffle_epi8(piece[1], low), b4),
+                          sq_choose_avx2(_mm256_shuffle_epi8(piece[2], low),
+                                         _mm256_shuffle_epi8(piece[3], low), b4), b5);
+}
+
+/* The table in pieces of 16 numbers, each in both halves of a vector. */
+INLINE void sq_cut_avx2(const int8_t *table, __m256i *piece) {
+    for (int i = 0; i < 8; i++)
+        piece[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table + i));
+}
+
+/* Of eight pieces, bits 4, 5 and 6 choose one. Sums shift them to the highest: more units add than
+   shift. */
+INLINE __m256i sq_find_avx2(__m256i index, const __m256i *piece) {
+    __m256i low = _mm256_and_si256(index, _mm256_set1_epi8(15));
+    __m256i b6 = _mm256_add_epi8(index, index), b5 = _mm256_add_epi8(b6, b6);
+    __m256i b4 = _mm256_add_epi8(b5, b5);
+    __m256i entry = sq_choose_avx2(sq_four_pieces_avx2(piece, low, b4, b5),
+                                   sq_four_pieces_avx2(piece + 4, low, b4, b5), b6);
+    return _mm256_sign_epi8(entry, _mm256_or_si256(index, _mm256_set1_epi8(1)));
 }
 #endif
 
@@ -62,13 +83,9 @@ INLINE words LEVEL_NAME(sq_look_up)(words x, const int8_t *table) {
     __mmask64 negative = _mm512_movepi8_mask(index);
     return (words)_mm512_mask_sub_epi8(entry, negative, _mm512_setzero_si512(), entry);
 #elif SQ_LEVEL == SQ_AVX2
-    /* Of eight pieces of 16 numbers, bits 4, 5 and 6 choose one. */
-    __m256i index = (__m256i)x, low = _mm256_and_si256(index, _mm256_set1_epi8(15));
-    __m256i b4 = _mm256_slli_epi16(index, 3), b5 = _mm256_slli_epi16(index, 2);
-    __m256i entry = _mm256_blendv_epi8(sq_four_pieces_avx2(table, low, b4, b5),
-                                       sq_four_pieces_avx2(table + 64, low, b4, b5),
-                                       _mm256_slli_epi16(index, 1));
-    return (words)_mm256_sign_epi8(entry, _mm256_or_si256(index, _mm256_set1_epi8(1)));
+    __m256i piece[8];
+    sq_cut_avx2(table, piece);
+    return (words)sq_find_avx2((__m256i)x, piece);
 #else
     uint32_t entry[4];
     for (int i = 0; i < 4; i++)
@@ -77,6 +94,22 @@ INLINE words LEVEL_NAME(sq_look_up)(words x, const int8_t *table) {
                  | (uint32_t)(uint8_t)table[x[i] >> 16 & 255] << 16
                  | (uint32_t)(uint8_t)table[x[i] >> 24] << 24;
     return (words){entry[0], entry[1], entry[2], entry[3]};
+#endif
+}
+
+/* Bytes 0 to 3 of every word, as signed numbers. */
+INLINE void LEVEL_NAME(sq_split)(words x, ints *byte) {
+#if SQ_LEVEL == SQ_AVX2
+    /* By products, which other units make than those that shift: there are shifts enough above. */
+    const __m256i first = _mm256_set1_epi32(1), second = _mm256_set1_epi32(0x10000);
+    __m256i even = _mm256_maddubs_epi16(_mm256_set1_epi16(1), (__m256i)x);
+    __m256i odd = _mm256_srai_epi16((__m256i)x, 8);
+    byte[0] = (ints)_mm256_madd_epi16(even, first);
+    byte[1] = (ints)_mm256_madd_epi16(odd, first);
+    byte[2] = (ints)_mm256_madd_epi16(even, second);
+    byte[3] = (ints)_mm256_madd_epi16(odd, second);
+#else
+    for (int t = 0; t < 4; t++) byte[t] = (ints)(x << (24 - 8 * t)) >> 24;
 #endif
 }
 
@@ -120,15 +153,18 @@ INLINE void LEVEL_NAME(sq_sort_bytes)(const uint32_t *word, int8_t *tile) {
 #define ROUND(x) __asm__("" : "+m"(x))
 #endif
 
-/* c[0] + c[1] x + ... + c[degree] x^degree, each operation rounded. */
-INLINE floats LEVEL_NAME(sq_polynomial)(floats x, const float *c, int degree) {
-    floats y = x * c[degree];
-    for (int k = degree - 1;; k--) {
-        ROUND(y);
-        y += c[k];
-        if (k == 0) return y;
-        y *= x;
-    }
+/* Normals are made of so many pairs of vectors side by side: each is a long chain of operations. */
+#define CHAINS 2
+
+/* y = c[0] + c[1] x + ... + c[degree] x^degree, each operation rounded. */
+INLINE void LEVEL_NAME(sq_polynomials)(const floats *x, const float *c, int degree, floats *y) {
+    for (int i = 0; i < CHAINS; i++) y[i] = x[i] * c[degree];
+    for (int k = degree - 1; k >= 0; k--)
+        for (int i = 0; i < CHAINS; i++) {
+            ROUND(y[i]);
+            y[i] += c[k];
+            if (k > 0) y[i] *= x[i];
+        }
 }
 
 INLINE floats LEVEL_NAME(sq_sqrt)(floats x) {
@@ -148,38 +184,49 @@ INLINE floats LEVEL_NAME(sq_sqrt)(floats x) {
 
    u 2^31 = 2^e (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), and log(1 + f) is f times a polynomial
    (minimax, error 3.5e-7 |f|); e = 31 comes only with f <= 0, so nothing cancels. */
-INLINE floats LEVEL_NAME(sq_radius)(words x) {
+INLINE void LEVEL_NAME(sq_radii)(const words *x, floats *radius) {
     static const float log_of_square[8] = {
         -1.9999998807907104f, 1.000006914138794f,    -0.6667121648788452f, 0.49943119287490845f,
         -0.39768484234809875f, 0.3442489206790924f, -0.3267618715763092f, 0.20757167041301727f};
-    floats u = __builtin_convertvector((ints)(x >> 1), floats) + 0.5f;
-    ints e = ((ints)u - 0x3F3504F3) >> 23;
-    floats f = (floats)((ints)u - (ints)((words)e << 23)) - 1.0f;
-    floats tail = f * LEVEL_NAME(sq_polynomial)(f, log_of_square, 7);
-    ROUND(tail);
-    floats head = __builtin_convertvector(31 - e, floats) * 1.3862943649291992f;
-    ROUND(head);
-    return LEVEL_NAME(sq_sqrt)(head + tail);
+    ints e[CHAINS];
+    floats f[CHAINS], log[CHAINS];
+    for (int i = 0; i < CHAINS; i++) {
+        floats u = __builtin_convertvector((ints)(x[i] >> 1), floats) + 0.5f;
+        e[i] = ((ints)u - 0x3F3504F3) >> 23;
+        f[i] = (floats)((ints)u - (ints)((words)e[i] << 23)) - 1.0f;
+    }
+    LEVEL_NAME(sq_polynomials)(f, log_of_square, 7, log);
+    for (int i = 0; i < CHAINS; i++) {
+        floats tail = f[i] * log[i];
+        ROUND(tail);
+        floats head = __builtin_convertvector(31 - e[i], floats) * 1.3862943649291992f;
+        ROUND(head);
+        radius[i] = LEVEL_NAME(sq_sqrt)(head + tail);
+    }
 }
 
-/* Box and Muller's pair (R cos t, R sin t), R from x and the angle t from y: 30 bits of y for an
+/* Box and Muller's pairs (R cos t, R sin t), R from x and the angle t from y: 30 bits of y for an
    angle in [-pi/4, pi/4), one to exchange the pair and one for the sign of the cosine. */
-INLINE void LEVEL_NAME(sq_normals)(words x, words y, float *first, float *second) {
+INLINE void LEVEL_NAME(sq_normals)(const words *x, const words *y, words *first, words *second) {
     static const float cosine[4] = {1.0f, -0.4999985694885254f, 0.041655026376247406f,
                                     -0.0013585909036919475f};
     static const float sine[4] = {1.0f, -0.16666650772094727f, 0.008332036435604095f,
                                   -0.00019504022202454507f};
-    floats radius = LEVEL_NAME(sq_radius)(x);
-    floats angle = __builtin_convertvector((ints)(y << 2), floats) * 0x1.921fb6p-32f;
-    ROUND(angle);
-    floats square = angle * angle;
-    ROUND(square);
-    words u = (words)(LEVEL_NAME(sq_polynomial)(square, cosine, 3) * radius);
-    words v = (words)(LEVEL_NAME(sq_polynomial)(square, sine, 3) * angle * radius);
-    u ^= y & 0x80000000u;
-    words exchange = (u ^ v) & (words)((ints)(y << 1) >> 31);
-    u ^= exchange;
-    v ^= exchange;
-    __builtin_memcpy(first, &u, sizeof u);
-    __builtin_memcpy(second, &v, sizeof v);
+    floats radius[CHAINS], angle[CHAINS], square[CHAINS], u[CHAINS], v[CHAINS];
+    LEVEL_NAME(sq_radii)(x, radius);
+    for (int i = 0; i < CHAINS; i++) {
+        angle[i] = __builtin_convertvector((ints)(y[i] << 2), floats) * 0x1.921fb6p-32f;
+        ROUND(angle[i]);
+        square[i] = angle[i] * angle[i];
+        ROUND(square[i]);
+    }
+    LEVEL_NAME(sq_polynomials)(square, cosine, 3, u);
+    LEVEL_NAME(sq_polynomials)(square, sine, 3, v);
+    for (int i = 0; i < CHAINS; i++) {
+        words c = (words)(u[i] * radius[i]) ^ (y[i] & 0x80000000u);
+        words s = (words)(v[i] * angle[i] * radius[i]);
+        words exchange = (c ^ s) & (words)((ints)(y[i] << 1) >> 31);
+        first[i] = c ^ exchange;
+        second[i] = s ^ exchange;
+    }
 }

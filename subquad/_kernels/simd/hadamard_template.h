@@ -209,20 +209,9 @@ static void NAME(hadamard_columns)(real *out, ptrdiff_t stride, ptrdiff_t width,
     NAME(columns)(out, stride, out, stride, width, order);
 }
 
-#undef LOG_LANES
-#undef AT_ONCE
 #undef LOG_RADIX
 #undef LOG_BLOCK
 #undef PAGE
-#undef SQ_INLINE
-#undef EACH_LANE
-#undef LANE_INDEX
-#undef LANE_PARTNER
-#undef LANE_SIGN
-#undef SWAP_LANES
-#undef IN_REGISTER
-#undef LANE_LEVEL
-#undef LEVEL
 #undef SELECT
 #undef HIDE
 #undef FAR_SPAN
@@ -231,3 +220,4 @@ static void NAME(hadamard_columns)(real *out, ptrdiff_t stride, ptrdiff_t width,
 #undef FIRST_LEVELS
 #undef FIRST
 #undef ONE_PASS
+#include "hadamard_mix_end.h"

@@ -1,114 +1,77 @@
-/* The spectrum X of a real row x of s = 2 h entries, from the transform Z of the h complex numbers
-   x[2 j] + i x[2 j + 1], and back. With w_k = exp(-2 pi i k / s), for 0 < k < h / 2,
+/* Let Z be the transform of the h complex numbers x[2 j] + i x[2 j + 1] of a real row x. Its
+   spectrum X has, with w = exp(-2 pi i k / (2 h)),
 
-       E = Z[k] + conj Z[h - k]     2 X[k]          = E + w_k (-i) D
-       D = Z[k] - conj Z[h - k]     2 conj X[h - k] = E - w_k (-i) D
+       2 X[k] = (Z[k] + conj Z[h - k]) - i w (Z[k] - conj Z[h - k])
 
-   and X[0] = Re Z[0] + Im Z[0], X[h] = Re Z[0] - Im Z[0], X[h / 2] = conj Z[h / 2]. A spectrum is
-   kept in s reals: X[0], X[h], for even h X[h / 2], all X[k], all conj X[h - k], as complex numbers
-   from the third on. The way back gives 2 Z.
+   For two rows with a = Z1[k], b = conj Z1[h - k], c = Z2[k], d = conj Z2[h - k], the half
+   transform Z of the product of their spectra is, as one finds by inserting,
 
-   Complex numbers lie interleaved in vectors, so that w (-i D) is two products with tables:
-   swap(D) o (cos, -cos) + D o (sin, sin), where w_k = cos + i sin. */
+       Z[k]            = a c - p
+       conj Z[h - k]   = b d - p      where p = t (a - b) (c - d),   t = (1 + w^2) / 4
+
+   for 0 < k < h / 2. For k = 0, h - k stands for 0 too, and t = 1 / 2; for k = h / 2, t = 0.
+   Complex numbers lie interleaved in vectors. */
 #include "lanes.h"
 
 #define LOWER_OF_PAIR(l, d) ((l) & ~1)
 #define UPPER_OF_PAIR(l, d) ((l) | 1)
 #define SWAPPED(l, d) ((l) ^ 1)
 #define REVERSED(l, d) (LANES_COUNT - 2 - ((l) & ~1) + ((l) & 1))
-#define SWAP(v) PICK_LANES(v, v, SWAPPED, 0)
-#define REVERSE(v) PICK_LANES(v, v, REVERSED, 0)
 #define SIGN(l, d) ((l) & 1 ? (real)-1 : (real)1)
 #define CONJUGATE(v) ((v) * (vec){EVERY_LANE(SIGN, 0)})
+/* The conjugates of complex numbers in reverse. */
+#define MIRRORED(v) CONJUGATE(PICK_LANES(v, v, REVERSED, 0))
 
-static void NAME(spectrum_of_half)(
-    const real *z, ptrdiff_t half, const real *cosines, const real *sines, real *out) {
-    ptrdiff_t pairs = (half - 1) / 2, k = 1;
-    out[0] = z[0] + z[1];
-    out[1] = z[0] - z[1];
-    out += 2;
-    if (half % 2 == 0) {
-        out[0] = z[half];
-        out[1] = -z[half + 1];
-        out += 2;
-    }
-    const vec one_half = broadcast((real)0.5);
-    for (; k + LANES / 2 <= pairs + 1; k += LANES / 2) {
-        ptrdiff_t at = 2 * (k - 1);
-        vec up = load(z + 2 * k);
-        vec down = CONJUGATE(REVERSE(load(z + 2 * (half - k + 1) - LANES)));
-        vec sum = (up + down) * one_half, difference = (up - down) * one_half;
-        vec turned = SWAP(difference) * load(cosines + at) + difference * load(sines + at);
-        store(out + at, sum + turned);
-        store(out + 2 * pairs + at, sum - turned);
-    }
-    for (; k <= pairs; k++) {
-        ptrdiff_t at = 2 * (k - 1);
-        const real *up = z + 2 * k, *down = z + 2 * (half - k);
-        real e_re = (up[0] + down[0]) / 2, e_im = (up[1] - down[1]) / 2;
-        real d_re = (up[0] - down[0]) / 2, d_im = (up[1] + down[1]) / 2;
-        real t_re = d_im * cosines[at] + d_re * sines[at];
-        real t_im = d_re * cosines[at + 1] + d_im * sines[at + 1];
-        out[at] = e_re + t_re;
-        out[at + 1] = e_im + t_im;
-        out[2 * pairs + at] = e_re - t_re;
-        out[2 * pairs + at + 1] = e_im - t_im;
-    }
+/* Complex products. */
+static inline vec NAME(times)(vec x, vec y) {
+    vec imaginary = PICK_LANES(y, y, UPPER_OF_PAIR, 0);
+    return x * PICK_LANES(y, y, LOWER_OF_PAIR, 0)
+           - PICK_LANES(x, x, SWAPPED, 0) * CONJUGATE(imaginary);
 }
 
-static void NAME(half_of_spectrum)(
-    const real *x, ptrdiff_t half, const real *cosines, const real *sines, real *z) {
-    ptrdiff_t pairs = (half - 1) / 2, k = 1;
-    z[0] = x[0] + x[1];
-    z[1] = x[0] - x[1];
-    x += 2;
-    if (half % 2 == 0) {
-        z[half] = 2 * x[0];
-        z[half + 1] = -2 * x[1];
-        x += 2;
-    }
-    for (; k + LANES / 2 <= pairs + 1; k += LANES / 2) {
-        ptrdiff_t at = 2 * (k - 1);
-        vec up = load(x + at), down = load(x + 2 * pairs + at);
-        vec sum = up + down, difference = up - down;
-        vec turned = difference * load(sines + at) - SWAP(difference) * load(cosines + at);
-        store(z + 2 * k, sum + turned);
-        store(z + 2 * (half - k + 1) - LANES, REVERSE(CONJUGATE(sum - turned)));
-    }
-    for (; k <= pairs; k++) {
-        ptrdiff_t at = 2 * (k - 1);
-        const real *up = x + at, *down = x + 2 * pairs + at;
-        real d_re = up[0] - down[0], d_im = up[1] - down[1];
-        real t_re = d_re * sines[at] - d_im * cosines[at];
-        real t_im = d_im * sines[at + 1] - d_re * cosines[at + 1];
-        z[2 * k] = up[0] + down[0] + t_re;
-        z[2 * k + 1] = up[1] + down[1] + t_im;
-        z[2 * (half - k)] = up[0] + down[0] - t_re;
-        z[2 * (half - k) + 1] = -(up[1] + down[1] - t_im);
-    }
+/* One frequency k and h - k, at x, y and x_down, y_down. */
+static inline void NAME(multiply_pair)(
+    real *x, real *x_down, const real *y, const real *y_down, const real *t) {
+    real a = x[0], a_i = x[1], b = x_down[0], b_i = -x_down[1];
+    real c = y[0], c_i = y[1], d = y_down[0], d_i = -y_down[1];
+    real q = (a - b) * (c - d) - (a_i - b_i) * (c_i - d_i);
+    real q_i = (a - b) * (c_i - d_i) + (a_i - b_i) * (c - d);
+    real p = t[0] * q - t[1] * q_i, p_i = t[0] * q_i + t[1] * q;
+    x[0] = (a * c - a_i * c_i) - p;
+    x[1] = (a * c_i + a_i * c) - p_i;
+    x_down[0] = (b * d - b_i * d_i) - p;
+    x_down[1] = p_i - (b * d_i + b_i * d);
 }
 
-/* x = x y, two (for odd size one) real numbers and then complex ones. */
-static void NAME(multiply_spectra)(real *x, const real *y, ptrdiff_t size) {
-    ptrdiff_t at = 0;
-    for (; at < 2 - size % 2; at++) x[at] *= y[at];
-    for (; at + LANES <= size; at += LANES) {
-        vec a = load(x + at), b = load(y + at);
-        vec imaginary = PICK_LANES(b, b, UPPER_OF_PAIR, 0);
-        store(x + at, a * PICK_LANES(b, b, LOWER_OF_PAIR, 0) - SWAP(a) * CONJUGATE(imaginary));
+/* Z1 = Z, as above: x holds Z1, y holds Z2, turns holds t for 0 < k < h / 2. */
+static void NAME(multiply_halves)(real *x, const real *y, ptrdiff_t half, const real *turns) {
+    const ptrdiff_t pairs = (half - 1) / 2;
+    ptrdiff_t k = 1;
+    real re = x[0] * y[0] + x[1] * y[1];
+    x[1] = x[0] * y[1] + x[1] * y[0];
+    x[0] = re;
+    if (half % 2 == 0) {
+        re = x[half] * y[half] - x[half + 1] * y[half + 1];
+        x[half + 1] = x[half] * y[half + 1] + x[half + 1] * y[half];
+        x[half] = re;
     }
-    for (; at < size; at += 2) {
-        real re = x[at] * y[at] - x[at + 1] * y[at + 1];
-        x[at + 1] = x[at + 1] * y[at] + x[at] * y[at + 1];
-        x[at] = re;
+    for (; k + LANES / 2 <= pairs + 1; k += LANES / 2) {
+        const ptrdiff_t down = 2 * (half - k + 1) - LANES;
+        vec a = load(x + 2 * k), b = MIRRORED(load(x + down));
+        vec c = load(y + 2 * k), d = MIRRORED(load(y + down));
+        vec p = NAME(times)(NAME(times)(a - b, c - d), load(turns + 2 * (k - 1)));
+        store(x + 2 * k, NAME(times)(a, c) - p);
+        store(x + down, MIRRORED(NAME(times)(b, d) - p));
     }
+    for (; k <= pairs; k++)
+        NAME(multiply_pair)(x + 2 * k, x + 2 * (half - k), y + 2 * k, y + 2 * (half - k),
+                            turns + 2 * (k - 1));
 }
 
 #undef LOWER_OF_PAIR
 #undef UPPER_OF_PAIR
 #undef SWAPPED
 #undef REVERSED
-#undef SWAP
-#undef REVERSE
 #undef SIGN
 #undef CONJUGATE
+#undef MIRRORED

@@ -8,7 +8,7 @@
 enum {
     NAME(FLUSH_TILE) = SQ_FLUSH_TILE_BYTES / (int)sizeof(real),
     NAME(FLUSH_VECTORS) = SQ_LEVEL == SQ_AVX512 ? 4 : 2, /* of a tile, at a time */
-    NAME(FLUSH_ROWS) = SQ_LEVEL == SQ_AVX512 ? 6 : 4,
+    NAME(FLUSH_ROWS) = 6,
     NAME(FLUSH_PANEL_BYTES) = 1 << 18,
 };
 

@@ -9,10 +9,11 @@ What happens when `NystromSolver(...).fit(K, r)` is called:
     solve                     (A + mu I) theta = b; the coefficients are L^-T theta
 
 Where all of K is kept, landmarks precondition: `iterated` has the answer of the exact solver, and
-`RepeatablePcgSolver` does the same for the steps of a trainer.
+`RepeatablePcgSolver` does the same for the steps of a trainer. `GrowingEquations` takes more rows.
 """
 
+from subquad.solvers.nystrom._growing import GrowingEquations
 from subquad.solvers.nystrom._iterated import RepeatablePcgSolver, iterated
 from subquad.solvers.nystrom._solver import NystromFit, NystromSolver
 
-__all__ = ["NystromFit", "NystromSolver", "RepeatablePcgSolver", "iterated"]
+__all__ = ["GrowingEquations", "NystromFit", "NystromSolver", "RepeatablePcgSolver", "iterated"]

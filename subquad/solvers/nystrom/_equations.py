@@ -28,7 +28,7 @@ class Equations:
     def __init__(self, kernel, points, R, weights, block_size=None, ranks=None):
         self.kernel, self.points, self.R, self.weights = kernel, points, R, weights
         self._ranks = ranks
-        self.block_size = block_size or max(256, _ENTRIES_PER_BLOCK // len(points))
+        self.block_size = block_size or rows_per_block(len(points))
         self.whitening = Whitening(kernel.block(points, points))
         n = len(R)
         A, b, told = self._accumulated(slice(0, n)) if ranks is None else self._shared(ranks)
@@ -147,6 +147,11 @@ class Equations:
             lacks = self.R[rows].T[:, :, None] - fits
             seen = repeats and repeats.of_points(rows)
             yield lacks, np.maximum(complements, _LEAST_COMPLEMENT), w, seen
+
+
+def rows_per_block(n_landmarks):
+    """Return how many rows of K_nZ are made at a time."""
+    return max(256, _ENTRIES_PER_BLOCK // n_landmarks)
 
 
 def _own_parts(n, ranks):

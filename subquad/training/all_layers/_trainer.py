@@ -62,7 +62,9 @@ class AllLayersGaussNewton(GaussNewtonTrainer):
         As in `LastLayerGaussNewton`; `Diagnostics` has an entry for each layer.
     comm : mpi4py.MPI.Intracomm, optional
         Its ranks share the products with the weights, which must be implicit, each making the same
-        calls with the same arguments. All else, memory too, is that of one rank.
+        calls with the same arguments. Each has all factors, and the memory of one rank: to apply
+        factors of its own neurons alone it would add an n x n matrix up with the others for every
+        layer and earlier step, in each pass.
 
     Attributes
     ----------

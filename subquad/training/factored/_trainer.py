@@ -63,7 +63,7 @@ def _require_memory(layer, solves, solver):
     if layer.outer.narrow:
         n_bytes += (2 + 2 * C) * n * network.weights.shape[0] * network.dtype.itemsize
     if solves:
-        n_bytes += 8 * n * n * (3 * C + 2)
+        n_bytes += 8 * n * n * (3 * C + (0 if layer.outer.narrow else 2))
     elif C == 1 and n <= EXPLICIT_GRAM:  # G, and what it is made of
         n_bytes += 8 * n * n * (2.5 if layer.outer.narrow else 1.5)
     if solver is not None:  # U and V of all rows, U once more in float64, and G

@@ -17,7 +17,7 @@ from subquad._kernels import gauss_newton, low_rank
 from subquad._parallel import blocks, worth_threads
 from subquad._products import multiply_csr, nonzeros
 from subquad._ranks import NEURONS_PER_CHUNK
-from subquad.jacobian import FiredJacobian, FixedSide, transposed_bits
+from subquad.jacobian import FiredJacobian, FixedSide, bits_as_numbers, transposed_bits
 from subquad.training._equation import Equation
 from subquad.training._gauss_newton import Trial
 
@@ -122,6 +122,12 @@ class SeparableState:
     def firing(self):
         """Bits of who fires, by neuron."""
         return (self._fired,)
+
+    def fired_by_point(self):
+        """Return who fires, shape (n, width / 8): bits by data point, neurons as in the layer."""
+        fired = np.zeros((self._layer.n, self._width), bool)
+        fired[:, self._neurons] = bits_as_numbers(self._fired, self._layer.n, bool).T
+        return np.packbits(fired, axis=1, bitorder="little")
 
     def linearise(self):
         """Return the equation at the current iterate ([SZZ24], Algorithm 2, lines 11-16)."""

@@ -298,6 +298,11 @@ class LastLayerGaussNewton(GaussNewtonTrainer):
         "loo" keeps mu until there are twice the rows that it was chosen for: then a fit begins at
         W(0), as one of all rows does. Beside the steps, n n_new inner products of features.
 
+        All n rows take part in every step, n^2 m operations and the solution of an equation of n
+        rows: a stream of single chunks costs what its number of calls times a last step does. Where
+        a linearisation will do, `partial_fit` of `GaussNewtonRegressor` takes n^2 n_new in place of
+        n^2 m.
+
         Examples
         --------
         >>> import numpy as np

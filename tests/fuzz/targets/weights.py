@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from subquad.weights import DenseWeights, GaussianWeights
+from subquad.weights import DenseWeights, GaussianWeights, watch_passes
 
 from ..cases import target
 from ..draws import as_float64, dtype_of
@@ -114,6 +114,21 @@ def gaussian_weights(draw, attempt):
         attempt(W.add_low_rank, np.ones((1, W.shape[0])), np.ones((1, W.shape[1])))
     else:
         _columns(draw, attempt, W)
+
+
+@target("weights.watch_passes", share=2)
+def watched_passes(draw, attempt):
+    told = []
+
+    def tell(*of):
+        told.append(of)
+
+    callback = draw.choice((None, 3, "abc", [])) if draw.goes_wrong() else tell
+    shape = draw.size(), draw.size()
+    with attempt(watch_passes, callback):
+        GaussianWeights(shape, draw.between(0, 9)).apply(np.ones((2, shape[1])))
+    assert told[0][0] == 0
+    assert told[-1][0] == told[-1][1]
 
 
 def _columns(draw, attempt, W):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
-from sklearn.utils.validation import _check_sample_weight
 
 from subquad._validation import require_weights_in_range
+from subquad.estimators._base import checked_weights
 from subquad.training import TrainingWarning
 
 if TYPE_CHECKING:
@@ -22,12 +22,76 @@ if TYPE_CHECKING:
 # Scalings and hyperparameters are chosen anew once there are so many times the rows.
 _MUCH = 2
 
+_CLASSES = """
+        classes : array_like, shape (n_classes,), optional
+            All labels that may come, in the first call; those of its y if not given. Of multilabel
+            targets none."""
+_ARGUMENTS = """
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+            Sparse arrays as for `fit`, then in every chunk.
+        y : array_like, {y}{classes}
+        sample_weight : array_like, shape (n,), optional
+"""
+_TELLS = """
+        Returns
+        -------
+        Self
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            As of `fit`; or if the rows are not like the first ones, or of labels that are not among
+            the classes. The model is then as before.
+        MemoryError
+            As of `fit`. The model is then as before.
+
+        Warns
+        -----
+        TrainingWarning
+            As of `fit`; and if the model was made by `fit`, which keeps no rows: then this begins
+            anew.
+
+        Notes
+        -----
+        All rows are kept, and saved with the model. Each time that their number has doubled the
+        model is fitted as by `fit`; in between, scalings, regularisation and what else was chosen
+        stay. So the scalings come from at least half of the rows. An interrupted call (Ctrl-C)
+        leaves the model as before.
+
+        In between b new rows join n others in some n^2 b operations, and n^2 / 2 numbers are kept
+        for that, n^2 / 2 for each output of a network. Equal rows stay apart. This is so up to
+        16,384 rows with `solver` "auto" or "exact", where regularization is not 0 and the weights
+        of earlier rows stay (those of class_weight="balanced" do not). Of more rows, landmarks take
+        b M^2 + M^3 / 3. A network of 1,024 rows or more is linearised at each row when it comes, as
+        an extended Kalman filter does, and is trained on all rows where its outputs bend away from
+        that; so it is in every call with fewer rows, another loss, or outputs that share neurons.
+        """
+
+
+class _Stream(dict):
+    """The rows that came and what was chosen for them, as they are saved.
+
+    `solved` is what the next rows join, and is not saved: it is made anew, in the same bits.
+    """
+
+    solved = None
+
+    def __reduce__(self):
+        return dict, (dict(self),)
+
 
 class StreamedModel:
     """A model that keeps the rows that `partial_fit` had.
 
-    It has `_fit(X, T, sample_weight)`, `_go_on(X, T, weights, n_before)`, which keeps what `_fit`
-    chose, and `_chunk(X, y, classes)` and `_of_all(y, weights)`, which check and translate targets.
+    It has `_chunk(X, y, classes)` and `_of_all(y, weights)`, which check and translate targets, and
+    three ways of taking in what came, (X, T, weights) of all rows so far: `_fitted_anew`, which
+    chooses all; `_go_on(.., n)`, which keeps what was chosen for the first n; and
+    `_joined(.., stream)`, which only adds rows to what is solved, or returns None where that cannot
+    be. Each returns (facts, solved), to be kept with the rows.
     """
 
     def _take_in(self, X, y, sample_weight, classes):
@@ -49,21 +113,25 @@ class StreamedModel:
                 stacklevel=4,
             )
         X, y = self._chunk(X, y, classes)
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = checked_weights(sample_weight, X)
         require_weights_in_range(weights, "sample_weight")
-        many, n_before = True, 0
+        n_before, many = 0, True
         if seen is not None:
-            X, y, weights, n_before = *_joined(seen, X, y, weights), seen["X"].shape[0]
+            X, y, weights, n_before = *_stacked(seen, X, y, weights), seen["X"].shape[0]
             many = X.shape[0] >= _MUCH * seen["n_chosen"]
-        T, weights_by_class = self._of_all(y, weights)
+        T, by_class = self._of_all(y, weights)
         if many:
+            if isinstance(seen, _Stream):
+                seen.solved = None  # a factor that takes memory, and could be made again
             for name in ("_stream", self._FITTED):  # so that nothing is continued
                 vars(self).pop(name, None)
-            self._fit(X, T, weights_by_class)
+            kept = self._fitted_anew(X, T, by_class)
         else:
-            self._go_on(X, T, weights_by_class, n_before)
+            kept = self._joined(X, T, by_class, seen) or self._go_on(X, T, by_class, n_before)
+        facts, solved = kept
         n_chosen = X.shape[0] if many else seen["n_chosen"]
-        self._stream = {"X": X, "y": y, "weights": weights, "n_chosen": n_chosen}
+        self._stream = _Stream(X=X, y=y, weights=weights, n_chosen=n_chosen, **facts)
+        self._stream.solved = solved
         return self
 
     def _has_begun(self):
@@ -76,46 +144,26 @@ class StreamedModel:
         return {"ensure_min_samples": 1 if begun else 2, "reset": not begun}
 
 
+def _described(y, classes=""):
+    """Return a decorator that adds to the docstring of `partial_fit` what both kinds share."""
+
+    def described(method):
+        if method.__doc__ is not None:  # as it is with -OO
+            arguments = _ARGUMENTS.replace("{y}", y).replace("{classes}", classes)
+            method.__doc__ += arguments + _TELLS
+        return method
+
+    return described
+
+
 class StreamedRegressor(StreamedModel):
     """A regressor that does so."""
 
+    @_described("shape (n,) or (n, n_outputs)")
     def partial_fit(
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
-        """Take in more rows, and fit all rows so far.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-            Sparse arrays as for `fit`, then in every chunk.
-        y : array_like, shape (n,) or (n, n_outputs)
-        sample_weight : array_like, shape (n,), optional
-
-        Returns
-        -------
-        Self
-            The model itself.
-
-        Raises
-        ------
-        ValueError
-            As of `fit`; or if the rows are not like the first ones. The model is then as before.
-        MemoryError
-            As of `fit`. The model is then as before.
-
-        Warns
-        -----
-        TrainingWarning
-            As of `fit`; and if the model was made by `fit`, which keeps no rows: then this begins
-            anew.
-
-        Notes
-        -----
-        All rows are kept, and saved with the model. Each time that their number has doubled the
-        model is fitted as by `fit`; in between, scalings, regularisation and what else was chosen
-        stay, and the fit goes on from where it is. So the scalings come from at least half of the
-        rows. An interrupted call (Ctrl-C) leaves the model as before.
-        """
+        """Take in more rows, and fit all rows so far."""
         return self._take_in(X, y, sample_weight, None)
 
     def _chunk(self, X, y, classes):
@@ -137,6 +185,7 @@ class StreamedRegressor(StreamedModel):
 class StreamedClassifier(StreamedModel):
     """A classifier that does so."""
 
+    @_described("shape (n,), or (n, n_labels) of 0 and 1, which may be sparse", _CLASSES)
     def partial_fit(
         self,
         X: MatrixLike,
@@ -144,44 +193,7 @@ class StreamedClassifier(StreamedModel):
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Take in more rows, and fit all rows so far.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_features)
-            Sparse arrays as for `fit`, then in every chunk.
-        y : array_like, shape (n,), or (n, n_labels) of 0 and 1, which may be sparse
-        classes : array_like, shape (n_classes,), optional
-            All labels that may come, in the first call; those of its y if not given. Of multilabel
-            targets none.
-        sample_weight : array_like, shape (n,), optional
-
-        Returns
-        -------
-        Self
-            The model itself.
-
-        Raises
-        ------
-        ValueError
-            As of `fit`; or if the rows are not like the first ones, or there are labels that are
-            not among the classes. The model is then as before.
-        MemoryError
-            As of `fit`. The model is then as before.
-
-        Warns
-        -----
-        TrainingWarning
-            As of `fit`; and if the model was made by `fit`, which keeps no rows: then this begins
-            anew.
-
-        Notes
-        -----
-        All rows are kept, and saved with the model. Each time that their number has doubled the
-        model is fitted as by `fit`; in between, scalings, regularisation and what else was chosen
-        stay, and the fit goes on from where it is. So the scalings come from at least half of the
-        rows. An interrupted call (Ctrl-C) leaves the model as before.
-        """
+        """Take in more rows, and fit all rows so far."""
         return self._take_in(X, y, sample_weight, classes)
 
     def _chunk(self, X, y, classes):
@@ -207,7 +219,7 @@ class StreamedClassifier(StreamedModel):
         return self._indicators(y), self._weights_by_class(y, weights)
 
 
-def _joined(seen, X, y, weights):
+def _stacked(seen, X, y, weights):
     """The rows so far and the new ones."""
     kinds = [scipy.sparse.issparse(rows) for rows in (seen["X"], X)]
     if kinds[0] != kinds[1]:

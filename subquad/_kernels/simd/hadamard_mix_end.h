@@ -1,0 +1,11 @@
+#undef LOG_LANES
+#undef AT_ONCE
+#undef SQ_INLINE
+#undef EACH_LANE
+#undef LANE_INDEX
+#undef LANE_PARTNER
+#undef LANE_SIGN
+#undef SWAP_LANES
+#undef IN_REGISTER
+#undef LANE_LEVEL
+#undef LEVEL
