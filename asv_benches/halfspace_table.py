@@ -137,7 +137,7 @@ def measure_updates(options, n, d, kind):
         moved, rows = changes(kind, points, rng)
         points[moved] = rows
         calls.append(seconds_of(partial(report.update, moved, rows), clock))
-        upkeep += seconds_of(report._refresh, clock)
+        upkeep += seconds_of(partial(report._bring_up_to_date, alone=True), clock)
     fresh = HalfSpaceReport(points, "tree", n_threads=1)
     queries = {"old": partial(report.query_batch, A, b), "new": partial(fresh.query_batch, A, b)}
     seconds = medians(queries, options.repeats, clock)

@@ -7,7 +7,7 @@ from reference_halfspace import half_space, inner_products
 from subquad._kernels import half_space as kernel
 from subquad._kernels import half_space_tree as tree
 
-FAN = 16
+FAN, ITEMS = 16, 8
 GUARD = -7
 
 
@@ -25,6 +25,11 @@ def no_codes(d):
     return np.empty((0, (d + 1) // 2, 128), np.uint8), np.empty((0, 3))
 
 
+def no_boxes(d, dtype):
+    """What `collect` takes for boxes of nodes and items where there is no tree."""
+    return np.empty((0, d, 2, FAN), dtype), np.empty((0, d, 2, ITEMS), dtype)
+
+
 def codes_of(points, stale=None):
     """The codes of blocks and their fits; a block that is not stale keeps those it has not."""
     n_blocks, d, _ = points.shape
@@ -37,16 +42,15 @@ def codes_of(points, stale=None):
 
 
 def collect(points, ids, A, b, capacity, n_threads=1, n_groups=1, codes=None):
-    """The hits of a scan over all blocks: ids, values, counts, blocks tested."""
+    """The hits of a scan over all blocks: ids, values, counts, items tested."""
     codes = no_codes(points.shape[1]) if codes is None else codes
     n_queries, dtype = len(A), points.dtype
     hit_ids = np.full((n_queries, capacity), GUARD, np.int32)
     hit_values = np.full((n_queries, capacity), GUARD, dtype)
     counts, tested = np.zeros(n_queries, np.intp), np.zeros(n_groups, np.intp)
-    bounds = np.empty((0, points.shape[1], 2, FAN), dtype)
     kernel.collect(
-        points, ids, *codes, bounds, np.empty(0, np.intp), 0, -1, 0, len(points), A, b, hit_ids,
-        hit_values, counts, tested, n_threads,
+        points, ids, *codes, *no_boxes(points.shape[1], dtype), np.empty(0, np.intp), 0, -1, 0,
+        len(points), A, b, hit_ids, hit_values, counts, tested, n_threads,
     )  # fmt: skip
     return hit_ids, hit_values, counts, tested
 
@@ -63,7 +67,7 @@ def test_hits_are_those_of_a_loop_in_the_order_of_the_lanes(rng, dtype, simd_lev
         assert counts[q] == lanes.size
         np.testing.assert_array_equal(hit_ids[q, : lanes.size], ids.ravel()[lanes])
         np.testing.assert_array_equal(hit_values[q, : lanes.size], values)
-    assert tested.tolist() == [19 * n_queries]
+    assert tested.tolist() == [19 * ITEMS * n_queries]
 
 
 SCALES = {  # of the points: alike, blocks and coordinates of their own, beyond the squares, zero
@@ -173,8 +177,8 @@ def test_a_range_of_blocks_continues_where_the_last_one_ended(rng, dtype, simd_l
     counts, tested = np.zeros(3, np.intp), np.zeros(1, np.intp)
     for begin, end in ((0, 1), (1, 1), (1, 23), (23, 40)):
         kernel.collect(
-            points, ids, *no_codes(2), np.empty((0, 2, 2, FAN), dtype), np.empty(0, np.intp), 0,
-            -1, begin, end, A, b, *pieces, counts, tested, 1,
+            points, ids, *no_codes(2), *no_boxes(2, dtype), np.empty(0, np.intp), 0, -1, begin,
+            end, A, b, *pieces, counts, tested, 1,
         )  # fmt: skip
     np.testing.assert_array_equal(counts, whole[2])
     for q, count in enumerate(counts):
@@ -193,8 +197,9 @@ def test_a_tree_finds_what_a_scan_finds_and_boxes_are_exact(rng, dtype, simd_lev
         first, n_nodes = np.append(first, n_nodes), n_nodes + 1
     bounds = np.empty((n_nodes, d, 2, FAN), dtype)
     bounds[:, :, 0], bounds[:, :, 1] = np.inf, -np.inf
+    items = np.empty((n_leaves, d, 2, ITEMS), dtype)
     stale, stale_nodes = np.ones(n_leaves, np.uint8), np.zeros(n_nodes, np.uint8)
-    kernel.refit(points, first, stale, stale_nodes, bounds)
+    kernel.refit(points, first, stale, stale_nodes, bounds, items)
     assert not stale.any()
     assert not stale_nodes.any()
     for leaf in range(n_leaves):
@@ -203,6 +208,11 @@ def test_a_tree_finds_what_a_scan_finds_and_boxes_are_exact(rng, dtype, simd_lev
         np.testing.assert_array_equal(box[:, 0], lanes.min(axis=1))
         lanes = np.where(np.isnan(points[leaf]), -np.inf, points[leaf])
         np.testing.assert_array_equal(box[:, 1], lanes.max(axis=1))
+        lanes = points[leaf].reshape(d, ITEMS, -1)
+        lows = np.where(np.isnan(lanes), np.inf, lanes).min(axis=2)
+        highs = np.where(np.isnan(lanes), -np.inf, lanes).max(axis=2)
+        np.testing.assert_array_equal(items[leaf, :, 0], lows)
+        np.testing.assert_array_equal(items[leaf, :, 1], highs)
     A = rng.standard_normal((9, d)).astype(dtype)
     A[1, 0], A[2] = 0, 0
     b = rng.choice([-np.inf, -1, 0, 2, 9], 9).astype(dtype)
@@ -210,14 +220,14 @@ def test_a_tree_finds_what_a_scan_finds_and_boxes_are_exact(rng, dtype, simd_lev
     hit_ids, hit_values = np.empty((9, capacity), np.int32), np.empty((9, capacity), dtype)
     counts, tested = np.zeros(9, np.intp), np.zeros(1, np.intp)
     kernel.collect(
-        points, ids, *no_codes(d), bounds, first, n_leaves, first.size - 1, 0, 1, A, b, hit_ids,
-        hit_values, counts, tested, 1,
+        points, ids, *no_codes(d), bounds, items, first, n_leaves, first.size - 1, 0, 1, A, b,
+        hit_ids, hit_values, counts, tested, 1,
     )  # fmt: skip
     scanned_ids, _, scanned, _ = collect(points, ids, A, b, capacity)
     np.testing.assert_array_equal(counts, scanned)
     for q, count in enumerate(counts):
         np.testing.assert_array_equal(hit_ids[q, :count], scanned_ids[q, :count])
-    assert tested[0] <= 9 * n_leaves
+    assert tested[0] <= 9 * n_leaves * ITEMS
 
 
 @pytest.mark.parametrize("key_bits", [1, 5, 11, 12, 20, 22, 23, 31])

@@ -3,8 +3,9 @@
 Points lie in blocks of 64, coordinate by coordinate; ids says which point a lane holds, and a lane
 that holds none is NaN. Blocks before n_leaves are the leaves of a tree of 16 children a node: node
 i of level k has the children 16 i + c of level k - 1, level 0 the leaves, and bounds holds their
-boxes. Level -1 are the blocks themselves, in or out of the tree. Results are bitwise the same for
-every instruction set and every number of threads.
+boxes. items holds those of the items of each leaf: 8 lanes each, side by side. Level -1 are the
+blocks themselves, in or out of the tree. Results are bitwise the same for every instruction set and
+every number of threads.
 """
 from cython.parallel cimport prange
 
@@ -16,6 +17,7 @@ cdef extern from "half_space.h" nogil:
     enum:
         CHILDREN "HALF_SPACE_FAN"
         LANES "HALF_SPACE_LANES"
+        ITEM_LANES "HALF_SPACE_ITEM"
         QUERIES "HALF_SPACE_QUERIES"
         CODED "HALF_SPACE_CODED"
     ctypedef struct half_space_search:
@@ -24,6 +26,7 @@ cdef extern from "half_space.h" nogil:
         const unsigned char *codes
         const double *fits
         const void *bounds
+        const void *items
         const intp_t *first
         intp_t d
         intp_t n_leaves
@@ -36,8 +39,10 @@ cdef extern from "half_space.h" nogil:
         intp_t *counts
         intp_t n_tested
     ctypedef void (*half_space_fn)(half_space_search *, int, intp_t, intp_t) noexcept nogil
-    ctypedef void (*half_space_refit_f32_fn)(const float *, intp_t, float *) noexcept nogil
-    ctypedef void (*half_space_refit_f64_fn)(const double *, intp_t, double *) noexcept nogil
+    ctypedef void (*half_space_refit_f32_fn)(
+        const float *, intp_t, float *, float *) noexcept nogil
+    ctypedef void (*half_space_refit_f64_fn)(
+        const double *, intp_t, double *, double *) noexcept nogil
     ctypedef void (*half_space_sort_fn)(
         const int32_t *, const void *, intp_t, int, uint64_t *, intp_t *, void *) noexcept nogil
     ctypedef void (*half_space_encode_f32_fn)(
@@ -54,6 +59,7 @@ cdef extern from "half_space.h" nogil:
     const half_space_sort_fn *half_space_sort_f64
 
 BLOCK = LANES                # points of a block, and so of a full leaf
+ITEM = ITEM_LANES            # points of an item, the unit in which tests are counted
 FAN = CHILDREN               # children of a node
 SLACK = 2 * LANES            # entries of a row of hits that may stay unused
 QUERIES_PER_GROUP = QUERIES  # queries of a group, at most
@@ -66,6 +72,7 @@ def collect(
     const unsigned char[:, :, ::1] codes not None,  # IN   (n_blocks, (d + 1) / 2, 128) or (0, ...)
     const double[:, ::1] fits not None,          # IN      (n_blocks, 3)
     const real_t[:, :, :, ::1] bounds not None,  # IN      (n_nodes, d, 2, 16)
+    const real_t[:, :, :, ::1] items not None,   # IN      (n_leaves, d, 2, 8)
     const intp_t[::1] first not None,            # IN      (n_levels,)
     intp_t n_leaves,
     int level,                                   # of the nodes to search
@@ -76,7 +83,7 @@ def collect(
     int32_t[:, ::1] hit_ids not None,            # OUT     (n_queries, capacity)
     real_t[:, ::1] hit_values not None,          # OUT     (n_queries, capacity)
     intp_t[::1] counts not None,                 # IN/OUT  (n_queries,): hits so far
-    intp_t[::1] tested not None,                 # IN/OUT  (n_groups,): blocks times queries
+    intp_t[::1] tested not None,                 # IN/OUT  (n_groups,): items times queries
     int n_threads,
 ):
     """Append the hits among nodes begin <= i < end of a level, in the order of the blocks.
@@ -98,6 +105,7 @@ def collect(
     search.codes = &codes[0, 0, 0] if codes.shape[0] > 0 else NULL
     search.fits = &fits[0, 0] if codes.shape[0] > 0 else NULL
     search.bounds = &bounds[0, 0, 0, 0] if bounds.shape[0] > 0 else NULL
+    search.items = &items[0, 0, 0, 0] if items.shape[0] > 0 else NULL
     search.first = &first[0] if first.shape[0] > 0 else NULL
     search.d = A.shape[1]
     search.n_leaves = n_leaves
@@ -192,8 +200,9 @@ def refit(
     unsigned char[::1] stale not None,        # IN/OUT  (n_leaves,): cleared
     unsigned char[::1] stale_nodes not None,  # IN/OUT  (n_nodes,): cleared
     real_t[:, :, :, ::1] bounds not None,     # IN/OUT  (n_nodes, d, 2, 16)
+    real_t[:, :, :, ::1] items not None,      # IN/OUT  (n_leaves, d, 2, 8)
 ):
-    """Fit the boxes of stale leaves to their points, and then of the nodes above."""
+    """Fit the boxes of stale leaves and of their items to the points, and then of nodes above."""
     cdef:
         intp_t i, k, parent
         intp_t d = points.shape[1]
@@ -210,9 +219,9 @@ def refit(
                 stale_nodes[i // CHILDREN] = 1
                 box = &bounds[i // CHILDREN, 0, 0, i % CHILDREN]
                 if real_t is float:
-                    half_space_refit_f32[simd](&points[i, 0, 0], d, box)
+                    half_space_refit_f32[simd](&points[i, 0, 0], d, box, &items[i, 0, 0, 0])
                 else:
-                    half_space_refit_f64[simd](&points[i, 0, 0], d, box)
+                    half_space_refit_f64[simd](&points[i, 0, 0], d, box, &items[i, 0, 0, 0])
         for k in range(n_levels):
             last = first[k + 1] if k + 1 < n_levels else stale_nodes.shape[0]
             for i in range(first[k], last):

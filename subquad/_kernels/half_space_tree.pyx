@@ -17,17 +17,24 @@ from subquad._kernels._types cimport int32_t, intp_t, real_t, uint64_t
 cdef extern from *:
     """
     #define sq_lowest_bit(x) __builtin_ctzll(x)
+    #define sq_fetch(p) __builtin_prefetch(p)
     """
     int sq_lowest_bit(uint64_t) noexcept nogil
+    void sq_fetch(const void *) noexcept nogil
 
 cdef extern from "half_space.h" nogil:
     enum:
         FAN "HALF_SPACE_FAN"
         LANES "HALF_SPACE_LANES"
+        ITEM "HALF_SPACE_ITEM"
+        ITEMS "HALF_SPACE_ITEMS"
 
 # A point whose code is this many times further from it than the others of its block calls for new
 # codes of the block.
 cdef double COARSER = 1.25
+
+cdef enum:
+    AHEAD = 16   # points for which memory is asked before it is read
 
 
 cdef inline intp_t halfway(intp_t low, intp_t high) noexcept nogil:
@@ -45,7 +52,10 @@ def split(
     real_t[::1] split_value not None,       # OUT     (n_leaves,)
     intp_t[::1] begins not None,            # OUT     (n_leaves + 1,): first row of each leaf
 ):
-    """Share out the points evenly to the leaves, halving along the longest side each time."""
+    """Share out the points evenly to the leaves, halving along the longest side each time.
+
+    The rows of a leaf are in the order of its items: see `item_begin`.
+    """
     cdef intp_t n_leaves = split_axis.shape[0]
     begins[0] = 0
     begins[n_leaves] = rows.shape[0]
@@ -69,6 +79,7 @@ cdef void split_range(
         intp_t begin = begins[low]
         intp_t end = begins[high]
     if high - low < 2:
+        split_leaf(rows + begin * d, end - begin, d, ids + begin, 0, ITEMS)
         return
     middle = halfway(low, high)
     row = begin + (end - begin) * (middle - low) // (high - low)
@@ -82,35 +93,64 @@ cdef void split_range(
     split_range(rows, d, ids, middle, high, split_axis, split_value, begins)
 
 
+cdef inline intp_t item_begin(intp_t n, intp_t item) noexcept nogil:
+    """Return how many of the n points of a leaf lie before an item."""
+    return n * item // ITEMS
+
+
+cdef void split_leaf(
+    real_t *rows, intp_t n, intp_t d, int32_t *ids, intp_t low, intp_t high,
+) noexcept nogil:
+    """Split items low <= i < high of the leaf that has these n rows."""
+    cdef:
+        intp_t middle = (low + high) // 2
+        intp_t begin = item_begin(n, low)
+        intp_t end = item_begin(n, high)
+        intp_t row = item_begin(n, middle)
+    if high - low < 2:
+        return
+    if begin < row < end:
+        select_row(rows, d, ids, begin, end, row, longest_side(rows + begin * d, end - begin, d))
+    split_leaf(rows, n, d, ids, low, middle)
+    split_leaf(rows, n, d, ids, middle, high)
+
+
 def fill(
     const real_t[:, ::1] rows not None,       # IN   (n, d)
     const int32_t[::1] row_ids not None,      # IN   (n,)
-    const intp_t[::1] begins not None,        # IN   (n_leaves + 1,): at most 64 rows a leaf
+    const intp_t[::1] begins not None,        # IN   (n_filled + 1,): at most 64 rows a block
+    bint in_items,                            # whether these blocks are leaves
     real_t[:, :, ::1] points not None,        # OUT  (n_blocks, d, 64)
     int32_t[:, ::1] ids not None,             # OUT  (n_blocks, 64)
     uint64_t[::1] taken not None,             # OUT  (n_blocks,): which lanes hold a point
     int32_t[::1] slots not None,              # OUT  (n_ids,): 64 * block + lane of each id
 ):
-    """Put rows into the lanes of their leaves; blocks past the leaves become empty."""
+    """Put rows into the lanes of their blocks; blocks past the filled ones become empty.
+
+    The points of a leaf are shared out evenly to its items; those of other blocks lie one after the
+    other.
+    """
     cdef:
-        intp_t block, lane, j, i
-        intp_t n_leaves = begins.shape[0] - 1
-        intp_t d = points.shape[1]
+        intp_t block, item, i, begin, n, lane
     with nogil:
         for block in range(points.shape[0]):
             taken[block] = 0
             for lane in range(LANES):
-                i = begins[block] + lane if block < n_leaves else 0
-                if block < n_leaves and i < begins[block + 1]:
-                    for j in range(d):
-                        points[block, j, lane] = rows[i, j]
+                ids[block, lane] = -1
+            for i in range(points.shape[1] * LANES):
+                (&points[block, 0, 0])[i] = NAN
+            if block + 1 >= begins.shape[0]:
+                continue
+            begin = begins[block]
+            n = begins[block + 1] - begin
+            for item in range(ITEMS):
+                lane = ITEM * item if in_items else item_begin(n, item)
+                for i in range(begin + item_begin(n, item), begin + item_begin(n, item + 1)):
+                    write_point(&rows[i, 0], points.shape[1], &points[block, 0, lane])
                     ids[block, lane] = row_ids[i]
                     slots[row_ids[i]] = <int32_t> (LANES * block + lane)
                     taken[block] |= <uint64_t> 1 << lane
-                else:
-                    for j in range(d):
-                        points[block, j, lane] = NAN
-                    ids[block, lane] = -1
+                    lane += 1
 
 
 def gather(
@@ -154,6 +194,7 @@ def plan(
     const int32_t[::1] split_axis not None,  # IN      (n_leaves,)
     const real_t[::1] split_value not None,  # IN      (n_leaves,)
     const real_t[:, :, ::1] homes not None,  # IN      (n_leaves, d, 2)
+    const real_t[:, :, :, ::1] items not None,  # IN   (n_leaves, d, 2, 8): boxes as last fitted
     const int32_t[::1] slots not None,       # IN      (n_ids,): -1 for a point that is new
     intp_t end,                              # slots taken
     uint64_t[::1] taken not None,            # IN/OUT  (n_leaves,): a copy that the plan changes
@@ -162,39 +203,63 @@ def plan(
     """Choose the slots of points that move or are new; return the slots taken afterwards.
 
     A point stays in its leaf while it is near the leaf's box as first fitted, else it moves to the
-    leaf in whose cell it is, or to one beside it with a lane free, or past the leaves.
+    leaf in whose cell it is, or to one beside it with a lane free, or past the leaves. In a leaf it
+    joins the nearest item that has room.
     """
     cdef:
-        intp_t i, slot, leaf, target
+        intp_t i, part, first, last, slot, leaf, target
         intp_t d = rows.shape[1]
         intp_t n_leaves = split_axis.shape[0]
+        intp_t cells[AHEAD]   # the leaf in whose cell each of some points is; -1 if it stays
     with nogil:
-        for i in range(which.shape[0]):
-            slot = slots[which[i]]
-            leaf = slot // LANES
-            if slot >= 0 and (
-                leaf >= n_leaves or is_inside(&rows[i, 0], &homes[leaf, 0, 0], d)
-            ):
+        for part in range((which.shape[0] + AHEAD - 1) // AHEAD):
+            first = AHEAD * part
+            last = min(first + AHEAD, which.shape[0])
+            for i in range(first, last):
+                slot = slots[which[i]]
+                if 0 <= slot < LANES * n_leaves:
+                    fetch(&homes[slot // LANES, 0, 0], 2 * d)
+            for i in range(first, last):
+                slot = slots[which[i]]
+                leaf = slot // LANES
+                cells[i - first] = -1
+                if n_leaves > 0 and not (slot >= 0 and (
+                    leaf >= n_leaves or is_inside(&rows[i, 0], &homes[leaf, 0, 0], d)
+                )):
+                    target = find_leaf(&rows[i, 0], &split_axis[0], &split_value[0], n_leaves)
+                    cells[i - first] = target
+                    fetch(&items[target, 0, 0, 0], 2 * ITEMS * d)
+            for i in range(first, last):
+                slot = slots[which[i]]
+                leaf = slot // LANES
+                if slot >= 0 and cells[i - first] < 0:
+                    targets[i] = <int32_t> slot
+                    continue
+                target = -1
+                if n_leaves > 0:
+                    target = with_room(
+                        cells[i - first], n_leaves, leaf if slot >= 0 else -1, &taken[0])
+                if slot >= 0 and target == leaf:
+                    targets[i] = <int32_t> slot
+                    continue
+                if slot >= 0:
+                    taken[leaf] &= ~(<uint64_t> 1 << slot % LANES)
+                if target >= 0:
+                    slot = LANES * target + free_lane(
+                        &rows[i, 0], d, &items[target, 0, 0, 0], taken[target])
+                    taken[target] |= <uint64_t> 1 << slot % LANES
+                else:
+                    slot = end
+                    end += 1
                 targets[i] = <int32_t> slot
-                continue
-            target = -1
-            if n_leaves > 0:
-                target = with_room(
-                    find_leaf(&rows[i, 0], &split_axis[0], &split_value[0], n_leaves),
-                    n_leaves, leaf if slot >= 0 else -1, &taken[0])
-            if slot >= 0 and target == leaf:
-                targets[i] = <int32_t> slot
-                continue
-            if slot >= 0:
-                taken[leaf] &= ~(<uint64_t> 1 << slot % LANES)
-            if target >= 0:
-                slot = LANES * target + sq_lowest_bit(~taken[target])
-                taken[target] |= <uint64_t> 1 << slot % LANES
-            else:
-                slot = end
-                end += 1
-            targets[i] = <int32_t> slot
     return end
+
+
+cdef inline void fetch(const real_t *numbers, intp_t count) noexcept nogil:
+    """Ask for the memory of numbers that will be read."""
+    cdef intp_t i
+    for i in range(0, count, 8):
+        sq_fetch(numbers + i)
 
 
 def place(
@@ -292,6 +357,28 @@ cdef inline intp_t with_room(
         if near == current or (near < n_leaves and ~taken[near] != 0):
             return near
     return -1
+
+
+cdef inline intp_t free_lane(
+    const real_t *x, intp_t d, const real_t *boxes, uint64_t taken,
+) noexcept nogil:
+    """Return a free lane of a leaf that has one, of the item whose box is nearest to x."""
+    cdef:
+        intp_t j, item, nearest = -1
+        real_t far[ITEMS]
+        const real_t *low
+        const real_t *high
+    for item in range(ITEMS):
+        far[item] = 0
+    for j in range(d):
+        low = boxes + 2 * j * ITEMS
+        high = low + ITEMS
+        for item in range(ITEMS):
+            far[item] += max(max(low[item] - x[j], x[j] - high[item]), <real_t> 0)
+    for item in range(ITEMS):
+        if (~taken >> ITEM * item & 255) and (nearest < 0 or far[item] < far[nearest]):
+            nearest = item
+    return ITEM * nearest + sq_lowest_bit(~taken >> ITEM * nearest)
 
 
 cdef inline void write_point(const real_t *x, intp_t d, real_t *lane) noexcept nogil:

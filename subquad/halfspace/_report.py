@@ -58,8 +58,9 @@ class HalfSpaceReport:
     engine : {"tree", "scan"}
         The engine in use.
     n_tested : int
-        How many inner products the last query or batch took. Points are tested in blocks of 64,
-        and the empty places of a block count as well, up to the number of points times queries.
+        How many inner products the last query or batch took. A tree tests 8 points at a time and
+        more, a scan 64, and empty places among them count as well, up to the number of points times
+        queries.
 
     Raises
     ------
@@ -77,12 +78,13 @@ class HalfSpaceReport:
     a change, amortised (Corollary 6.8, from Agarwal, Eppstein and Matousek); the constants hide
     factors that depend on d alone.
 
-    This report departs from it: it is a tree of boxes, 16 to a node, over leaves of 64 points, and
-    a batch of queries searches it together. It has no such bound; its cost is that of the points
-    it tests. Of 10^6 Gaussian points it tests, to report the 0.8 % farthest along a random
-    direction, 2 % at d = 3, 9 % at d = 5, 39 % at d = 8 and nearly all at d = 16. "auto" therefore
-    takes the tree up to a d of about 7, and the scan beyond. A move costs a hundred nanoseconds or
-    less; the tree is built again when 1 point in 256 has found no place in it.
+    This report departs from it: it is a tree of boxes, 16 to a node, over leaves of 64 points in 8
+    boxes, and a batch of queries searches it together. It has no such bound; its cost is that of
+    the points it tests. Of 10^6 Gaussian points it tests, to report the 0.8 % farthest along a
+    random direction, 1.2 % at d = 3, 2.9 % at d = 5, 11 % at d = 8 and 19 % at d = 10. "auto"
+    therefore takes the tree up to a d of about 8, of fewer points up to less, and the scan beyond.
+    A move costs a hundred nanoseconds or less; the tree is built again when 1 point in 256 has
+    found no place in it.
 
     Several threads may use one report. Queries run together. A change waits for the queries that
     are running, runs alone, and goes before the queries that came after it. A call that an

@@ -71,10 +71,10 @@ class Search:
         points, ids, *_, codes, fits = store.lanes
         for level, begin, end in _pieces(store, len(A)):
             half_space.collect(
-                points, ids, codes, fits, store.bounds, store.first, store.n_leaves, level, begin,
-                end, A, b, self.hit_ids, self.hit_values, counts, tested, n_threads,
+                points, ids, codes, fits, store.bounds, store.items, store.first, store.n_leaves,
+                level, begin, end, A, b, self.hit_ids, self.hit_values, counts, tested, n_threads,
             )  # fmt: skip
-        return counts, half_space.BLOCK * int(tested.sum())
+        return counts, half_space.ITEM * int(tested.sum())
 
     def _make_room(self, store, n_queries):
         """Shape the buffers for n_queries rows of the capacity."""

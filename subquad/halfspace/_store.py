@@ -12,6 +12,7 @@ from subquad._validation import require_memory
 
 _BLOCK = half_space.BLOCK
 _FAN = half_space.FAN
+_ITEMS = half_space.BLOCK // half_space.ITEM
 # Fill a new leaf with this many points; its other lanes are for points that move in.
 _FULL = 56
 # A leaf may grow by this fraction of its sides, at either end, before points move out of it.
@@ -81,7 +82,7 @@ class Store:
     @staticmethod
     def forecast(n, d, itemsize):
         """Return the bytes of a store of n points while it is built."""
-        return n * (d * (2.6 * itemsize + 1) + 16)
+        return n * (d * (2.9 * itemsize + 1) + 16)
 
     def _lay_out(self, rows, ids, n_ids):
         """Allocate everything and put the points in."""
@@ -105,10 +106,11 @@ class Store:
             np.empty((n_coded, (d + 1) // 2, 2 * _BLOCK), np.uint8),
             np.empty((n_coded, 3)),
         )
-        half_space_tree.fill(rows, ids, begins, *self.lanes[:4])
+        half_space_tree.fill(rows, ids, begins, leaves > 0, *self.lanes[:4])
         self.first, n_nodes = _levels(leaves)
         self.bounds = np.empty((n_nodes, d, 2, _FAN), rows.dtype)
         self.bounds[:, :, 0], self.bounds[:, :, 1] = np.inf, -np.inf
+        self.items = np.empty((leaves, d, 2, _ITEMS), rows.dtype)
         self.homes = np.empty((leaves, d, 2), rows.dtype)
         self.stale_nodes = np.zeros(n_nodes, np.uint8)
 
@@ -161,7 +163,7 @@ class Store:
         self._own_arrays()
         points, *_, stale, codes, fits = self.lanes
         if self.n_leaves:
-            half_space.refit(points, self.first, stale, self.stale_nodes, self.bounds)
+            half_space.refit(points, self.first, stale, self.stale_nodes, self.bounds, self.items)
         elif len(codes):
             if self.n_moved >= self.size:
                 stale[:] = 1  # steps may have become too long
@@ -230,7 +232,7 @@ class Store:
         for some in blocks(ids.size, _MOVES_PER_CALL):
             end = half_space_tree.plan(
                 ids[some], rows[some], self.split_axis, self.split_value, self.homes,
-                self.lanes.slots, end, taken, targets[some],
+                self.items, self.lanes.slots, end, taken, targets[some],
             )  # fmt: skip
         return targets, end
 

@@ -9,6 +9,8 @@
 
 enum {
     HALF_SPACE_LANES = 64, /* points of a block */
+    HALF_SPACE_ITEM = 8,   /* points of an item */
+    HALF_SPACE_ITEMS = 8,  /* items of a block: 64 / 8 */
     HALF_SPACE_FAN = 16,   /* children of a node */
     HALF_SPACE_QUERIES = 64, /* at most, of a search: one bit each */
     HALF_SPACE_CODED = 128 /* coordinates of points in codes, at most */
@@ -20,6 +22,7 @@ typedef struct {
     const uint8_t *codes;   /* (n_blocks, (d + 1) / 2, 64, 2), or NULL: half_space_codes.h */
     const double *fits;     /* (n_blocks, 3) */
     const void *bounds;     /* (n_nodes, d, 2, 16): lowest and highest coordinates of 16 children */
+    const void *items;      /* (n_leaves, d, 2, 8): those of the items of a leaf */
     const ptrdiff_t *first; /* (n_levels,): first node of each level in bounds */
     ptrdiff_t d;
     ptrdiff_t n_leaves;
@@ -30,15 +33,17 @@ typedef struct {
     void *hit_values;       /* (n_queries, capacity) */
     ptrdiff_t capacity;
     ptrdiff_t *counts;      /* (n_queries,): hits, whether there was room for them or not */
-    ptrdiff_t n_tested;     /* blocks tested, summed over the queries */
+    ptrdiff_t n_tested;     /* items tested, summed over the queries */
 } half_space_search;
 
 typedef void (*half_space_fn)(half_space_search *, int level, ptrdiff_t first, ptrdiff_t last);
 extern const half_space_fn half_space_f32[SQ_LEVELS];
 extern const half_space_fn half_space_f64[SQ_LEVELS];
 
-typedef void (*half_space_refit_f32_fn)(const float *block, ptrdiff_t d, float *bounds);
-typedef void (*half_space_refit_f64_fn)(const double *block, ptrdiff_t d, double *bounds);
+typedef void (*half_space_refit_f32_fn)(
+    const float *block, ptrdiff_t d, float *bounds, float *items);
+typedef void (*half_space_refit_f64_fn)(
+    const double *block, ptrdiff_t d, double *bounds, double *items);
 extern const half_space_refit_f32_fn half_space_refit_f32[SQ_LEVELS];
 extern const half_space_refit_f64_fn half_space_refit_f64[SQ_LEVELS];
 

@@ -40,26 +40,20 @@ static inline __attribute__((always_inline)) void NAME(half_space_compress)(
     _mm512_storeu_pd(hit_values, _mm512_maskz_compress_pd((__mmask8)hits, (__m512d)scores));
     _mm256_storeu_si256((__m256i *)hit_ids, _mm256_maskz_compress_epi32(
         (__mmask8)hits, _mm256_loadu_si256((const __m256i *)ids)));
+#elif SQ_LEVEL == SQ_AVX2 && SQ_IS_F32
+    __m128i bytes = _mm_cvtsi64_si128((long long)half_space_order[hits]);
+    __m256i order = _mm256_cvtepu8_epi32(bytes);
+    _mm256_storeu_ps(hit_values, _mm256_permutevar8x32_ps((__m256)scores, order));
+    _mm256_storeu_si256((__m256i *)hit_ids, _mm256_permutevar8x32_epi32(
+        _mm256_loadu_si256((const __m256i *)ids), order));
 #elif SQ_LEVEL == SQ_AVX2
-    for (int k = 0; k < LANES; k += 4, hits >>= 4) {
-        __m128i order = _mm_loadu_si128((const __m128i *)half_space_order[hits & 15]);
-        __m128 some = _mm_loadu_ps((const float *)(ids + k));
-        _mm_storeu_ps((float *)hit_ids, _mm_permutevar_ps(some, order));
-#if SQ_IS_F32
-        some = k == 0 ? _mm256_castps256_ps128((__m256)scores)
-                      : _mm256_extractf128_ps((__m256)scores, 1);
-        _mm_storeu_ps(hit_values, _mm_permutevar_ps(some, order));
-#else
-        /* A double is moved as two floats, 2 i and 2 i + 1. */
-        __m256i twice = _mm256_cvtepu32_epi64(_mm_add_epi32(order, order));
-        __m256i halves = _mm256_or_si256(twice, _mm256_slli_epi64(twice, 32));
-        halves = _mm256_or_si256(halves, _mm256_set1_epi64x(1ll << 32));
-        _mm256_storeu_ps(
-            (float *)hit_values, _mm256_permutevar8x32_ps((__m256)scores, halves));
-#endif
-        hit_ids += __builtin_popcount(hits & 15);
-        hit_values += __builtin_popcount(hits & 15);
-    }
+    __m128i order = _mm_cvtepu8_epi32(_mm_cvtsi32_si128((int)half_space_order[hits]));
+    _mm_storeu_ps((float *)hit_ids, _mm_permutevar_ps(_mm_loadu_ps((const float *)ids), order));
+    /* A double is moved as two floats, 2 i and 2 i + 1. */
+    __m256i twice = _mm256_cvtepu32_epi64(_mm_add_epi32(order, order));
+    __m256i halves = _mm256_or_si256(twice, _mm256_slli_epi64(twice, 32));
+    halves = _mm256_or_si256(halves, _mm256_set1_epi64x(1ll << 32));
+    _mm256_storeu_ps((float *)hit_values, _mm256_permutevar8x32_ps((__m256)scores, halves));
 #else
     for (; hits != 0; hits &= hits - 1) {
         int k = __builtin_ctz(hits);
@@ -72,8 +66,8 @@ static inline __attribute__((always_inline)) void NAME(half_space_compress)(
 /* Append the scores whose bits are set, and their ids. */
 static inline void NAME(half_space_append)(
     const real *scores, uint64_t hits, const int32_t *ids, int32_t *hit_ids, real *hit_values) {
-#if SQ_LEVEL == SQ_AVX512
-    enum { FEW = 4 };
+#if SQ_LEVEL >= SQ_AVX2
+    enum { FEW = SQ_LEVEL == SQ_AVX512 ? 4 : 64 / LANES };
     if (__builtin_popcountll(hits) > FEW) {
         for (int k = 0; k < HALF_SPACE_LANES; k += LANES, hits >>= LANES) {
             uint32_t some = (uint32_t)hits & ((1u << LANES) - 1);

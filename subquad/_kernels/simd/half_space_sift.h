@@ -2,48 +2,39 @@
    hits are then tested as half_space_tile tests blocks. This is for AVX2 alone: with AVX-512, which
    tests twice as many points at a time, there is less to save, and it has not been measured. */
 #define CODE_VECTORS (2 * HALF_SPACE_LANES / SQ_BYTES)
-#define ITEM 8                            /* lanes */
-#define ITEMS (HALF_SPACE_LANES / ITEM)   /* of a block */
-#define PARTS (ITEM / LANES)              /* vectors of an item */
-#define GROUP_VECTORS 4                   /* tested together */
 
 typedef uint16_t NAME(half_space_sums) __attribute__((vector_size(SQ_BYTES)));
 
-/* Bit k is set if sum k is larger than `than`. */
-static inline __attribute__((always_inline)) uint64_t NAME(half_space_larger)(
+/* Which bit stands for item k, or which item for bit k: packing is by halves. */
+#define SIFTED(k) (((k) & 4) | ((k) & 2) >> 1 | ((k) & 1) << 1)
+
+/* Bit SIFTED(k) is set if one of the eight sums of item k is larger than `than`. */
+static inline __attribute__((always_inline)) uint8_t NAME(half_space_larger)(
     const NAME(half_space_sums) *sums, int16_t than) {
-    uint64_t larger = 0;
-    __m256i bound = _mm256_set1_epi16(than);
+    const __m256i bound = _mm256_set1_epi16(than), none = _mm256_setzero_si256();
+    int without = 0;
     for (int v = 0; v < CODE_VECTORS; v += 2) {
         __m256i both = _mm256_packs_epi16(
             _mm256_cmpgt_epi16((__m256i)sums[v], bound),
             _mm256_cmpgt_epi16((__m256i)sums[v + 1], bound));
-        both = _mm256_permute4x64_epi64(both, 0xd8); /* packing is by halves */
-        larger |= (uint64_t)(uint32_t)_mm256_movemask_epi8(both) << (16 * v);
+        without |= _mm256_movemask_pd((__m256d)_mm256_cmpeq_epi64(both, none)) << 2 * v;
     }
-    return larger;
+    return (uint8_t)~without;
 }
 
-/* One bit for each 8 lanes: set if one of theirs is. */
-static inline uint64_t NAME(half_space_items)(uint64_t lanes) {
-    const uint64_t tops = 0x8080808080808080u;
-    lanes = (((lanes & ~tops) + ~tops) | lanes) & tops;
-    return (lanes >> 7) * 0x0102040810204080u >> 56; /* the product brings them side by side */
-}
-
-/* Set bit k of possible[q] if item k of the blocks from `first` on may hold hits of query q. */
+/* Set bit SIFTED(k) of possible[i][q] if item k of block first + i may hold hits of query q. */
 static inline __attribute__((always_inline)) void NAME(half_space_sift)(
     const half_space_search *search, const NAME(half_space_coded) *queries, const int *numbers,
-    ptrdiff_t first, int n_blocks, const int32_t (*least)[HALF_SPACE_QUERIES], uint64_t *possible,
-    const int n_queries) {
+    ptrdiff_t first, int n_blocks, const int32_t (*least)[HALF_SPACE_QUERIES],
+    uint8_t (*possible)[HALF_SPACE_QUERIES], const int n_queries) {
     const ptrdiff_t n_pairs = (search->d + 1) / 2;
-    uint64_t items[TILE_QUERIES] = {0};
     for (int i = 0; i < n_blocks; i++) {
         const uint8_t *codes = search->codes + (first + i) * n_pairs * 2 * HALF_SPACE_LANES;
         NAME(half_space_sums) sums[TILE_QUERIES][CODE_VECTORS];
         for (int t = 0; t < n_queries; t++)
             for (int v = 0; v < CODE_VECTORS; v++)
                 sums[t][v] = (NAME(half_space_sums)){0} + queries->start[numbers[t]];
+#pragma GCC unroll 2
         for (ptrdiff_t p = 0; p < n_pairs; p++)
             for (int v = 0; v < CODE_VECTORS; v++) {
                 NAME(half_space_sums) x;
@@ -55,19 +46,19 @@ static inline __attribute__((always_inline)) void NAME(half_space_sift)(
                 }
             }
         for (int t = 0; t < n_queries; t++)
-            items[t] |= NAME(half_space_items)(
-                NAME(half_space_larger)(sums[t], (int16_t)least[i][numbers[t]])) << i * ITEMS;
+            possible[i][numbers[t]] =
+                NAME(half_space_larger)(sums[t], (int16_t)least[i][numbers[t]]);
     }
-    for (int t = 0; t < n_queries; t++) possible[numbers[t]] = items[t];
 }
 
-/* Append the hits among the lanes of an item whose inner products with a query are known. */
+/* Append the hits among the lanes of an item whose inner products with a query are known; `there`
+   is 0 for no item, else ~0. */
 static inline __attribute__((always_inline)) void NAME(half_space_append_item)(
-    half_space_search *search, ptrdiff_t q, const vec *sum, const int32_t *ids) {
+    half_space_search *search, ptrdiff_t q, const vec *sum, const int32_t *ids, uint32_t there) {
     const ptrdiff_t row = q * search->capacity;
     ptrdiff_t found = search->counts[q];
     for (int v = 0; v < PARTS; v++) {
-        uint32_t hits = NAME(half_space_hits)(sum[v], ((const real *)search->b)[q]);
+        uint32_t hits = there & NAME(half_space_hits)(sum[v], ((const real *)search->b)[q]);
         /* As in half_space_keep. */
         if (found + HALF_SPACE_LANES + LANES <= search->capacity)
             NAME(half_space_compress)(
@@ -78,58 +69,89 @@ static inline __attribute__((always_inline)) void NAME(half_space_append_item)(
     search->counts[q] = found;
 }
 
-/* Test items of points, several at a time since each sum waits for itself: item some[i] % 64 after
-   the beginning of block `first` for query some[i] / 64. */
+/* Test items: number items[i] after the beginning of block `first` for query queries[i]. Up to
+   TOGETHER - 1 numbers past the last ones are written. */
 static void NAME(half_space_look)(
-    half_space_search *search, ptrdiff_t first, uint16_t *some, int n_some) {
-    enum { GROUP = GROUP_VECTORS / PARTS };
+    half_space_search *search, ptrdiff_t first, uint8_t *queries, uint8_t *items, int n) {
     const ptrdiff_t d = search->d;
-    for (int k = 0; k < GROUP - 1; k++) some[n_some + k] = some[0]; /* fill the last group up */
-    for (int i = 0; i < n_some; i += GROUP) {
-        const real *x[GROUP], *a[GROUP];
-        vec sum[GROUP][PARTS];
-        for (int k = 0; k < GROUP; k++) {
-            int which = some[i + k];
-            a[k] = (const real *)search->A + (which >> 6) * d;
-            which &= 63;
+    if (n == 0) return;
+    for (int k = 0; k < TOGETHER - 1; k++) { /* fill the last group up */
+        queries[n + k] = queries[0];
+        items[n + k] = items[0];
+    }
+    for (int i = 0; i < n; i += TOGETHER) {
+        const real *x[TOGETHER], *a[TOGETHER];
+        vec sum[TOGETHER][PARTS];
+        EACH_ITEM(k) {
+            a[k] = (const real *)search->A + queries[i + k] * d;
             x[k] = (const real *)search->points
-                + ((first + which / ITEMS) * d * ITEMS + which % ITEMS) * ITEM;
-            for (int v = 0; v < PARTS; v++) sum[k][v] = load(x[k] + v * LANES) * a[k][0];
+                + ((first + items[i + k] / HALF_SPACE_ITEMS) * d * HALF_SPACE_ITEMS
+                   + items[i + k] % HALF_SPACE_ITEMS) * HALF_SPACE_ITEM;
         }
-        for (ptrdiff_t j = 1; j < d; j++)
-            for (int k = 0; k < GROUP; k++)
-                for (int v = 0; v < PARTS; v++)
-                    sum[k][v] = sum[k][v] + load(x[k] + j * HALF_SPACE_LANES + v * LANES) * a[k][j];
-        for (int k = 0; k < GROUP && i + k < n_some; k++)
+        NAME(half_space_products)(x, a, d, sum);
+        EACH_ITEM(k)
             NAME(half_space_append_item)(
-                search, some[i + k] >> 6, sum[k],
-                search->ids + first * HALF_SPACE_LANES + (some[i + k] & 63) * ITEM);
+                search, queries[i + k], sum[k],
+                search->ids + first * HALF_SPACE_LANES + items[i + k] * HALF_SPACE_ITEM,
+                -(uint32_t)(i + k < n));
     }
 }
 
-/* Look at the items that may hold hits; return how many queries have too many of them, and their
-   numbers in `plain`: those are not looked at. */
-static inline int NAME(half_space_look_at)(
-    half_space_search *search, ptrdiff_t first, int n_blocks, const int *numbers, int n,
-    const uint64_t *possible, int *plain) {
-    enum { SOME = 256 };
-    uint16_t some[SOME + 64 + GROUP_VECTORS];
-    int n_some = 0, n_plain = 0;
-    some[0] = 0;
-    for (int t = 0; t < n; t++) {
-        uint64_t items = possible[numbers[t]];
-        if (2 * __builtin_popcountll(items) > n_blocks * ITEMS) {
-            plain[n_plain++] = numbers[t];
-            continue;
+/* Look at the items that may hold hits, one after the other for all queries, so that a point is read
+   from the nearest cache. */
+static inline void NAME(half_space_look_at)(
+    half_space_search *search, ptrdiff_t first, int n_blocks,
+    const uint8_t (*possible)[HALF_SPACE_QUERIES]) {
+    enum { SOME = 256, MORE = ITEMS * HALF_SPACE_QUERIES + TOGETHER };
+    uint8_t queries[SOME + MORE], items[SOME + MORE];
+    int n = 0;
+    for (int i = 0; i < n_blocks; i++) {
+        uint64_t wanted[ITEMS]; /* the queries that have to look at an item */
+        __m256i low = _mm256_loadu_si256((const __m256i *)possible[i]);
+        __m256i high = _mm256_loadu_si256((const __m256i *)(possible[i] + 32));
+        for (int k = ITEMS - 1; k >= 0; k--) {
+            wanted[SIFTED(k)] = (uint32_t)_mm256_movemask_epi8(low)
+                | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+            low = _mm256_add_epi8(low, low);
+            high = _mm256_add_epi8(high, high);
         }
-        for (; items != 0; items &= items - 1)
-            some[n_some++] = (uint16_t)(numbers[t] << 6 | __builtin_ctzll(items));
-        if (n_some > SOME) {
-            NAME(half_space_look)(search, first, some, n_some);
-            n_some = 0;
+        for (int k = 0; k < ITEMS; k++)
+            for (; wanted[k] != 0; wanted[k] &= wanted[k] - 1) {
+                queries[n] = (uint8_t)__builtin_ctzll(wanted[k]);
+                items[n++] = (uint8_t)(i * ITEMS + k);
+            }
+        if (n > SOME || i == n_blocks - 1) {
+            NAME(half_space_look)(search, first, queries, items, n);
+            n = 0;
         }
     }
-    NAME(half_space_look)(search, first, some, n_some);
+}
+
+/* Take the queries that have to look at more than half of the items out of those that do, and add
+   their numbers to `plain`; return how many there are. */
+static inline int NAME(half_space_too_many)(
+    int n_blocks, uint8_t (*possible)[HALF_SPACE_QUERIES], int *plain) {
+    const __m256i nibble = _mm256_set1_epi8(15), bits = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    uint64_t many = 0;
+    int n_plain = 0;
+    for (int half = 0; half < HALF_SPACE_QUERIES; half += 32) {
+        __m256i counts = _mm256_setzero_si256();
+        for (int i = 0; i < n_blocks; i++) {
+            __m256i x = _mm256_loadu_si256((const __m256i *)(possible[i] + half));
+            __m256i upper = _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble);
+            counts = _mm256_add_epi8(counts, _mm256_add_epi8(
+                _mm256_shuffle_epi8(bits, _mm256_and_si256(x, nibble)),
+                _mm256_shuffle_epi8(bits, upper)));
+        }
+        counts = _mm256_cmpgt_epi8(counts, _mm256_set1_epi8((char)(n_blocks * ITEMS / 2)));
+        many |= (uint64_t)(uint32_t)_mm256_movemask_epi8(counts) << half;
+    }
+    for (; many != 0; many &= many - 1) {
+        int q = __builtin_ctzll(many);
+        for (int i = 0; i < 64 / ITEMS; i++) possible[i][q] = 0;
+        plain[n_plain++] = q;
+    }
     return n_plain;
 }
 
@@ -152,7 +174,7 @@ static void NAME(half_space_sifted_scan)(
     for (; first < last; first += BLOCKS) {
         const int n_blocks = (int)(last - first < BLOCKS ? last - first : BLOCKS);
         int32_t least[BLOCKS][HALF_SPACE_QUERIES];
-        uint64_t possible[HALF_SPACE_QUERIES];
+        uint8_t possible[BLOCKS][HALF_SPACE_QUERIES] = {{0}};
         ptrdiff_t blocks[BLOCKS];
         int sifted[HALF_SPACE_QUERIES], plain[HALF_SPACE_QUERIES], n_sifted = 0, n_plain = 0, t = 0;
         for (int i = 0; i < n_blocks; i++) {
@@ -160,6 +182,10 @@ static void NAME(half_space_sifted_scan)(
             NAME(half_space_rule_out)(
                 &queries, n, search->fits + 3 * (first + i), search->d, least[i]);
         }
+        if (first + 2 * BLOCKS <= last)
+            NAME(half_space_fetch)(
+                (const real *)search->points + (first + BLOCKS) * search->d * HALF_SPACE_LANES,
+                BLOCKS * search->d * HALF_SPACE_LANES * (ptrdiff_t)sizeof(real));
         for (int q = 0; q < n; q++)
             if (skip[q] == 0) sifted[n_sifted++] = q;
             else skip[q]--, plain[n_plain++] = q;
@@ -169,16 +195,14 @@ static void NAME(half_space_sifted_scan)(
         for (; t < n_sifted; t++)
             NAME(half_space_sift)(search, &queries, sifted + t, first, n_blocks, least, possible, 1);
         t = n_plain;
-        n_plain += NAME(half_space_look_at)(
-            search, first, n_blocks, sifted, n_sifted, possible, plain + n_plain);
+        n_plain += NAME(half_space_too_many)(n_blocks, possible, plain + n_plain);
+        NAME(half_space_look_at)(
+            search, first, n_blocks, (const uint8_t(*)[HALF_SPACE_QUERIES])possible);
         for (; t < n_plain; t++) skip[plain[t]] = SKIPPED;
-        search->n_tested += (ptrdiff_t)n_blocks * (n - n_plain);
+        search->n_tested += (ptrdiff_t)n_blocks * HALF_SPACE_ITEMS * (n - n_plain);
         NAME(half_space_scan)(search, blocks, n_blocks, plain, n_plain);
     }
 }
 
 #undef CODE_VECTORS
-#undef ITEM
-#undef ITEMS
-#undef PARTS
-#undef GROUP_VECTORS
+#undef SIFTED

@@ -14,7 +14,9 @@
 #define TILE_QUERIES 2
 #endif
 
+#include "half_space_boxes.h"
 #include "half_space_hits.h"
+#include "half_space_items.h"
 
 /* Append the hits of the blocks that have some. */
 static inline void NAME(half_space_keep)(
@@ -84,7 +86,7 @@ static inline __attribute__((always_inline)) void NAME(half_space_tile)(
     for (int t = 0; t < n_queries; t++)
         NAME(half_space_keep)(search, queries[t], (const real (*)[HALF_SPACE_LANES])scores[t],
                               hits[t], kept[t], n_kept[t]);
-    search->n_tested += (ptrdiff_t)n_blocks * n_queries;
+    search->n_tested += (ptrdiff_t)n_blocks * HALF_SPACE_ITEMS * n_queries;
 }
 
 /* Test some blocks for some queries. */
@@ -96,35 +98,15 @@ static void NAME(half_space_scan)(
     for (; t < n; t++) NAME(half_space_tile)(search, blocks, n_blocks, queries + t, 1);
 }
 
+/* Ask for memory before it is read. */
+static inline void NAME(half_space_fetch)(const void *from, ptrdiff_t n_bytes) {
+    for (ptrdiff_t k = 0; k < n_bytes; k += 64) __builtin_prefetch((const char *)from + k, 0, 2);
+}
+
 #include "half_space_codes.h"
 #if SQ_LEVEL == SQ_AVX2
 #include "half_space_sift.h"
 #endif
-
-/* Bit c is set unless child c of a node lies outside the half-space. */
-static inline uint32_t NAME(half_space_children)(
-    const real *bounds, const real *a, real b, ptrdiff_t d) {
-    vec upper[HALF_SPACE_FAN / LANES];
-    const real *corner = bounds + (a[0] > 0) * HALF_SPACE_FAN;
-    for (int v = 0; v < HALF_SPACE_FAN / LANES; v++) upper[v] = load(corner + v * LANES) * a[0];
-    for (ptrdiff_t j = 1; j < d; j++) {
-        corner = bounds + (2 * j + (a[j] > 0)) * HALF_SPACE_FAN;
-        for (int v = 0; v < HALF_SPACE_FAN / LANES; v++)
-            upper[v] = upper[v] + load(corner + v * LANES) * a[j];
-    }
-#if SQ_LEVEL == SQ_AVX512 && SQ_IS_F32
-    return _mm512_cmp_ps_mask((__m512)upper[0], _mm512_set1_ps(b), _CMP_NLT_UQ);
-#elif SQ_LEVEL == SQ_AVX512
-    return _mm512_cmp_pd_mask((__m512d)upper[0], _mm512_set1_pd(b), _CMP_NLT_UQ)
-        | (uint32_t)_mm512_cmp_pd_mask((__m512d)upper[1], _mm512_set1_pd(b), _CMP_NLT_UQ) << 8;
-#else
-    real highest[HALF_SPACE_FAN];
-    uint32_t children = 0;
-    for (int v = 0; v < HALF_SPACE_FAN / LANES; v++) store(highest + v * LANES, upper[v]);
-    for (int c = 0; c < HALF_SPACE_FAN; c++) children |= (uint32_t)!(highest[c] < b) << c;
-    return children;
-#endif
-}
 
 /* wanted[c] = the active queries that have to see child c. */
 static inline void NAME(half_space_wanted)(
@@ -154,19 +136,44 @@ static inline void NAME(half_space_wanted)(
 #endif
 }
 
-/* Test the leaves of a node of level 0 that may have hits. */
+/* Ask for the leaves of a node of level 0, which queries look at in no order that the processor
+   could foresee. */
+static inline void NAME(half_space_fetch_leaves)(const half_space_search *search, ptrdiff_t node) {
+    const ptrdiff_t first = HALF_SPACE_FAN * node, left = search->n_leaves - first;
+    const ptrdiff_t n = left < HALF_SPACE_FAN ? left : HALF_SPACE_FAN;
+    const ptrdiff_t row = search->d * (ptrdiff_t)sizeof(real);
+    if (n <= 0) return;
+    NAME(half_space_fetch)(
+        (const char *)search->points + first * row * HALF_SPACE_LANES, n * row * HALF_SPACE_LANES);
+    NAME(half_space_fetch)(
+        (const char *)search->items + first * row * 2 * HALF_SPACE_ITEMS,
+        n * row * 2 * HALF_SPACE_ITEMS);
+    NAME(half_space_fetch)(
+        search->ids + first * HALF_SPACE_LANES, n * HALF_SPACE_LANES * (ptrdiff_t)sizeof(int32_t));
+}
+
+/* Test the leaves of a node of level 0 that may have hits, and of these the items that may. */
 static void NAME(half_space_leaves)(
     half_space_search *search, ptrdiff_t node, const real *bounds, uint64_t active) {
-    ptrdiff_t blocks[HALF_SPACE_FAN], n_children = search->n_leaves - HALF_SPACE_FAN * node;
-    uint32_t there = n_children < HALF_SPACE_FAN ? (1u << n_children) - 1 : ~0u;
+    const ptrdiff_t d = search->d, n_children = search->n_leaves - HALF_SPACE_FAN * node;
+    const uint32_t there = n_children < HALF_SPACE_FAN ? (1u << n_children) - 1 : ~0u;
+    const real *boxes = (const real *)search->items
+        + HALF_SPACE_FAN * node * 2 * d * HALF_SPACE_ITEMS;
+    NAME(half_space_fetch_leaves)(search, node + 1);
     for (; active != 0; active &= active - 1) {
         int q = __builtin_ctzll(active), n = 0;
-        uint32_t children = there & NAME(half_space_children)(
-            bounds, (const real *)search->A + q * search->d, ((const real *)search->b)[q],
-            search->d);
-        for (; children != 0; children &= children - 1)
-            blocks[n++] = HALF_SPACE_FAN * node + __builtin_ctz(children);
-        NAME(half_space_tile)(search, blocks, n, &q, 1);
+        const real *a = (const real *)search->A + q * d, b = ((const real *)search->b)[q];
+        uint32_t children = there & NAME(half_space_children)(bounds, a, b, d);
+        if (b == -INFINITY) {
+            ptrdiff_t blocks[HALF_SPACE_FAN];
+            for (; children != 0; children &= children - 1)
+                blocks[n++] = HALF_SPACE_FAN * node + __builtin_ctz(children);
+            NAME(half_space_tile)(search, blocks, n, &q, 1);
+            continue;
+        }
+        uint8_t some[HALF_SPACE_FAN * HALF_SPACE_ITEMS + 8];
+        n = NAME(half_space_items_of)(boxes, children, a, b, d, some);
+        if (n > 0) NAME(half_space_look_at_leaves)(search, HALF_SPACE_FAN * node, q, some, n);
     }
 }
 
@@ -220,3 +227,8 @@ static void NAME(half_space)(
 
 #undef TILE_VECTORS
 #undef TILE_QUERIES
+#undef ITEM
+#undef ITEMS
+#undef PARTS
+#undef TOGETHER
+#undef EACH_ITEM
