@@ -101,17 +101,24 @@ def test_contexts_nest_and_large_ones_change_nothing(libraries):
         assert (shared.num_threads, of_threads.num_threads) == (8, 6)
 
 
-def test_ridge_of_the_command_has_one_thread(libraries, monkeypatch):
+@pytest.mark.parametrize("compared", [False, True])
+def test_ridge_of_the_command_has_one_thread(libraries, monkeypatch, compared):
     """Threads that wait for the products of so few columns would cost more than the fit."""
     pytest.importorskip("sklearn")
     from subquad._command.models import kinds
 
     seen = []
-    monkeypatch.setattr(kinds, "_linear", lambda *_: seen.append(libraries[0].num_threads))
+
+    def ridge(X, y):
+        seen.append(libraries[0].num_threads)
+        return SimpleNamespace(penalty=1.0)
+
+    monkeypatch.setattr(kinds.linear, "ridge", ridge)
     encoding = SimpleNamespace(transform=lambda X: X, center=0.0, scale=1.0)
     monkeypatch.setattr(kinds.scales, "plain", lambda encoding, X: encoding)
     X = np.ones((30, 2))
-    kinds.fit(kinds.Recipe("ridge"), encoding, X, X[:, 0], "regression", SimpleNamespace(seed=0))
+    data = encoding, X, X[:, 0], "regression", SimpleNamespace(seed=0)
+    kinds.fit(kinds.Recipe("ridge"), *data, compared=compared)
     assert seen == [1]
     assert libraries[0].num_threads == 8
 

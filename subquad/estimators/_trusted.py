@@ -24,8 +24,8 @@ class Trusted:
 
     @classmethod
     def _names(cls):
-        """Names of the parameters."""
-        return [*inspect.signature(cls).parameters]
+        """Names of the parameters, in order."""
+        return sorted(inspect.signature(cls).parameters)
 
     def get_params(self, deep=True):
         """Return the parameters by name."""
@@ -48,7 +48,7 @@ class Trusted:
         return X
 
     def _require_classes(self, y):
-        """Labels are labels."""
+        """Take any labels."""
 
 
 class TrustedNTKRegressor(NTKRegression, Trusted):
