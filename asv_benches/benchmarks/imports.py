@@ -3,6 +3,9 @@
 import resource
 import subprocess
 import sys
+from pathlib import Path
+
+import subquad
 
 
 def processor_seconds(words):
@@ -11,6 +14,7 @@ def processor_seconds(words):
     done = subprocess.run(
         [sys.executable, *words], check=True, text=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        cwd=Path(subquad.__file__).parents[1],  # so that it finds the package of this process
     )  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
