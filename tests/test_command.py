@@ -10,6 +10,7 @@ import pytest
 from command_line import run
 from layers import quietly
 
+from subquad._command import kernel_forecast
 from subquad._command.forecast import EXACT_ROWS, ROWS_FOR_QUICK_CHOICE, Fit, memory
 from subquad._command.models.network import OPTIONS
 from subquad._command.models.scores import of_ridge
@@ -263,6 +264,14 @@ def test_a_plan_names_the_solver_of_the_estimators_and_does_not_grow_by_the_cube
     assert coupled.solver == _many_rows.step_solver_for("auto", 5000, True, "loo") == "exact"
     assert run("plan", "--n", 5000, "--width", 2048, "--depth", 2) == 0
     assert "conjugate gradients, which 1024 landmarks precondition" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("n", [_many_rows.EXACT_ROWS, _many_rows.ITERATED_ROWS])
+def test_a_plan_of_a_kernel_names_the_solver_of_the_estimators(n):
+    assert kernel_forecast.LANDMARKS == _many_rows.DEFAULT_LANDMARKS
+    for rows in (n, n + 1):
+        planned = kernel_forecast.KernelFit(rows, n_features=3, n_outputs=1)
+        assert planned.solver == _many_rows.solver_for("auto", rows)
 
 
 def test_a_plan_of_any_size_is_made_at_once_and_allocates_nothing(capsys):

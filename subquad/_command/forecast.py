@@ -136,20 +136,20 @@ def product_rate():
     """Operations in a second of products in float64; `probe` measures more, for longer."""
     square = np.random.default_rng(0).standard_normal((PROBE_SIZE // 2, PROBE_SIZE // 2))
     with blas_threads_for(len(square)):
-        return 2 * len(square) ** 3 / _best(lambda: square @ square)
+        return _rate_of_product(square)
 
 
 def probe(dtype):
     """Measure this machine's rates in less than a fifth of a second."""
     rng = np.random.default_rng(0)
-    numbers = rng.standard_normal(PROBE_SIZE**2)
+    square = rng.standard_normal((PROBE_SIZE, PROBE_SIZE))
     target = np.empty(2**22)
     made = GaussianWeights((PROBE_SIZE, PROBE_SIZE), 0, "float32", dtype=dtype)
     return Rates(
-        products=2 * PROBE_SIZE**3 / _product_seconds(numbers.astype(dtype)),
-        products64=2 * PROBE_SIZE**3 / _product_seconds(numbers),
+        products=_rate_of_product(square.astype(dtype)),
+        products64=_rate_of_product(square),
         copied_bytes=target.nbytes / _best(lambda: target.fill(1.0)),
-        normals=numbers.size / _best(lambda: made.columns(0, PROBE_SIZE)),
+        normals=square.size / _best(lambda: made.columns(0, PROBE_SIZE)),
     )
 
 
@@ -176,10 +176,9 @@ def _peak_from_usage():
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _product_seconds(numbers):
-    """Seconds of one square product."""
-    square = numbers.reshape(PROBE_SIZE, PROBE_SIZE)
-    return _best(lambda: square @ square)
+def _rate_of_product(square):
+    """Operations in a second of a matrix's product with itself."""
+    return 2 * len(square) ** 3 / _best(lambda: square @ square)
 
 
 def _best(work, repeats=3):

@@ -11,6 +11,7 @@ from subquad._command import forecast
 from subquad._command.errors import BadInput
 from subquad._command.rank_forecast import BANDWIDTH, ROUND
 from subquad._command.report import size
+from subquad._ranks import PARTS
 
 # Beyond so many rows landmarks stand for them, so many if none are asked for: the numbers of
 # `subquad.estimators`, which a plan does not wait for.
@@ -25,8 +26,6 @@ SECONDS_OF_AN_ENTRY = 1e-8
 COPIES = 5
 # Blocks of K_nZ have so many numbers, or 256 rows where that is more, and there are four of them.
 ENTRIES_PER_BLOCK = 2**22
-# Ranks add such sums up in so many parts, whatever their number is.
-PARTS = 12
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ floats that hold all sums (`_exact`); for a sequency or dyadic order the input i
 """
 
 from subquad.hadamard._levels import next_length
+from subquad.hadamard._levels import order_of as order_of
 from subquad.hadamard._transforms import fwht, ifwht
 
 __all__ = ["fwht", "ifwht", "next_length"]

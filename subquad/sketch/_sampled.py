@@ -12,6 +12,7 @@ import numpy as np
 
 from subquad._kernels import hadamard, hadamard_sample
 from subquad._parallel import blocks
+from subquad.hadamard import order_of
 from subquad.sketch._base import useful_threads
 from subquad.sketch._rows import Rows
 
@@ -67,19 +68,13 @@ def sampled_rows(X, signs, picks, length, scale, out, n_threads=1):
     H of order `length`, before which zeros follow the entries of x; D = diag(signs), int8.
     """
     scratch = np.empty((n_threads, max(length, _REALS_TOGETHER)), X.dtype)
-    signs, order = signs.astype(X.dtype), order_of(length)
+    signs, order = signs.astype(X.dtype), order_of(length, 0)
     for rows in blocks(X.shape[0], _REALS_PER_CALL // length):
         some = signs, picks, length, order, scale, scratch, out[rows], n_threads
         if isinstance(X, Rows):
             hadamard.sample_csr_rows(*X[rows].csr, *some)
         else:
             hadamard.sample_rows(X[rows], *some)
-
-
-def order_of(length):
-    """Return o of length = o 2^k, as `fwht` has it."""
-    odd = length // (length & -length)
-    return 4 * odd if odd > 1 else 1
 
 
 def sampled_columns(A, signs, sample, scale, out, n_threads):
@@ -106,7 +101,7 @@ def sampled_columns(A, signs, sample, scale, out, n_threads):
 
 def sample_of(rows, length):
     """Return the Sample of sorted rows of a transform of some length."""
-    order = order_of(length)
+    order = order_of(length, 0)
     if order == 1:
         order = min(_RADIX, length)
     levels, sums = [], [np.empty((0, 3), np.intp)]

@@ -10,6 +10,7 @@ import scipy.sparse
 
 from subquad._validation import require_weights_in_range
 from subquad.estimators._base import checked_weights
+from subquad.estimators._streams._joining import stacked
 from subquad.training import TrainingWarning
 
 if TYPE_CHECKING:
@@ -225,9 +226,5 @@ def _stacked(seen, X, y, weights):
     if kinds[0] != kinds[1]:
         wanted, got = ("sparse" if kind else "dense" for kind in kinds)
         raise ValueError(f"X must be {wanted}, as at first; got {got} rows.")
-    stack = np.concatenate
-    if kinds[0]:
-        rows = scipy.sparse.csr_array(scipy.sparse.vstack([seen["X"], X], format="csr"))
-    else:
-        rows = stack([seen["X"], X])
-    return rows, stack([seen["y"], y]), stack([seen["weights"], weights])
+    rows, labels = stacked(seen["X"], X), np.concatenate([seen["y"], y])
+    return rows, labels, np.concatenate([seen["weights"], weights])
